@@ -1,0 +1,108 @@
+"""The client: one session, its settings, and a collection for each kind of run."""
+
+from ssl import SSLContext
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+from retab_async.resources.partitions import Partitions
+from retab_async.resources.splits import Splits
+from retab_async.retrying import RetryPolicy
+from retab_async.settings import Settings
+from retab_async.transport import Pool, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import aiohttp
+
+
+class AsyncRetab:
+    """A session with the Retab API over one pool of connections; use it with `async with`, or call `aclose()`.
+
+    `api_key` (or `RETAB_API_KEY`) is sent as `Api-Key`, `bearer_token` as `Authorization: Bearer`. `base_url` (or
+    `RETAB_API_BASE_URL`, or `https://api.retab.com`) must be https unless it is loopback. `timeout`: seconds for one
+    attempt, the wait for a free connection included. `retry`: attempts, waits and the deadline over all of them.
+    `max_connections`: connections open at once. `session`: your own aiohttp session, used and never closed; `ssl`,
+    `trace_configs` and `max_connections` are then that session's affair. `proxy`: an http:// or https:// address, by
+    default what the environment names, read once; False for none. `ssl`: an `SSLContext`, or False to trust any
+    certificate. `user_agent`: added to the library's own. `trace_configs`: handed to the aiohttp session.
+
+    The connections are opened on first use, in the event loop that runs then, and belong to it.
+
+    Raises `ConfigurationError` for settings that cannot work, and says what to do.
+    """
+
+    def __init__(  # noqa: PLR0913 - the settings of a client, each of them optional
+        self,
+        api_key: str | None = None,
+        *,
+        bearer_token: str | None = None,
+        base_url: str | None = None,
+        timeout: float = 15.0,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        max_connections: int = 100,
+        session: "aiohttp.ClientSession | None" = None,
+        proxy: str | Literal[False] | None = None,
+        ssl: SSLContext | bool = True,
+        user_agent: str | None = None,
+        trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
+    ) -> None:
+        settings = Settings.resolve(
+            api_key=api_key,
+            bearer_token=bearer_token,
+            base_url=base_url,
+            proxy=proxy,
+            timeout=timeout,
+            user_agent=user_agent,
+        )
+        pool = Pool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
+        self._assemble(pool, settings, retry, is_copy=False)
+
+    def _assemble(self, pool: Pool, settings: Settings, retry: RetryPolicy, *, is_copy: bool) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._retry = retry
+        self._is_copy = is_copy
+        transport = Transport(pool, settings, retry)
+        self.splits = Splits(transport)
+        self.partitions = Partitions(transport)
+
+    def with_options(
+        self,
+        *,
+        api_key: str | None = None,
+        bearer_token: str | None = None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        user_agent: str | None = None,
+    ) -> "AsyncRetab":
+        """Return a copy with other settings on the same connections, for one caller or a few calls.
+
+        What is not given stays as it is. The pool belongs to the client that the copy was made from: closing that one
+        ends the copy too, closing the copy ends nothing.
+
+        Raises `ConfigurationError` for settings that cannot work.
+        """
+        settings = self._settings.changed(
+            api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent
+        )
+        copy = object.__new__(type(self))
+        copy._assemble(self._pool, settings, retry or self._retry, is_copy=True)
+        return copy
+
+    async def aclose(self) -> None:
+        """Close the connections; closing twice is fine, and a session of your own is left open."""
+        if not self._is_copy:
+            await self._pool.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._pool.closed else "open"
+        return f"<AsyncRetab {self._settings.base_url} timeout={self._settings.timeout:g} {state}>"

@@ -1,0 +1,191 @@
+"""From JSON to attrs classes and back: the one cattrs converter, each hook with its reason."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast, get_origin
+
+import attrs
+from cattrs import BaseConverter, ClassValidationError, Converter, transform_error
+from cattrs.cols import homogenous_tuple_structure_factory
+from cattrs.gen import make_dict_structure_fn, override
+from cattrs.preconf.orjson import make_converter as make_orjson_converter
+
+from retab_async.models import RunStatus
+
+T = TypeVar("T")
+Hook = Callable[[Any, Any], Any]
+
+_JSON_NAMES = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+
+
+_STATUSES = {str(status): status for status in RunStatus}
+
+
+class ShapeError(ValueError):
+    """JSON of another shape than its class: `path` is the place (`subdocuments[2].name`)."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}" if path else reason)
+        self.path = path
+        self.reason = reason
+
+
+def structurer(cls: type[T]) -> Callable[[object], T]:
+    """Return the function that turns a JSON value into a `cls`, or raises `ShapeError`."""
+    hook = _converter.get_structure_hook(cls)
+
+    def structure(value: object) -> T:
+        try:
+            return cast("T", hook(value, cls))
+        except (ClassValidationError, TypeError) as error:
+            raise _shape_error(error) from None
+
+    return structure
+
+
+def structure_what_fits(value: dict[str, Any], cls: type[T]) -> tuple[T, tuple[ShapeError, ...]]:
+    """Turn a JSON object into a `cls`, with the defaults of the class for each field that does not fit.
+
+    Also returns what did not fit. Raises `ShapeError` where a field without a default is missing or does not fit.
+    """
+    misfits: list[ShapeError] = []
+    fitting = dict(value)
+    try:
+        return _converter.structure(value, cls), ()
+    except ClassValidationError as error:
+        for problem, note in error.group_exceptions()[0]:
+            fitting.pop(note.name, None)
+            misfits.append(_shape_error(problem, note.name))
+    return structurer(cls)(fitting), tuple(misfits)
+
+
+def unstructure(value: object) -> Any:
+    """Turn an attrs instance into the JSON value it was structured from."""
+    return _converter.unstructure(value)
+
+
+def _shape_error(error: Exception, start: str = "") -> ShapeError:
+    reason, _, path = transform_error(error, start, _reason)[0].rpartition(" @ ")
+    return ShapeError(path.removeprefix("."), reason)
+
+
+def _reason(error: BaseException, _: object) -> str:
+    return "missing" if isinstance(error, KeyError) else str(error)
+
+
+def _make_converter() -> Converter:
+    converter = make_orjson_converter(detailed_validation=True)
+    # cattrs would call str(), int() ... on whatever comes: {"name": null} would become the name "None".
+    converter.register_structure_hook(str, _exactly(str))
+    converter.register_structure_hook(bool, _exactly(bool))
+    converter.register_structure_hook(int, _read_int)
+    converter.register_structure_hook(float, _read_float)
+    # The server's words are open, and a blank one says nothing.
+    converter.register_structure_hook(RunStatus, _read_status)
+    converter.register_unstructure_hook(RunStatus, str.__str__)
+    # RFC 3339; without an offset it is taken for UTC, so that a datetime is always an aware one.
+    converter.register_structure_hook(datetime, _read_datetime)
+    converter.register_unstructure_hook(datetime, _write_datetime)
+    # Free-form objects are kept as they came.
+    converter.register_structure_hook_func(_is_of(Mapping), _exactly(dict))
+    # A string is iterable too: cattrs would make the pages (1, 2) of "12".
+    converter.register_structure_hook_factory(_is_of(tuple))(_tuple_hook)
+    # A key that is null means what an absent key means: the default.
+    converter.register_structure_hook_factory(attrs.has)(_object_hook)
+    return converter
+
+
+def _is_of(origin: Any) -> Callable[[Any], bool]:
+    return lambda cls: get_origin(cls) is origin
+
+
+def _misfit(value: object, wanted: str) -> TypeError:
+    return TypeError(f"{wanted} was expected, not {_JSON_NAMES.get(type(value), type(value).__name__)}")
+
+
+def _exactly(kind: type) -> Hook:
+    def read(value: Any, _: Any) -> Any:
+        if type(value) is kind:
+            return value
+        raise _misfit(value, _JSON_NAMES[kind])
+
+    return read
+
+
+def _read_int(value: Any, _: Any) -> int:
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():
+        return int(value)
+    raise _misfit(value, "a whole number")
+
+
+def _read_float(value: Any, _: Any) -> float:
+    if type(value) is float or type(value) is int:
+        return float(value)
+    raise _misfit(value, "a number")
+
+
+def _read_status(value: Any, _: Any) -> RunStatus:
+    known = _STATUSES.get(value) if type(value) is str else None
+    if known is not None:
+        return known
+    if type(value) is str and value:
+        return RunStatus(value)
+    raise _misfit(value, "a status word")
+
+
+def _read_datetime(value: Any, _: Any) -> datetime:
+    if type(value) is not str:
+        raise _misfit(value, "a string")
+    moment = datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _write_datetime(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _tuple_hook(cls: Any, converter: BaseConverter) -> Hook:
+    read_items = homogenous_tuple_structure_factory(cls, converter)
+
+    def read(value: Any, _: Any) -> Any:
+        if type(value) is list:
+            return read_items(value, cls)
+        raise _misfit(value, "an array")
+
+    return read
+
+
+def _object_hook(cls: Any, converter: BaseConverter) -> Hook:
+    optional: dict[str, Any] = {
+        field.name: override(struct_hook=_unless_null(converter.get_structure_hook(field.type), field.default))
+        for field in attrs.fields(cls)
+        if field.default is not attrs.NOTHING
+    }
+    read_fields: Hook = make_dict_structure_fn(cls, converter, **optional)
+
+    def read(value: Any, _: Any) -> Any:
+        if type(value) is dict:
+            return read_fields(value, cls)
+        raise _misfit(value, "an object")
+
+    return read
+
+
+def _unless_null(hook: Hook, default: Any) -> Hook:
+    def read(value: Any, cls: Any) -> Any:
+        return default if value is None else hook(value, cls)
+
+    return read
+
+
+_converter = _make_converter()

@@ -1,0 +1,165 @@
+"""What can go wrong, as one tree, and the one table from a status to its error.
+
+RetabError
+├── ConfigurationError      the client was told something it cannot work with (a ValueError)
+│   InvalidRunIdError       an id that could not be one of a run (a ValueError)
+│   ClientStateError        a client that is closed, or belongs to another event loop (a RuntimeError)
+├── APIConnectionError      no answer: refused, reset, cut short, not found, not trusted
+│   └── APITimeoutError     no answer in time
+├── APIError                an answer that is not a 2xx
+│   ├── AuthenticationError 401
+│   ├── PermissionDeniedError 403
+│   ├── NotFoundError       404
+│   ├── ConflictError       409
+│   ├── ValidationError     422
+│   ├── RateLimitError      429
+│   └── InternalServerError 5xx
+└── ResponseError           a 2xx that cannot be read
+"""
+
+from typing import Any
+
+import attrs
+
+
+def _revive(cls: type["RetabError"], args: tuple[Any, ...], state: dict[str, Any]) -> "RetabError":
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class RetabError(Exception):
+    """Whatever this library raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is rebuilt from its args alone, which fails on keyword-only arguments: process pools and task
+        # queues would then lose the error they carry.
+        return _revive, (type(self), self.args, self.__dict__)
+
+
+class ConfigurationError(RetabError, ValueError):
+    """The client was told something that it cannot work with; the message says what to do."""
+
+
+class InvalidRunIdError(RetabError, ValueError):
+    """A run id that could lead to another route or another run; nothing was sent."""
+
+
+class ClientStateError(RetabError, RuntimeError):
+    """The client is closed, or was opened in another event loop."""
+
+
+@attrs.define(slots=False, kw_only=True, repr=False)
+class CallError(RetabError):
+    """A call that went out and failed: which call (`url` is the path alone), and after how many attempts."""
+
+    message: str = attrs.field(kw_only=False)
+    method: str
+    url: str
+    attempts: int = 1
+
+    def __str__(self) -> str:
+        tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
+        return f"{self.message} ({', '.join((f'{self.method} {self.url}', *self._facts(), tries))})"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def _facts(self) -> tuple[str, ...]:
+        return ()
+
+
+@attrs.define(slots=False, kw_only=True, repr=False)
+class APIConnectionError(CallError):
+    """No answer came, or not all of one.
+
+    `transient` tells whether another try can help: a certificate that is not trusted will not be trusted the next time.
+    """
+
+    transient: bool = True
+
+
+class APITimeoutError(APIConnectionError):
+    """No answer came within the timeout of one attempt, or within the deadline of the call."""
+
+
+@attrs.define(slots=False, kw_only=True, repr=False)
+class AnswerError(CallError):
+    """A call that was answered, with an answer that is of no use."""
+
+    status_code: int
+    request_id: str | None = None
+    body: str = ""
+
+    def _facts(self) -> tuple[str, ...]:
+        return (f"status {self.status_code}", *((f"request {self.request_id}",) if self.request_id else ()))
+
+
+@attrs.define(slots=False, kw_only=True, repr=False)
+class APIError(AnswerError):
+    """The API answered with something other than a 2xx.
+
+    `message` is the most telling text found in the body, `code` and `details` what came with it, `retry_after` the wait
+    in seconds that the server asked for, `body` the body as text (at most 64 KiB).
+    """
+
+    code: str | None = None
+    details: Any = None
+    retry_after: float | None = None
+
+
+class AuthenticationError(APIError):
+    """401: the key is missing or not valid."""
+
+
+class PermissionDeniedError(APIError):
+    """403: the key may not do this."""
+
+
+class NotFoundError(APIError):
+    """404: no such run, or not one of this key's organization."""
+
+
+class ConflictError(APIError):
+    """409: in conflict with what the server holds."""
+
+
+class ValidationError(APIError):
+    """422: the request's values were refused."""
+
+
+class RateLimitError(APIError):
+    """429: too many requests; `retry_after` tells how long to wait, where the server said so."""
+
+
+class InternalServerError(APIError):
+    """5xx: the server, or a gateway before it, failed."""
+
+
+@attrs.define(slots=False, kw_only=True, repr=False)
+class ResponseError(AnswerError):
+    """A 2xx whose body cannot be read: not JSON, of another shape, or too large.
+
+    `path` is the place inside the JSON that does not fit (`subdocuments[2].name`), empty where there is no JSON; `body`
+    is the body's start.
+    """
+
+    path: str = ""
+
+    def _facts(self) -> tuple[str, ...]:
+        return (*super()._facts(), f"body starts {self.body[:80]!r}")
+
+
+_BY_STATUS: dict[int, type[APIError]] = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: ValidationError,
+    429: RateLimitError,
+}
+
+
+def error_class(status_code: int) -> type[APIError]:
+    """Return the class of `APIError` that stands for a status."""
+    return _BY_STATUS.get(status_code, InternalServerError if status_code >= 500 else APIError)

@@ -1,0 +1,76 @@
+"""What all runs share: their state, and the leaves that every kind has."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import attrs
+
+
+class RunStatus(StrEnum):
+    """Where a run stands.
+
+    Open: a word that the server adds later becomes a member-like value of its own, equal to its text and not terminal,
+    instead of an error.
+    """
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "RunStatus | None":
+        if not isinstance(value, str) or not value:
+            return None
+        word = str.__new__(cls, value)
+        word._name_ = value.upper()
+        word._value_ = value
+        return word
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the run is over: completed, failed or cancelled."""
+        return self in _TERMINAL
+
+
+# "error" is no status of the kinds there are, yet a run that reports it is not going to move again.
+_TERMINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus("error")})
+
+
+@attrs.frozen(kw_only=True)
+class PrimitiveError:
+    """Why a run failed: a `code` (an open vocabulary), a `message` for people, and sometimes `details`."""
+
+    code: str
+    message: str
+    details: Mapping[str, Any] | None = attrs.field(default=None, hash=False)
+
+
+@attrs.frozen(kw_only=True)
+class FileRef:
+    """The document of a run as the service stored it."""
+
+    id: str
+    filename: str
+    mime_type: str
+
+
+@attrs.frozen(kw_only=True)
+class RetabUsage:
+    """What a run cost, in credits (one credit is $0.01); may be fractional."""
+
+    credits: float
+
+
+@attrs.frozen(kw_only=True)
+class Run:
+    """What every kind of run has; `error` is set on a failed one, `created_at` is an aware `datetime`."""
+
+    id: str
+    status: RunStatus
+    error: PrimitiveError | None = None
+    created_at: datetime | None = None

@@ -1,0 +1,189 @@
+"""What to send and what came back, as values and pure functions: no socket, no clock, no cattrs in here."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import attrs
+import orjson
+
+from retab_async.errors import APIError, InvalidRunIdError, ResponseError, error_class
+
+MIB = 1024 * 1024
+CANCEL_CAP = MIB
+RESULT_CAP = 64 * MIB
+ERROR_CAP = 64 * 1024
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_SECONDS = re.compile(r"\d{1,15}(\.\d*)?", re.ASCII)
+_TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
+_TELLING_PART = 4096
+_MESSAGE_LENGTH = 500
+_BODY_START = 500
+# Error bodies nest three or four deep; what nests deeper is not telling anybody anything.
+_DEEPEST = 8
+
+
+class Request(NamedTuple):
+    """One call to make: `path` starts with `/v1`, `cap` is the most bytes its answer may have when decoded."""
+
+    method: str
+    path: str
+    query: str = ""
+    cap: int = RESULT_CAP
+
+
+class Response(NamedTuple):
+    """One answer as it came, its body decoded and capped; `redact` takes the caller's secret out of what is quoted."""
+
+    request: Request
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    attempts: int
+    redact: Callable[[str], str]
+
+
+def run_path(collection: str, run_id: object, verb: str = "") -> str:
+    """Return the path of one run, or of a verb on it, with the id checked: `/v1/splits/splt_1/cancel`."""
+    if type(run_id) is not str or not _RUN_ID.fullmatch(run_id):
+        msg = f"not a run id: {run_id!r:.200}; 1 to 128 letters, digits, _ and -, with a letter or digit first"
+        raise InvalidRunIdError(msg)
+    return f"{collection}/{run_id}{verb}"
+
+
+def read_response(response: Response) -> Any:
+    """Return the JSON of a 2xx answer; raises `ResponseError` where there is none."""
+    try:
+        return orjson.loads(response.body)
+    except ValueError:
+        reason = "the answer is not JSON" if response.body else "the answer is empty"
+    raise response_error(response, reason)
+
+
+def response_error(response: Response, reason: str, path: str = "") -> ResponseError:
+    """Return the error for a 2xx answer that cannot be read."""
+    return ResponseError(
+        reason,
+        status_code=response.status,
+        method=response.request.method,
+        url=response.request.path,
+        attempts=response.attempts,
+        request_id=response.headers.get("x-request-id"),
+        body=_text(response)[:_BODY_START],
+        path=path,
+    )
+
+
+def api_error(response: Response, now: datetime) -> APIError:
+    """Return the error for an answer that is not a 2xx; `now` is what a `Retry-After` date is measured from."""
+    body = _text(response)
+    problem = read_problem(body)
+    message = problem.message or _phrase(response.status)
+    if 300 <= response.status < 400:
+        message = f"the API answered with a redirect, which would carry the key elsewhere: {message}"
+    return error_class(response.status)(
+        message[:_MESSAGE_LENGTH],
+        status_code=response.status,
+        method=response.request.method,
+        url=response.request.path,
+        attempts=response.attempts,
+        request_id=response.headers.get("x-request-id"),
+        body=body,
+        code=problem.code,
+        details=problem.details,
+        retry_after=read_retry_after(response.headers.get("Retry-After"), now),
+    )
+
+
+def read_retry_after(value: str | None, now: datetime) -> float | None:
+    """Return the seconds a `Retry-After` asks for, as a number or an HTTP date; None for one that says nothing."""
+    value = (value or "").strip()
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    # An HTTP date is in GMT whether it says so or not.
+    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now.timestamp()
+    return seconds if seconds > 0 else None
+
+
+@attrs.frozen
+class Problem:
+    """What an error body says: the most telling text, the innermost code, and whatever details came along."""
+
+    message: str = ""
+    code: str | None = None
+    details: Any = None
+
+
+def read_problem(body: str) -> Problem:
+    """Find what an error body says, whichever of the API's and its gateways' shapes it has.
+
+    The deepest text along `details`, `detail`, `error`, `message` wins over the generic sentence around it.
+    """
+    found = _walk(_json_or_none(body), 0)
+    return found if found.message else Problem(_plain(body), found.code, found.details)
+
+
+def _walk(value: Any, depth: int) -> Problem:
+    if depth > _DEEPEST:
+        return Problem()
+    if isinstance(value, str):
+        return _walk_text(value, depth)
+    if isinstance(value, list):
+        texts = [_walk(item, depth + 1).message for item in value]
+        return Problem("; ".join(filter(None, texts)), None, value)
+    if isinstance(value, dict):
+        return _walk_object(value, depth)
+    return Problem()
+
+
+def _walk_text(value: str, depth: int) -> Problem:
+    inner = _json_or_none(value)
+    return _walk(inner, depth + 1) if isinstance(inner, dict | list) else Problem(_plain(value))
+
+
+def _walk_object(value: dict[str, Any], depth: int) -> Problem:
+    own = value.get("code") if isinstance(value.get("code"), str) else None
+    if isinstance(value.get("msg"), str):
+        return Problem(_located(value.get("loc"), value["msg"]), own)
+    parts = (_walk(value.get(key), depth + 1) for key in ("details", "detail", "error", "message", "title"))
+    inner = next((part for part in parts if part.message), Problem())
+    listed = _walk(value.get("errors"), depth + 1).message
+    message = ": ".join(filter(None, (_located(value.get("location"), inner.message), listed)))
+    return Problem(message, inner.code or own, value.get("details") or value.get("errors") or inner.details)
+
+
+def _located(place: Any, text: str) -> str:
+    where = ".".join(str(step) for step in place) if isinstance(place, list) else place
+    return f"{where}: {text}" if isinstance(where, str) and where and text else text
+
+
+def _json_or_none(text: str) -> Any:
+    try:
+        return orjson.loads(text) if text[:1] in {"{", "["} else None
+    except ValueError:
+        return None
+
+
+def _plain(text: str) -> str:
+    text = text[:_TELLING_PART].lstrip()
+    return " ".join((_TAG.sub(" ", text) if text.startswith("<") else text).split())[:_MESSAGE_LENGTH]
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "no reason given"
+
+
+def _text(response: Response) -> str:
+    # A debugging proxy or an error page may echo the request's headers.
+    return response.redact(response.body[:ERROR_CAP].decode(errors="replace"))

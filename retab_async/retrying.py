@@ -1,0 +1,101 @@
+"""When to try again and how long to wait; the only room that knows tenacity."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import attrs
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from retab_async.errors import APIConnectionError, APIError, CallError
+from retab_async.settings import check_count, check_seconds
+
+T = TypeVar("T")
+
+_TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+# No attempt is begun that has less than this left of the deadline, in seconds.
+_SHORTEST_ATTEMPT = 0.01
+
+_logger = logging.getLogger("retab_async")
+
+
+def _check_attempts(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
+    check_count(attribute.name, value)
+
+
+def _check_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+    check_seconds(attribute.name, value)
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """How a call is tried again after a transient failure.
+
+    `attempts`: sends at the most. `wait_initial`, `wait_max`: seconds; the n-th wait is drawn between 0 and
+    `wait_initial * 2**(n-1)`, at most `wait_max`; a `Retry-After` of the server is waited for in full. `deadline`:
+    seconds for all attempts and waits together. Raises `ConfigurationError` for values that are not above zero.
+    """
+
+    attempts: int = attrs.field(default=4, validator=_check_attempts)
+    wait_initial: float = attrs.field(default=0.25, validator=_check_seconds)
+    wait_max: float = attrs.field(default=8.0, validator=_check_seconds)
+    deadline: float = attrs.field(default=60.0, validator=_check_seconds)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether the same call may well succeed the next time."""
+    if isinstance(error, APIError):
+        return error.status_code in _TRANSIENT_STATUSES
+    return isinstance(error, APIConnectionError) and error.transient
+
+
+async def try_again(
+    policy: RetryPolicy, ends: float, failure: CallError, attempt: Callable[[int, float], Awaitable[T]]
+) -> T:
+    """Go on after a first attempt that ended in `failure`, until one succeeds or the policy says stop.
+
+    `ends` is the `time.monotonic()` of the deadline; `attempt(number, seconds left)` makes one more attempt. Raises the
+    last error that an attempt raised.
+    """
+
+    def is_over(state: RetryCallState) -> bool:
+        left = ends - time.monotonic() - state.upcoming_sleep
+        return state.attempt_number >= policy.attempts or left < _SHORTEST_ATTEMPT
+
+    async def next_attempt() -> T:
+        # The failure that led here is tenacity's first attempt, so that its counting and its waits are the call's.
+        number = retrying.statistics["attempt_number"]
+        if number == 1:
+            raise failure
+        return await attempt(number, ends - time.monotonic())
+
+    backoff = wait_random_exponential(multiplier=policy.wait_initial, max=policy.wait_max)
+
+    def wait(state: RetryCallState) -> float:
+        asked = getattr(_failure(state), "retry_after", None)
+        if asked is None:
+            return float(backoff(state))
+        # Some spread on top, or all that were told the same second would come back in it.
+        spare = max(0.0, ends - time.monotonic() - asked - _SHORTEST_ATTEMPT)
+        return float(asked + min(backoff(state), spare))
+
+    retrying = AsyncRetrying(
+        sleep=asyncio.sleep,
+        stop=is_over,
+        wait=wait,
+        retry=retry_if_exception(is_transient),
+        before_sleep=lambda state: _announce(policy, state),
+        reraise=True,
+    )
+    return await retrying(next_attempt)
+
+
+def _failure(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _announce(policy: RetryPolicy, state: RetryCallState) -> None:
+    number = state.attempt_number + 1
+    _logger.warning("attempt %d of %d in %.2f s: %s", number, policy.attempts, state.upcoming_sleep, _failure(state))

@@ -1,0 +1,189 @@
+"""What a client is told, checked once: who calls, where to, by which way, and how patiently."""
+
+import ipaddress
+import math
+import os
+import re
+from typing import Any, Literal
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import attrs
+
+from retab_async.errors import ConfigurationError
+
+VERSION = "0.1.0"
+
+_DEFAULT_BASE_URL = "https://api.retab.com"
+# Shorter ones are made up for tests, and would be found inside words.
+_SHORTEST_SECRET = 8
+_PRINTABLE = re.compile(r"[!-~]+")
+
+
+@attrs.frozen
+class Credential:
+    """The one header that says who calls."""
+
+    header: str
+    value: str = attrs.field(repr=False)
+    secret: str = attrs.field(repr=False)
+
+    def redact(self, text: str) -> str:
+        """Return a text without the secret, should it quote it."""
+        return text.replace(self.secret, "***") if len(self.secret) >= _SHORTEST_SECRET else text
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """All that one client was told about its calls, in the form in which they use it."""
+
+    credential: Credential
+    base_url: str
+    proxy: str | None = attrs.field(repr=False)
+    timeout: float
+    user_agent: str
+
+    @classmethod
+    def resolve(  # noqa: PLR0913 - the settings of a client, each by its name
+        cls,
+        *,
+        api_key: str | None,
+        bearer_token: str | None,
+        base_url: str | None,
+        proxy: str | Literal[False] | None,
+        timeout: float,
+        user_agent: str | None,
+    ) -> "Settings":
+        """Check what was told and fill the rest from the environment; `ConfigurationError` says what to mend."""
+        address = _resolve_base_url(base_url)
+        return cls(
+            credential=_resolve_credential(api_key, bearer_token),
+            base_url=address,
+            proxy=_resolve_proxy(proxy, urlsplit(address)),
+            timeout=check_seconds("timeout", timeout),
+            user_agent=_resolve_user_agent(user_agent),
+        )
+
+    def changed(
+        self, *, api_key: str | None, bearer_token: str | None, timeout: float | None, user_agent: str | None
+    ) -> "Settings":
+        """Return a copy in which what is not None is new; the environment is not read again."""
+        told: dict[str, Any] = {}
+        if api_key is not None or bearer_token is not None:
+            told["credential"] = _resolve_credential(api_key, bearer_token)
+        if timeout is not None:
+            told["timeout"] = check_seconds("timeout", timeout)
+        if user_agent is not None:
+            told["user_agent"] = _resolve_user_agent(user_agent)
+        return attrs.evolve(self, **told)
+
+
+def check_count(name: str, value: int) -> int:
+    """Return a whole number that is at least 1, or raise `ConfigurationError`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        msg = f"{name} must be a whole number from 1 up, not {value!r}"
+        raise ConfigurationError(msg)
+    return value
+
+
+def check_seconds(name: str, value: float) -> float:
+    """Return a number of seconds that is finite and above 0, or raise `ConfigurationError`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        msg = f"{name} must be a finite number of seconds above 0, not {value!r}"
+        raise ConfigurationError(msg)
+    return value
+
+
+def _resolve_credential(api_key: str | None, bearer_token: str | None) -> Credential:
+    if api_key is not None and bearer_token is not None:
+        msg = "give api_key or bearer_token, not both: the one is sent as Api-Key, the other as Authorization"
+        raise ConfigurationError(msg)
+    if bearer_token is not None:
+        token = _checked_secret("bearer_token", bearer_token)
+        return Credential("Authorization", f"Bearer {token}", token)
+    name = "api_key"
+    if api_key is None:
+        name, api_key = "RETAB_API_KEY", os.environ.get("RETAB_API_KEY")
+    if api_key is None:
+        msg = 'no API key: set RETAB_API_KEY, or pass AsyncRetab(api_key="...")'
+        raise ConfigurationError(msg)
+    key = _checked_secret(name, api_key)
+    return Credential("Api-Key", key, key)
+
+
+def _checked_secret(name: str, secret: str) -> str:
+    # The secret itself stays out of the message, whatever is wrong with it.
+    if not isinstance(secret, str) or not secret:
+        msg = f"{name} is empty: it must be the key as Retab shows it"
+        raise ConfigurationError(msg)
+    if not _PRINTABLE.fullmatch(secret):
+        msg = f"{name} has blanks, line breaks or characters outside ASCII in it: pass the key alone, stripped"
+        raise ConfigurationError(msg)
+    return secret
+
+
+def _resolve_base_url(base_url: str | None) -> str:
+    name = "base_url"
+    if base_url is None and (told := os.environ.get("RETAB_API_BASE_URL")):
+        name, base_url = "RETAB_API_BASE_URL", told
+    parts = _split_url(name, _DEFAULT_BASE_URL if base_url is None else base_url)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        msg = f"{name} must use https: over http the key would travel in the clear to {parts.hostname}"
+        raise ConfigurationError(msg)
+    if parts.query or parts.fragment:
+        msg = f"{name} must end with its path: no ? and no #"
+        raise ConfigurationError(msg)
+    path = re.sub(r"/v\d+$", "", parts.path.rstrip("/")).rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _split_url(name: str, url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - a port that is no number is found out only when it is read
+    except (ValueError, AttributeError, TypeError):
+        parts = SplitResult("", "", "", "", "")
+    if parts.username is not None or parts.password is not None:
+        msg = f"{name} must not hold credentials: pass api_key or bearer_token"
+        raise ConfigurationError(msg)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not _PRINTABLE.fullmatch(url):
+        msg = f"{name} must be an address such as {_DEFAULT_BASE_URL}, not {url!r}"
+        raise ConfigurationError(msg)
+    return parts
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _resolve_proxy(proxy: str | Literal[False] | None, address: SplitResult) -> str | None:
+    if proxy is False:
+        return None
+    if proxy is None:
+        proxy = _environment_proxy(address)
+    if proxy is not None and urlsplit(proxy).scheme not in {"http", "https"}:
+        msg = "proxy must be an http:// or https:// address; proxy=False goes without the environment's"
+        raise ConfigurationError(msg)
+    return proxy
+
+
+def _environment_proxy(address: SplitResult) -> str | None:
+    host = address.hostname or ""
+    # What is allowed to travel in the clear because it stays on this machine must not leave it by a proxy.
+    if _is_loopback(host) or proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    return proxies.get(address.scheme) or proxies.get("all")
+
+
+def _resolve_user_agent(suffix: str | None) -> str:
+    product = f"retab-async/{VERSION}"
+    if suffix is None:
+        return product
+    if not re.fullmatch(r"[ -~]+", suffix):
+        msg = "user_agent must be printable ASCII: it is added to a header"
+        raise ConfigurationError(msg)
+    return f"{product} {suffix}"
