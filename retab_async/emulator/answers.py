@@ -1,0 +1,49 @@
+"""What the emulator says back, as values: an answer, and the refusal that becomes one."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+JSON_TYPE = "application/json"
+# json.dumps would build an encoder anew for every answer.
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
+def _json_headers() -> dict[str, str]:
+    return {"Content-Type": JSON_TYPE}
+
+
+@attrs.frozen
+class Answer:
+    """One HTTP answer before it is sent: status, body, headers."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = attrs.field(factory=_json_headers)
+
+    @classmethod
+    def json(cls, status: int, payload: Any) -> "Answer":
+        """Answer with a JSON document."""
+        return cls(status, _ENCODER.encode(payload).encode())
+
+
+class RefusedError(Exception):
+    """Ends a request with `{"detail": ...}` from wherever its fault was found; `headers` join those of the answer."""
+
+    def __init__(self, status: int, detail: Any, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+    def answer(self) -> Answer:
+        """Give the refusal as it goes over the wire."""
+        plain = Answer.json(self.status, {"detail": self.detail})
+        return attrs.evolve(plain, headers={**plain.headers, **self.headers})
+
+
+def problem(loc: tuple[str | int, ...], message: str, kind: str) -> dict[str, Any]:
+    """Give one entry of a 422's `detail` list, in FastAPI's form."""
+    return {"type": kind, "loc": list(loc), "msg": message}

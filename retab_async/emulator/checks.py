@@ -1,0 +1,105 @@
+"""Reading a request's JSON by declared fields, gathering everything that is wrong with it before refusing.
+
+A reader takes a value and its place in the body. It gives the value back, with the defaults of nested objects filled
+in, and adds what is wrong to the list it was handed.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import attrs
+
+from retab_async.emulator.answers import problem
+
+Loc: TypeAlias = tuple[str | int, ...]
+Problems: TypeAlias = list[dict[str, Any]]
+Reader: TypeAlias = Callable[[Any, Loc, Problems], Any]
+
+
+@attrs.frozen
+class Field:
+    """A key of a JSON object; one that is not `required` may be absent or null, and then has its `default`."""
+
+    name: str
+    read: Reader
+    required: bool = attrs.field(default=False, kw_only=True)
+    default: Any = attrs.field(default=None, kw_only=True)
+
+
+def any_text(value: Any, loc: Loc, problems: Problems) -> Any:
+    """Read a string, empty or not."""
+    if not isinstance(value, str):
+        problems.append(problem(loc, "Input should be a valid string", "string_type"))
+    return value
+
+
+def filled_text(value: Any, loc: Loc, problems: Problems) -> Any:
+    """Read a string that holds more than white space."""
+    if isinstance(any_text(value, loc, problems), str) and not value.strip():
+        problems.append(problem(loc, "String should not be blank", "string_too_short"))
+    return value
+
+
+def document_url(value: Any, loc: Loc, problems: Problems) -> Any:
+    """Read where a document's bytes are: inside a `data:` URL, or behind an https one."""
+    if isinstance(any_text(value, loc, problems), str) and not value.lower().startswith(("data:", "https://")):
+        problems.append(problem(loc, "URL scheme should be 'data' or 'https'", "url_scheme"))
+    return value
+
+
+def flag(value: Any, loc: Loc, problems: Problems) -> Any:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        problems.append(problem(loc, "Input should be a valid boolean", "bool_type"))
+    return value
+
+
+def whole_number(low: int, high: int) -> Reader:
+    """Make the reader of an integer from `low` to `high`."""
+
+    def read(value: Any, loc: Loc, problems: Problems) -> Any:
+        # True is an int to Python; to JSON it is not.
+        if not isinstance(value, int) or isinstance(value, bool):
+            problems.append(problem(loc, "Input should be a valid integer", "int_type"))
+        elif not low <= value <= high:
+            problems.append(problem(loc, f"Input should be from {low} to {high}", "out_of_range"))
+        return value
+
+    return read
+
+
+def object_of(*fields: Field) -> Reader:
+    """Make the reader of an object with these fields; keys it does not know are dropped."""
+
+    def read(value: Any, loc: Loc, problems: Problems) -> Any:
+        if not isinstance(value, dict):
+            problems.append(problem(loc, "Input should be a valid object", "dict_type"))
+            return value
+        return {field.name: _read_field(field, value, loc, problems) for field in fields}
+
+    return read
+
+
+def _read_field(field: Field, source: dict[str, Any], loc: Loc, problems: Problems) -> Any:
+    place = (*loc, field.name)
+    if field.required and field.name not in source:
+        problems.append(problem(place, "Field required", "missing"))
+        return None
+    value = source.get(field.name)
+    if value is None and not field.required:
+        return field.default
+    return field.read(value, place, problems)
+
+
+def list_of(item: Reader) -> Reader:
+    """Make the reader of a list with at least one entry."""
+
+    def read(value: Any, loc: Loc, problems: Problems) -> Any:
+        if not isinstance(value, list):
+            problems.append(problem(loc, "Input should be a valid list", "list_type"))
+            return value
+        if not value:
+            problems.append(problem(loc, "List should have at least 1 item", "too_short"))
+        return [item(entry, (*loc, place), problems) for place, entry in enumerate(value)]
+
+    return read

@@ -1,0 +1,175 @@
+"""Trouble to order: what the next answers of a route are to be instead of the usual ones."""
+
+import asyncio
+import http.client
+import json
+import socket
+import struct
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+import attrs
+from aiohttp import web
+
+from retab_async.emulator.answers import JSON_TYPE, Answer
+
+# aiohttp does not tell a handler that its client has gone; a hanging one looks for itself this often.
+WATCH_INTERVAL = 0.05
+
+
+@attrs.frozen(kw_only=True)
+class Exchange:
+    """One request under a fault, with what the fault may do to it."""
+
+    request: web.BaseRequest
+    proceed: Callable[[], Awaitable[Answer]]
+    present: Callable[[Answer], web.Response]
+    note_unanswered: Callable[[], None]
+    closing: asyncio.Event
+
+    def reset(self) -> None:
+        """Send a TCP reset, unless the client has gone already."""
+        transport = self.request.transport
+        if transport is None:
+            return
+        # A linger of no time is what makes close() send RST in place of FIN.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+    def tear(self, answer: Answer) -> None:
+        """Send the head of an answer and half of its body, then close."""
+        transport = self.request.transport
+        if transport is None:
+            return
+        headers = {**self.present(answer).headers, "Content-Length": str(len(answer.body) + 1)}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"HTTP/1.1 {answer.status} {http.client.responses.get(answer.status, '')}\r\n{lines}\r\n"
+        transport.write(head.encode() + answer.body[: len(answer.body) // 2])
+        transport.close()
+
+
+Play = Callable[[Exchange], Awaitable[Answer | None]]
+
+
+@attrs.frozen
+class Fault:
+    """One answer that goes wrong; made by the methods below, ordered with `Emulator.fail`."""
+
+    name: str
+    # The answer to give, or None when there is no connection left to give one on.
+    play: Play = attrs.field(repr=False)
+
+    @classmethod
+    def status(
+        cls,
+        code: int,
+        *,
+        body: bytes | str | dict[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry_after: float | str | None = None,
+    ) -> "Fault":
+        """Answer with this status, and the request has no effect.
+
+        A dict is sent as JSON, a str as plain text, and bytes as they are, said to be JSON; None makes a `detail`.
+        `headers` win over those that follow from the rest.
+        """
+        content, kind = _content(code, body)
+        hint = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        answer = Answer(code, content, {"Content-Type": kind, **hint, **_titled(headers)})
+
+        async def play(_: Exchange) -> Answer:
+            return answer
+
+        return cls(f"status {code}", play)
+
+    @classmethod
+    def reset(cls) -> "Fault":
+        """Reset the connection; the request has no effect."""
+
+        async def play(exchange: Exchange) -> None:
+            exchange.note_unanswered()
+            exchange.reset()
+
+        return cls("reset", play)
+
+    @classmethod
+    def late_reset(cls) -> "Fault":
+        """Reset the connection after the request took effect."""
+
+        async def play(exchange: Exchange) -> None:
+            await exchange.proceed()
+            exchange.note_unanswered()
+            exchange.reset()
+
+        return cls("late_reset", play)
+
+    @classmethod
+    def cut(cls) -> "Fault":
+        """Let the request take effect and break its answer off within the body."""
+
+        async def play(exchange: Exchange) -> None:
+            answer = await exchange.proceed()
+            exchange.note_unanswered()
+            exchange.tear(answer)
+
+        return cls("cut", play)
+
+    @classmethod
+    def hang(cls) -> "Fault":
+        """Answer nothing until the client goes or the emulator closes; the request has no effect."""
+
+        async def play(exchange: Exchange) -> None:
+            exchange.note_unanswered()
+            closing = False
+            while exchange.request.transport is not None and not closing:
+                closing = await pause(WATCH_INTERVAL, exchange.closing)
+            exchange.reset()
+
+        return cls("hang", play)
+
+
+async def pause(seconds: float, closing: asyncio.Event) -> bool:
+    """Wait `seconds`, or until the emulator closes; tell whether it does."""
+    try:
+        async with asyncio.timeout(seconds):
+            await closing.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _content(code: int, body: bytes | str | dict[str, Any] | None) -> tuple[bytes, str]:
+    if isinstance(body, bytes):
+        return body, JSON_TYPE
+    if isinstance(body, str):
+        return body.encode(), "text/plain; charset=utf-8"
+    detail = {"detail": http.client.responses.get(code, "Error")} if body is None else body
+    return json.dumps(detail).encode(), JSON_TYPE
+
+
+def _titled(headers: Mapping[str, str] | None) -> dict[str, str]:
+    # One spelling, so that a header given replaces the one it is meant to.
+    return {name.title(): value for name, value in (headers or {}).items()}
+
+
+class Script:
+    """The faults still to come, by route."""
+
+    def __init__(self, routes: Iterable[str]) -> None:
+        self._routes = frozenset({*routes, "*"})
+        self._waiting: defaultdict[str, deque[Fault]] = defaultdict(deque)
+
+    def add(self, route: str, faults: Iterable[Fault]) -> None:
+        """Put `faults` at the end of a route's queue; ValueError for a route that there is not."""
+        if route not in self._routes:
+            msg = f"no such route: {route!r}; there are {', '.join(sorted(self._routes))}"
+            raise ValueError(msg)
+        self._waiting[route].extend(faults)
+
+    def take(self, route: str) -> Fault | None:
+        """Take the next fault of `route`, or else of every route."""
+        for name in (route, "*"):
+            if self._waiting.get(name):
+                return self._waiting[name].popleft()
+        return None

@@ -1,0 +1,196 @@
+"""The emulator on its socket: starting and closing, and the way of a request through fault, key, rate and service."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import attrs
+from aiohttp import web
+from attrs import validators
+
+from retab_async.emulator.answers import Answer, RefusedError
+from retab_async.emulator.faults import Exchange, Fault, Script, pause
+from retab_async.emulator.kinds import KINDS
+from retab_async.emulator.limits import RateLimit, Window
+from retab_async.emulator.service import ROUTES, Place, Service, locate, read_asked
+
+ANY_KEY = "emulator-key"
+BACKLOG = 1024
+# For requests still being read when the emulator closes; those that wait inside it are woken.
+CLOSING_TIME = 0.1
+UNAUTHORIZED = {
+    "code": "HTTP_EXCEPTION",
+    "message": "An HTTP exception occurred.",
+    "details": {"error": "Invalid API Key."},
+}
+
+
+class Served(NamedTuple):
+    """A request that was served; its path goes without the query, its status is None where no whole answer was sent."""
+
+    method: str
+    path: str
+    status: int | None
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class Emulator:
+    """Serve the API on loopback while entered, or from `start()` to `aclose()`.
+
+    The results of runs are invented from their requests. A background run is queued for `queued` seconds of `clock`
+    and in progress for `running` more; other runs are completed at once. Every answer waits `latency` seconds of real
+    time, and `rate_limit` bounds how many there are. Any key will do unless `api_key` is set. Port 0 stands for a free
+    one. Runs and scripted faults outlive `aclose()`, so a server that goes away and comes back is the same one.
+    """
+
+    _host: str = "127.0.0.1"
+    _port: int = 0
+    _api_key: str | None = attrs.field(default=None, validator=validators.optional(validators.min_len(1)))
+    _queued: float = attrs.field(default=0.2, validator=validators.ge(0))
+    _running: float = attrs.field(default=2.0, validator=validators.ge(0))
+    _latency: float = attrs.field(default=0.0, validator=validators.ge(0))
+    _rate_limit: RateLimit | None = None
+    _clock: Callable[[], float] = time.monotonic
+    # What was served, in the order in which it was answered, and how often each status was.
+    requests: list[Served] = attrs.field(init=False, factory=list)
+    counts: Counter[int] = attrs.field(init=False, factory=Counter)
+    _service: Service = attrs.field(init=False)
+    _window: Window | None = attrs.field(init=False)
+    _script: Script = attrs.field(init=False, factory=lambda: Script(ROUTES))
+    _presented: int = attrs.field(init=False, default=0)
+    _runner: web.ServerRunner | None = attrs.field(init=False, default=None)
+    _closing: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
+
+    def __attrs_post_init__(self) -> None:
+        self._service = Service(self._clock, self._queued, self._running)
+        self._window = None if self._rate_limit is None else Window(self._rate_limit)
+
+    @property
+    def url(self) -> str:
+        """The address to use as a base URL; RuntimeError while the emulator is not started."""
+        addresses = self._runner.addresses if self._runner else []
+        if not addresses:
+            msg = "the emulator is not started, so it has no address"
+            raise RuntimeError(msg)
+        host, port = addresses[0][:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @property
+    def api_key(self) -> str:
+        """A key that is accepted."""
+        return self._api_key or ANY_KEY
+
+    async def start(self) -> None:
+        """Listen; RuntimeError when it does already, OSError when the address cannot be had."""
+        if self._runner is not None:
+            msg = "the emulator is started already"
+            raise RuntimeError(msg)
+        self._closing = asyncio.Event()
+        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None), shutdown_timeout=CLOSING_TIME)
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self.aclose)
+            await self._runner.setup()
+            await web.TCPSite(self._runner, self._host, self._port, backlog=BACKLOG).start()
+            undo.pop_all()
+
+    async def aclose(self) -> None:
+        """Stop listening and drop every connection, without waiting for requests that hang; it may be called twice."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            self._closing.set()
+            await runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def seed(
+        self,
+        collection: str,
+        count: int = 1,
+        *,
+        queued: float | None = None,
+        running: float | None = None,
+        error: dict[str, Any] | None = None,
+    ) -> list[str]:
+        """Put background runs in flight without a request, and give their ids, oldest first.
+
+        `queued` and `running` replace the emulator's own; with an `error` such as
+        `{"code": "bad_document", "message": "..."}` the runs end `failed`.
+        """
+        kind = KINDS.get(collection)
+        if kind is None:
+            msg = f"no such kind of run: {collection!r}; there are {', '.join(sorted(KINDS))}"
+            raise ValueError(msg)
+        waits = self._queued if queued is None else queued
+        works = self._running if running is None else running
+        asked = read_asked(kind, {**kind.sample, "background": True})
+        return [self._service.add(kind, asked, waits, works, error).id for _ in range(count)]
+
+    def fail(self, route: str, *faults: Fault) -> None:
+        """Let the next answers of `route` be these faults, one each; after them it answers as usual.
+
+        A route reads like `POST /v1/splits/{id}/cancel`, where `{id}` stands for any id; `*` is every route, and comes
+        after a route's own faults. Raises ValueError for a route that the API has not.
+        """
+        self._script.add(route, faults)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.rel_url.raw_path
+        place = locate(path)
+        fault = self._script.take(place.route(request.method))
+        exchange = self._exchange(place, request, path)
+        try:
+            answer = await (exchange.proceed() if fault is None else fault.play(exchange))
+        except ConnectionError:
+            # The client went while it was still sending.
+            exchange.note_unanswered()
+            answer = None
+        if answer is None:
+            # The connection is gone; aiohttp wants a response to give up on.
+            return web.Response()
+        self.requests.append(Served(request.method, path, answer.status))
+        self.counts[answer.status] += 1
+        return self._present(answer)
+
+    def _exchange(self, place: Place, request: web.BaseRequest, path: str) -> Exchange:
+        return Exchange(
+            request=request,
+            proceed=lambda: self._answer(place, request),
+            present=self._present,
+            note_unanswered=lambda: self.requests.append(Served(request.method, path, None)),
+            closing=self._closing,
+        )
+
+    async def _answer(self, place: Place, request: web.BaseRequest) -> Answer:
+        if self._latency:
+            await pause(self._latency, self._closing)
+        try:
+            self._check_key(request)
+            if self._window is not None:
+                self._window.admit(self._clock())
+            return await self._service.answer(place, request)
+        except RefusedError as refusal:
+            return refusal.answer()
+
+    def _check_key(self, request: web.BaseRequest) -> None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        given = {request.headers.get("Api-Key", ""), token.strip() if scheme.lower() == "bearer" else ""}
+        if not (self._api_key in given if self._api_key else any(given)):
+            raise RefusedError(401, UNAUTHORIZED)
+
+    def _present(self, answer: Answer) -> web.Response:
+        self._presented += 1
+        response = web.Response(status=answer.status, body=answer.body or None)
+        response.headers.update(answer.headers)
+        response.headers["x-request-id"] = f"req_{self._presented:016x}"
+        return response

@@ -1,0 +1,43 @@
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+from aioresponses import aioresponses, core
+
+from retab_async import AsyncRetab
+
+
+class _FinishedResponse(aiohttp.ClientResponse):
+    """aioresponses up to 0.7.9 does not know that aiohttp 3.14 wants the writer of the request; None is enough."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **{"stream_writer": _Nothing, **settings})
+
+
+class _Nothing:
+    output_size = 0
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
+    """Answers in the place of aiohttp's session, and the exact calls made to it."""
+    monkeypatch.setattr(core, "ClientResponse", _FinishedResponse)
+    with aioresponses() as mocked:
+        yield mocked
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a key nor a proxy of whoever runs the tests."""
+    for name in ("RETAB_API_KEY", "RETAB_API_BASE_URL", "http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        if name.islower():
+            monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+async def client() -> Any:
+    """A client of the API's own address, for tests that mock the session."""
+    async with AsyncRetab("sk_live_secret_0123456789") as opened:
+        yield opened

@@ -1,0 +1,239 @@
+"""Trouble to order: every fault, seen from a client on a real socket."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from retab_async.emulator import Emulator, Fault
+
+CANCEL = "POST /v1/splits/{id}/cancel"
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(running=600) as running:
+        yield running
+
+
+@pytest.fixture
+async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as opened:
+        yield opened
+
+
+async def answer(session: aiohttp.ClientSession, method: str, path: str) -> tuple[int, Any]:
+    async with session.request(method, path) as response:
+        return response.status, await response.json()
+
+
+async def cancel(session: aiohttp.ClientSession, run_id: str) -> int:
+    return (await answer(session, "POST", f"/v1/splits/{run_id}/cancel"))[0]
+
+
+async def status_of(session: aiohttp.ClientSession, run_id: str) -> Any:
+    return (await answer(session, "GET", f"/v1/splits/{run_id}"))[1]["status"]
+
+
+async def recorded(emulator: Emulator) -> None:
+    async with asyncio.timeout(5):
+        while not emulator.requests:  # noqa: ASYNC110 - the emulator announces nothing, as a server does not
+            await asyncio.sleep(0.005)
+
+
+class TestScript:
+    async def test_faults_come_one_each_and_then_the_route_answers_again(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(CANCEL, Fault.status(503), Fault.status(500))
+
+        assert [await cancel(session, run_id) for _ in range(3)] == [503, 500, 200]
+
+    async def test_other_routes_are_left_alone(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(CANCEL, Fault.status(503))
+
+        assert (await answer(session, "GET", f"/v1/splits/{run_id}"))[0] == 200
+
+    async def test_a_star_is_every_route_even_one_that_there_is_not(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
+        emulator.fail("*", Fault.status(503), Fault.status(502))
+
+        assert (await answer(session, "GET", "/nowhere"))[0] == 503
+        assert (await answer(session, "GET", "/v1/splits"))[0] == 502
+
+    async def test_the_faults_of_a_route_come_before_those_of_all(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
+        emulator.fail("*", Fault.status(503))
+        emulator.fail(CANCEL, Fault.status(500))
+
+        assert [await cancel(session, "any") for _ in range(3)] == [500, 503, 404]
+
+    async def test_a_route_that_there_is_not_cannot_fail(self, emulator: Emulator) -> None:
+        with pytest.raises(ValueError, match="no such route: 'POST /v1/splits/cancel'"):
+            emulator.fail("POST /v1/splits/cancel", Fault.reset())
+
+    def test_a_fault_shows_what_it_is(self) -> None:
+        assert repr(Fault.status(503)) == "Fault(name='status 503')"
+
+
+class TestStatus:
+    async def test_it_has_no_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(CANCEL, Fault.status(503))
+        await cancel(session, run_id)
+
+        assert await status_of(session, run_id) == "queued"
+
+    @pytest.mark.parametrize(("code", "detail"), [(503, "Service Unavailable"), (599, "Error")])
+    async def test_its_detail_is_that_of_the_status(
+        self, emulator: Emulator, session: aiohttp.ClientSession, code: int, detail: str
+    ) -> None:
+        emulator.fail(CANCEL, Fault.status(code))
+
+        assert await answer(session, "POST", "/v1/splits/a/cancel") == (code, {"detail": detail})
+
+    @pytest.mark.parametrize(
+        ("body", "sent", "type_"),
+        [
+            ({"error": "x"}, b'{"error": "x"}', "application/json"),
+            (b"{", b"{", "application/json"),
+            ("Bad Gateway", b"Bad Gateway", "text/plain; charset=utf-8"),
+            ("", b"", "text/plain; charset=utf-8"),
+        ],
+    )
+    async def test_its_body_is_the_one_given(
+        self,
+        emulator: Emulator,
+        session: aiohttp.ClientSession,
+        body: bytes | str | dict[str, Any],
+        sent: bytes,
+        type_: str,
+    ) -> None:
+        emulator.fail(CANCEL, Fault.status(502, body=body))
+        async with session.post("/v1/splits/a/cancel") as response:
+            received = await response.read()
+
+        assert (received, response.headers["Content-Type"]) == (sent, type_)
+
+    @pytest.mark.parametrize("given", [1, "1", "Wed, 21 Oct 2026 07:28:00 GMT"])
+    async def test_it_can_say_when_to_try_again(
+        self, emulator: Emulator, session: aiohttp.ClientSession, given: float | str
+    ) -> None:
+        emulator.fail(CANCEL, Fault.status(503, retry_after=given))
+        async with session.post("/v1/splits/a/cancel") as response:
+            pass
+
+        assert response.headers["Retry-After"] == str(given)
+
+    async def test_headers_given_win(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+        emulator.fail(CANCEL, Fault.status(502, body="<p>", headers={"content-type": "text/html", "X-Extra": "1"}))
+        async with session.post("/v1/splits/a/cancel") as response:
+            pass
+
+        assert response.headers.getall("Content-Type") == ["text/html"]
+        assert response.headers["X-Extra"] == "1"
+        assert response.headers["x-request-id"].startswith("req_")
+
+
+class TestBrokenConnections:
+    async def test_a_reset_has_no_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(CANCEL, Fault.reset())
+        with pytest.raises(aiohttp.ClientOSError, match="reset by peer"):
+            await cancel(session, run_id)
+
+        assert await status_of(session, run_id) == "queued"
+
+    async def test_a_late_reset_takes_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(CANCEL, Fault.late_reset())
+        with pytest.raises(aiohttp.ClientOSError, match="reset by peer"):
+            await cancel(session, run_id)
+
+        assert await status_of(session, run_id) == "cancelled"
+
+    async def test_a_cut_answer_has_its_head_and_a_part_of_its_body(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(CANCEL, Fault.cut())
+        async with session.post(f"/v1/splits/{run_id}/cancel") as response:
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await response.read()
+
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "application/json"
+
+    async def test_a_cut_answer_takes_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(CANCEL, Fault.cut())
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await cancel(session, run_id)
+
+        assert await status_of(session, run_id) == "cancelled"
+
+    @pytest.mark.parametrize("fault", [Fault.reset(), Fault.late_reset(), Fault.cut()])
+    async def test_a_broken_answer_is_recorded_without_status(
+        self, emulator: Emulator, session: aiohttp.ClientSession, fault: Fault
+    ) -> None:
+        emulator.fail(CANCEL, fault)
+        with pytest.raises((aiohttp.ClientError, ConnectionError)):
+            await cancel(session, "a")
+
+        assert emulator.requests == [("POST", "/v1/splits/a/cancel", None)]
+        assert not emulator.counts
+
+    @pytest.mark.parametrize("fault", [Fault.late_reset(), Fault.cut()])
+    async def test_a_client_that_has_gone_already_has_its_request_take_effect(self, fault: Fault) -> None:
+        async with Emulator(running=600, latency=0.1) as emulator:
+            (run_id,) = emulator.seed("splits")
+            emulator.fail(CANCEL, fault)
+            async with aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as session:
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.02):
+                        await cancel(session, run_id)
+                await recorded(emulator)
+                status = await status_of(session, run_id)
+
+        assert status == "cancelled"
+
+
+class TestHang:
+    async def test_nothing_is_answered_and_nothing_done(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(CANCEL, Fault.hang())
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await cancel(session, run_id)
+
+        assert emulator.requests == [("POST", f"/v1/splits/{run_id}/cancel", None)]
+        assert await status_of(session, run_id) == "queued"
+
+    async def test_it_ends_when_the_client_goes(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+        before = asyncio.all_tasks()
+        emulator.fail(CANCEL, Fault.hang())
+        hanging = asyncio.create_task(cancel(session, "a"))
+        await recorded(emulator)
+        serving = asyncio.all_tasks() - before - {hanging}
+        hanging.cancel()
+        _, unfinished = await asyncio.wait({hanging, *serving}, timeout=5)
+
+        assert serving
+        assert not unfinished
+
+    async def test_it_ends_when_the_emulator_closes(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+        emulator.fail(CANCEL, Fault.hang())
+        hanging = asyncio.create_task(cancel(session, "a"))
+        await recorded(emulator)
+        await emulator.aclose()
+
+        with pytest.raises((aiohttp.ClientError, ConnectionError)):
+            await hanging

@@ -1,0 +1,407 @@
+"""The emulator's runs: creating, living, reading, cancelling, deleting."""
+
+import math
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from retab_async.emulator import Emulator, ManualClock
+
+PDF = {"filename": "Batch.pdf", "url": "data:application/pdf;base64,JVBERg=="}
+SPLIT: dict[str, Any] = {
+    "document": PDF,
+    "subdocuments": [{"name": "invoice", "allow_multiple_instances": True}, {"name": "receipt"}],
+}
+PARTITION = {"document": PDF, "key": "account", "instructions": "One chunk for each account."}
+BODIES: dict[str, dict[str, Any]] = {"splits": SPLIT, "partitions": PARTITION}
+BACKGROUND = {"background": True}
+both_kinds = pytest.mark.parametrize("kind", ["splits", "partitions"])
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def emulator(clock: ManualClock) -> AsyncIterator[Emulator]:
+    async with Emulator(queued=1, running=2, clock=clock) as running:
+        yield running
+
+
+@pytest.fixture
+async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as opened:
+        yield opened
+
+
+async def answer(session: aiohttp.ClientSession, method: str, path: str, **extra: Any) -> tuple[int, Any]:
+    async with session.request(method, path, **extra) as response:
+        return response.status, await response.json()
+
+
+async def create(session: aiohttp.ClientSession, kind: str, **fields: Any) -> Any:
+    status, body = await answer(session, "POST", f"/v1/{kind}", json=BODIES[kind] | fields)
+    assert status == 201, body
+    return body
+
+
+async def status_of(session: aiohttp.ClientSession, kind: str, run_id: str) -> Any:
+    return (await answer(session, "GET", f"/v1/{kind}/{run_id}"))[1]["status"]
+
+
+class TestCreate:
+    @both_kinds
+    async def test_a_run_is_completed_at_once_unless_it_is_for_the_background(
+        self, session: aiohttp.ClientSession, kind: str
+    ) -> None:
+        run = await create(session, kind)
+
+        assert run["status"] == "completed"
+        assert run["output"]
+
+    @both_kinds
+    async def test_a_background_run_is_queued_with_nothing_to_show(
+        self, session: aiohttp.ClientSession, kind: str
+    ) -> None:
+        run = await create(session, kind, **BACKGROUND)
+
+        assert (run["status"], run["output"], run["consensus"], run["usage"]) == ("queued", [], None, None)
+
+    @pytest.mark.parametrize(("kind", "prefix"), [("splits", "splt_"), ("partitions", "prtn_")])
+    async def test_ids_have_the_prefix_of_their_kind(
+        self, session: aiohttp.ClientSession, kind: str, prefix: str
+    ) -> None:
+        run = await create(session, kind)
+
+        assert run["id"].startswith(prefix)
+
+    async def test_a_split_echoes_its_request_with_the_defaults_filled_in(self, session: aiohttp.ClientSession) -> None:
+        run = await create(session, "splits", instructions="", model=None)
+
+        assert run["subdocuments"] == [
+            {"name": "invoice", "description": "", "allow_multiple_instances": True},
+            {"name": "receipt", "description": "", "allow_multiple_instances": False},
+        ]
+        assert (run["model"], run["n_consensus"], run["instructions"]) == ("retab-small", 1, "")
+
+    async def test_a_partition_echoes_its_request_with_the_defaults_filled_in(
+        self, session: aiohttp.ClientSession
+    ) -> None:
+        run = await create(session, "partitions", model="retab-large")
+
+        assert (run["key"], run["instructions"]) == ("account", "One chunk for each account.")
+        assert (run["model"], run["allow_overlap"]) == ("retab-large", True)
+
+    @both_kinds
+    async def test_what_only_the_request_has_is_not_echoed(self, session: aiohttp.ClientSession, kind: str) -> None:
+        run = await create(session, kind)
+
+        assert not run.keys() & {"document", "bust_cache", "background"}
+
+    @pytest.mark.parametrize(
+        ("filename", "url", "expected"),
+        [
+            ("a.pdf", "data:image/png;base64,AAAA", "image/png"),
+            ("a.pdf", "data:;base64,AAAA", "application/pdf"),
+            ("a.png", "https://storage.retab.com/org/file_1", "image/png"),
+            ("nameless", "https://storage.retab.com/org/file_1", "application/octet-stream"),
+        ],
+    )
+    async def test_the_file_is_told_by_its_url_or_else_its_name(
+        self, session: aiohttp.ClientSession, filename: str, url: str, expected: str
+    ) -> None:
+        run = await create(session, "splits", document={"filename": filename, "url": url})
+
+        assert (run["file"]["filename"], run["file"]["mime_type"]) == (filename, expected)
+        assert run["file"]["id"].startswith("file_")
+
+
+class TestRefusedCreates:
+    @pytest.mark.parametrize(
+        ("kind", "fields", "loc", "type_"),
+        [
+            ("splits", {"document": {"id": "file_1"}}, ["body", "document", "filename"], "missing"),
+            ("splits", {"document": {"filename": "a"}}, ["body", "document", "url"], "missing"),
+            (
+                "splits",
+                {"document": {"filename": " ", "url": "data:,"}},
+                ["body", "document", "filename"],
+                "string_too_short",
+            ),
+            ("splits", {"document": {"filename": "a", "url": "gs://b/c"}}, ["body", "document", "url"], "url_scheme"),
+            ("splits", {"document": {"filename": "a", "url": 1}}, ["body", "document", "url"], "string_type"),
+            ("splits", {"document": "a.pdf"}, ["body", "document"], "dict_type"),
+            ("splits", {"document": None}, ["body", "document"], "dict_type"),
+            ("splits", {"subdocuments": []}, ["body", "subdocuments"], "too_short"),
+            ("splits", {"subdocuments": {}}, ["body", "subdocuments"], "list_type"),
+            ("splits", {"subdocuments": [{"name": "a"}, {}]}, ["body", "subdocuments", 1, "name"], "missing"),
+            ("splits", {"subdocuments": [{"name": ""}]}, ["body", "subdocuments", 0, "name"], "string_too_short"),
+            ("splits", {"subdocuments": ["a"]}, ["body", "subdocuments", 0], "dict_type"),
+            ("splits", {"n_consensus": 0}, ["body", "n_consensus"], "out_of_range"),
+            ("splits", {"n_consensus": 9}, ["body", "n_consensus"], "out_of_range"),
+            ("splits", {"n_consensus": True}, ["body", "n_consensus"], "int_type"),
+            ("splits", {"n_consensus": "3"}, ["body", "n_consensus"], "int_type"),
+            ("splits", {"background": "yes"}, ["body", "background"], "bool_type"),
+            ("splits", {"instructions": 5}, ["body", "instructions"], "string_type"),
+            ("partitions", {"key": " "}, ["body", "key"], "string_too_short"),
+            ("partitions", {"instructions": ""}, ["body", "instructions"], "string_too_short"),
+            ("partitions", {"instructions": None}, ["body", "instructions"], "string_type"),
+        ],
+    )
+    async def test_what_a_body_has_wrong_is_422_and_named(
+        self, session: aiohttp.ClientSession, kind: str, fields: dict[str, Any], loc: list[str | int], type_: str
+    ) -> None:
+        status, body = await answer(session, "POST", f"/v1/{kind}", json=BODIES[kind] | fields)
+
+        assert status == 422
+        assert (loc, type_) in [(entry["loc"], entry["type"]) for entry in body["detail"]]
+
+    @pytest.mark.parametrize(
+        ("kind", "missing"),
+        [("splits", ["document", "subdocuments"]), ("partitions", ["document", "key", "instructions"])],
+    )
+    async def test_everything_that_is_missing_is_named_at_once(
+        self, session: aiohttp.ClientSession, kind: str, missing: list[str]
+    ) -> None:
+        status, body = await answer(session, "POST", f"/v1/{kind}", json={})
+
+        assert status == 422
+        assert body["detail"] == [
+            {"type": "missing", "loc": ["body", name], "msg": "Field required"} for name in missing
+        ]
+
+    @pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 100_000])
+    async def test_a_body_that_is_no_json_is_422(self, session: aiohttp.ClientSession, text: bytes) -> None:
+        status, body = await answer(session, "POST", "/v1/splits", data=text)
+
+        assert (status, body["detail"][0]["type"]) == (422, "json_invalid")
+
+    async def test_a_body_that_is_no_object_is_422(self, session: aiohttp.ClientSession) -> None:
+        status, body = await answer(session, "POST", "/v1/splits", json=[])
+
+        assert (status, body["detail"][0]["loc"]) == (422, ["body"])
+
+    async def test_a_body_above_32_mib_is_413(self, session: aiohttp.ClientSession) -> None:
+        async def chunks() -> AsyncIterator[bytes]:
+            for _ in range(33):
+                yield b" " * 1024 * 1024
+
+        status, _ = await answer(session, "POST", "/v1/splits", data=chunks())
+
+        assert status == 413
+
+    async def test_a_refused_create_makes_no_run(self, session: aiohttp.ClientSession) -> None:
+        await answer(session, "POST", "/v1/splits", json={})
+        _, listed = await answer(session, "GET", "/v1/splits")
+
+        assert listed["data"] == []
+
+
+class TestLife:
+    @both_kinds
+    async def test_a_background_run_is_queued_then_in_progress_then_completed(
+        self, session: aiohttp.ClientSession, clock: ManualClock, kind: str
+    ) -> None:
+        run = await create(session, kind, **BACKGROUND)
+        seen = []
+        for _ in range(4):
+            seen.append(await status_of(session, kind, run["id"]))
+            clock.advance(1)
+
+        assert seen == ["queued", "in_progress", "in_progress", "completed"]
+
+    def test_a_clock_cannot_be_turned_back(self, clock: ManualClock) -> None:
+        with pytest.raises(ValueError, match="go back"):
+            clock.advance(-1)
+
+    async def test_created_at_follows_the_clock(self, session: aiohttp.ClientSession, clock: ManualClock) -> None:
+        first = await create(session, "splits")
+        clock.advance(365 * 24 * 3600)
+        second = await create(session, "splits")
+
+        assert int(second["created_at"][:4]) - int(first["created_at"][:4]) in {0, 1}
+        assert second["created_at"] > first["created_at"]
+        assert first["created_at"].endswith("Z")
+
+    @both_kinds
+    async def test_the_brief_view_has_the_status_alone(self, session: aiohttp.ClientSession, kind: str) -> None:
+        run = await create(session, kind)
+        _, brief = await answer(session, "GET", f"/v1/{kind}/{run['id']}?include_output=false")
+
+        assert brief == {"id": run["id"], "status": "completed", "error": None}
+
+    async def test_the_full_view_can_be_asked_for(self, session: aiohttp.ClientSession) -> None:
+        run = await create(session, "splits")
+        _, full = await answer(session, "GET", f"/v1/splits/{run['id']}?include_output=true")
+
+        assert full == run
+
+    async def test_an_include_output_that_is_no_boolean_is_422(self, session: aiohttp.ClientSession) -> None:
+        run = await create(session, "splits")
+        status, body = await answer(session, "GET", f"/v1/splits/{run['id']}?include_output=maybe")
+
+        assert (status, body["detail"][0]["loc"]) == (422, ["query", "include_output"])
+
+
+class TestResults:
+    async def test_a_split_has_results_under_the_names_asked_for(self, session: aiohttp.ClientSession) -> None:
+        run = await create(session, "splits")
+
+        assert run["output"] == [
+            {"name": "invoice", "pages": [1, 2], "regions": []},
+            {"name": "invoice", "pages": [3], "regions": []},
+            {"name": "receipt", "pages": [4, 5], "regions": []},
+        ]
+
+    @pytest.mark.parametrize(("asked", "second"), [({"allow_overlap": True}, [2, 3]), ({"allow_overlap": False}, [3])])
+    async def test_a_partition_has_chunks_that_overlap_if_they_may(
+        self, session: aiohttp.ClientSession, asked: dict[str, bool], second: list[int]
+    ) -> None:
+        run = await create(session, "partitions", **asked)
+
+        assert run["output"] == [{"key": "account 1", "pages": [1, 2]}, {"key": "account 2", "pages": second}]
+
+    @pytest.mark.parametrize(("kind", "label"), [("splits", "name"), ("partitions", "key")])
+    async def test_likelihoods_line_up_with_the_output(
+        self, session: aiohttp.ClientSession, kind: str, label: str
+    ) -> None:
+        run = await create(session, kind, n_consensus=3)
+
+        assert run["consensus"]["choices"] == [run["output"]] * 3
+        assert [(entry[label], len(entry["pages"])) for entry in run["consensus"]["likelihoods"]] == [
+            (1.0, len(result["pages"])) for result in run["output"]
+        ]
+
+    @both_kinds
+    async def test_one_vote_makes_no_consensus(self, session: aiohttp.ClientSession, kind: str) -> None:
+        run = await create(session, kind, n_consensus=1)
+
+        assert run["consensus"] is None
+
+    async def test_credits_are_pages_times_votes(self, session: aiohttp.ClientSession) -> None:
+        run = await create(session, "splits", n_consensus=3)
+
+        assert run["usage"] == {"credits": 15.0}
+
+
+class TestCancel:
+    @both_kinds
+    @pytest.mark.parametrize("age", [0, 1.5])
+    async def test_a_live_run_is_cancelled_and_shown(
+        self, session: aiohttp.ClientSession, clock: ManualClock, kind: str, age: float
+    ) -> None:
+        run = await create(session, kind, **BACKGROUND)
+        clock.advance(age)
+        status, cancelled = await answer(session, "POST", f"/v1/{kind}/{run['id']}/cancel")
+
+        assert status == 200
+        assert cancelled == run | {"status": "cancelled"}
+
+    async def test_a_cancelled_run_stays_cancelled(self, session: aiohttp.ClientSession, clock: ManualClock) -> None:
+        run = await create(session, "splits", **BACKGROUND)
+        _, first = await answer(session, "POST", f"/v1/splits/{run['id']}/cancel")
+        clock.advance(100)
+        _, again = await answer(session, "POST", f"/v1/splits/{run['id']}/cancel")
+
+        assert first == again
+
+    @both_kinds
+    async def test_a_finished_run_is_left_as_it_is(
+        self, session: aiohttp.ClientSession, clock: ManualClock, kind: str
+    ) -> None:
+        run = await create(session, kind, **BACKGROUND)
+        clock.advance(3)
+        status, cancelled = await answer(session, "POST", f"/v1/{kind}/{run['id']}/cancel")
+        _, read = await answer(session, "GET", f"/v1/{kind}/{run['id']}")
+
+        assert (status, cancelled["status"]) == (200, "completed")
+        assert cancelled == read
+
+    async def test_a_json_body_is_of_no_account(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+        (run_id,) = emulator.seed("splits")
+        status, _ = await answer(session, "POST", f"/v1/splits/{run_id}/cancel", json={})
+
+        assert status == 200
+
+
+class TestUnknownAndDeleted:
+    @pytest.mark.parametrize(("kind", "detail"), [("splits", "Split not found"), ("partitions", "Partition not found")])
+    @pytest.mark.parametrize(("method", "tail"), [("GET", ""), ("DELETE", ""), ("POST", "/cancel")])
+    async def test_an_unknown_id_is_404(
+        self, session: aiohttp.ClientSession, kind: str, detail: str, method: str, tail: str
+    ) -> None:
+        assert await answer(session, method, f"/v1/{kind}/none{tail}") == (404, {"detail": detail})
+
+    async def test_a_run_is_not_found_among_another_kind(
+        self, session: aiohttp.ClientSession, emulator: Emulator
+    ) -> None:
+        (run_id,) = emulator.seed("splits")
+        status, _ = await answer(session, "POST", f"/v1/partitions/{run_id}/cancel")
+
+        assert status == 404
+
+    @both_kinds
+    async def test_deleting_is_204_and_says_nothing(
+        self, session: aiohttp.ClientSession, emulator: Emulator, kind: str
+    ) -> None:
+        (run_id,) = emulator.seed(kind)
+        async with session.delete(f"/v1/{kind}/{run_id}") as response:
+            body = await response.read()
+
+        assert (response.status, body) == (204, b"")
+        assert "Content-Type" not in response.headers
+
+    async def test_a_deleted_run_is_gone(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+        (run_id,) = emulator.seed("splits")
+        async with session.delete(f"/v1/splits/{run_id}"):
+            pass
+        status, _ = await answer(session, "GET", f"/v1/splits/{run_id}")
+
+        assert status == 404
+
+
+class TestSeed:
+    @both_kinds
+    async def test_seeded_runs_are_in_flight(
+        self, session: aiohttp.ClientSession, emulator: Emulator, kind: str
+    ) -> None:
+        ids = emulator.seed(kind, 3)
+        seen = [await status_of(session, kind, run_id) for run_id in ids]
+
+        assert len(set(ids)) == 3
+        assert seen == ["queued"] * 3
+
+    @pytest.mark.parametrize(
+        ("times", "expected"),
+        [
+            ({"queued": 0}, "in_progress"),
+            ({"queued": 0, "running": 0}, "completed"),
+            ({"queued": math.inf}, "queued"),
+            ({"queued": 0, "running": math.inf}, "in_progress"),
+        ],
+    )
+    async def test_seeded_runs_can_have_times_of_their_own(
+        self, session: aiohttp.ClientSession, emulator: Emulator, times: dict[str, float], expected: str
+    ) -> None:
+        (run_id,) = emulator.seed("splits", **times)  # type: ignore[arg-type]  # numbers alone, never the error
+
+        assert await status_of(session, "splits", run_id) == expected
+
+    async def test_a_run_seeded_with_an_error_ends_failed(
+        self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
+    ) -> None:
+        error = {"code": "bad_document", "message": "no pages"}
+        (run_id,) = emulator.seed("splits", error=error)
+        _, before = await answer(session, "GET", f"/v1/splits/{run_id}")
+        clock.advance(3)
+        _, after = await answer(session, "GET", f"/v1/splits/{run_id}")
+
+        assert (before["status"], before["error"]) == ("queued", None)
+        assert (after["status"], after["error"], after["output"]) == ("failed", error, [])
+
+    async def test_an_unknown_kind_cannot_be_seeded(self, emulator: Emulator) -> None:
+        with pytest.raises(ValueError, match="there are partitions, splits"):
+            emulator.seed("spilts")
