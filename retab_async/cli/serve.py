@@ -1,0 +1,72 @@
+"""`retab-async serve`: the emulator of the API, on loopback, until it is interrupted."""
+
+import asyncio
+import re
+import signal
+
+import click
+
+from retab_async.emulator import Emulator, RateLimit
+
+
+class RateLimitType(click.ParamType[tuple[int, float]]):
+    """A rate limit as it is typed: `300/60`, so many requests in so many seconds."""
+
+    name = "REQUESTS/SECONDS"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, float]:
+        """Read `300/60`."""
+        found = re.fullmatch(r"([1-9]\d*)/(\d+(?:\.\d+)?)", value)
+        if not found or not float(found[2]):
+            self.fail(f"{value!r} is not REQUESTS/SECONDS, such as 300/60", param, ctx)
+        return int(found[1]), float(found[2])
+
+
+_seconds = click.FloatRange(min=0)
+
+
+@click.command(short_help="Serve the API on loopback, for trials and tests.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0, the default, takes any free one.")
+@click.option("--api-key", help="The only key to accept; by default any does.")
+@click.option("--queued", type=_seconds, default=0.2, show_default=True, help="Seconds a run waits in the queue.")
+@click.option("--running", type=_seconds, default=2.0, show_default=True, help="Seconds a run then takes.")
+@click.option("--latency", type=_seconds, default=0.0, show_default=True, help="Seconds before each answer.")
+@click.option("--rate-limit", type=RateLimitType(), help="Refuse more with 429, such as 300/60.")
+@click.option("--retry-after/--no-retry-after", default=True, help="Whether a 429 says how long to wait.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Put so many splits and partitions in flight.")
+def serve(  # noqa: PLR0913 - the options of the command
+    *,
+    port: int,
+    api_key: str | None,
+    queued: float,
+    running: float,
+    latency: float,
+    rate_limit: tuple[int, float] | None,
+    retry_after: bool,
+    seed: int,
+) -> None:
+    """Serve the API on loopback for trials and tests; the first line printed is its address.
+
+    The runs it holds are its own inventions. Ctrl-C ends it.
+    """
+    limit = RateLimit(rate_limit[0], per=rate_limit[1], retry_after=retry_after) if rate_limit else None
+    emulator = Emulator(port=port, api_key=api_key, queued=queued, running=running, latency=latency, rate_limit=limit)
+    try:
+        asyncio.run(_serve(emulator, seed))
+    except OSError as error:
+        msg = f"cannot listen on port {port}: {error.strerror}"
+        raise click.ClickException(msg) from None
+
+
+async def _serve(emulator: Emulator, seed: int) -> None:
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, done.set)
+    async with emulator:
+        click.echo(emulator.url)
+        click.echo(f"export RETAB_API_BASE_URL={emulator.url} RETAB_API_KEY={emulator.api_key}", err=True)
+        for kind in ("splits", "partitions"):
+            for run_id in emulator.seed(kind, seed):
+                click.echo(f"{kind}\t{run_id}")
+        await done.wait()
