@@ -1,6 +1,6 @@
 """What an import costs beside `import aiohttp`: medians over fresh interpreters, started in turn.
 
-    python benchmarks/bench_import.py [ROUNDS]
+Run it with `python benchmarks/bench_import.py [ROUNDS]`.
 """
 
 import importlib.util

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast, get_origin
+from types import NoneType
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 import attrs
 from cattrs import BaseConverter, ClassValidationError, Converter, transform_error
@@ -146,7 +147,11 @@ def _read_status(value: Any, _: Any) -> RunStatus:
 def _read_datetime(value: Any, _: Any) -> datetime:
     if type(value) is not str:
         raise _misfit(value, "a string")
-    moment = datetime.fromisoformat(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        # Its own text quotes the value, and a garbled answer may quote the caller's key.
+        raise _misfit(value, "a moment in RFC 3339") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -167,7 +172,9 @@ def _tuple_hook(cls: Any, converter: BaseConverter) -> Hook:
 
 def _object_hook(cls: Any, converter: BaseConverter) -> Hook:
     optional: dict[str, Any] = {
-        field.name: override(struct_hook=_unless_null(converter.get_structure_hook(field.type), field.default))
+        field.name: override(
+            struct_hook=_unless_null(converter.get_structure_hook(_without_none(field.type)), field.default)
+        )
         for field in attrs.fields(cls)
         if field.default is not attrs.NOTHING
     }
@@ -179,6 +186,11 @@ def _object_hook(cls: Any, converter: BaseConverter) -> Hook:
         raise _misfit(value, "an object")
 
     return read
+
+
+def _without_none(kind: Any) -> Any:
+    kinds = [each for each in get_args(kind) if each is not NoneType]
+    return kinds[0] if len(kinds) < len(get_args(kind)) else kind
 
 
 def _unless_null(hook: Hook, default: Any) -> Hook:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -41,8 +41,20 @@ class RunStatus(StrEnum):
 _TERMINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus("error")})
 
 
-@attrs.frozen(kw_only=True)
-class PrimitiveError:
+class Told:
+    """Shown by the fields that differ from their defaults: an answer of three fields reads as three fields."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        fields = attrs.fields(cast("type[attrs.AttrsInstance]", type(self)))
+        values = ((field, getattr(self, field.name)) for field in fields)
+        shown = (f"{field.name}={value!r}" for field, value in values if value != field.default)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class PrimitiveError(Told):
     """Why a run failed: a `code` (an open vocabulary), a `message` for people, and sometimes `details`."""
 
     code: str
@@ -50,8 +62,8 @@ class PrimitiveError:
     details: Mapping[str, Any] | None = attrs.field(default=None, hash=False)
 
 
-@attrs.frozen(kw_only=True)
-class FileRef:
+@attrs.frozen(kw_only=True, repr=False)
+class FileRef(Told):
     """The document of a run as the service stored it."""
 
     id: str
@@ -59,15 +71,15 @@ class FileRef:
     mime_type: str
 
 
-@attrs.frozen(kw_only=True)
-class RetabUsage:
+@attrs.frozen(kw_only=True, repr=False)
+class RetabUsage(Told):
     """What a run cost, in credits (one credit is $0.01); may be fractional."""
 
     credits: float
 
 
-@attrs.frozen(kw_only=True)
-class Run:
+@attrs.frozen(kw_only=True, repr=False)
+class Run(Told):
     """What every kind of run has; `error` is set on a failed one, `created_at` is an aware `datetime`."""
 
     id: str

@@ -7,7 +7,6 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-import attrs
 import orjson
 
 from retab_async.errors import APIError, InvalidRunIdError, ResponseError, error_class
@@ -18,8 +17,9 @@ RESULT_CAP = 64 * MIB
 ERROR_CAP = 64 * 1024
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-_SECONDS = re.compile(r"\d{1,15}(\.\d*)?", re.ASCII)
-_TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
+# Patterns of the way of errors are left to be compiled when they are first needed.
+_SECONDS = r"[0-9]{1,15}(\.[0-9]*)?"
+_TAG = r"(?is)<(script|style)\b.*?</\1\s*>|<[^<>]*>"
 _TELLING_PART = 4096
 _MESSAGE_LENGTH = 500
 _BODY_START = 500
@@ -72,7 +72,7 @@ def response_error(response: Response, reason: str, path: str = "") -> ResponseE
         method=response.request.method,
         url=response.request.path,
         attempts=response.attempts,
-        request_id=response.headers.get("x-request-id"),
+        request_id=_request_id(response),
         body=_text(response)[:_BODY_START],
         path=path,
     )
@@ -91,7 +91,7 @@ def api_error(response: Response, now: datetime) -> APIError:
         method=response.request.method,
         url=response.request.path,
         attempts=response.attempts,
-        request_id=response.headers.get("x-request-id"),
+        request_id=_request_id(response),
         body=body,
         code=problem.code,
         details=problem.details,
@@ -102,7 +102,7 @@ def api_error(response: Response, now: datetime) -> APIError:
 def read_retry_after(value: str | None, now: datetime) -> float | None:
     """Return the seconds a `Retry-After` asks for, as a number or an HTTP date; None for one that says nothing."""
     value = (value or "").strip()
-    if _SECONDS.fullmatch(value):
+    if re.fullmatch(_SECONDS, value):
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
@@ -113,8 +113,7 @@ def read_retry_after(value: str | None, now: datetime) -> float | None:
     return seconds if seconds > 0 else None
 
 
-@attrs.frozen
-class Problem:
+class Problem(NamedTuple):
     """What an error body says: the most telling text, the innermost code, and whatever details came along."""
 
     message: str = ""
@@ -174,7 +173,7 @@ def _json_or_none(text: str) -> Any:
 
 def _plain(text: str) -> str:
     text = text[:_TELLING_PART].lstrip()
-    return " ".join((_TAG.sub(" ", text) if text.startswith("<") else text).split())[:_MESSAGE_LENGTH]
+    return " ".join((re.sub(_TAG, " ", text) if text.startswith("<") else text).split())[:_MESSAGE_LENGTH]
 
 
 def _phrase(status: int) -> str:
@@ -182,6 +181,11 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "no reason given"
+
+
+def _request_id(response: Response) -> str | None:
+    told = response.headers.get("x-request-id")
+    return response.redact(told) if told else None
 
 
 def _text(response: Response) -> str:

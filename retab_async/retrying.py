@@ -77,8 +77,9 @@ async def try_again(
         asked = getattr(_failure(state), "retry_after", None)
         if asked is None:
             return float(backoff(state))
-        # Some spread on top, or all that were told the same second would come back in it.
-        spare = max(0.0, ends - time.monotonic() - asked - _SHORTEST_ATTEMPT)
+        # Some spread on top, or all that were told the same second would come back in it: at most half of the time that
+        # is to spare, or the attempt itself would be left without any.
+        spare = max(0.0, ends - time.monotonic() - asked - _SHORTEST_ATTEMPT) / 2
         return float(asked + min(backoff(state), spare))
 
     retrying = AsyncRetrying(

@@ -4,11 +4,9 @@ import ipaddress
 import math
 import os
 import re
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
-
-import attrs
 
 from retab_async.errors import ConfigurationError
 
@@ -17,31 +15,36 @@ VERSION = "0.1.0"
 _DEFAULT_BASE_URL = "https://api.retab.com"
 # Shorter ones are made up for tests, and would be found inside words.
 _SHORTEST_SECRET = 8
-_PRINTABLE = re.compile(r"[!-~]+")
+_PRINTABLE = r"[!-~]+"
 
 
-@attrs.frozen
-class Credential:
-    """The one header that says who calls."""
+class Credential(NamedTuple):
+    """The one header that says who calls; shown without its value."""
 
     header: str
-    value: str = attrs.field(repr=False)
-    secret: str = attrs.field(repr=False)
+    value: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Credential({self.header})"
 
     def redact(self, text: str) -> str:
         """Return a text without the secret, should it quote it."""
         return text.replace(self.secret, "***") if len(self.secret) >= _SHORTEST_SECRET else text
 
 
-@attrs.frozen(kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """All that one client was told about its calls, in the form in which they use it."""
 
     credential: Credential
     base_url: str
-    proxy: str | None = attrs.field(repr=False)
+    proxy: str | None
     timeout: float
     user_agent: str
+
+    def __repr__(self) -> str:
+        # Not the proxy: its address may hold a password.
+        return f"Settings({self.base_url}, {self.credential}, timeout={self.timeout:g})"
 
     @classmethod
     def resolve(  # noqa: PLR0913 - the settings of a client, each by its name
@@ -75,7 +78,7 @@ class Settings:
             told["timeout"] = check_seconds("timeout", timeout)
         if user_agent is not None:
             told["user_agent"] = _resolve_user_agent(user_agent)
-        return attrs.evolve(self, **told)
+        return self._replace(**told)
 
 
 def check_count(name: str, value: int) -> int:
@@ -116,7 +119,7 @@ def _checked_secret(name: str, secret: str) -> str:
     if not isinstance(secret, str) or not secret:
         msg = f"{name} is empty: it must be the key as Retab shows it"
         raise ConfigurationError(msg)
-    if not _PRINTABLE.fullmatch(secret):
+    if not re.fullmatch(_PRINTABLE, secret):
         msg = f"{name} has blanks, line breaks or characters outside ASCII in it: pass the key alone, stripped"
         raise ConfigurationError(msg)
     return secret
@@ -138,17 +141,24 @@ def _resolve_base_url(base_url: str | None) -> str:
 
 
 def _split_url(name: str, url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - a port that is no number is found out only when it is read
-    except (ValueError, AttributeError, TypeError):
-        parts = SplitResult("", "", "", "", "")
+    parts = _read_url(url)
     if parts.username is not None or parts.password is not None:
         msg = f"{name} must not hold credentials: pass api_key or bearer_token"
         raise ConfigurationError(msg)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not _PRINTABLE.fullmatch(url):
-        msg = f"{name} must be an address such as {_DEFAULT_BASE_URL}, not {url!r}"
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not re.fullmatch(_PRINTABLE, url):
+        # One that cannot be taken apart may hold a password all the same.
+        told = "" if "@" in str(url) else f", not {url!r}"
+        msg = f"{name} must be an address such as {_DEFAULT_BASE_URL}{told}"
         raise ConfigurationError(msg)
+    return parts
+
+
+def _read_url(url: Any) -> SplitResult:
+    try:
+        parts: SplitResult = urlsplit(url)
+        parts.port  # noqa: B018 - a port that is no number is found out only when it is read
+    except (ValueError, AttributeError, TypeError):
+        return SplitResult("", "", "", "", "")
     return parts
 
 
@@ -164,7 +174,10 @@ def _resolve_proxy(proxy: str | Literal[False] | None, address: SplitResult) -> 
         return None
     if proxy is None:
         proxy = _environment_proxy(address)
-    if proxy is not None and urlsplit(proxy).scheme not in {"http", "https"}:
+    if proxy is None:
+        return None
+    parts = _read_url(proxy)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
         msg = "proxy must be an http:// or https:// address; proxy=False goes without the environment's"
         raise ConfigurationError(msg)
     return proxy

@@ -59,6 +59,14 @@ class _LostError(aiohttp.ClientConnectionError):
     """A connection that broke, in a form that aiohttp does not act upon."""
 
 
+_LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError, _LostError)
+
+# Their texts hold the request's headers, or the head of the answer as far as it was read.
+_QUOTING = (aiohttp.ClientResponseError, aiohttp.ServerDisconnectedError, _LostError)
+
+_CLOSED_UNDER_WAY = "this client was closed while a call was under way"
+
+
 class Pool:
     """The connections of a client and its copies: one aiohttp session, opened on first use in the running loop."""
 
@@ -177,18 +185,26 @@ class Transport:
         _opened.set(opened)
         cause: Exception | None = None
         try:
+            lost = False
             try:
                 response = await self._exchange(request, number, seconds)
-            except (_LostError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                if opened or isinstance(error, aiohttp.ClientConnectorError):
+            except _LOST as error:
+                lost = not opened and not isinstance(error, aiohttp.ClientConnectorError)
+                if not lost:
                     raise
+            if lost:
                 # The server had closed this kept-alive socket before it read anything: send once more, uncounted.
                 rest = max(began + seconds - time.monotonic(), _SHORTEST_TIMEOUT)
                 response = await self._exchange(request, number, rest)
         except (aiohttp.ClientError, TimeoutError) as error:
             failure: RetabError | None = self._connection_error(request, number, seconds, error)
-            # The text of this family holds the request's headers.
-            cause = None if isinstance(error, aiohttp.ClientResponseError) else error
+            cause = None if isinstance(error, _QUOTING) else error
+        except asyncio.CancelledError:
+            # Closing a session cancels what waits in it for a free connection, though nobody has cancelled the task.
+            task = asyncio.current_task()
+            if not self._pool.closed or task is None or task.cancelling():
+                raise
+            failure = ClientStateError(_CLOSED_UNDER_WAY)
         else:
             failure = _refusal(response)
         if _logger.isEnabledFor(logging.DEBUG):
@@ -209,7 +225,7 @@ class Transport:
         try:
             cap = request.cap if 200 <= answer.status < 300 else ERROR_CAP
             body = await answer.content.read(cap + 1)
-            if not answer.content.at_eof():
+            if len(body) <= cap and not answer.content.at_eof():
                 body = await _read_on(answer, body, cap)
         finally:
             # Read to its end it has closed itself and its connection is back in the pool; any other one is of no use.
@@ -221,7 +237,7 @@ class Transport:
         self, request: Request, number: int, seconds: float, error: Exception
     ) -> APIConnectionError | ClientStateError:
         if self._pool.closed:
-            return ClientStateError("this client was closed while a call was under way")
+            return ClientStateError(_CLOSED_UNDER_WAY)
         told: dict[str, Any] = {"method": request.method, "url": request.path, "attempts": number}
         if isinstance(error, TimeoutError):
             return APITimeoutError(f"no answer within {seconds:g} s", **told)
@@ -263,5 +279,5 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         return await handler(request)
     except aiohttp.ClientConnectorError:
         raise
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+    except _LOST as error:
         raise _LostError from error

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import runpy
 import signal
@@ -22,6 +23,17 @@ from retab_async.resources import RESOURCES
 from retab_async.resources.splits import Split
 
 KEY = "sk_live_never_shown_0123456789"
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Undo what the command does to logging, which is a whole process's to do."""
+    loggers = (logging.getLogger(), logging.getLogger("retab_async"))
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 @pytest.fixture

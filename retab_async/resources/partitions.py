@@ -2,35 +2,35 @@
 
 import attrs
 
-from retab_async.models import FileRef, RetabUsage, Run
+from retab_async.models import FileRef, RetabUsage, Run, Told
 from retab_async.runs import RunResource
 
 
-@attrs.frozen(kw_only=True)
-class PartitionChunk:
+@attrs.frozen(kw_only=True, repr=False)
+class PartitionChunk(Told):
     """The pages, counted from 1, that share one value of the key."""
 
     key: str
     pages: tuple[int, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
-class PartitionChunkLikelihood:
+@attrs.frozen(kw_only=True, repr=False)
+class PartitionChunkLikelihood(Told):
     """How sure the votes were of one chunk: of its key, and of each of its pages."""
 
     key: float | None = None
     pages: tuple[float, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
-class PartitionConsensus:
+@attrs.frozen(kw_only=True, repr=False)
+class PartitionConsensus(Told):
     """How the votes went: the single votes' outputs, and how sure they were of each chunk."""
 
     choices: tuple[tuple[PartitionChunk, ...], ...] = ()
     likelihoods: tuple[PartitionChunkLikelihood, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Partition(Run):
     """A partition run; an answer of three fields leaves all but `id`, `status` and `error` at their defaults."""
 

@@ -2,12 +2,12 @@
 
 import attrs
 
-from retab_async.models import FileRef, RetabUsage, Run
+from retab_async.models import FileRef, RetabUsage, Run, Told
 from retab_async.runs import RunResource
 
 
-@attrs.frozen
-class Subdocument:
+@attrs.frozen(repr=False)
+class Subdocument(Told):
     """A part to look for in a document; it may be found more than once with `allow_multiple_instances`."""
 
     name: str
@@ -15,8 +15,8 @@ class Subdocument:
     allow_multiple_instances: bool = attrs.field(default=False, kw_only=True)
 
 
-@attrs.frozen(kw_only=True)
-class SheetRegion:
+@attrs.frozen(kw_only=True, repr=False)
+class SheetRegion(Told):
     """A block of cells of one sheet of a spreadsheet."""
 
     sheet_index: int
@@ -28,8 +28,8 @@ class SheetRegion:
     header_rows: tuple[int, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
-class SplitResult:
+@attrs.frozen(kw_only=True, repr=False)
+class SplitResult(Told):
     """One subdocument that was found: its `pages`, counted from 1, and its `regions` in a spreadsheet."""
 
     name: str
@@ -37,23 +37,23 @@ class SplitResult:
     regions: tuple[SheetRegion, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
-class SplitSubdocumentLikelihood:
+@attrs.frozen(kw_only=True, repr=False)
+class SplitSubdocumentLikelihood(Told):
     """How sure the votes were of one result: of its name, and of each of its pages."""
 
     name: float | None = None
     pages: tuple[float, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
-class SplitConsensus:
+@attrs.frozen(kw_only=True, repr=False)
+class SplitConsensus(Told):
     """How the votes went: `likelihoods[i]` belongs to `output[i]`, `choices` are the single votes' outputs."""
 
     likelihoods: tuple[SplitSubdocumentLikelihood, ...] = ()
     choices: tuple[tuple[SplitResult, ...], ...] = ()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Split(Run):
     """A split run; an answer of three fields leaves all but `id`, `status` and `error` at their defaults."""
 

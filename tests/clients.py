@@ -1,0 +1,23 @@
+"""Clients for tests: of a made-up key, quick to try again, past any proxy."""
+
+from typing import Any
+
+from bodies import KEY
+
+from retab_async import AsyncRetab, RetryPolicy
+
+QUICK = RetryPolicy(wait_initial=0.001, wait_max=0.002, deadline=10)
+ONCE = RetryPolicy(attempts=1)
+
+
+def client_for(url: str, **settings: Any) -> AsyncRetab:
+    told: dict[str, Any] = {"base_url": url, "retry": QUICK, "timeout": 5, "proxy": False} | settings
+    if "bearer_token" not in told:
+        told.setdefault("api_key", KEY)
+    return AsyncRetab(**told)
+
+
+def connections_in_use(client: AsyncRetab) -> int:
+    connector = client._pool.session().connector
+    assert connector is not None
+    return len(connector._acquired)

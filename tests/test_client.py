@@ -1,0 +1,379 @@
+"""The client as a whole: its settings, its life, its copies."""
+
+import asyncio
+import gc
+import ssl
+import warnings
+from typing import Any
+
+import aiohttp
+import pytest
+from bodies import BARE_SPLIT, KEY, SPLIT_ID
+from clients import ONCE, QUICK, client_for
+from raw_server import close_early, raw_server, reply, reset, stall, until, unused_port
+
+from retab_async import (
+    APIConnectionError,
+    APITimeoutError,
+    AsyncRetab,
+    ClientStateError,
+    ConfigurationError,
+    InternalServerError,
+    NotFoundError,
+    RetryPolicy,
+    __version__,
+)
+
+ok = reply(BARE_SPLIT)
+
+
+# Settings
+
+
+async def test_key_and_address_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with raw_server(ok) as server:
+        monkeypatch.setenv("RETAB_API_KEY", "from-the-environment")
+        monkeypatch.setenv("RETAB_API_BASE_URL", server.url)
+        async with AsyncRetab() as client:
+            await client.splits.cancel(SPLIT_ID)
+
+        assert server.requests[0].headers["api-key"] == "from-the-environment"
+
+
+async def test_the_user_agents_suffix_is_sent() -> None:
+    async with raw_server(ok) as server, client_for(server.url, user_agent="billing/2.1") as client:
+        await client.splits.cancel(SPLIT_ID)
+
+        assert server.requests[0].headers["user-agent"] == f"retab-async/{__version__} billing/2.1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"api_key": None}, "no API key"),
+        ({"bearer_token": KEY}, "not both"),
+        ({"base_url": "http://api.retab.com"}, "must use https"),
+        ({"timeout": 0}, "timeout must be"),
+        ({"max_connections": 0}, "max_connections must be"),
+        ({"proxy": "proxy.test"}, "proxy must be"),
+        ({"user_agent": ""}, "user_agent must be"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        AsyncRetab(**{"api_key": KEY} | settings)
+
+
+def test_a_client_can_be_made_outside_of_any_event_loop() -> None:
+    port = unused_port()
+    client = client_for(f"http://127.0.0.1:{port}", retry=ONCE)
+
+    async def use() -> None:
+        async with client:
+            with pytest.raises(APIConnectionError, match=f"127.0.0.1:{port}"):
+                await client.splits.cancel(SPLIT_ID)
+
+    asyncio.run(use())
+
+
+def test_the_repr_shows_where_to_and_no_secret() -> None:
+    client = AsyncRetab(KEY, base_url="https://eu.test/v1", proxy="http://user:word@proxy.test")
+
+    assert repr(client) == "<AsyncRetab https://eu.test timeout=15 open>"
+
+
+async def test_trace_configs_hear_of_every_attempt() -> None:
+    heard: list[str] = []
+
+    async def on_start(_: object, __: object, params: aiohttp.TraceRequestStartParams) -> None:
+        heard.append(params.method)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(on_start)
+    async with raw_server(reply(b"", 503), ok) as server, client_for(server.url, trace_configs=[trace]) as client:
+        await client.splits.cancel(SPLIT_ID)
+        await client.splits.get(SPLIT_ID)
+
+    assert heard == ["POST", "POST", "GET"]
+
+
+# Someone else's session
+
+
+async def test_someone_elses_session_is_used_and_left_open() -> None:
+    async with raw_server(ok) as server, aiohttp.ClientSession(headers={"X-Of-Mine": "1"}) as session:
+        async with client_for(server.url, session=session) as client:
+            run = await client.splits.cancel(SPLIT_ID)
+
+        assert run.status == "cancelled"
+        assert server.requests[0].headers["x-of-mine"] == "1"
+        assert not session.closed
+
+
+async def test_a_closed_session_of_someone_elses_is_a_clear_error() -> None:
+    session = aiohttp.ClientSession()
+    await session.close()
+    async with AsyncRetab(KEY, session=session) as client:
+        with pytest.raises(ClientStateError, match="session that this client was given is closed"):
+            await client.splits.cancel(SPLIT_ID)
+
+
+async def test_a_session_closed_while_the_client_lives_is_a_clear_error() -> None:
+    session = aiohttp.ClientSession()
+    async with raw_server(ok) as server, client_for(server.url, session=session) as client:
+        await client.splits.cancel(SPLIT_ID)
+        await session.close()
+        with pytest.raises(ClientStateError, match="is closed"):
+            await client.splits.cancel(SPLIT_ID)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"ssl": False}, {"ssl": ssl.create_default_context()}, {"trace_configs": [aiohttp.TraceConfig()]}]
+)
+async def test_what_belongs_to_someone_elses_session_is_refused(settings: dict[str, Any]) -> None:
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(ConfigurationError, match="belong to the session that you pass"):
+            AsyncRetab(KEY, session=session, **settings)
+
+
+@pytest.mark.parametrize("breaks", [reset, close_early], ids=["reset", "closed"])
+async def test_a_kept_alive_socket_of_someone_elses_session_may_close_under_us(breaks: Any) -> None:
+    async with raw_server(ok, breaks, ok) as server, aiohttp.ClientSession() as session:
+        async with client_for(server.url, session=session, retry=ONCE) as client:
+            await client.splits.cancel(SPLIT_ID)
+            run = await client.splits.cancel(SPLIT_ID)
+
+        assert run.status == "cancelled"
+
+
+# Copies
+
+
+async def test_a_copy_has_another_key_on_the_same_connections() -> None:
+    async with raw_server(ok) as server, client_for(server.url) as client:
+        copy = client.with_options(api_key="another-key", user_agent="tenant-7")
+        await client.splits.cancel(SPLIT_ID)
+        await copy.splits.cancel(SPLIT_ID)
+        await client.splits.cancel(SPLIT_ID)
+
+        assert [request.headers["api-key"] for request in server.requests] == [KEY, "another-key", KEY]
+        assert [request.headers["user-agent"].rpartition(" ")[2] for request in server.requests] == [
+            f"retab-async/{__version__}",
+            "tenant-7",
+            f"retab-async/{__version__}",
+        ]
+        assert server.connections == 1
+
+
+async def test_a_copy_with_a_bearer_token_sends_no_key() -> None:
+    async with raw_server(ok) as server, client_for(server.url) as client:
+        await client.with_options(bearer_token="a-token").partitions.cancel("prtn_1")
+
+        assert server.requests[0].headers["authorization"] == "Bearer a-token"
+        assert "api-key" not in server.requests[0].headers
+
+
+async def test_a_copy_has_a_timeout_and_a_patience_of_its_own() -> None:
+    async with raw_server(stall) as server, client_for(server.url) as client:
+        with pytest.raises(APITimeoutError, match=r"within 0\.05 s") as caught:
+            await client.with_options(timeout=0.05, retry=ONCE).splits.cancel(SPLIT_ID)
+
+        assert caught.value.attempts == 1
+        assert repr(client).endswith("timeout=5 open>")
+
+
+async def test_a_copy_keeps_what_is_not_given() -> None:
+    async with raw_server(reply(b"", 503)) as server, client_for(server.url, retry=RetryPolicy(attempts=1)) as client:
+        copy = client.with_options(timeout=1).with_options(user_agent="a")
+        with pytest.raises(InternalServerError) as caught:
+            await copy.splits.cancel(SPLIT_ID)
+
+        assert caught.value.attempts == 1
+        assert server.requests[0].headers["api-key"] == KEY
+        assert repr(copy).endswith("timeout=1 open>")
+
+
+async def test_closing_a_copy_ends_nothing() -> None:
+    async with raw_server(ok) as server, client_for(server.url) as client:
+        async with client.with_options(timeout=1) as copy:
+            await copy.splits.cancel(SPLIT_ID)
+        await copy.aclose()
+        await copy.splits.cancel(SPLIT_ID)
+        await client.splits.cancel(SPLIT_ID)
+
+        assert server.connections == 1
+
+
+async def test_closing_the_original_ends_its_copies() -> None:
+    async with raw_server(ok) as server, client_for(server.url) as client:
+        copy = client.with_options(timeout=1)
+        await client.aclose()
+
+        assert repr(copy).endswith("closed>")
+        with pytest.raises(ClientStateError, match="this client is closed"):
+            await copy.splits.cancel(SPLIT_ID)
+
+
+async def test_a_copy_of_a_subclass_is_one_of_its_own() -> None:
+    class Ours(AsyncRetab):
+        pass
+
+    async with Ours(KEY) as client:
+        assert type(client.with_options(timeout=1)) is Ours
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"), [({"api_key": KEY, "bearer_token": KEY}, "not both"), ({"timeout": -1}, "timeout")]
+)
+async def test_a_copy_with_settings_that_cannot_work_is_refused(settings: dict[str, Any], problem: str) -> None:
+    async with AsyncRetab(KEY) as client:
+        with pytest.raises(ConfigurationError, match=problem):
+            client.with_options(**settings)
+
+
+# The end
+
+
+async def test_a_closed_client_says_so() -> None:
+    async with raw_server(ok) as server:
+        async with client_for(server.url) as client:
+            await client.splits.cancel(SPLIT_ID)
+
+        assert repr(client).endswith("closed>")
+        for call in (client.splits.cancel(SPLIT_ID), client.partitions.get("prtn_1")):
+            with pytest.raises(ClientStateError, match=r"this client is closed: make a new AsyncRetab"):
+                await call
+
+
+async def test_a_client_that_was_never_used_can_be_closed() -> None:
+    client = AsyncRetab(KEY)
+    await client.aclose()
+
+    with pytest.raises(ClientStateError, match="this client is closed"):
+        await client.splits.cancel(SPLIT_ID)
+
+
+async def test_closing_twice_is_fine() -> None:
+    async with raw_server(ok) as server, client_for(server.url) as client:
+        await client.splits.cancel(SPLIT_ID)
+        await client.aclose()
+        await client.aclose()
+
+        assert repr(client).endswith("closed>")
+
+
+async def test_closing_closes_the_connections() -> None:
+    async with raw_server(ok) as server:
+        async with client_for(server.url) as client:
+            await client.splits.cancel(SPLIT_ID)
+            assert len(server.open) == 1
+
+        await until(lambda: not server.open)
+
+
+async def test_an_error_inside_the_block_comes_through_and_the_client_is_closed() -> None:
+    async with raw_server(reply({"detail": "Split not found"}, 404)) as server:
+        with pytest.raises(NotFoundError, match="Split not found"):
+            async with client_for(server.url) as client:
+                await client.splits.cancel(SPLIT_ID)
+
+    assert repr(client).endswith("closed>")
+
+
+@pytest.mark.parametrize("method", ["cancel", "get"])
+async def test_closing_ends_the_calls_under_way_with_a_clear_error(method: str) -> None:
+    async with raw_server(stall) as server, client_for(server.url) as client:
+        call = asyncio.create_task(getattr(client.splits, method)(SPLIT_ID))
+        await server.asked.wait()
+        await client.aclose()
+
+        with pytest.raises(ClientStateError, match="closed while a call was under way"):
+            await call
+        assert len(server.requests) == 1
+
+
+async def test_closing_ends_the_calls_that_wait_for_a_connection() -> None:
+    async with raw_server(stall) as server, client_for(server.url, max_connections=1) as client:
+        calls = [asyncio.create_task(client.splits.cancel(f"splt_{number}")) for number in range(3)]
+        await server.asked.wait()
+        await client.aclose()
+        outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5)
+
+        assert [type(outcome) for outcome in outcomes] == [ClientStateError] * 3
+
+
+async def test_closing_ends_the_calls_that_wait_to_be_tried_again() -> None:
+    async with raw_server(reply(b"", 503, {"Retry-After": "0.2"})) as server, client_for(server.url) as client:
+        call = asyncio.create_task(client.splits.cancel(SPLIT_ID))
+        await server.asked.wait()
+        await asyncio.sleep(0.05)
+        await client.aclose()
+
+        with pytest.raises(ClientStateError, match="this client is closed"):
+            await call
+        assert len(server.requests) == 1
+
+
+def test_a_client_belongs_to_the_event_loop_that_it_was_first_used_in() -> None:
+    async def opened() -> AsyncRetab:
+        async with raw_server(ok) as server:
+            client = client_for(server.url)
+            await client.splits.cancel(SPLIT_ID)
+            # Or its connections would be torn down with the loop, and asyncio would complain.
+            await client._pool.session().close()
+            return client
+
+    async def used_elsewhere(client: AsyncRetab) -> None:
+        with pytest.raises(ClientStateError, match=r"another event loop: make one AsyncRetab inside each asyncio.run"):
+            await client.splits.cancel(SPLIT_ID)
+        await client.aclose()
+
+    client = asyncio.run(opened())
+    asyncio.run(used_elsewhere(client))
+
+    assert repr(client).endswith("closed>")
+
+
+def _warnings_of_a_client_never_closed(*, used: bool) -> list[str]:
+    async def forget() -> None:
+        async with raw_server(ok) as server:
+            client = client_for(server.url)
+            if used:
+                await client.splits.cancel(SPLIT_ID)
+            del client
+            gc.collect()
+            await asyncio.sleep(0)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        asyncio.run(forget())
+        gc.collect()
+        told: list[str] = []
+        # A warning holds on to its source: with ours goes aiohttp's session, then its connector, which warn in turn.
+        while caught:
+            told += [str(warning.message) for warning in caught if warning.category is ResourceWarning]
+            caught.clear()
+            gc.collect()
+    return told
+
+
+def test_a_client_that_is_never_closed_is_a_resource_warning() -> None:
+    assert "an AsyncRetab was never closed: use `async with`, or `await client.aclose()`" in (
+        _warnings_of_a_client_never_closed(used=True)
+    )
+
+
+def test_a_client_that_was_never_used_need_not_be_closed() -> None:
+    assert _warnings_of_a_client_never_closed(used=False) == []
+
+
+async def test_a_client_on_someone_elses_session_need_not_be_closed() -> None:
+    async with raw_server(ok) as server, aiohttp.ClientSession() as session:
+        client = client_for(server.url, session=session, retry=QUICK)
+        await client.splits.cancel(SPLIT_ID)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            del client
+            gc.collect()
+
+    assert [warning for warning in caught if "AsyncRetab" in str(warning.message)] == []

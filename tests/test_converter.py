@@ -1,0 +1,157 @@
+from typing import Any
+
+import pytest
+from bodies import FULL_PARTITION, FULL_SPLIT
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from retab_async import Partition, RunStatus, Split
+from retab_async.converter import ShapeError, structure_what_fits, structurer
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+_PLACES = ["id", "status", "error", "created_at", "file", "subdocuments", "output", "consensus", "usage", "key"]
+
+
+@st.composite
+def bent(draw: st.DrawFn, full: dict[str, Any]) -> Any:
+    """Draw a full body with arbitrary JSON in the place of some of its values, at any depth."""
+
+    def bend(value: Any) -> Any:
+        if draw(st.integers(0, 9)) == 0:
+            return draw(JSON)
+        if isinstance(value, dict):
+            return {key: bend(item) for key, item in value.items()}
+        return [bend(item) for item in value] if isinstance(value, list) else value
+
+    return bend(full)
+
+
+@given(JSON | bent(FULL_SPLIT) | st.dictionaries(st.sampled_from(_PLACES), JSON))
+@example({"id": "splt_1", "status": "completed", "created_at": "9999-99-99"})
+@example({"id": "splt_1", "status": "completed", "n_consensus": 1e308})
+@example({"id": "splt_1", "status": "completed", "usage": {"credits": 10**400}})
+def test_whatever_json_comes_a_split_or_a_shape_error_is_made_of_it(value: Any) -> None:
+    try:
+        made = structurer(Split)(value)
+    except ShapeError as error:
+        assert error.reason in str(error)  # noqa: PT017 - either outcome is right, and each is looked at
+    else:
+        assert isinstance(made, Split)
+
+
+@given(bent(FULL_PARTITION) | st.dictionaries(st.sampled_from(_PLACES), JSON))
+@example({"id": "prtn_1", "status": "completed", "usage": {"credits": 10**400}})
+def test_what_fits_of_any_object_is_kept_or_its_id_or_status_did_not_fit(value: Any) -> None:
+    if not isinstance(value, dict):
+        value = {"id": value}
+    try:
+        run, misfits = structure_what_fits(value, Partition)
+    except ShapeError as error:
+        assert error.path in {"id", "status"}  # noqa: PT017 - either outcome is right, and each is looked at
+    else:
+        assert run.id == value["id"]
+        assert run.status == value["status"]
+        assert all(misfit.path for misfit in misfits)
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "reason"),
+    [
+        ({"subdocuments": [{"name": "a"}, {"name": "b"}, {"name": None}]}, "subdocuments[2].name", "a string"),
+        ({"subdocuments": [{"description": "a"}]}, "subdocuments[0].name", "missing"),
+        ({"subdocuments": "invoice"}, "subdocuments", "an array was expected, not a string"),
+        ({"subdocuments": ["invoice"]}, "subdocuments[0]", "an object was expected, not a string"),
+        (
+            {"subdocuments": [{"name": "a", "allow_multiple_instances": 1}]},
+            None,
+            "a boolean was expected, not a number",
+        ),
+        ({"output": [{"name": "a", "pages": "12"}]}, "output[0].pages", "an array was expected, not a string"),
+        ({"output": [{"name": "a", "pages": [1, "2"]}]}, "output[0].pages[1]", "a whole number was expected"),
+        ({"output": [{"name": "a", "pages": [1.5]}]}, "output[0].pages[0]", "a whole number was expected"),
+        ({"output": [{"name": "a", "pages": [True]}]}, "output[0].pages[0]", "not a boolean"),
+        ({"output": {}}, "output", "an array was expected, not an object"),
+        ({"usage": {"credits": "15"}}, "usage.credits", "a number was expected, not a string"),
+        ({"usage": {"credits": True}}, "usage.credits", "a number was expected, not a boolean"),
+        ({"usage": 15}, "usage", "an object was expected, not a number"),
+        ({"error": "no"}, "error", "an object was expected, not a string"),
+        ({"error": {"code": "a", "message": "b", "details": []}}, "error.details", "an object was expected"),
+        ({"created_at": 1789373730}, "created_at", "a string was expected, not a number"),
+        ({"created_at": "yesterday"}, "created_at", "a moment in RFC 3339 was expected, not a string"),
+        ({"status": 5}, "status", "a status word was expected, not a number"),
+        ({"status": ""}, "status", "a status word was expected"),
+        ({"id": 5}, "id", "a string was expected, not a number"),
+        ({"consensus": {"choices": [[{"name": "a"}]]}}, "consensus.choices[0][0].pages", "missing"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_what_does_not_fit_is_named_by_its_place_in_the_json(change: dict[str, Any], path: str, reason: str) -> None:
+    with pytest.raises(ShapeError, match=reason) as caught:
+        structurer(Split)(FULL_SPLIT | change)
+
+    assert caught.value.path == (path or "subdocuments[0].allow_multiple_instances")
+
+
+@pytest.mark.parametrize(
+    ("value", "name"), [([], "an array"), (None, "null"), ("x", "a string"), (True, "a boolean"), (1.5, "a number")]
+)
+def test_json_that_is_no_object_has_no_place_to_name(value: Any, name: str) -> None:
+    with pytest.raises(ShapeError) as caught:
+        structurer(Split)(value)
+
+    assert caught.value.path == ""
+    assert str(caught.value) == f"an object was expected, not {name}"
+
+
+def test_what_json_cannot_hold_is_named_by_its_type() -> None:
+    with pytest.raises(ShapeError, match="an object was expected, not tuple"):
+        structurer(Split)(())
+
+
+def test_a_reason_never_quotes_the_value() -> None:
+    """A garbled answer may hold the caller's key anywhere."""
+    for place in FULL_SPLIT.keys() - {"id", "status", "model", "instructions"}:
+        with pytest.raises(ShapeError) as caught:
+            structurer(Split)(FULL_SPLIT | {place: "sk_live_secret_0123456789"})
+
+        assert "sk_live" not in str(caught.value)
+
+
+def test_a_whole_number_written_with_a_point_is_a_whole_number() -> None:
+    split = structurer(Split)(FULL_SPLIT | {"n_consensus": 3.0, "usage": {"credits": 15}})
+
+    assert split.n_consensus == 3
+    assert type(split.n_consensus) is int
+    assert split.usage is not None
+    assert type(split.usage.credits) is float
+
+
+def test_an_object_that_fits_has_no_misfits() -> None:
+    split, misfits = structure_what_fits(FULL_SPLIT, Split)
+
+    assert split == structurer(Split)(FULL_SPLIT)
+    assert misfits == ()
+
+
+def test_what_does_not_fit_falls_back_to_its_default_and_is_told() -> None:
+    body = FULL_SPLIT | {"usage": {"credits": "many"}, "output": "none", "n_consensus": None}
+    split, misfits = structure_what_fits(body, Split)
+
+    assert split.usage is None
+    assert split.output == ()
+    assert split.n_consensus == 1
+    assert split.status is RunStatus.COMPLETED
+    assert {misfit.path for misfit in misfits} == {"usage.credits", "output"}
+    assert body["output"] == "none"
+
+
+def test_without_a_status_nothing_fits() -> None:
+    with pytest.raises(ShapeError) as caught:
+        structure_what_fits({"id": "splt_1", "status": 5}, Split)
+
+    assert caught.value.path == "status"

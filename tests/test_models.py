@@ -1,0 +1,223 @@
+import pickle
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+import pytest
+from bodies import BARE_PARTITION, BARE_SPLIT, FAILED_SPLIT, FULL_PARTITION, FULL_SPLIT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retab_async import (
+    FileRef,
+    Partition,
+    PartitionChunk,
+    PartitionChunkLikelihood,
+    PartitionConsensus,
+    PrimitiveError,
+    RetabUsage,
+    Run,
+    RunStatus,
+    SheetRegion,
+    Split,
+    SplitConsensus,
+    SplitResult,
+    SplitSubdocumentLikelihood,
+    Subdocument,
+)
+from retab_async.converter import ShapeError, structurer, unstructure
+
+MODELS = [
+    FileRef,
+    Partition,
+    PartitionChunk,
+    PartitionChunkLikelihood,
+    PartitionConsensus,
+    PrimitiveError,
+    RetabUsage,
+    Run,
+    SheetRegion,
+    Split,
+    SplitConsensus,
+    SplitResult,
+    SplitSubdocumentLikelihood,
+    Subdocument,
+]
+
+structure_split = structurer(Split)
+structure_partition = structurer(Partition)
+
+
+@pytest.mark.parametrize("body", [FULL_SPLIT, FAILED_SPLIT], ids=["completed", "failed"])
+def test_a_full_split_structures_and_unstructures_to_the_same_json(body: dict[str, Any]) -> None:
+    split = structure_split(body)
+
+    assert unstructure(split) == body
+
+
+def test_a_full_partition_structures_and_unstructures_to_the_same_json() -> None:
+    partition = structure_partition(FULL_PARTITION)
+
+    assert unstructure(partition) == FULL_PARTITION
+
+
+def test_every_field_of_a_split_has_its_type() -> None:
+    split = structure_split(FULL_SPLIT)
+
+    assert split.status is RunStatus.COMPLETED
+    assert split.created_at == datetime(2026, 9, 14, 8, 15, 30, 125000, tzinfo=UTC)
+    assert split.file == FileRef(id="file_3f9a1c27be04d581", filename="bundle.pdf", mime_type="application/pdf")
+    assert split.subdocuments == (
+        Subdocument("invoice", description="vendor bill", allow_multiple_instances=True),
+        Subdocument("ledger"),
+    )
+    assert split.output[0] == SplitResult(name="invoice", pages=(1, 2))
+    assert split.output[1].regions == (
+        SheetRegion(sheet_index=0, sheet_name="2026", row_start=1, row_end=40, col_start=2, header_rows=(1, 2)),
+    )
+    assert split.consensus is not None
+    assert split.consensus.likelihoods == (
+        SplitSubdocumentLikelihood(name=1.0, pages=(1.0, 0.67)),
+        SplitSubdocumentLikelihood(),
+    )
+    assert split.consensus.choices == (split.output, ())
+    assert split.usage == RetabUsage(credits=15.5)
+
+
+def test_every_field_of_a_partition_has_its_type() -> None:
+    partition = structure_partition(FULL_PARTITION)
+
+    assert partition.key == "account_number"
+    assert partition.allow_overlap is False
+    assert partition.output == (PartitionChunk(key="ACC-17", pages=(1, 2)), PartitionChunk(key="ACC-29", pages=(3,)))
+    assert partition.consensus == PartitionConsensus(
+        choices=((PartitionChunk(key="ACC-17", pages=(1, 2, 3)),),),
+        likelihoods=(PartitionChunkLikelihood(key=0.5, pages=(1.0, 1.0)),),
+    )
+
+
+def test_a_failed_run_says_why() -> None:
+    split = structure_split(FAILED_SPLIT)
+
+    assert split.error == PrimitiveError(
+        code="bad_document", message="The document could not be read.", details={"page": 4}
+    )
+
+
+def test_an_answer_of_three_fields_leaves_the_rest_at_their_defaults() -> None:
+    assert structure_split(BARE_SPLIT) == Split(id=BARE_SPLIT["id"], status=RunStatus.CANCELLED)
+    assert structure_partition(BARE_PARTITION) == Partition(id=BARE_PARTITION["id"], status=RunStatus.CANCELLED)
+
+
+@pytest.mark.parametrize(
+    ("structure", "full"),
+    [(structure_split, FULL_SPLIT), (structure_partition, FULL_PARTITION)],
+    ids=["split", "partition"],
+)
+def test_null_and_absent_both_give_the_default(structure: Any, full: dict[str, Any]) -> None:
+    optional = full.keys() - {"id", "status"}
+    absent = {name: full[name] for name in ("id", "status")}
+
+    assert structure(absent | dict.fromkeys(optional)) == structure(absent)
+
+
+@pytest.mark.parametrize(("structure", "full"), [(structure_split, FULL_SPLIT), (structure_partition, FULL_PARTITION)])
+@pytest.mark.parametrize("name", ["id", "status"])
+@pytest.mark.parametrize("how", ["absent", "null"])
+def test_an_id_and_a_status_there_must_be(structure: Any, full: dict[str, Any], name: str, how: str) -> None:
+    body = {key: value for key, value in full.items() if key != name} | ({name: None} if how == "null" else {})
+    with pytest.raises(ShapeError) as caught:
+        structure(body)
+
+    assert caught.value.path == name
+
+
+def test_unknown_keys_are_ignored_wherever_they_are() -> None:
+    grown = FULL_SPLIT | {"project": "p_1", "usage": {"credits": 15.5, "currency": "USD"}}
+
+    assert structure_split(grown) == structure_split(FULL_SPLIT)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_a_model_is_frozen_slotted_and_documented(model: type[attrs.AttrsInstance]) -> None:
+    instance = object.__new__(model)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        instance.id = "x"  # type: ignore[attr-defined]  # not every model has one: any name is refused
+
+    assert not hasattr(instance, "__dict__")
+    assert model.__doc__
+
+
+def test_a_run_is_shown_by_the_fields_that_say_something() -> None:
+    assert repr(structure_split(BARE_SPLIT)) == (
+        "Split(id='splt_7Qd2mK9xVw', status=<RunStatus.CANCELLED: 'cancelled'>)"
+    )
+    assert repr(structure_split(FULL_SPLIT).output[0]) == "SplitResult(name='invoice', pages=(1, 2))"
+    assert repr(Subdocument("invoice")) == "Subdocument(name='invoice')"
+
+
+@pytest.mark.parametrize("body", [FULL_SPLIT, FAILED_SPLIT], ids=["completed", "failed"])
+def test_equal_runs_are_one_in_a_set(body: dict[str, Any]) -> None:
+    assert len({structure_split(body), structure_split(body)}) == 1
+
+
+def test_a_run_survives_pickling() -> None:
+    split = structure_split(FAILED_SPLIT | {"status": "on_hold"})
+    revived = pickle.loads(pickle.dumps(split))  # noqa: S301 - pickled on the line itself
+
+    assert revived == split
+    assert revived.status == RunStatus("on_hold")
+
+
+def test_a_moment_without_an_offset_is_taken_for_utc() -> None:
+    split = structure_split(FULL_SPLIT | {"created_at": "2026-09-14T08:15:30"})
+
+    assert split.created_at == datetime(2026, 9, 14, 8, 15, 30, tzinfo=UTC)
+    assert unstructure(split)["created_at"] == "2026-09-14T08:15:30Z"
+
+
+def test_a_moment_keeps_its_offset() -> None:
+    split = structure_split(FULL_SPLIT | {"created_at": "2026-09-14T08:15:30+02:00"})
+
+    assert split.created_at == datetime(2026, 9, 14, 6, 15, 30, tzinfo=UTC)
+    assert unstructure(split)["created_at"] == "2026-09-14T08:15:30+02:00"
+
+
+@pytest.mark.parametrize(
+    ("status", "terminal"),
+    [
+        ("pending", False),
+        ("queued", False),
+        ("in_progress", False),
+        ("completed", True),
+        ("failed", True),
+        ("cancelled", True),
+        ("error", True),
+        ("on_hold", False),
+    ],
+)
+def test_a_status_knows_whether_the_run_is_over(status: str, *, terminal: bool) -> None:
+    assert RunStatus(status).is_terminal is terminal
+
+
+@given(st.text(min_size=1))
+def test_a_word_the_server_adds_later_is_a_status_equal_to_its_text(word: str) -> None:
+    status = RunStatus(word)
+
+    assert isinstance(status, RunStatus)
+    assert status == word
+    assert str(status) == status.value == word
+    assert hash(status) == hash(word)
+    assert pickle.loads(pickle.dumps(status)) == status  # noqa: S301 - pickled on the line itself
+    assert list(RunStatus) == ["pending", "queued", "in_progress", "completed", "failed", "cancelled"]
+
+
+def test_a_status_added_later_has_a_name_too() -> None:
+    assert RunStatus("on_hold").name == "ON_HOLD"
+    assert repr(RunStatus("on_hold")) == "<RunStatus.ON_HOLD: 'on_hold'>"
+
+
+@pytest.mark.parametrize("value", ["", None, 5, ["completed"]], ids=repr)
+def test_what_is_no_word_is_no_status(value: Any) -> None:
+    with pytest.raises(ValueError, match="is not a valid RunStatus"):
+        RunStatus(value)

@@ -1,0 +1,156 @@
+"""A server that echoes what it was sent must not carry the key into an error, a log or a traceback."""
+
+import html
+import json
+import logging
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+from bodies import BARE_SPLIT, KEY, SPLIT_ID
+from clients import QUICK, client_for
+from raw_server import Step, close_early, message, raw_server, reply, say_and_close, unused_port
+
+from retab_async import AsyncRetab, ConfigurationError, RetabError
+
+ECHO = {"Api-Key": KEY, "Authorization": f"Bearer {KEY}", "X-All": f"Api-Key={KEY}"}
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        if error.__cause__ is not None:
+            yield from _chain(error.__cause__)
+        error = error.__context__
+
+
+def _everything_said_by(error: BaseException) -> str:
+    said = [repr((one, str(one), one.args, getattr(one, "__dict__", None))) for one in _chain(error)]
+    return "\n".join([*said, *traceback.format_exception(error)])
+
+
+ECHOES: dict[str, Step] = {
+    "JSON error": reply({"detail": {"message": f"bad key {KEY}", "details": ECHO}}, 401, ECHO),
+    "nested JSON error": reply({"message": json.dumps([{"loc": [KEY], "msg": KEY}])}, 422),
+    "code": reply({"code": KEY, "message": "no"}, 400),
+    "HTML error": reply(f"<pre>{html.escape(str(ECHO))}</pre>".encode(), 502, ECHO),
+    "text error": reply(f"Api-Key: {KEY}".encode(), 403),
+    "redirect": reply(b"", 307, {"Location": f"https://elsewhere.test/?key={KEY}"}),
+    "request id": reply(b"", 500, {"X-Request-Id": KEY}),
+    "retry after": reply(b"", 503, {"Retry-After": KEY}),
+    "2xx garbage": reply(f"you sent {KEY}".encode(), headers=ECHO),
+    "2xx of another shape": reply(BARE_SPLIT | {"created_at": KEY, "status": [KEY], "file": KEY}),
+    "2xx without a status": reply({KEY: KEY, "id": KEY}),
+    "bad header": say_and_close(f"HTTP/1.1 200 OK\r\nApi Key\x00: {KEY}\r\n\r\n".encode()),
+    "no HTTP": say_and_close(f"you sent {KEY}\r\n\r\n".encode()),
+    "half a head": say_and_close(f"HTTP/1.1 200 OK\r\nX-Echo: {KEY}\r\nX-".encode()),
+    "half a body": say_and_close(message(KEY.encode(), headers={"Content-Length": "5000"} | ECHO)),
+    "bad chunks": say_and_close(
+        message(f"{KEY}\r\n".encode(), headers={"Content-Length": "", "Transfer-Encoding": "chunked"})
+    ),
+    "no gzip": reply(KEY.encode(), headers={"Content-Encoding": "gzip"}),
+    "nothing": close_early,
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
+@pytest.mark.parametrize("method", ["cancel", "get"])
+@pytest.mark.parametrize("credential", ["api_key", "bearer_token"])
+async def test_no_echo_of_the_key_reaches_an_error_or_a_log(
+    caplog: pytest.LogCaptureFixture, echo: Step, method: str, credential: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with raw_server(echo) as server, client_for(server.url, **{credential: KEY}) as client:
+        with pytest.raises(RetabError) as caught:
+            await getattr(client.splits, method)(SPLIT_ID)
+
+    assert KEY in str(server.requests)
+    assert KEY not in _everything_said_by(caught.value)
+    assert KEY not in caplog.text
+
+
+async def test_no_echo_reaches_an_error_by_a_kept_alive_socket_or_someone_elses_session() -> None:
+    half = ECHOES["half a head"]
+    async with raw_server(reply(BARE_SPLIT), half) as server, aiohttp.ClientSession() as session:
+        for settings in ({}, {"session": session}):
+            async with client_for(server.url, retry=QUICK, **settings) as client:
+                server.requests.clear()
+                await client.splits.cancel(SPLIT_ID)
+                for call in (client.splits.cancel, client.splits.get):
+                    with pytest.raises(RetabError) as caught:
+                        await call(SPLIT_ID)
+
+                    assert KEY not in _everything_said_by(caught.value)
+
+
+async def test_the_key_does_not_reach_the_log_by_a_field_that_did_not_fit(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    garbled = reply(BARE_SPLIT | {"created_at": KEY, "file": {"id": KEY}})
+    async with raw_server(garbled) as server, client_for(server.url) as client:
+        await client.splits.cancel(SPLIT_ID)
+
+    assert "left at their defaults" in caplog.text
+    assert KEY not in caplog.text
+
+
+async def test_a_proxys_answer_does_not_carry_the_key(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with (
+        raw_server(reply(ECHO, 407, ECHO)) as proxy,
+        client_for("https://retab.invalid", proxy=proxy.url) as client,
+    ):
+        with pytest.raises(RetabError) as caught:
+            await client.splits.cancel(SPLIT_ID)
+
+    assert KEY not in _everything_said_by(caught.value)
+    assert KEY not in caplog.text
+
+
+async def test_a_proxys_password_reaches_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    proxy = f"http://user:{KEY}@127.0.0.1:{unused_port()}"
+    async with client_for("https://retab.invalid", api_key="another-key", proxy=proxy) as client:
+        with pytest.raises(RetabError) as caught:
+            await client.splits.cancel(SPLIT_ID)
+
+    assert KEY not in _everything_said_by(caught.value)
+    assert KEY not in caplog.text
+
+
+async def test_a_call_that_goes_well_logs_no_key(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with raw_server(reply(BARE_SPLIT)) as server, client_for(server.url) as client:
+        await client.splits.cancel(SPLIT_ID)
+
+    assert "attempt 1: 200" in caplog.text
+    assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"api_key": KEY + "\n"},
+        {"bearer_token": f"Bearer {KEY}"},
+        {"api_key": KEY, "bearer_token": KEY},
+        {"api_key": KEY, "base_url": f"https://{KEY}@api.retab.com"},
+        {"api_key": KEY, "base_url": f"https://a:{KEY}@api.retab.com:port"},
+        {"api_key": KEY, "proxy": f"socks5://a:{KEY}@proxy.test"},
+        {"api_key": KEY, "timeout": 0},
+    ],
+    ids=["line break", "blank", "both", "user", "bad port", "proxy", "timeout"],
+)
+def test_settings_that_are_refused_are_refused_without_the_key(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        AsyncRetab(**settings)
+
+    assert KEY not in _everything_said_by(caught.value).replace(repr(settings), "")
+
+
+def test_nothing_of_a_client_shows_the_key() -> None:
+    client = AsyncRetab(KEY)
+
+    for shown in (client, client.with_options(bearer_token=KEY), client._settings, client.splits):
+        assert KEY not in repr(shown)
+        assert KEY not in str(shown)

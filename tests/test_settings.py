@@ -1,0 +1,299 @@
+from typing import Any
+
+import pytest
+from bodies import KEY
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retab_async import AsyncRetab, ConfigurationError, RetryPolicy, __version__
+from retab_async.settings import Credential, Settings
+
+
+def resolve(**told: Any) -> Settings:
+    usual: dict[str, Any] = {"bearer_token": None, "base_url": None, "proxy": None, "timeout": 1.0, "user_agent": None}
+    if "bearer_token" not in told:
+        usual["api_key"] = KEY
+    return Settings.resolve(**{"api_key": None} | usual | told)
+
+
+# The credential
+
+
+def test_the_key_is_sent_as_api_key() -> None:
+    assert resolve().credential == Credential("Api-Key", KEY, KEY)
+
+
+def test_without_a_key_the_environments_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETAB_API_KEY", "from-the-environment")
+
+    assert resolve(api_key=None).credential.value == "from-the-environment"
+
+
+def test_a_given_key_goes_before_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETAB_API_KEY", "from-the-environment")
+
+    assert resolve().credential.value == KEY
+
+
+def test_a_bearer_token_is_sent_as_authorization_and_goes_before_the_environments_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RETAB_API_KEY", "from-the-environment")
+
+    assert resolve(bearer_token=KEY).credential == Credential("Authorization", f"Bearer {KEY}", KEY)
+
+
+def test_without_any_key_the_message_says_how_to_give_one() -> None:
+    with pytest.raises(ConfigurationError, match=r'set RETAB_API_KEY, or pass AsyncRetab\(api_key="\.\.\."\)'):
+        resolve(api_key=None)
+
+
+def test_both_a_key_and_a_token_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="not both"):
+        resolve(api_key=KEY, bearer_token=KEY)
+
+
+@pytest.mark.parametrize("name", ["api_key", "bearer_token"])
+@pytest.mark.parametrize(
+    ("secret", "problem"),
+    [
+        ("", "is empty"),
+        (5, "is empty"),
+        (" " + KEY, "blanks"),
+        (KEY + "\n", "line breaks"),
+        (KEY + "\r\nX-Injected: 1", "line breaks"),
+        ("sk live", "blanks"),
+        ("clé-secrète", "outside ASCII"),
+        (KEY + "\x00", "blanks"),
+    ],
+)
+def test_a_secret_that_cannot_be_sent_is_refused_and_not_quoted(name: str, secret: Any, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} .*{problem}") as caught:
+        resolve(**{name: secret})
+
+    assert "sk_live" not in repr(caught.value)
+
+
+@pytest.mark.parametrize("secret", ["", KEY + "\n"], ids=["empty", "line break"])
+def test_a_bad_key_in_the_environment_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setenv("RETAB_API_KEY", secret)
+    with pytest.raises(ConfigurationError, match="RETAB_API_KEY"):
+        resolve(api_key=None)
+
+
+def test_no_repr_shows_the_secret() -> None:
+    for settings in (resolve(), resolve(bearer_token=KEY)):
+        assert "sk_live" not in repr(settings)
+        assert "sk_live" not in repr(settings.credential)
+
+
+def test_no_repr_shows_the_proxys_password() -> None:
+    assert "word" not in repr(resolve(proxy="http://user:word@proxy.test:3128"))
+
+
+def test_a_very_short_key_is_not_looked_for_in_texts() -> None:
+    assert Credential("Api-Key", "key", "key").redact("the monkey's keys") == "the monkey's keys"
+
+
+@given(st.text(), st.text())
+def test_a_redacted_text_does_not_hold_the_secret(before: str, after: str) -> None:
+    assert KEY not in resolve().credential.redact(f"{before}{KEY}{after}{KEY}")
+
+
+# The address
+
+
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        (None, "https://api.retab.com"),
+        ("https://api.retab.com", "https://api.retab.com"),
+        ("https://api.retab.com/", "https://api.retab.com"),
+        ("https://api.retab.com/v1", "https://api.retab.com"),
+        ("https://api.retab.com/v1/", "https://api.retab.com"),
+        ("https://api.retab.com//", "https://api.retab.com"),
+        ("https://gateway.test/retab", "https://gateway.test/retab"),
+        ("https://gateway.test/retab/v1/", "https://gateway.test/retab"),
+        ("https://gateway.test:8443/v1", "https://gateway.test:8443"),
+        ("HTTPS://gateway.test", "https://gateway.test"),
+        ("http://localhost:8000", "http://localhost:8000"),
+        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000"),
+        ("http://127.8.9.10", "http://127.8.9.10"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("https://api.retab.com/v12x", "https://api.retab.com/v12x"),
+    ],
+)
+def test_an_address_is_known_in_each_of_its_forms(told: str | None, address: str) -> None:
+    assert resolve(base_url=told).base_url == address
+
+
+@pytest.mark.parametrize(
+    ("told", "address"), [("https://eu.test/v1", "https://eu.test"), ("", "https://api.retab.com")]
+)
+def test_without_an_address_the_environments_is_taken(monkeypatch: pytest.MonkeyPatch, told: str, address: str) -> None:
+    monkeypatch.setenv("RETAB_API_BASE_URL", told)
+
+    assert resolve().base_url == address
+
+
+def test_a_bad_address_in_the_environment_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETAB_API_BASE_URL", "http://api.retab.com")
+    with pytest.raises(ConfigurationError, match="RETAB_API_BASE_URL must use https"):
+        resolve()
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"),
+    [
+        ("http://api.retab.com", "must use https"),
+        ("http://10.0.0.5:8000", "must use https"),
+        ("http://localhost.evil.test", "must use https"),
+        ("http://127.0.0.1.evil.test", "must use https"),
+        ("https://user:word@api.retab.com", "must not hold credentials"),
+        ("https://user@api.retab.com", "must not hold credentials"),
+        ("https://:word@api.retab.com", "must not hold credentials"),
+        ("https://user:word@api.retab.com:port", "must be an address such as"),
+        ("https://user:word@[::1", "must be an address such as"),
+        ("https://api.retab.com/?a=b", r"no \? and no #"),
+        ("https://api.retab.com/#a", r"no \? and no #"),
+        ("", "must be an address such as"),
+        ("api.retab.com", "must be an address such as"),
+        ("ftp://api.retab.com", "must be an address such as"),
+        ("https://", "must be an address such as"),
+        ("https://api.retab.com:port", "must be an address such as"),
+        ("https://api.retab.com:99999", "must be an address such as"),
+        ("https://[::1", "must be an address such as"),
+        ("https://api.retab.com/ v1", "must be an address such as"),
+        ("https://api.retab.com\r\n", "must be an address such as"),
+        ("https://api.rétab.com", "must be an address such as"),
+        (5, "must be an address such as"),
+        (b"https://api.retab.com", "must be an address such as"),
+    ],
+)
+def test_an_address_that_cannot_work_is_refused(told: Any, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        resolve(base_url=told)
+
+    assert "word" not in str(caught.value)
+
+
+# The proxy
+
+
+def test_without_a_proxy_anywhere_there_is_none() -> None:
+    assert resolve().proxy is None
+
+
+@pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY", "all_proxy"])
+def test_the_environments_proxy_is_taken(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "http://proxy.test:3128")
+
+    assert resolve().proxy == "http://proxy.test:3128"
+
+
+def test_a_given_proxy_goes_before_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
+
+    assert resolve(proxy="http://other.test:3128").proxy == "http://other.test:3128"
+
+
+def test_false_goes_without_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
+
+    assert resolve(proxy=False).proxy is None
+
+
+def test_no_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
+    monkeypatch.setenv("no_proxy", "retab.com")
+
+    assert resolve().proxy is None
+
+
+@pytest.mark.parametrize("address", ["http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000"])
+def test_loopback_is_not_reached_by_the_environments_proxy(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy.test:3128")
+    monkeypatch.setenv("all_proxy", "http://proxy.test:3128")
+
+    assert resolve(base_url=address).proxy is None
+
+
+@pytest.mark.parametrize(
+    "told", ["socks5://proxy.test:1080", "proxy.test:3128", "", "http://", "http://[::1", "http://p.test:port", 5, True]
+)
+def test_a_proxy_that_cannot_work_is_refused(told: Any) -> None:
+    with pytest.raises(ConfigurationError, match="proxy must be an http:// or https:// address"):
+        resolve(proxy=told)
+
+
+def test_a_bad_proxy_in_the_environment_says_how_to_go_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "socks5://proxy.test:1080")
+    with pytest.raises(ConfigurationError, match="proxy=False goes without"):
+        resolve()
+
+
+# Numbers and words
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "15", None, True])
+def test_a_timeout_that_cannot_work_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="timeout must be a finite number of seconds above 0"):
+        resolve(timeout=value)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "100", None, True])
+def test_a_number_of_connections_that_cannot_work_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="max_connections must be a whole number from 1 up"):
+        AsyncRetab(KEY, max_connections=value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("attempts", 0), ("attempts", 1.5), ("wait_initial", 0), ("wait_max", float("nan")), ("deadline", float("inf"))],
+)
+def test_a_retry_policy_that_cannot_work_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        RetryPolicy(**{name: value})
+
+
+def test_the_usual_retry_policy() -> None:
+    assert RetryPolicy() == RetryPolicy(attempts=4, wait_initial=0.25, wait_max=8.0, deadline=60.0)
+
+
+def test_the_user_agent_is_the_librarys_own_and_what_is_added() -> None:
+    assert resolve().user_agent == f"retab-async/{__version__}"
+    assert resolve(user_agent="billing/2.1 (nightly)").user_agent == f"retab-async/{__version__} billing/2.1 (nightly)"
+
+
+@pytest.mark.parametrize("told", ["", "a\r\nX-Injected: 1", "é"])
+def test_a_user_agent_that_cannot_be_sent_is_refused(told: Any) -> None:
+    with pytest.raises(ConfigurationError, match="user_agent must be printable ASCII"):
+        resolve(user_agent=told)
+
+
+# Copies
+
+
+def test_a_copy_has_what_is_new_and_keeps_the_rest() -> None:
+    old = resolve(base_url="https://eu.test", proxy="http://proxy.test:3128", user_agent="billing")
+    new = old.changed(api_key=None, bearer_token="another-token", timeout=3, user_agent=None)
+
+    assert new.credential.secret == "another-token"
+    assert (new.base_url, new.proxy, new.user_agent) == (old.base_url, old.proxy, old.user_agent)
+    assert (old.timeout, new.timeout) == (1.0, 3)
+
+
+def test_a_copy_with_nothing_new_is_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = resolve()
+    monkeypatch.setenv("RETAB_API_KEY", "from-the-environment")
+
+    assert old.changed(api_key=None, bearer_token=None, timeout=None, user_agent=None) == old
+
+
+@pytest.mark.parametrize(
+    "told", [{"api_key": ""}, {"bearer_token": "a b"}, {"timeout": 0}, {"user_agent": ""}], ids=repr
+)
+def test_a_copy_is_checked_like_the_first(told: dict[str, Any]) -> None:
+    nothing: dict[str, Any] = {"api_key": None, "bearer_token": None, "timeout": None, "user_agent": None}
+    with pytest.raises(ConfigurationError):
+        resolve().changed(**nothing | told)

@@ -1,0 +1,694 @@
+"""What the wire can do to a call, done by real sockets."""
+
+import asyncio
+import gzip
+import json
+import ssl
+import time
+import tracemalloc
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+import trustme
+from bodies import BARE_SPLIT, FULL_SPLIT, SPLIT_ID
+from clients import ONCE, QUICK, client_for, connections_in_use
+from raw_server import (
+    RawServer,
+    Step,
+    close_early,
+    drip,
+    message,
+    raw_server,
+    reply,
+    reset,
+    say_and_close,
+    say_and_stall,
+    stall,
+    unused_port,
+)
+
+from retab_async import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    AsyncRetab,
+    InternalServerError,
+    ResponseError,
+    RetryPolicy,
+    Split,
+)
+
+MIB = 1024 * 1024
+
+Call = Callable[[AsyncRetab], Awaitable[Split]]
+
+
+@pytest.fixture(params=["POST", "GET"])
+def call(request: pytest.FixtureRequest) -> Call:
+    """One call of each method: aiohttp treats them differently when a connection breaks."""
+    if request.param == "POST":
+        return lambda client: client.splits.cancel(SPLIT_ID)
+    return lambda client: client.splits.get(SPLIT_ID)
+
+
+ok = reply(BARE_SPLIT)
+bad_gateway = reply(b"", 502)
+
+
+# No connection, or one that breaks
+
+
+async def test_a_refused_connection_is_tried_four_times(call: Call) -> None:
+    async with client_for(f"http://127.0.0.1:{unused_port()}") as client:
+        with pytest.raises(APIConnectionError, match=r"no connection to the host: 127\.0\.0\.1") as caught:
+            await call(client)
+
+        assert caught.value.attempts == 4
+        assert caught.value.transient
+
+
+@pytest.mark.parametrize("breaks", [reset, close_early], ids=["reset", "closed early"])
+async def test_a_fresh_socket_that_breaks_before_the_answer_costs_an_attempt_each_time(
+    call: Call, breaks: Step
+) -> None:
+    async with raw_server(breaks) as server, client_for(server.url) as client:
+        with pytest.raises(APIConnectionError, match="the connection was lost before the answer") as caught:
+            await call(client)
+
+        assert caught.value.attempts == 4
+        assert caught.value.transient
+        assert server.connections == 4
+        assert len(server.requests) == 4
+
+
+async def test_a_call_survives_one_reset(call: Call) -> None:
+    async with raw_server(reset, ok) as server, client_for(server.url) as client:
+        run = await call(client)
+
+        assert run.status == "cancelled"
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("breaks", [reset, close_early], ids=["reset", "closed"])
+async def test_a_kept_alive_socket_closed_under_us_costs_no_attempt(call: Call, breaks: Step) -> None:
+    async with raw_server(ok, breaks, ok) as server, client_for(server.url, retry=ONCE) as client:
+        await call(client)
+        run = await call(client)
+
+        assert run.status == "cancelled"
+        assert server.connections == 2
+        assert len(server.requests) == 3
+
+
+async def test_the_free_resend_is_made_once(call: Call) -> None:
+    async with raw_server(ok, close_early) as server, client_for(server.url, retry=ONCE) as client:
+        await call(client)
+        with pytest.raises(APIConnectionError) as caught:
+            await call(client)
+
+        assert caught.value.attempts == 1
+        assert len(server.requests) == 3
+
+
+async def test_the_free_resend_has_only_the_rest_of_the_attempts_time(call: Call) -> None:
+    async def close_late(wire: Any) -> None:
+        await asyncio.sleep(0.2)
+        wire.writer.close()
+
+    async with raw_server(ok, close_late, stall) as server, client_for(server.url, retry=ONCE, timeout=0.3) as client:
+        await call(client)
+        began = time.monotonic()
+        with pytest.raises(APITimeoutError, match=r"no answer within 0\.3 s"):
+            await call(client)
+
+        # Twice the timeout would be 0.5: the 0.2 until the socket was closed and 0.3 anew.
+        assert time.monotonic() - began < 0.45
+        assert len(server.requests) == 3
+
+
+async def test_an_idle_socket_that_was_closed_before_the_call_is_not_used_again(call: Call) -> None:
+    async with raw_server(ok) as server, client_for(server.url, retry=ONCE) as client:
+        await call(client)
+        await server.hang_up()
+        run = await call(client)
+
+        assert run.status == "cancelled"
+        assert server.connections == 2
+        assert len(server.requests) == 2
+
+
+async def test_one_connection_serves_many_calls() -> None:
+    async with raw_server(ok) as server, client_for(server.url) as client:
+        for _ in range(3):
+            await client.splits.cancel(SPLIT_ID)
+            await client.splits.get(SPLIT_ID)
+
+        assert server.connections == 1
+
+
+# Time
+
+
+async def test_a_stalled_answer_ends_with_the_attempts_timeout(call: Call) -> None:
+    async with (
+        raw_server(stall) as server,
+        client_for(server.url, timeout=0.05, retry=RetryPolicy(attempts=2)) as client,
+    ):
+        with pytest.raises(APITimeoutError, match=r"no answer within 0\.05 s") as caught:
+            await call(client)
+
+        assert caught.value.attempts == 2
+        assert len(server.requests) == 2
+
+
+async def test_a_body_that_drips_is_ended_by_the_attempts_timeout(call: Call) -> None:
+    dripping = drip(message(b"{", headers={"Content-Length": "5000"}))
+    async with raw_server(dripping) as server, client_for(server.url, timeout=0.15, retry=ONCE) as client:
+        with pytest.raises(APITimeoutError) as caught:
+            await call(client)
+
+        assert caught.value.attempts == 1
+        assert connections_in_use(client) == 0
+
+
+async def test_headers_that_drip_are_ended_by_the_attempts_timeout(call: Call) -> None:
+    dripping = drip(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"y")
+    async with raw_server(dripping) as server, client_for(server.url, timeout=0.15, retry=ONCE) as client:
+        with pytest.raises(APITimeoutError):
+            await call(client)
+
+        assert connections_in_use(client) == 0
+
+
+async def test_a_call_survives_one_stall(call: Call) -> None:
+    async with raw_server(stall, ok) as server, client_for(server.url, timeout=0.3) as client:
+        run = await call(client)
+
+        assert run.status == "cancelled"
+        assert server.connections == 2
+
+
+async def test_the_deadline_bounds_attempts_and_waits_together(call: Call) -> None:
+    patient = RetryPolicy(attempts=1000, wait_initial=0.01, wait_max=0.02, deadline=0.5)
+    async with raw_server(stall) as server, client_for(server.url, timeout=0.4, retry=patient) as client:
+        began = time.monotonic()
+        with pytest.raises(APITimeoutError) as caught:
+            await call(client)
+
+        # Two attempts of the full timeout would be 0.8.
+        assert time.monotonic() - began < 0.7
+        assert caught.value.attempts == 2
+        assert len(server.requests) == 2
+
+
+async def test_a_deadline_shorter_than_the_timeout_ends_the_first_attempt(call: Call) -> None:
+    async with raw_server(stall) as server, client_for(server.url, retry=RetryPolicy(deadline=0.1)) as client:
+        with pytest.raises(APITimeoutError, match=r"no answer within 0\.1 s") as caught:
+            await call(client)
+
+        assert caught.value.attempts == 1
+        assert len(server.requests) == 1
+
+
+async def test_the_connection_is_free_while_the_call_waits_to_be_tried_again(call: Call) -> None:
+    asked = reply(b"", 503, {"Retry-After": "0.4"})
+    async with raw_server(asked, ok) as server, client_for(server.url) as client, asyncio.TaskGroup() as group:
+        waiting = group.create_task(_run(call(client)))
+        await server.asked.wait()
+        await asyncio.sleep(0.1)
+
+        assert not waiting.done()
+        assert connections_in_use(client) == 0
+
+        await waiting
+        assert server.connections == 1
+
+
+async def _run(call: Awaitable[Split]) -> Split:
+    return await call
+
+
+async def test_max_connections_bounds_the_open_sockets() -> None:
+    most = 0
+
+    async def watched(wire: Any) -> None:
+        nonlocal most
+        most = max(most, len(server.open))
+        await asyncio.sleep(0.01)
+        await ok(wire)
+
+    async with raw_server(watched) as server, client_for(server.url, max_connections=3) as client:
+        await asyncio.gather(*(client.splits.cancel(f"splt_{number}") for number in range(20)))
+
+        assert most == 3
+        assert server.connections == 3
+        assert len(server.requests) == 20
+
+
+async def test_the_wait_for_a_free_connection_counts_towards_the_timeout() -> None:
+    settings: dict[str, Any] = {"max_connections": 1, "timeout": 0.3, "retry": ONCE}
+    async with raw_server(stall) as server, client_for(server.url, **settings) as client:
+        first, second = await asyncio.gather(
+            client.splits.cancel("splt_1"), client.splits.cancel("splt_2"), return_exceptions=True
+        )
+
+        assert isinstance(first, APITimeoutError)
+        assert isinstance(second, APITimeoutError)
+
+
+# Bodies
+
+
+async def test_a_body_cut_short_is_asked_for_again(call: Call) -> None:
+    cut = say_and_close(message(json.dumps(BARE_SPLIT).encode(), headers={"Content-Length": "5000"}))
+    async with raw_server(cut, ok) as server, client_for(server.url) as client:
+        run = await call(client)
+
+        assert run.status == "cancelled"
+        assert len(server.requests) == 2
+
+
+async def test_a_body_cut_short_every_time_is_a_transient_connection_error(call: Call) -> None:
+    cut = say_and_close(message(b"{", headers={"Content-Length": "5000"}))
+    async with raw_server(cut) as server, client_for(server.url) as client:
+        with pytest.raises(APIConnectionError, match="the answer was cut short or garbled") as caught:
+            await call(client)
+
+        assert caught.value.attempts == 4
+        assert caught.value.transient
+        assert len(server.requests) == 4
+
+
+async def test_a_chunked_body_without_its_end_is_cut_short(call: Call) -> None:
+    head = {"Content-Length": "", "Transfer-Encoding": "chunked"}
+    cut = say_and_close(message(b"1\r\n{\r\n", headers=head))
+    async with raw_server(cut) as server, client_for(server.url, retry=ONCE) as client:
+        with pytest.raises(APIConnectionError, match="cut short"):
+            await call(client)
+
+
+def _chunked(body: bytes, size: int) -> bytes:
+    pieces = (body[start : start + size] for start in range(0, len(body), size))
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    return message(chunks + b"0\r\n\r\n", headers={"Content-Length": "", "Transfer-Encoding": "chunked"})
+
+
+async def test_a_chunked_body_is_read_whole() -> None:
+    async def slowly(wire: Any) -> None:
+        told = _chunked(json.dumps(FULL_SPLIT).encode(), 100)
+        for start in range(0, len(told), 150):
+            wire.writer.write(told[start : start + 150])
+            await wire.writer.drain()
+            await asyncio.sleep(0.001)
+
+    async with raw_server(slowly) as server, client_for(server.url) as client:
+        run = await client.splits.get(SPLIT_ID)
+        again = await client.splits.get(SPLIT_ID)
+
+        assert run.instructions == "One subdocument a vendor."
+        assert again == run
+        assert server.connections == 1
+
+
+async def test_a_gzipped_body_is_read_whole() -> None:
+    packed = reply(gzip.compress(json.dumps(FULL_SPLIT).encode()), headers={"Content-Encoding": "gzip"})
+    async with raw_server(packed) as server, client_for(server.url) as client:
+        run = await client.splits.get(SPLIT_ID)
+
+        assert run.instructions == "One subdocument a vendor."
+        assert "gzip" in server.requests[0].headers["accept-encoding"]
+
+
+async def test_a_body_that_ends_with_its_connection_is_read_whole() -> None:
+    told = message(json.dumps(FULL_SPLIT).encode(), headers={"Content-Length": "", "Connection": "close"})
+    async with raw_server(say_and_close(told)) as server, client_for(server.url) as client:
+        run = await client.splits.get(SPLIT_ID)
+
+        assert run.instructions == "One subdocument a vendor."
+
+
+async def test_a_large_result_is_read_whole() -> None:
+    large = FULL_SPLIT | {"instructions": "x" * (5 * MIB)}
+    async with raw_server(reply(large)) as server, client_for(server.url) as client:
+        run = await client.splits.get(SPLIT_ID)
+
+        assert run.instructions == "x" * (5 * MIB)
+
+
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    """About one megabyte that stands for a gigabyte."""
+    packer = zlib.compressobj(9, wbits=31)
+    head = packer.compress(b"") + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(bytes(16 * MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return head + block * 64
+
+
+async def test_a_gzip_bomb_as_result_is_refused_at_64_mib_in_bounded_memory(bomb: bytes) -> None:
+    packed = reply(bomb, headers={"Content-Encoding": "gzip", "X-Request-Id": "req_bomb"})
+    async with raw_server(packed) as server, client_for(server.url) as client:
+        tracemalloc.start()
+        try:
+            with pytest.raises(ResponseError, match="larger than 67108864 bytes") as caught:
+                await client.splits.get(SPLIT_ID)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert peak < 384 * MIB
+        assert caught.value.request_id == "req_bomb"
+        assert len(server.requests) == 1
+        assert connections_in_use(client) == 0
+
+
+async def test_a_gzip_bomb_as_error_is_read_no_further_than_64_kib(bomb: bytes) -> None:
+    packed = reply(bomb, 400, {"Content-Encoding": "gzip"})
+    async with raw_server(packed) as server, client_for(server.url) as client:
+        tracemalloc.start()
+        try:
+            with pytest.raises(APIError) as caught:
+                await client.splits.get(SPLIT_ID)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert len(caught.value.body) == 64 * 1024
+        assert peak < 8 * MIB
+        assert connections_in_use(client) == 0
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip"], ids=["plain", "gzip"])
+async def test_a_cancels_answer_over_1_mib_is_settled_by_one_get(encoding: str) -> None:
+    large = json.dumps(BARE_SPLIT | {"instructions": "x" * MIB}).encode()
+    told = reply(gzip.compress(large) if encoding else large, headers={"Content-Encoding": encoding})
+    async with raw_server(told, ok) as server, client_for(server.url) as client:
+        run = await client.splits.cancel(SPLIT_ID)
+
+        assert run.status == "cancelled"
+        assert [(request.method, request.target) for request in server.requests] == [
+            ("POST", f"/v1/splits/{SPLIT_ID}/cancel"),
+            ("GET", f"/v1/splits/{SPLIT_ID}?include_output=false"),
+        ]
+
+
+async def test_a_cancels_answer_of_exactly_1_mib_is_read() -> None:
+    blank = len(json.dumps(BARE_SPLIT | {"instructions": ""}))
+    exact = BARE_SPLIT | {"instructions": "x" * (MIB - blank)}
+    async with raw_server(reply(exact)) as server, client_for(server.url) as client:
+        run = await client.splits.cancel(SPLIT_ID)
+
+        assert run.instructions == exact["instructions"]
+        assert len(server.requests) == 1
+
+
+async def test_a_body_that_is_not_the_gzip_it_says_is_garbled(call: Call) -> None:
+    garbled = reply(b"no gzip at all", headers={"Content-Encoding": "gzip"})
+    async with raw_server(garbled) as server, client_for(server.url, retry=ONCE) as client:
+        with pytest.raises(APIConnectionError, match="garbled"):
+            await call(client)
+
+        assert connections_in_use(client) == 0
+
+
+async def test_an_empty_cancel_answer_is_settled_by_one_get() -> None:
+    async with raw_server(reply(b"", 204, {"Content-Length": ""}), ok) as server, client_for(server.url) as client:
+        run = await client.splits.cancel(SPLIT_ID)
+
+        assert run.status == "cancelled"
+        assert [request.method for request in server.requests] == ["POST", "GET"]
+
+
+PAGE = b"<html><head><title>502 Bad Gateway</title><style>h1 {color: red}</style></head><h1>Bad  Gateway</h1></html>"
+
+
+async def test_an_html_error_page_gives_a_readable_message(call: Call) -> None:
+    page = reply(PAGE, 502, {"Content-Type": "text/html"})
+    async with raw_server(page) as server, client_for(server.url) as client:
+        with pytest.raises(InternalServerError) as caught:
+            await call(client)
+
+        assert caught.value.message == "502 Bad Gateway Bad Gateway"
+        assert caught.value.attempts == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [(PAGE, "the answer is not JSON"), (b'{"id": "splt_', "the answer is not JSON"), (b"", "the answer is empty")],
+    ids=["HTML", "broken JSON", "nothing"],
+)
+async def test_a_get_answered_with_something_other_than_json_is_a_response_error(body: bytes, reason: str) -> None:
+    told = reply(body, headers={"X-Request-Id": "req_7"})
+    async with raw_server(told) as server, client_for(server.url) as client:
+        with pytest.raises(ResponseError, match=reason) as caught:
+            await client.splits.get(SPLIT_ID)
+
+        assert caught.value.body == body.decode()
+        assert caught.value.path == ""
+        assert caught.value.request_id == "req_7"
+        assert caught.value.attempts == 1
+        assert len(server.requests) == 1
+
+
+async def test_an_answer_that_is_no_http_is_not_asked_for_again(call: Call) -> None:
+    async with raw_server(say_and_close(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")) as server, client_for(server.url) as client:
+        with pytest.raises(APIConnectionError, match="the answer is not HTTP") as caught:
+            await call(client)
+
+        assert not caught.value.transient
+        assert caught.value.attempts == 1
+        assert len(server.requests) == 1
+
+
+# Redirects
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_refused_and_the_key_goes_nowhere(call: Call, status: int) -> None:
+    async with raw_server(ok) as elsewhere:
+        moved = reply(b"", status, {"Location": f"{elsewhere.url}/v1/splits/{SPLIT_ID}"})
+        async with raw_server(moved) as server, client_for(server.url) as client:
+            with pytest.raises(APIError, match="redirect") as caught:
+                await call(client)
+
+            assert caught.value.status_code == status
+            assert len(server.requests) == 1
+            assert elsewhere.connections == 0
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+async def test_an_untrusted_certificate_is_never_tried_again(call: Call, server_tls: ssl.SSLContext) -> None:
+    async with raw_server(ok, ssl=server_tls) as server, client_for(server.url) as client:
+        with pytest.raises(APIConnectionError, match="certificate is not trusted") as caught:
+            await call(client)
+
+        assert not caught.value.transient
+        assert caught.value.attempts == 1
+        assert server.requests == []
+
+
+async def test_a_certificate_trusted_by_the_given_context_works(
+    call: Call, server_tls: ssl.SSLContext, authority: trustme.CA
+) -> None:
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with raw_server(ok, ssl=server_tls) as server, client_for(server.url, ssl=trusting) as client:
+        run = await call(client)
+
+        assert run.status == "cancelled"
+
+
+async def test_ssl_false_trusts_any_certificate(server_tls: ssl.SSLContext) -> None:
+    async with raw_server(ok, ssl=server_tls) as server, client_for(server.url, ssl=False) as client:
+        run = await client.splits.cancel(SPLIT_ID)
+
+        assert run.status == "cancelled"
+
+
+async def test_a_certificate_of_another_host_is_not_trusted(authority: trustme.CA) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("elsewhere.test").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with raw_server(ok, ssl=context) as server, client_for(server.url, ssl=trusting) as client:
+        with pytest.raises(APIConnectionError, match="certificate is not trusted"):
+            await client.splits.cancel(SPLIT_ID)
+
+        assert server.requests == []
+
+
+async def test_a_server_without_tls_behind_https_is_no_connection() -> None:
+    async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.test ready\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with client_for(f"https://127.0.0.1:{port}") as client:
+            with pytest.raises(APIConnectionError, match="no connection to the host") as caught:
+                await client.splits.cancel(SPLIT_ID)
+
+    assert caught.value.attempts == 4
+
+
+# Names
+
+
+async def test_a_host_that_cannot_be_resolved_is_tried_again(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def unknown(_: object, host: str, *args: object, **settings: object) -> None:
+        asked.append(host)
+        raise OSError(None, "Name or service not known")
+
+    monkeypatch.setattr(aiohttp.DefaultResolver, "resolve", unknown)
+    async with client_for("https://retab.invalid") as client:
+        with pytest.raises(APIConnectionError, match=r"name could not be resolved: retab\.invalid:443") as caught:
+            await call(client)
+
+        assert caught.value.attempts == 4
+        assert caught.value.transient
+        assert asked == ["retab.invalid"] * 4
+
+
+# Proxies
+
+
+async def test_an_explicit_proxy_gets_the_request_to_forward(call: Call) -> None:
+    async with raw_server(ok) as proxy, client_for("http://127.0.0.1:9", proxy=proxy.url) as client:
+        run = await call(client)
+
+        assert run.status == "cancelled"
+        assert proxy.requests[0].target.startswith(f"http://127.0.0.1:9/v1/splits/{SPLIT_ID}")
+
+
+async def test_a_proxy_is_told_the_name_and_password_in_its_address() -> None:
+    async with raw_server(ok) as proxy:
+        address = proxy.url.replace("http://", "http://user:word@")
+        async with client_for("http://127.0.0.1:9", proxy=address) as client:
+            await client.splits.cancel(SPLIT_ID)
+
+        assert proxy.requests[0].headers["proxy-authorization"] == "Basic dXNlcjp3b3Jk"
+
+
+async def test_a_proxy_that_refuses_to_connect_is_not_asked_again(call: Call) -> None:
+    async with raw_server(reply(b"", 403)) as proxy, client_for("https://retab.invalid", proxy=proxy.url) as client:
+        with pytest.raises(APIConnectionError, match="the proxy refused to connect to the host") as caught:
+            await call(client)
+
+        assert not caught.value.transient
+        assert [(request.method, request.target) for request in proxy.requests] == [("CONNECT", "retab.invalid:443")]
+        assert "api-key" not in proxy.requests[0].headers
+
+
+async def test_a_proxy_that_cannot_be_reached_is_tried_again(call: Call) -> None:
+    port = unused_port()
+    async with client_for("https://retab.invalid", proxy=f"http://127.0.0.1:{port}") as client:
+        with pytest.raises(APIConnectionError, match=f"the proxy could not be reached: 127.0.0.1:{port}") as caught:
+            await call(client)
+
+        assert caught.value.attempts == 4
+
+
+async def test_a_call_goes_through_a_connect_proxy_to_a_tls_server(
+    call: Call, server_tls: ssl.SSLContext, authority: trustme.CA
+) -> None:
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with raw_server(ok, ssl=server_tls) as server, raw_server(_tunnel(server)) as proxy:
+        async with client_for(server.url, proxy=proxy.url, ssl=trusting) as client:
+            run = await call(client)
+
+        assert run.status == "cancelled"
+        assert [request.method for request in proxy.requests] == ["CONNECT"]
+        assert len(server.requests) == 1
+
+
+def _tunnel(server: RawServer) -> Step:
+    async def step(wire: Any) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        wire.writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        await asyncio.gather(_pour(wire.reader, writer), _pour(reader, wire.writer))
+
+    return step
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while piece := await reader.read(65536):
+            writer.write(piece)
+    finally:
+        writer.close()
+
+
+async def test_the_environments_proxy_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with raw_server(reply(b"", 403)) as proxy, raw_server(ok) as later:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        async with client_for("https://retab.invalid", proxy=None) as client:
+            monkeypatch.setenv("https_proxy", later.url)
+            with pytest.raises(APIConnectionError, match="the proxy refused"):
+                await client.splits.cancel(SPLIT_ID)
+
+        assert len(proxy.requests) == 1
+        assert later.connections == 0
+
+
+async def test_loopback_is_never_reached_by_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with raw_server(ok) as server, raw_server(ok) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("all_proxy", proxy.url)
+        async with client_for(server.url, proxy=None) as client:
+            await client.splits.cancel(SPLIT_ID)
+
+        assert proxy.connections == 0
+
+
+# Someone else's session
+
+
+@pytest.mark.parametrize("settings", [{}, {"raise_for_status": True}, {"auto_decompress": False}], ids=str)
+async def test_someone_elses_session_is_used_as_the_client_needs_it_and_left_open(settings: dict[str, Any]) -> None:
+    packed = reply(gzip.compress(json.dumps(BARE_SPLIT).encode()), headers={"Content-Encoding": "gzip"})
+    missing = reply({"detail": "Split not found"}, 404)
+    async with raw_server(packed, missing) as server, aiohttp.ClientSession(**settings) as session:
+        client = client_for(server.url, session=session)
+        run = await client.splits.cancel(SPLIT_ID)
+        with pytest.raises(APIError, match="Split not found"):
+            await client.splits.cancel(SPLIT_ID)
+        await client.aclose()
+
+        assert run.status == "cancelled"
+        assert not session.closed
+
+
+async def test_someone_elses_session_is_bounded_by_the_clients_timeout() -> None:
+    async with raw_server(stall) as server, aiohttp.ClientSession() as session:
+        client = client_for(server.url, session=session, timeout=0.1, retry=ONCE)
+        with pytest.raises(APITimeoutError):
+            await client.splits.cancel(SPLIT_ID)
+
+
+async def test_a_stall_after_an_oversized_error_body_does_not_hold_the_call() -> None:
+    endless = say_and_stall(message(b"x" * 70_000, 400, {"Content-Length": "900000"}))
+    async with raw_server(endless) as server, client_for(server.url, retry=QUICK) as client:
+        with pytest.raises(APIError) as caught:
+            await client.splits.cancel(SPLIT_ID)
+
+        assert caught.value.status_code == 400
+        assert len(caught.value.body) == 64 * 1024

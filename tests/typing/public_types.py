@@ -1,0 +1,151 @@
+"""What a type checker makes of the public face; checked by `mypy --strict`, run by nobody."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, assert_type
+
+import aiohttp
+
+from retab_async import (
+    APIConnectionError,
+    APIError,
+    AsyncRetab,
+    FileRef,
+    InvalidRunIdError,
+    NotFoundError,
+    Partition,
+    PartitionChunk,
+    PartitionChunkLikelihood,
+    PartitionConsensus,
+    PrimitiveError,
+    RateLimitError,
+    ResponseError,
+    RetabError,
+    RetabUsage,
+    RetryPolicy,
+    Run,
+    RunStatus,
+    SheetRegion,
+    Split,
+    SplitConsensus,
+    SplitResult,
+    SplitSubdocumentLikelihood,
+    Subdocument,
+    __version__,
+)
+
+
+async def the_client(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig) -> None:
+    async with AsyncRetab() as client:
+        assert_type(client, AsyncRetab)
+        assert_type(client.with_options(timeout=5, retry=RetryPolicy(attempts=2)), AsyncRetab)
+    AsyncRetab("key", base_url="https://eu.test", timeout=5, session=session)
+    AsyncRetab(bearer_token="token", proxy=False, ssl=False, trace_configs=[trace], max_connections=10)
+    AsyncRetab("key", "token")  # type: ignore[call-arg]  # all but the key goes by its name
+    AsyncRetab("key", proxy=True)  # type: ignore[arg-type]  # there is no proxy called True
+    AsyncRetab("key", timeout="5")  # type: ignore[arg-type]  # seconds are a number
+    AsyncRetab("key", retries=3)  # type: ignore[call-arg]  # it is called retry
+    RetryPolicy(4)  # type: ignore[call-arg]  # four of what?
+    client.splits = client.partitions  # type: ignore[assignment]  # each collection is of its own kind
+    assert_type(__version__, str)
+
+
+async def the_calls(client: AsyncRetab, split: Split, partition: Partition) -> None:
+    assert_type(await client.splits.cancel("splt_1"), Split)
+    assert_type(await client.splits.cancel(split), Split)
+    assert_type(await client.splits.create_split_cancel("splt_1"), Split)
+    assert_type(await client.splits.create_split_cancel(split_id=split), Split)
+    assert_type(await client.splits.get("splt_1"), Split)
+    assert_type(await client.splits.get(split, include_output=False), Split)
+    assert_type(await client.partitions.cancel(partition), Partition)
+    assert_type(await client.partitions.create_partition_cancel(partition_id="prtn_1"), Partition)
+    assert_type(await client.partitions.get("prtn_1"), Partition)
+    await client.splits.cancel(partition)  # type: ignore[arg-type]  # a run of another kind
+    await client.partitions.get(split)  # type: ignore[arg-type]  # a run of another kind
+    await client.splits.cancel(5)  # type: ignore[arg-type]  # no id
+    await client.splits.cancel(None)  # type: ignore[arg-type]  # no id
+    await client.splits.get("splt_1", False)  # type: ignore[call-arg]
+    await client.splits.create_split_cancel(partition_id="prtn_1")  # type: ignore[call-arg]  # a name of another kind
+
+
+def every_run(run: Run) -> None:
+    assert_type(run.id, str)
+    assert_type(run.status, RunStatus)
+    assert_type(run.status.is_terminal, bool)
+    assert_type(run.error, PrimitiveError | None)
+    assert_type(run.created_at, datetime | None)
+    run.id = "splt_2"  # type: ignore[misc]  # a run is as it was read
+
+
+def a_split(split: Split, consensus: SplitConsensus, region: SheetRegion, likely: SplitSubdocumentLikelihood) -> None:
+    every_run(split)
+    assert_type(split.file, FileRef | None)
+    assert_type(split.model, str | None)
+    assert_type(split.subdocuments, tuple[Subdocument, ...])
+    assert_type(split.n_consensus, int)
+    assert_type(split.instructions, str | None)
+    assert_type(split.output, tuple[SplitResult, ...])
+    assert_type(split.output[0].name, str)
+    assert_type(split.output[0].pages, tuple[int, ...])
+    assert_type(split.output[0].regions, tuple[SheetRegion, ...])
+    assert_type(split.consensus, SplitConsensus | None)
+    assert_type(split.usage, RetabUsage | None)
+    assert_type(consensus.likelihoods, tuple[SplitSubdocumentLikelihood, ...])
+    assert_type(consensus.choices, tuple[tuple[SplitResult, ...], ...])
+    assert_type((likely.name, likely.pages), tuple[float | None, tuple[float, ...]])
+    assert_type((region.sheet_index, region.sheet_name), tuple[int, str])
+    assert_type((region.row_start, region.row_end), tuple[int, int])
+    assert_type((region.col_start, region.col_end), tuple[int | None, int | None])
+    assert_type(region.header_rows, tuple[int, ...])
+    Subdocument("invoice", description="vendor bill", allow_multiple_instances=True)
+    Subdocument("invoice", "vendor bill")  # type: ignore[call-arg]  # all but the name goes by its name
+    Split(id="splt_1")  # type: ignore[call-arg]  # every run has a status
+    Split(id="splt_1", status="completed")  # type: ignore[arg-type]  # a word is no RunStatus yet
+
+
+def a_partition(partition: Partition, consensus: PartitionConsensus, likely: PartitionChunkLikelihood) -> None:
+    every_run(partition)
+    assert_type(partition.file, FileRef | None)
+    assert_type(partition.model, str | None)
+    assert_type(partition.key, str | None)
+    assert_type(partition.instructions, str | None)
+    assert_type(partition.n_consensus, int)
+    assert_type(partition.allow_overlap, bool)
+    assert_type(partition.output, tuple[PartitionChunk, ...])
+    assert_type(partition.output[0].key, str)
+    assert_type(partition.output[0].pages, tuple[int, ...])
+    assert_type(partition.consensus, PartitionConsensus | None)
+    assert_type(partition.usage, RetabUsage | None)
+    assert_type(consensus.choices, tuple[tuple[PartitionChunk, ...], ...])
+    assert_type(consensus.likelihoods, tuple[PartitionChunkLikelihood, ...])
+    assert_type((likely.key, likely.pages), tuple[float | None, tuple[float, ...]])
+
+
+def the_leaves(file: FileRef, error: PrimitiveError, usage: RetabUsage, part: Subdocument) -> None:
+    assert_type((part.name, part.description, part.allow_multiple_instances), tuple[str, str, bool])
+    assert_type((file.id, file.filename, file.mime_type), tuple[str, str, str])
+    assert_type((error.code, error.message), tuple[str, str])
+    assert_type(error.details, Mapping[str, Any] | None)
+    assert_type(usage.credits, float)
+
+
+async def the_errors(client: AsyncRetab) -> None:
+    try:
+        await client.splits.cancel("splt_1")
+    except (NotFoundError, RateLimitError) as error:
+        assert_type(error, NotFoundError | RateLimitError)
+        assert_type(error.retry_after, float | None)
+    except APIError as error:
+        assert_type((error.status_code, error.message, error.code), tuple[int, str, str | None])
+        assert_type((error.request_id, error.body, error.details), tuple[str | None, str, Any])
+        assert_type((error.method, error.url, error.attempts), tuple[str, str, int])
+    except ResponseError as error:
+        assert_type((error.path, error.body, error.status_code), tuple[str, str, int])
+    except APIConnectionError as error:
+        assert_type((error.transient, error.attempts), tuple[bool, int])
+        error.status_code  # type: ignore[attr-defined]  # noqa: B018 - nothing was answered
+    except InvalidRunIdError as error:
+        wrong: ValueError = error
+        print(wrong)  # noqa: T201 - somebody would
+    except RetabError:
+        raise
