@@ -1,5 +1,6 @@
 """The client: one session, its settings, and a collection for each kind of run."""
 
+from copy import copy
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -21,13 +22,17 @@ class AsyncRetab:
 
     `api_key` (or `RETAB_API_KEY`) is sent as `Api-Key`, `bearer_token` as `Authorization: Bearer`. `base_url` (or
     `RETAB_API_BASE_URL`, or `https://api.retab.com`) must be https unless it is loopback. `timeout`: seconds for one
-    attempt, the wait for a free connection included. `retry`: attempts, waits and the deadline over all of them.
-    `max_connections`: connections open at once. `session`: your own aiohttp session, used and never closed; `ssl`,
-    `trace_configs` and `max_connections` are then that session's affair. `proxy`: an http:// or https:// address, by
-    default what the environment names, read once; False for none. `ssl`: an `SSLContext`, or False to trust any
-    certificate. `user_agent`: added to the library's own. `trace_configs`: handed to the aiohttp session.
+    attempt. `retry`: attempts, waits and the deadline over all of them. `max_connections`: requests in flight at once,
+    each on a connection of its own; further ones wait their turn within their deadline. `proxy`: an http:// or https://
+    address, by default what the environment names, read once; False for none. `ssl`: an `SSLContext`, or False to trust
+    any certificate. `user_agent`: added to the library's own. `trace_configs`: handed to the aiohttp session.
 
-    The connections are opened on first use, in the event loop that runs then, and belong to it.
+    `session`: your own aiohttp session, used and never closed. `ssl` and `trace_configs` are then to be set there, its
+    default headers are sent too, and a connection that is lost may cost one more send than is counted, because from
+    outside a used connection of aiohttp cannot be told from a new one.
+
+    The connections are opened on first use, in the event loop that runs then, and belong to it. A client that is never
+    closed gives a `ResourceWarning`.
 
     Raises `ConfigurationError` for settings that cannot work, and says what to do.
     """
@@ -86,9 +91,9 @@ class AsyncRetab:
         settings = self._settings.changed(
             api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent
         )
-        copy = object.__new__(type(self))
-        copy._assemble(self._pool, settings, retry or self._retry, is_copy=True)
-        return copy
+        other = copy(self)
+        other._assemble(self._pool, settings, retry or self._retry, is_copy=True)  # noqa: SLF001 - one of us
+        return other
 
     async def aclose(self) -> None:
         """Close the connections; closing twice is fine, and a session of your own is left open."""

@@ -1,20 +1,22 @@
 """What can go wrong, as one tree, and the one table from a status to its error.
 
 RetabError
-├── ConfigurationError      the client was told something it cannot work with (a ValueError)
-│   InvalidRunIdError       an id that could not be one of a run (a ValueError)
-│   ClientStateError        a client that is closed, or belongs to another event loop (a RuntimeError)
-├── APIConnectionError      no answer: refused, reset, cut short, not found, not trusted
-│   └── APITimeoutError     no answer in time
-├── APIError                an answer that is not a 2xx
-│   ├── AuthenticationError 401
-│   ├── PermissionDeniedError 403
-│   ├── NotFoundError       404
-│   ├── ConflictError       409
-│   ├── ValidationError     422
-│   ├── RateLimitError      429
-│   └── InternalServerError 5xx
-└── ResponseError           a 2xx that cannot be read
+├── ConfigurationError                the client was told something it cannot work with (a ValueError)
+├── InvalidRunIdError                 an id that could not be one of a run (a ValueError)
+├── ClientStateError                  a client that is closed, or belongs to another event loop (a RuntimeError)
+└── CallError                         a call that went out and failed
+    ├── APIConnectionError            no answer: refused, reset, cut short, not found, not trusted
+    │   └── APITimeoutError           no answer in time
+    └── AnswerError                   an answer that is of no use
+        ├── APIError                  an answer that is not a 2xx
+        │   ├── AuthenticationError   401
+        │   ├── PermissionDeniedError 403
+        │   ├── NotFoundError         404
+        │   ├── ConflictError         409
+        │   ├── ValidationError       422
+        │   ├── RateLimitError        429
+        │   └── InternalServerError   5xx
+        └── ResponseError             a 2xx that cannot be read
 """
 
 from typing import Any

@@ -57,25 +57,25 @@ class Told:
 class PrimitiveError(Told):
     """Why a run failed: a `code` (an open vocabulary), a `message` for people, and sometimes `details`."""
 
-    code: str
-    message: str
+    code: str = ""
+    message: str = ""
     details: Mapping[str, Any] | None = attrs.field(default=None, hash=False)
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class FileRef(Told):
-    """The document of a run as the service stored it."""
+    """The document of a run as the service stored it; what it does not tell is empty."""
 
     id: str
-    filename: str
-    mime_type: str
+    filename: str = ""
+    mime_type: str = ""
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class RetabUsage(Told):
-    """What a run cost, in credits (one credit is $0.01); may be fractional."""
+    """What a run cost, in credits (one credit is $0.01); may be fractional, and unknown for an old run."""
 
-    credits: float
+    credits: float | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False)

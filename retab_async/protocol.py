@@ -23,6 +23,8 @@ _TAG = r"(?is)<(script|style)\b.*?</\1\s*>|<[^<>]*>"
 _TELLING_PART = 4096
 _MESSAGE_LENGTH = 500
 _BODY_START = 500
+_REQUEST_ID_LENGTH = 200
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Error bodies nest three or four deep; what nests deeper is not telling anybody anything.
 _DEEPEST = 8
 
@@ -49,10 +51,11 @@ class Response(NamedTuple):
 
 def run_path(collection: str, run_id: object, verb: str = "") -> str:
     """Return the path of one run, or of a verb on it, with the id checked: `/v1/splits/splt_1/cancel`."""
-    if type(run_id) is not str or not _RUN_ID.fullmatch(run_id):
+    found = _RUN_ID.fullmatch(run_id) if isinstance(run_id, str) else None
+    if found is None:
         msg = f"not a run id: {run_id!r:.200}; 1 to 128 letters, digits, _ and -, with a letter or digit first"
         raise InvalidRunIdError(msg)
-    return f"{collection}/{run_id}{verb}"
+    return f"{collection}/{found[0]}{verb}"
 
 
 def read_response(response: Response) -> Any:
@@ -81,9 +84,9 @@ def response_error(response: Response, reason: str, path: str = "") -> ResponseE
 def api_error(response: Response, now: datetime) -> APIError:
     """Return the error for an answer that is not a 2xx; `now` is what a `Retry-After` date is measured from."""
     body = _text(response)
-    problem = read_problem(body)
-    message = problem.message or _phrase(response.status)
-    if 300 <= response.status < 400:
+    problem = _redacted(read_problem(body), response.redact)
+    message = _one_line(problem.message) or _phrase(response.status)
+    if response.status in _REDIRECTS:
         message = f"the API answered with a redirect, which would carry the key elsewhere: {message}"
     return error_class(response.status)(
         message[:_MESSAGE_LENGTH],
@@ -184,10 +187,21 @@ def _phrase(status: int) -> str:
 
 
 def _request_id(response: Response) -> str | None:
-    told = response.headers.get("x-request-id")
-    return response.redact(told) if told else None
+    told = response.headers.get("x-request-id", "")
+    return response.redact(_one_line(told))[:_REQUEST_ID_LENGTH] or None
 
 
 def _text(response: Response) -> str:
     # A debugging proxy or an error page may echo the request's headers.
     return response.redact(response.body[:ERROR_CAP].decode(errors="replace"))
+
+
+def _redacted(problem: Problem, redact: Callable[[str], str]) -> Problem:
+    # Once more after reading: in JSON a key may be written with escapes.
+    details = problem.details if redact(told := str(problem.details)) == told else None
+    return Problem(redact(problem.message), redact(problem.code) if problem.code else None, details)
+
+
+def _one_line(text: str) -> str:
+    # What a server says is printed and logged: no line breaks, no terminal's escapes, no lone surrogates.
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

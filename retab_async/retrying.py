@@ -4,13 +4,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from itertools import count
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from retab_async.errors import APIConnectionError, APIError, CallError
 from retab_async.settings import check_count, check_seconds
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 T = TypeVar("T")
 
@@ -51,36 +54,35 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, APIConnectionError) and error.transient
 
 
-async def try_again(
-    policy: RetryPolicy, ends: float, failure: CallError, attempt: Callable[[int, float], Awaitable[T]]
-) -> T:
+async def try_again(policy: RetryPolicy, ends: float, failure: CallError, attempt: Callable[[int], Awaitable[T]]) -> T:
     """Go on after a first attempt that ended in `failure`, until one succeeds or the policy says stop.
 
-    `ends` is the `time.monotonic()` of the deadline; `attempt(number, seconds left)` makes one more attempt. Raises the
-    last error that an attempt raised.
+    `ends` is the `time.monotonic()` of the deadline; `attempt` makes the attempt of that number. Raises the last error
+    that an attempt raised.
     """
+    # Most calls never come here, and tenacity is a good part of what importing this package takes.
+    from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential  # noqa: PLC0415
 
-    def is_over(state: RetryCallState) -> bool:
-        left = ends - time.monotonic() - state.upcoming_sleep
-        return state.attempt_number >= policy.attempts or left < _SHORTEST_ATTEMPT
+    numbers = count(1)
+    backoff = wait_random_exponential(multiplier=policy.wait_initial, max=policy.wait_max)
 
     async def next_attempt() -> T:
         # The failure that led here is tenacity's first attempt, so that its counting and its waits are the call's.
-        number = retrying.statistics["attempt_number"]
+        number = next(numbers)
         if number == 1:
             raise failure
-        return await attempt(number, ends - time.monotonic())
+        return await attempt(number)
 
-    backoff = wait_random_exponential(multiplier=policy.wait_initial, max=policy.wait_max)
+    def wait(state: "RetryCallState") -> float:
+        asked = getattr(_failure(state), "retry_after", None) or 0.0
+        # The server's wait is never shortened. What comes on top keeps all that were told the same second from coming
+        # back in it, and takes no more than half of the time that is left, or the attempt would be left without any.
+        left = max(0.0, ends - time.monotonic() - asked - _SHORTEST_ATTEMPT)
+        return float(asked + min(backoff(state), left / 2))
 
-    def wait(state: RetryCallState) -> float:
-        asked = getattr(_failure(state), "retry_after", None)
-        if asked is None:
-            return float(backoff(state))
-        # Some spread on top, or all that were told the same second would come back in it: at most half of the time that
-        # is to spare, or the attempt itself would be left without any.
-        spare = max(0.0, ends - time.monotonic() - asked - _SHORTEST_ATTEMPT) / 2
-        return float(asked + min(backoff(state), spare))
+    def is_over(state: "RetryCallState") -> bool:
+        left = ends - time.monotonic() - state.upcoming_sleep
+        return state.attempt_number >= policy.attempts or left < _SHORTEST_ATTEMPT
 
     retrying = AsyncRetrying(
         sleep=asyncio.sleep,
@@ -93,10 +95,10 @@ async def try_again(
     return await retrying(next_attempt)
 
 
-def _failure(state: RetryCallState) -> BaseException | None:
+def _failure(state: "RetryCallState") -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
 
 
-def _announce(policy: RetryPolicy, state: RetryCallState) -> None:
+def _announce(policy: RetryPolicy, state: "RetryCallState") -> None:
     number = state.attempt_number + 1
     _logger.warning("attempt %d of %d in %.2f s: %s", number, policy.attempts, state.upcoming_sleep, _failure(state))

@@ -117,7 +117,7 @@ def _resolve_credential(api_key: str | None, bearer_token: str | None) -> Creden
 def _checked_secret(name: str, secret: str) -> str:
     # The secret itself stays out of the message, whatever is wrong with it.
     if not isinstance(secret, str) or not secret:
-        msg = f"{name} is empty: it must be the key as Retab shows it"
+        msg = f"{name} is empty or no text: it must be the key as Retab shows it"
         raise ConfigurationError(msg)
     if not re.fullmatch(_PRINTABLE, secret):
         msg = f"{name} has blanks, line breaks or characters outside ASCII in it: pass the key alone, stripped"
@@ -145,7 +145,7 @@ def _split_url(name: str, url: str) -> SplitResult:
     if parts.username is not None or parts.password is not None:
         msg = f"{name} must not hold credentials: pass api_key or bearer_token"
         raise ConfigurationError(msg)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not re.fullmatch(_PRINTABLE, url):
+    if parts.scheme not in {"http", "https"} or not _is_host(parts.hostname) or not re.fullmatch(_PRINTABLE, url):
         # One that cannot be taken apart may hold a password all the same.
         told = "" if "@" in str(url) else f", not {url!r}"
         msg = f"{name} must be an address such as {_DEFAULT_BASE_URL}{told}"
@@ -162,23 +162,35 @@ def _read_url(url: Any) -> SplitResult:
     return parts
 
 
-def _is_loopback(host: str) -> bool:
+def _is_host(name: str | None) -> bool:
+    # One that has no form of a host's name is found out here, and not at the first call.
+    labels = (name or "").removesuffix(".").split(".")
+    return _is_address(name or "") or all(re.fullmatch(r"[A-Za-z0-9_-]{1,63}", label) for label in labels)
+
+
+def _is_address(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost"
 
 
 def _resolve_proxy(proxy: str | Literal[False] | None, address: SplitResult) -> str | None:
     if proxy is False:
         return None
+    name = "proxy"
     if proxy is None:
-        proxy = _environment_proxy(address)
+        name, proxy = "the proxy that the environment names", _environment_proxy(address)
     if proxy is None:
         return None
     parts = _read_url(proxy)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        msg = "proxy must be an http:// or https:// address; proxy=False goes without the environment's"
+        msg = f"{name} must be an http:// or https:// address; proxy=False goes without any"
         raise ConfigurationError(msg)
     return proxy
 
@@ -189,14 +201,15 @@ def _environment_proxy(address: SplitResult) -> str | None:
     if _is_loopback(host) or proxy_bypass(host):
         return None
     proxies = getproxies()
-    return proxies.get(address.scheme) or proxies.get("all")
+    proxy = proxies.get(address.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def _resolve_user_agent(suffix: str | None) -> str:
     product = f"retab-async/{VERSION}"
     if suffix is None:
         return product
-    if not re.fullmatch(r"[ -~]+", suffix):
+    if not isinstance(suffix, str) or not re.fullmatch(r"[ -~]+", suffix):
         msg = "user_agent must be printable ASCII: it is added to a header"
         raise ConfigurationError(msg)
     return f"{product} {suffix}"

@@ -76,10 +76,23 @@ def test_a_client_can_be_made_outside_of_any_event_loop() -> None:
     asyncio.run(use())
 
 
-def test_the_repr_shows_where_to_and_no_secret() -> None:
-    client = AsyncRetab(KEY, base_url="https://eu.test/v1", proxy="http://user:word@proxy.test")
+async def test_the_repr_shows_where_to_and_no_secret() -> None:
+    async with AsyncRetab(KEY, base_url="https://eu.test/v1", proxy="http://user:word@proxy.test") as client:
+        assert repr(client) == "<AsyncRetab https://eu.test timeout=15 open>"
 
-    assert repr(client) == "<AsyncRetab https://eu.test timeout=15 open>"
+    assert repr(client) == "<AsyncRetab https://eu.test timeout=15 closed>"
+
+
+async def test_a_copy_of_a_subclass_keeps_what_the_subclass_set() -> None:
+    class Named(AsyncRetab):
+        name = ""
+
+    async with Named(KEY) as client:
+        client.name = "of a team"
+        copy = client.with_options(timeout=3)
+
+        assert isinstance(copy, Named)
+        assert copy.name == "of a team"
 
 
 async def test_trace_configs_hear_of_every_attempt() -> None:
@@ -363,8 +376,20 @@ def test_a_client_that_is_never_closed_is_a_resource_warning() -> None:
     )
 
 
-def test_a_client_that_was_never_used_need_not_be_closed() -> None:
-    assert _warnings_of_a_client_never_closed(used=False) == []
+def test_a_client_that_was_never_used_is_to_be_closed_as_well() -> None:
+    assert _warnings_of_a_client_never_closed(used=False) == [
+        "an AsyncRetab was never closed: use `async with`, or `await client.aclose()`"
+    ]
+
+
+def test_a_client_that_could_not_be_made_need_not_be_closed() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(ConfigurationError):
+            AsyncRetab(KEY, max_connections=0)
+        gc.collect()
+
+    assert caught == []
 
 
 async def test_a_client_on_someone_elses_session_need_not_be_closed() -> None:

@@ -86,7 +86,7 @@ def test_what_fits_of_any_object_is_kept_or_its_id_or_status_did_not_fit(value: 
         ({"status": 5}, "status", "a status word was expected, not a number"),
         ({"status": ""}, "status", "a status word was expected"),
         ({"id": 5}, "id", "a string was expected, not a number"),
-        ({"consensus": {"choices": [[{"name": "a"}]]}}, "consensus.choices[0][0].pages", "missing"),
+        ({"consensus": {"choices": [[{"pages": [1]}]]}}, "consensus.choices[0][0].name", "missing"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )

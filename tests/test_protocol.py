@@ -385,3 +385,60 @@ def test_the_key_is_taken_out_of_a_2xx_that_cannot_be_read() -> None:
 
     # Before the body is cut to its start, lest half of a key be left at the end.
     assert "sk_live" not in repr((str(caught.value), caught.value.args, caught.value.__dict__))
+
+
+class Word(str):
+    """As numpy's and other libraries' strings are."""
+
+    __slots__ = ()
+
+    def __format__(self, _: str) -> str:
+        return "../../elsewhere"
+
+
+def test_an_id_of_a_kind_of_str_is_taken_for_its_letters() -> None:
+    assert run_path("/v1/splits", Word("splt_1"), "/cancel") == "/v1/splits/splt_1/cancel"
+
+
+def _answer(body: bytes, status: int = 400, **headers: str) -> Response:
+    told = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
+    return Response(Request("POST", "/v1/x"), status, told, body, 1, Credential("Api-Key", KEY, KEY).redact)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"detail": [{"loc": ["a\\nb"], "msg": "one\\ntwo \\u001b[31mred"}]}',
+        b"one\r\ntwo \x1b[31mred",
+        "<p>one\n two\x9b31m".encode(),
+    ],
+)
+def test_what_a_server_says_is_one_line_without_a_terminals_escapes(body: bytes) -> None:
+    message = api_error(_answer(body), NOW).message
+
+    assert message.isprintable()
+    assert "one two" in message
+
+
+def test_a_request_id_that_is_no_text_can_still_be_printed() -> None:
+    error = api_error(_answer(b"", X_Request_Id="req_\udcff\n1"), NOW)
+
+    assert error.request_id == "req_ 1"
+    assert str(error).encode()
+
+
+def test_a_request_id_is_cut_to_a_readable_length() -> None:
+    assert api_error(_answer(b"", X_Request_Id="r" * 5000), NOW).request_id == "r" * 200
+
+
+def test_not_modified_is_not_called_a_redirect() -> None:
+    error = api_error(_answer(b"", 304), NOW)
+
+    assert error.message == "Not Modified"
+
+
+def test_details_that_quote_the_key_by_escapes_are_left_out() -> None:
+    error = api_error(_answer(b'{"detail": "no", "details": {"k": "\\u0073' + KEY[1:].encode() + b'"}}'), NOW)
+
+    assert error.message == "no"
+    assert error.details is None

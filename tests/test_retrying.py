@@ -26,10 +26,10 @@ from retab_async import (
     ResponseError,
     RetabError,
     RetryPolicy,
-    transport,
 )
 from retab_async.errors import error_class
 from retab_async.retrying import is_transient, try_again
+from retab_async.transport import sending
 
 URL = f"https://api.retab.com/v1/splits/{SPLIT_ID}/cancel"
 CALL: dict[str, Any] = {"method": "POST", "url": "/v1/splits/splt_1/cancel"}
@@ -129,7 +129,7 @@ async def test_what_is_raised_at_the_end_is_the_last_real_error(wire: aiorespons
 
 
 async def test_tenacity_is_not_entered_on_success(wire: aioresponses, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "try_again", AsyncMock(side_effect=AssertionError("entered")))
+    monkeypatch.setattr(sending, "try_again", AsyncMock(side_effect=AssertionError("entered")))
     wire.post(URL, payload=BARE_SPLIT)
     async with client_with(QUICK) as client:
         run = await client.splits.cancel(SPLIT_ID)
@@ -269,11 +269,11 @@ async def test_many_told_the_same_second_do_not_come_back_in_the_same_instant(
 # The engine by itself
 
 
-def failing(*outcomes: Any) -> Callable[[int, float], Any]:
+def failing(*outcomes: Any) -> Callable[[int], Any]:
     told = iter(outcomes)
 
-    async def attempt(number: int, left: float) -> Any:
-        outcome = next(told)(number, left)
+    async def attempt(number: int) -> Any:
+        outcome = next(told)(number)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -281,21 +281,29 @@ def failing(*outcomes: Any) -> Callable[[int, float], Any]:
     return attempt
 
 
-async def test_an_attempt_is_told_its_number_and_what_is_left_of_the_deadline(naps: list[float]) -> None:
-    seen: list[tuple[int, float]] = []
+async def test_an_attempt_is_told_its_number(naps: list[float]) -> None:
+    seen: list[int] = []
 
-    def fail(number: int, left: float) -> Exception:
-        seen.append((number, left))
+    def fail(number: int) -> Exception:
+        seen.append(number)
         return APIConnectionError("reset", **CALL)
 
     first = APIConnectionError("reset", **CALL)
     ends = time.monotonic() + 30
-    result = await try_again(RetryPolicy(), ends, first, failing(fail, fail, lambda number, _: f"attempt {number}"))
+    result = await try_again(RetryPolicy(), ends, first, failing(fail, fail, lambda number: f"attempt {number}"))
 
     assert result == "attempt 4"
-    assert [number for number, _ in seen] == [2, 3]
-    assert all(25 < left <= 30 for _, left in seen)
+    assert seen == [2, 3]
     assert len(naps) == 3
+
+
+async def test_a_wait_leaves_half_of_the_time_for_the_attempt(naps: list[float]) -> None:
+    first = APIConnectionError("reset", **CALL)
+    patient = RetryPolicy(wait_initial=1000, wait_max=1000)
+    result = await try_again(patient, time.monotonic() + 2, first, failing(lambda number: number))
+
+    assert result == 2
+    assert naps[0] <= 1
 
 
 async def test_without_time_left_for_an_attempt_none_is_begun(naps: list[float]) -> None:
@@ -310,7 +318,7 @@ async def test_without_time_left_for_an_attempt_none_is_begun(naps: list[float])
 async def test_what_is_no_failure_of_the_call_is_let_through(naps: list[float]) -> None:
     first = APIConnectionError("reset", **CALL)
     with pytest.raises(ZeroDivisionError):
-        await try_again(RetryPolicy(), time.monotonic() + 30, first, failing(lambda number, _: number / 0))
+        await try_again(RetryPolicy(), time.monotonic() + 30, first, failing(lambda number: number / 0))
 
     assert len(naps) == 1
 
@@ -332,7 +340,7 @@ def test_a_retry_after_is_never_shortened_and_never_outlives_the_deadline(
     async def once() -> None:
         policy = RetryPolicy(attempts=2, wait_initial=initial, wait_max=longest, deadline=deadline)
         first = RateLimitError("slow down", status_code=429, retry_after=asked, **CALL)
-        await try_again(policy, time.monotonic() + deadline, first, failing(lambda number, _: number))
+        await try_again(policy, time.monotonic() + deadline, first, failing(lambda number: number))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncio, "sleep", sleep)

@@ -38,6 +38,8 @@ ECHOES: dict[str, Step] = {
     "HTML error": reply(f"<pre>{html.escape(str(ECHO))}</pre>".encode(), 502, ECHO),
     "text error": reply(f"Api-Key: {KEY}".encode(), 403),
     "redirect": reply(b"", 307, {"Location": f"https://elsewhere.test/?key={KEY}"}),
+    "escaped in JSON": reply(b'{"detail": {"message": "bad \\u0073' + KEY[1:].encode() + b'", "code": "c"}}', 401),
+    "escaped in details": reply(b'{"detail": "no", "details": {"k": "\\u0073' + KEY[1:].encode() + b'"}}', 401),
     "request id": reply(b"", 500, {"X-Request-Id": KEY}),
     "retry after": reply(b"", 503, {"Retry-After": KEY}),
     "2xx garbage": reply(f"you sent {KEY}".encode(), headers=ECHO),
@@ -148,8 +150,9 @@ def test_settings_that_are_refused_are_refused_without_the_key(settings: dict[st
     assert KEY not in _everything_said_by(caught.value).replace(repr(settings), "")
 
 
-def test_nothing_of_a_client_shows_the_key() -> None:
+async def test_nothing_of_a_client_shows_the_key() -> None:
     client = AsyncRetab(KEY)
+    await client.aclose()
 
     for shown in (client, client.with_options(bearer_token=KEY), client._settings, client.splits):
         assert KEY not in repr(shown)

@@ -91,6 +91,22 @@ def test_no_repr_shows_the_proxys_password() -> None:
     assert "word" not in repr(resolve(proxy="http://user:word@proxy.test:3128"))
 
 
+@pytest.mark.parametrize("host", ["a..b", ".com", "x" * 64 + ".com", "host\\x", "a b", "[::1", "a,b", "..", "b%41.com"])
+def test_a_host_that_cannot_be_one_is_refused(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="base_url must be an address"):
+        resolve(base_url=f"https://{host}/v1")
+
+
+@pytest.mark.parametrize("host", ["eu.test", "eu.test.", "10.0.0.1", "[2001:db8::1]", "api_1.eu-west.test:8443"])
+def test_a_host_that_can_be_one_is_taken(host: str) -> None:
+    assert resolve(base_url=f"https://{host}/v1").base_url == f"https://{host}"
+
+
+def test_a_user_agent_must_be_text() -> None:
+    with pytest.raises(ConfigurationError, match="user_agent"):
+        resolve(user_agent=5)
+
+
 def test_a_very_short_key_is_not_looked_for_in_texts() -> None:
     assert Credential("Api-Key", "key", "key").redact("the monkey's keys") == "the monkey's keys"
 
@@ -201,6 +217,18 @@ def test_false_goes_without_the_environments_proxy(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
 
     assert resolve(proxy=False).proxy is None
+
+
+def test_a_proxy_of_the_environment_without_a_scheme_is_an_http_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "proxy.test:3128")
+
+    assert resolve().proxy == "http://proxy.test:3128"
+
+
+def test_a_proxy_of_the_environment_that_cannot_be_used_is_said_to_be_of_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", "socks5://proxy.test:1080")
+    with pytest.raises(ConfigurationError, match="the environment names must be an http"):
+        resolve()
 
 
 def test_no_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:

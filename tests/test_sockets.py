@@ -18,6 +18,7 @@ from clients import ONCE, QUICK, client_for, connections_in_use
 from raw_server import (
     RawServer,
     Step,
+    Wire,
     close_early,
     drip,
     message,
@@ -27,6 +28,7 @@ from raw_server import (
     say_and_close,
     say_and_stall,
     stall,
+    until,
     unused_port,
 )
 
@@ -103,7 +105,7 @@ async def test_a_kept_alive_socket_closed_under_us_costs_no_attempt(call: Call, 
         assert len(server.requests) == 3
 
 
-async def test_the_free_resend_is_made_once(call: Call) -> None:
+async def test_the_free_resend_on_a_new_socket_is_the_last(call: Call) -> None:
     async with raw_server(ok, close_early) as server, client_for(server.url, retry=ONCE) as client:
         await call(client)
         with pytest.raises(APIConnectionError) as caught:
@@ -111,6 +113,36 @@ async def test_the_free_resend_is_made_once(call: Call) -> None:
 
         assert caught.value.attempts == 1
         assert len(server.requests) == 3
+
+
+async def test_many_kept_alive_sockets_closed_under_us_cost_no_attempt_either() -> None:
+    answered_once: set[object] = set()
+
+    async def once_a_connection(wire: Wire) -> None:
+        # All are answered together, or the first to be free would serve the rest.
+        if wire.writer in answered_once:
+            await reset(wire)
+            return
+        answered_once.add(wire.writer)
+        if len(answered_once) <= 8:
+            await until(lambda: len(answered_once) >= 8)
+        await ok(wire)
+
+    async with raw_server(once_a_connection) as server, client_for(server.url, retry=ONCE) as client:
+        await asyncio.gather(*(client.splits.cancel(f"splt_{number}") for number in range(8)))
+        run = await client.splits.cancel(SPLIT_ID)
+
+        assert run.status == "cancelled"
+        assert server.connections == 9
+
+
+async def test_in_someone_elses_session_a_lost_connection_is_resent_once() -> None:
+    async with raw_server(close_early) as server, aiohttp.ClientSession() as session:
+        client = client_for(server.url, session=session, retry=ONCE)
+        with pytest.raises(APIConnectionError):
+            await client.splits.cancel(SPLIT_ID)
+
+        assert len(server.requests) == 2
 
 
 async def test_the_free_resend_has_only_the_rest_of_the_attempts_time(call: Call) -> None:
@@ -248,8 +280,21 @@ async def test_max_connections_bounds_the_open_sockets() -> None:
         assert len(server.requests) == 20
 
 
-async def test_the_wait_for_a_free_connection_counts_towards_the_timeout() -> None:
-    settings: dict[str, Any] = {"max_connections": 1, "timeout": 0.3, "retry": ONCE}
+async def test_the_wait_for_a_free_connection_does_not_count_towards_the_timeout() -> None:
+    async def slow(wire: Wire) -> None:
+        await asyncio.sleep(0.15)
+        await ok(wire)
+
+    settings: dict[str, Any] = {"max_connections": 1, "timeout": 0.4, "retry": ONCE}
+    async with raw_server(slow) as server, client_for(server.url, **settings) as client:
+        runs = await asyncio.gather(*(client.splits.cancel(f"splt_{number}") for number in range(4)))
+
+        assert [run.status for run in runs] == ["cancelled"] * 4
+        assert server.connections == 1
+
+
+async def test_the_wait_for_a_free_connection_ends_with_the_deadline() -> None:
+    settings: dict[str, Any] = {"max_connections": 1, "retry": RetryPolicy(deadline=0.2)}
     async with raw_server(stall) as server, client_for(server.url, **settings) as client:
         first, second = await asyncio.gather(
             client.splits.cancel("splt_1"), client.splits.cancel("splt_2"), return_exceptions=True
@@ -257,6 +302,21 @@ async def test_the_wait_for_a_free_connection_counts_towards_the_timeout() -> No
 
         assert isinstance(first, APITimeoutError)
         assert isinstance(second, APITimeoutError)
+        assert (first.attempts, second.attempts) == (1, 0)
+        assert "no connection came free" in str(second)
+        assert len(server.requests) == 1
+
+
+async def test_the_get_that_settles_a_cancel_has_only_the_rest_of_its_deadline() -> None:
+    async def slow(wire: Wire) -> None:
+        await asyncio.sleep(0.2)
+        await reply(b"nothing")(wire)
+
+    async with raw_server(slow, stall) as server, client_for(server.url, retry=RetryPolicy(deadline=0.4)) as client:
+        with pytest.raises(APITimeoutError, match=r"no answer within 0\.[0-2]"):
+            await client.splits.cancel(SPLIT_ID)
+
+        assert [request.method for request in server.requests] == ["POST", "GET"]
 
 
 # Bodies
@@ -452,14 +512,20 @@ async def test_a_get_answered_with_something_other_than_json_is_a_response_error
         assert len(server.requests) == 1
 
 
-async def test_an_answer_that_is_no_http_is_not_asked_for_again(call: Call) -> None:
-    async with raw_server(say_and_close(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")) as server, client_for(server.url) as client:
-        with pytest.raises(APIConnectionError, match="the answer is not HTTP") as caught:
-            await call(client)
+async def test_an_answer_that_is_no_http_is_asked_for_again(call: Call) -> None:
+    garbage = say_and_close(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+    async with raw_server(garbage, ok) as server, client_for(server.url) as client:
+        run = await call(client)
 
-        assert not caught.value.transient
-        assert caught.value.attempts == 1
-        assert len(server.requests) == 1
+        assert run.status == "cancelled"
+        assert len(server.requests) == 2
+
+
+async def test_an_answer_that_is_no_http_every_time_is_said_to_be_none(call: Call) -> None:
+    garbage = say_and_close(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+    async with raw_server(garbage) as server, client_for(server.url, retry=ONCE) as client:
+        with pytest.raises(APIConnectionError, match="the answer is not HTTP, or garbled"):
+            await call(client)
 
 
 # Redirects

@@ -349,3 +349,31 @@ async def test_an_error_names_the_path_alone_of_what_was_asked(wire: aioresponse
     assert caught.value.url == f"/v1/splits/{SPLIT_ID}"
     assert caught.value.request_id == "req_9"
     assert caught.value.message == "Not Found"
+
+
+async def test_the_cheap_read_may_say_no_more_than_the_status(wire: aioresponses) -> None:
+    wire.get(SPLIT_STATUS, payload={"id": None, "status": "in_progress"})
+    async with AsyncRetab(KEY) as client:
+        run = await client.splits.get(SPLIT_ID, include_output=False)
+
+    assert run == Split(id=SPLIT_ID, status=RunStatus.IN_PROGRESS)
+
+
+async def test_an_old_run_that_lacks_leaves_can_be_read(wire: aioresponses) -> None:
+    old = BARE_SPLIT | {
+        "usage": {"page_count": 3},
+        "error": {"message": "no"},
+        "file": {"id": "file_1", "mime_type": None},
+        "output": [{"name": "invoice", "pages": None}],
+    }
+    wire.get(SPLIT_GET, payload=old)
+    async with AsyncRetab(KEY) as client:
+        run = await client.splits.get(SPLIT_ID)
+
+    assert run.usage is not None
+    assert run.usage.credits is None
+    assert run.error is not None
+    assert (run.error.code, run.error.message) == ("", "no")
+    assert run.file is not None
+    assert (run.file.filename, run.file.mime_type) == ("", "")
+    assert run.output[0].pages == ()

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 
 import click
 
@@ -54,12 +55,11 @@ async def _cancel_all(runs: int, concurrency: int) -> tuple[list[Outcome], int]:
 
 
 def _report(outcomes: list[Outcome], requests: int, seconds: float) -> dict[str, float]:
-    cancelled = sum(outcome.disposition == "cancelled" for outcome in outcomes)
-    failed = sum(outcome.is_failure for outcome in outcomes)
+    dispositions = Counter(outcome.disposition for outcome in outcomes)
     return {
-        "cancelled": cancelled,
-        "finished_before": len(outcomes) - cancelled - failed,
-        "failed": failed,
+        "cancelled": dispositions["cancelled"],
+        "finished_before": dispositions["finished"],
+        "failed": len(outcomes) - dispositions["cancelled"] - dispositions["finished"],
         "seconds": round(seconds, 2),
         "requests": requests,
         "retries": requests - len(outcomes),

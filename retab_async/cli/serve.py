@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+from contextlib import aclosing
 
 import click
 
@@ -51,19 +52,20 @@ def serve(  # noqa: PLR0913 - the options of the command
     """
     limit = RateLimit(rate_limit[0], per=rate_limit[1], retry_after=retry_after) if rate_limit else None
     emulator = Emulator(port=port, api_key=api_key, queued=queued, running=running, latency=latency, rate_limit=limit)
-    try:
-        asyncio.run(_serve(emulator, seed))
-    except OSError as error:
-        msg = f"cannot listen on port {port}: {error.strerror}"
-        raise click.ClickException(msg) from None
+    asyncio.run(_serve(emulator, port, seed))
 
 
-async def _serve(emulator: Emulator, seed: int) -> None:
+async def _serve(emulator: Emulator, port: int, seed: int) -> None:
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, done.set)
-    async with emulator:
+    try:
+        await emulator.start()
+    except OSError as error:
+        msg = f"cannot listen on port {port}: {error.strerror}"
+        raise click.ClickException(msg) from None
+    async with aclosing(emulator):
         click.echo(emulator.url)
         click.echo(f"export RETAB_API_BASE_URL={emulator.url} RETAB_API_KEY={emulator.api_key}", err=True)
         for kind in ("splits", "partitions"):

@@ -33,7 +33,7 @@ class SplitResult(Told):
     """One subdocument that was found: its `pages`, counted from 1, and its `regions` in a spreadsheet."""
 
     name: str
-    pages: tuple[int, ...]
+    pages: tuple[int, ...] = ()
     regions: tuple[SheetRegion, ...] = ()
 
 

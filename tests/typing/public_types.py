@@ -126,7 +126,7 @@ def the_leaves(file: FileRef, error: PrimitiveError, usage: RetabUsage, part: Su
     assert_type((file.id, file.filename, file.mime_type), tuple[str, str, str])
     assert_type((error.code, error.message), tuple[str, str])
     assert_type(error.details, Mapping[str, Any] | None)
-    assert_type(usage.credits, float)
+    assert_type(usage.credits, float | None)
 
 
 async def the_errors(client: AsyncRetab) -> None:

@@ -1,0 +1,6 @@
+"""The only room that knows aiohttp's client: the connections, and the sending of requests over them."""
+
+from retab_async.transport.pool import Pool
+from retab_async.transport.sending import Transport
+
+__all__ = ["Pool", "Transport"]
