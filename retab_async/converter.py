@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from types import NoneType
 from typing import Any, TypeVar, cast, get_args, get_origin
 
@@ -41,7 +42,7 @@ class ShapeError(ValueError):
 
 def structurer(cls: type[T]) -> Callable[[object], T]:
     """Return the function that turns a JSON value into a `cls`, or raises `ShapeError`."""
-    hook = _converter.get_structure_hook(cls)
+    hook = _converter().get_structure_hook(cls)
 
     def structure(value: object) -> T:
         try:
@@ -60,7 +61,7 @@ def structure_what_fits(value: dict[str, Any], cls: type[T]) -> tuple[T, tuple[S
     misfits: list[ShapeError] = []
     fitting = dict(value)
     try:
-        return _converter.structure(value, cls), ()
+        return _converter().structure(value, cls), ()
     except ClassValidationError as error:
         for problem, note in error.group_exceptions()[0]:
             fitting.pop(note.name, None)
@@ -70,7 +71,7 @@ def structure_what_fits(value: dict[str, Any], cls: type[T]) -> tuple[T, tuple[S
 
 def unstructure(value: object) -> Any:
     """Turn an attrs instance into the JSON value it was structured from."""
-    return _converter.unstructure(value)
+    return _converter().unstructure(value)
 
 
 def _shape_error(error: Exception, start: str = "") -> ShapeError:
@@ -82,7 +83,8 @@ def _reason(error: BaseException, _: object) -> str:
     return "missing" if isinstance(error, KeyError) else str(error)
 
 
-def _make_converter() -> Converter:
+@cache
+def _converter() -> Converter:
     converter = make_orjson_converter(detailed_validation=True)
     # cattrs would call str(), int() ... on whatever comes: {"name": null} would become the name "None".
     converter.register_structure_hook(str, _exactly(str))
@@ -198,6 +200,3 @@ def _unless_null(hook: Hook, default: Any) -> Hook:
         return default if value is None else hook(value, cls)
 
     return read
-
-
-_converter = _make_converter()

@@ -1,7 +1,6 @@
 """The connections of a client and its copies."""
 
 import asyncio
-import time
 import warnings
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -12,6 +11,7 @@ from typing import Any
 import aiohttp
 
 from retab_async.errors import ClientStateError, ConfigurationError
+from retab_async.pacing import Places
 from retab_async.settings import check_count
 
 # The sockets that were opened for the send under way in this task: none means that it went out on a used one.
@@ -43,7 +43,7 @@ class Pool:
             msg = "ssl and trace_configs belong to the session that you pass: set them there"
             raise ConfigurationError(msg)
         # Requests wait here and not in aiohttp, where the wait would count against the timeout of their attempt.
-        self.places = asyncio.Semaphore(check_count("max_connections", max_connections))
+        self.places = Places(check_count("max_connections", max_connections))
         self.is_foreign = session is not None
         self._session = session
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -66,15 +66,6 @@ class Pool:
             msg = "the aiohttp session that this client was given is closed"
             raise ClientStateError(msg)
         return session
-
-    async def take_place(self, ends: float) -> None:
-        """Wait for a place; raises `TimeoutError` when none came free by `ends`, of `time.monotonic()`."""
-        if not self.places.locked():
-            await self.places.acquire()
-            return
-        self.session()
-        async with asyncio.timeout(max(ends - time.monotonic(), 0.001)):
-            await self.places.acquire()
 
     def options(self, method: str) -> dict[str, Any]:
         """Return what this session must be told with each request of a method, to do what the transport expects."""

@@ -90,11 +90,8 @@ class Transport:
         return await try_again(self._policy, ends, failure, lambda number: self._attempt(request, number, ends))
 
     async def _attempt(self, request: Request, number: int, ends: float) -> Response:
-        try:
-            await self._pool.take_place(ends)
-        except TimeoutError:
-            msg = "no connection came free before the deadline"
-            raise APITimeoutError(msg, method=request.method, url=request.path, attempts=number - 1) from None
+        if not self._pool.places.take():
+            await self._wait_for_place(request, number, ends)
         began = time.monotonic()
         seconds = min(self._usual_seconds, max(ends - began, _SHORTEST_TIMEOUT))
         cause: BaseException | None = None
@@ -106,7 +103,7 @@ class Transport:
         else:
             failure = _refusal(response)
         finally:
-            self._pool.places.release()
+            self._pool.places.give_back()
         if _logger.isEnabledFor(logging.DEBUG):
             outcome = response.status if failure is None else failure.args[0]
             took = (time.monotonic() - began) * 1000
@@ -114,6 +111,15 @@ class Transport:
         if failure is None:
             return response
         raise failure from cause
+
+    async def _wait_for_place(self, request: Request, number: int, ends: float) -> None:
+        # A client that cannot send at all says so at once.
+        self._pool.session()
+        try:
+            await self._pool.places.wait(max(ends - time.monotonic(), _SHORTEST_TIMEOUT))
+        except TimeoutError:
+            msg = "no connection came free before the deadline"
+            raise APITimeoutError(msg, method=request.method, url=request.path, attempts=number - 1) from None
 
     async def _deliver(self, request: Request, number: int, seconds: float) -> Response:
         until = time.monotonic() + seconds
