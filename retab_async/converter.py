@@ -114,10 +114,12 @@ def _misfit(value: object, wanted: str) -> TypeError:
     return TypeError(f"{wanted} was expected, not {_JSON_NAMES.get(type(value), type(value).__name__)}")
 
 
-def _exactly(kind: type) -> Hook:
+def _exactly(kind: type, default: Any = attrs.NOTHING) -> Hook:
     def read(value: Any, _: Any) -> Any:
         if type(value) is kind:
             return value
+        if value is None and default is not attrs.NOTHING:
+            return default
         raise _misfit(value, _JSON_NAMES[kind])
 
     return read
@@ -166,7 +168,7 @@ def _tuple_hook(cls: Any, converter: BaseConverter) -> Hook:
 
     def read(value: Any, _: Any) -> Any:
         if type(value) is list:
-            return read_items(value, cls)
+            return read_items(value, cls) if value else ()
         raise _misfit(value, "an array")
 
     return read
@@ -174,9 +176,7 @@ def _tuple_hook(cls: Any, converter: BaseConverter) -> Hook:
 
 def _object_hook(cls: Any, converter: BaseConverter) -> Hook:
     optional: dict[str, Any] = {
-        field.name: override(
-            struct_hook=_unless_null(converter.get_structure_hook(_without_none(field.type)), field.default)
-        )
+        field.name: override(struct_hook=_unless_null(_without_none(field.type), field.default, converter))
         for field in attrs.fields(cls)
         if field.default is not attrs.NOTHING
     }
@@ -195,8 +195,13 @@ def _without_none(kind: Any) -> Any:
     return kinds[0] if len(kinds) < len(get_args(kind)) else kind
 
 
-def _unless_null(hook: Hook, default: Any) -> Hook:
-    def read(value: Any, cls: Any) -> Any:
-        return default if value is None else hook(value, cls)
+def _unless_null(kind: Any, default: Any, converter: BaseConverter) -> Hook:
+    if kind is str or kind is bool:
+        # The same in one call instead of two: most fields are of these.
+        return _exactly(kind, default)
+    hook = converter.get_structure_hook(kind)
+
+    def read(value: Any, _: Any) -> Any:
+        return default if value is None else hook(value, kind)
 
     return read

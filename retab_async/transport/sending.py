@@ -94,9 +94,17 @@ class Transport:
             await self._wait_for_place(request, number, ends)
         began = time.monotonic()
         seconds = min(self._usual_seconds, max(ends - began, _SHORTEST_TIMEOUT))
+        opened: list[socket] = []
+        opened_sockets.set(opened)
+        lost: Exception | None = None
         cause: BaseException | None = None
         try:
-            response = await self._deliver(request, number, seconds)
+            try:
+                response = await self._exchange(request, number, seconds)
+            except LOST as error:
+                lost = error
+            if lost is not None:
+                response = await self._resend(request, number, began + seconds, lost)
         except (aiohttp.ClientError, TimeoutError) as error:
             failure: RetabError | None = self._connection_error(request, number, seconds, error)
             cause = _harmless(error)
@@ -121,21 +129,17 @@ class Transport:
             msg = "no connection came free before the deadline"
             raise APITimeoutError(msg, method=request.method, url=request.path, attempts=number - 1) from None
 
-    async def _deliver(self, request: Request, number: int, seconds: float) -> Response:
-        until = time.monotonic() + seconds
+    async def _resend(self, request: Request, number: int, until: float, lost: Exception) -> Response:
         again = True
-        while True:
-            opened: list[socket] = []
-            opened_sockets.set(opened)
-            try:
-                return await self._exchange(request, number, seconds)
-            except LOST as error:
-                if opened or not again or isinstance(error, aiohttp.ClientConnectorError):
-                    raise
+        while again and not opened_sockets.get() and not isinstance(lost, aiohttp.ClientConnectorError):
             # The server had closed this kept-alive socket: send again, uncounted, until a socket has to be opened. In
             # someone else's session that cannot be told, so there it is done once.
             again = not self._pool.is_foreign
-            seconds = max(until - time.monotonic(), _SHORTEST_TIMEOUT)
+            try:
+                return await self._exchange(request, number, max(until - time.monotonic(), _SHORTEST_TIMEOUT))
+            except LOST as error:
+                lost = error
+        raise lost
 
     async def _exchange(self, request: Request, number: int, seconds: float) -> Response:
         url = self._address.with_path(self._prefix + request.path, encoded=True)
