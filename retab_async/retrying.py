@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 # No attempt is begun that has less than this left of the deadline, in seconds.
-_SHORTEST_ATTEMPT = 0.01
+SHORTEST_ATTEMPT = 0.01
 
 _logger = logging.getLogger("retab_async")
 
@@ -77,12 +77,12 @@ async def try_again(policy: RetryPolicy, ends: float, failure: CallError, attemp
         asked = getattr(_failure(state), "retry_after", None) or 0.0
         # The server's wait is never shortened. What comes on top keeps all that were told the same second from coming
         # back in it, and takes no more than half of the time that is left, or the attempt would be left without any.
-        left = max(0.0, ends - time.monotonic() - asked - _SHORTEST_ATTEMPT)
+        left = max(0.0, ends - time.monotonic() - asked - SHORTEST_ATTEMPT)
         return float(asked + min(backoff(state), left / 2))
 
     def is_over(state: "RetryCallState") -> bool:
         left = ends - time.monotonic() - state.upcoming_sleep
-        return state.attempt_number >= policy.attempts or left < _SHORTEST_ATTEMPT
+        return state.attempt_number >= policy.attempts or left < SHORTEST_ATTEMPT
 
     retrying = AsyncRetrying(
         sleep=asyncio.sleep,

@@ -11,7 +11,7 @@ from yarl import URL
 
 from retab_async.errors import APIConnectionError, APITimeoutError, CallError, ClientStateError, RetabError
 from retab_async.protocol import ERROR_CAP, Request, Response, api_error, response_error
-from retab_async.retrying import RetryPolicy, is_transient, try_again
+from retab_async.retrying import SHORTEST_ATTEMPT, RetryPolicy, is_transient, try_again
 from retab_async.settings import Settings
 from retab_async.transport.pool import LOST, LostError, Pool, opened_sockets
 
@@ -124,7 +124,7 @@ class Transport:
         # A client that cannot send at all says so at once.
         self._pool.session()
         try:
-            await self._pool.places.wait(max(ends - time.monotonic(), _SHORTEST_TIMEOUT))
+            await self._pool.places.wait(max(ends - time.monotonic() - SHORTEST_ATTEMPT, _SHORTEST_TIMEOUT))
         except TimeoutError:
             msg = "no connection came free before the deadline"
             raise APITimeoutError(msg, method=request.method, url=request.path, attempts=number - 1) from None
