@@ -1,0 +1,88 @@
+"""What the README promises by name is there, and what is there is promised."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import retab_async
+from retab_async import APIError, AsyncRetab, RetabError, RetryPolicy
+from retab_async.emulator import Emulator
+from retab_async.resources import RESOURCES
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+PACKAGE = Path(retab_async.__file__).parent
+
+
+def table(heading: str) -> list[list[str]]:
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    return rows[2:]
+
+
+def test_every_setting_is_in_the_table_and_no_other() -> None:
+    told = [re.findall(r"`(\w+)`", row[0])[0] for row in table("Settings")]
+
+    assert len(told) == len(set(told))
+    assert set(told) == set(inspect.signature(AsyncRetab).parameters)
+
+
+@pytest.mark.parametrize("name", ["timeout", "max_connections"])
+def test_the_defaults_in_the_table_are_the_defaults(name: str) -> None:
+    told = {row[0]: row[1] for row in table("Settings")}
+
+    assert float(told[f"`{name}`"]) == inspect.signature(AsyncRetab).parameters[name].default
+
+
+def test_the_retry_policy_in_the_table_is_the_default_one() -> None:
+    told = {row[0]: row[1] for row in table("Settings")}
+
+    assert told["`retry`"].strip("`") == repr(RetryPolicy())
+
+
+def test_every_error_is_in_the_table_and_no_other() -> None:
+    told = {name for row in table("Errors") for name in re.findall(r"`(\w+Error)`", row[0])} - {
+        "ValueError",
+        "RuntimeError",
+    }
+    exported = {name for name in retab_async.__all__ if name.endswith("Error")} - {"RetabError", "PrimitiveError"}
+
+    assert told == exported
+    assert all(issubclass(getattr(retab_async, name), RetabError) for name in exported)
+
+
+def test_the_facts_that_an_api_error_is_said_to_carry_are_on_it() -> None:
+    sentence = README.split("An `APIError` carries ")[1].split(". What is raised")[0]
+    names = re.findall(r"`(\w+)`", sentence)
+    error = APIError("told", status_code=400, method="GET", url="/v1/x")
+
+    assert len(names) == 10
+    assert all(hasattr(error, name) for name in names)
+
+
+def test_every_room_is_in_the_table_and_no_other() -> None:
+    told = {re.findall(r"`([\w/.]+)`", row[0])[0] for row in table("How it is built")}
+    files = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py", "__main__.py"}
+    folders = {f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+
+    assert told == (files | folders)
+
+
+async def test_every_kind_is_an_attribute_of_the_client_and_a_route_of_the_emulator() -> None:
+    async with AsyncRetab("sk_test_0123456789") as client:
+        attributes = {name for name in vars(client) if not name.startswith("_")}
+
+    assert attributes == set(RESOURCES)
+    assert all(Emulator().seed(name) for name in RESOURCES)
+    assert all(resource.path == f"/v1/{name}" for name, resource in RESOURCES.items())
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.DOTALL), ids=lambda block: block[:30])
+def test_every_python_block_is_python_and_imports_what_there_is(block: str) -> None:
+    code = re.sub(r"(?m)^    ", "", block) if block.startswith("    ") else block
+    compile(code, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+    for module, names in re.findall(r"^from (retab_async[\w.]*) import (.+)$", code, re.MULTILINE):
+        exec(f"from {module} import {names}", {})  # noqa: S102 - our own README
