@@ -87,6 +87,9 @@ class TestStartAndEnd:
         await emulator.aclose()
         await emulator.aclose()
 
+        with pytest.raises(RuntimeError, match="not started"):
+            _ = emulator.url
+
     async def test_a_port_that_is_taken_is_an_os_error(self, emulator: Emulator) -> None:
         with pytest.raises(OSError, match="address already in use"):
             await Emulator(port=address(emulator)[1]).start()
