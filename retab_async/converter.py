@@ -12,6 +12,7 @@ from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.gen import make_dict_structure_fn, override
 from cattrs.preconf.orjson import make_converter as make_orjson_converter
 
+from retab_async.errors import ShapeError
 from retab_async.models import RunStatus
 
 T = TypeVar("T")
@@ -29,15 +30,6 @@ _JSON_NAMES = {
 
 
 _STATUSES = {str(status): status for status in RunStatus}
-
-
-class ShapeError(ValueError):
-    """JSON of another shape than its class: `path` is the place (`subdocuments[2].name`)."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}" if path else reason)
-        self.path = path
-        self.reason = reason
 
 
 def structurer(cls: type[T]) -> Callable[[object], T]:

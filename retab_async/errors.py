@@ -152,6 +152,15 @@ class ResponseError(AnswerError):
         return (*super()._facts(), f"body starts {self.body[:80]!r}")
 
 
+class ShapeError(ValueError):
+    """JSON of another shape than its class, at `path` (`subdocuments[2].name`): what `ResponseError`s are made of."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}" if path else reason)
+        self.path = path
+        self.reason = reason
+
+
 _BY_STATUS: dict[int, type[APIError]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,

@@ -3,8 +3,7 @@
 import logging
 from typing import Generic, TypeVar
 
-from retab_async.converter import ShapeError, structure_what_fits, structurer
-from retab_async.errors import InvalidRunIdError, ResponseError
+from retab_async.errors import InvalidRunIdError, ResponseError, ShapeError
 from retab_async.models import Run
 from retab_async.protocol import CANCEL_CAP, Request, Response, read_response, response_error, run_path
 from retab_async.transport import Transport
@@ -21,8 +20,12 @@ class RunResource(Generic[RunT]):
     run_type: type[RunT]
 
     def __init__(self, transport: Transport) -> None:
+        # cattrs is a third of what importing this package takes, and before there is a client nothing needs it.
+        from retab_async.converter import structure_what_fits, structurer  # noqa: PLC0415
+
         self._transport = transport
         self._structure = structurer(self.run_type)
+        self._structure_what_fits = structure_what_fits
 
     async def cancel(self, run_id: str | RunT) -> RunT:
         """Cancel a run and return it as it then is; `run_id` is its id or the run itself.
@@ -87,7 +90,7 @@ class RunResource(Generic[RunT]):
             raise response_error(response, str(misfit))
         told = value if isinstance(value.get("id"), str) else {**value, "id": run_id}
         try:
-            run, misfits = structure_what_fits(told, self.run_type)
+            run, misfits = self._structure_what_fits(told, self.run_type)
         except ShapeError as error:
             raise response_error(response, str(error), error.path) from None
         _logger.warning("%s %s: left at their defaults: %s", self.path, run.id, "; ".join(map(str, misfits)) or misfit)

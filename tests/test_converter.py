@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from retab_async import Partition, RunStatus, Split
-from retab_async.converter import ShapeError, structure_what_fits, structurer
+from retab_async.converter import structure_what_fits, structurer
+from retab_async.errors import ShapeError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

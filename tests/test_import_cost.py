@@ -6,7 +6,17 @@ import sys
 
 import pytest
 
-UNWANTED = ["click", "rich", "retab_async.emulator", "retab_async.cli", "pydantic", "httpx", "aiohttp.web"]
+UNWANTED = [
+    "aiohttp.web",
+    "cattrs",
+    "click",
+    "httpx",
+    "pydantic",
+    "retab_async.cli",
+    "retab_async.emulator",
+    "rich",
+    "tenacity",
+]
 
 
 @pytest.fixture(scope="module")

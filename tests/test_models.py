@@ -25,7 +25,8 @@ from retab_async import (
     SplitSubdocumentLikelihood,
     Subdocument,
 )
-from retab_async.converter import ShapeError, structurer, unstructure
+from retab_async.converter import structurer, unstructure
+from retab_async.errors import ShapeError
 
 MODELS = [
     FileRef,
