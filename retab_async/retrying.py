@@ -36,7 +36,8 @@ def _check_seconds(_: object, attribute: "attrs.Attribute[float]", value: float)
 class RetryPolicy:
     """How a call is tried again after a transient failure.
 
-    `attempts`: sends at the most. `wait_initial`, `wait_max`: seconds; the n-th wait is drawn between 0 and
+    `attempts`: how many at the most; a resend because the server had closed a kept-alive connection is none.
+    `wait_initial`, `wait_max`: seconds; the n-th wait is drawn between 0 and
     `wait_initial * 2**(n-1)`, at most `wait_max`; a `Retry-After` of the server is waited for in full. `deadline`:
     seconds for all attempts and waits together. Raises `ConfigurationError` for values that are not above zero.
     """
