@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from retab_async.emulator import Emulator, ManualClock, RateLimit
+from retab_async.emulator import Emulator, ManualClock, RateLimit, Served
 
 ANY = {"Api-Key": "any"}
 PARTITION = {
@@ -144,7 +144,7 @@ class TestStartAndEnd:
             while not emulator.requests:  # noqa: ASYNC110 - the emulator announces nothing, as a server does not
                 await asyncio.sleep(0.01)
 
-        assert emulator.requests == [("POST", "/v1/splits", None)]
+        assert emulator.requests == [Served("POST", "/v1/splits", None)]
 
 
 class TestKeys:
@@ -246,12 +246,23 @@ class TestRoutes:
         assert len(ids) == 3
         assert all(text.startswith("req_") for text in ids)
 
-    async def test_requests_are_recorded_without_their_query(
+    async def test_requests_are_recorded_with_their_query_apart(
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
-        await answer(session, "GET", "/v1/splits?limit=5")
+        await answer(session, "GET", "/v1/splits")
+        await answer(session, "GET", "/v1/splits?limit=5&filename=a%26b")
 
-        assert emulator.requests == [("GET", "/v1/splits", 200)]
+        assert emulator.requests == [
+            Served("GET", "/v1/splits", 200),
+            Served("GET", "/v1/splits", 200, query="limit=5&filename=a%26b"),
+        ]
+
+    async def test_requests_are_recorded_with_their_idempotency_key(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
+        await answer(session, "POST", "/v1/partitions", json=PARTITION, headers={"Idempotency-Key": "k1"})
+
+        assert emulator.requests == [Served("POST", "/v1/partitions", 201, key="k1")]
 
     async def test_statuses_are_counted(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         await answer(session, "GET", "/v1/splits")

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from retab_async.emulator import Emulator, Fault
+from retab_async.emulator import Emulator, Fault, Served
 
 CANCEL = "POST /v1/splits/{id}/cancel"
 
@@ -24,8 +24,8 @@ async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
-async def answer(session: aiohttp.ClientSession, method: str, path: str) -> tuple[int, Any]:
-    async with session.request(method, path) as response:
+async def answer(session: aiohttp.ClientSession, method: str, path: str, **extra: Any) -> tuple[int, Any]:
+    async with session.request(method, path, **extra) as response:
         return response.status, await response.json()
 
 
@@ -41,6 +41,12 @@ async def recorded(emulator: Emulator) -> None:
     async with asyncio.timeout(5):
         while not emulator.requests:  # noqa: ASYNC110 - the emulator announces nothing, as a server does not
             await asyncio.sleep(0.005)
+
+
+async def gone(session: aiohttp.ClientSession, run_id: str) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await cancel(session, run_id)
 
 
 class TestScript:
@@ -186,7 +192,7 @@ class TestBrokenConnections:
         with pytest.raises((aiohttp.ClientError, ConnectionError)):
             await cancel(session, "a")
 
-        assert emulator.requests == [("POST", "/v1/splits/a/cancel", None)]
+        assert emulator.requests == [Served("POST", "/v1/splits/a/cancel", None)]
         assert not emulator.counts
 
     @pytest.mark.parametrize("fault", [Fault.late_reset(), Fault.cut()])
@@ -214,7 +220,7 @@ class TestHang:
             async with asyncio.timeout(0.05):
                 await cancel(session, run_id)
 
-        assert emulator.requests == [("POST", f"/v1/splits/{run_id}/cancel", None)]
+        assert emulator.requests == [Served("POST", f"/v1/splits/{run_id}/cancel", None)]
         assert await status_of(session, run_id) == "queued"
 
     async def test_it_ends_when_the_client_goes(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
@@ -237,3 +243,104 @@ class TestHang:
 
         with pytest.raises((aiohttp.ClientError, ConnectionError)):
             await hanging
+
+
+class TestLateHang:
+    async def test_nothing_is_answered_and_everything_done(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(CANCEL, Fault.late_hang())
+        await gone(session, run_id)
+
+        assert emulator.requests == [Served("POST", f"/v1/splits/{run_id}/cancel", None)]
+        assert await status_of(session, run_id) == "cancelled"
+
+    async def test_it_ends_when_the_emulator_closes(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+        emulator.fail(CANCEL, Fault.late_hang())
+        hanging = asyncio.create_task(cancel(session, "a"))
+        await recorded(emulator)
+        await emulator.aclose()
+
+        with pytest.raises((aiohttp.ClientError, ConnectionError)):
+            await hanging
+
+
+class TestLate:
+    async def test_it_takes_effect_before_it_is_answered(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(CANCEL, Fault.late(0.1))
+        late = asyncio.create_task(cancel(session, run_id))
+        await asyncio.sleep(0.03)
+        status = await status_of(session, run_id)
+
+        assert (status, late.done()) == ("cancelled", False)
+        assert await late == 200
+
+    async def test_a_client_that_does_not_wait_is_recorded_without_status(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(CANCEL, Fault.late(0.1))
+        await gone(session, run_id)
+        await recorded(emulator)
+
+        assert emulator.requests == [Served("POST", f"/v1/splits/{run_id}/cancel", None)]
+        assert await status_of(session, run_id) == "cancelled"
+
+
+class TestSlow:
+    async def test_it_waits_and_takes_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(CANCEL, Fault.slow(0.1))
+        slow = asyncio.create_task(cancel(session, run_id))
+        await asyncio.sleep(0.03)
+        status = await status_of(session, run_id)
+
+        assert (status, slow.done()) == ("queued", False)
+        assert await slow == 200
+        assert await status_of(session, run_id) == "cancelled"
+
+    async def test_a_client_that_does_not_wait_has_asked_for_nothing(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(CANCEL, Fault.slow(0.1))
+        await gone(session, run_id)
+        await recorded(emulator)
+
+        assert emulator.requests == [Served("POST", f"/v1/splits/{run_id}/cancel", None)]
+        assert await status_of(session, run_id) == "queued"
+
+    @pytest.mark.parametrize("fault", [Fault.slow(600), Fault.late(600)])
+    async def test_no_wait_is_longer_than_the_emulator_is_open(
+        self, emulator: Emulator, session: aiohttp.ClientSession, fault: Fault
+    ) -> None:
+        before = asyncio.all_tasks()
+        emulator.fail(CANCEL, fault)
+        waiting = asyncio.create_task(cancel(session, "a"))
+        await asyncio.sleep(0.03)
+        await emulator.aclose()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+        assert asyncio.all_tasks() == before
+
+
+class TestHeldCreates:
+    @pytest.mark.parametrize("fault", [Fault.late(0.2), Fault.late_hang()])
+    async def test_a_repeat_under_the_key_gets_the_same_run_while_the_first_is_held(
+        self, emulator: Emulator, session: aiohttp.ClientSession, fault: Fault
+    ) -> None:
+        emulator.fail("POST /v1/splits", fault)
+        document = {"filename": "a.pdf", "url": "data:application/pdf;base64,JVBERg=="}
+        body = {"document": document, "subdocuments": [{"name": "a"}], "background": True}
+        create = {"json": body, "headers": {"Idempotency-Key": "k1"}}
+        held = asyncio.create_task(answer(session, "POST", "/v1/splits", **create))
+        await asyncio.sleep(0.03)
+        status, run = await answer(session, "POST", "/v1/splits", **create)
+        held.cancel()
+
+        assert status == 201
+        assert emulator.alive() == [run["id"]]

@@ -46,7 +46,7 @@ def ids_of(page: Any) -> list[str]:
 
 
 async def made(session: aiohttp.ClientSession, filename: str) -> Any:
-    document = {"filename": filename, "url": "https://storage.retab.com/org/file_1"}
+    document = {"filename": filename, "url": "https://files.example.com/1"}
     async with session.post("/v1/splits", json={"document": document, "subdocuments": [{"name": "a"}]}) as response:
         return await response.json()
 

@@ -1,5 +1,7 @@
 """The emulator's runs: creating, living, reading, cancelling, deleting."""
 
+import base64
+import hashlib
 import math
 from collections.abc import AsyncIterator
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from retab_async.emulator import Emulator, ManualClock
+from retab_async.emulator import Emulator, ManualClock, Received
 
 PDF = {"filename": "Batch.pdf", "url": "data:application/pdf;base64,JVBERg=="}
 SPLIT: dict[str, Any] = {
@@ -106,8 +108,8 @@ class TestCreate:
         [
             ("a.pdf", "data:image/png;base64,AAAA", "image/png"),
             ("a.pdf", "data:;base64,AAAA", "application/pdf"),
-            ("a.png", "https://storage.retab.com/org/file_1", "image/png"),
-            ("nameless", "https://storage.retab.com/org/file_1", "application/octet-stream"),
+            ("a.png", "https://files.example.com/1", "image/png"),
+            ("nameless", "https://files.example.com/1", "application/octet-stream"),
         ],
     )
     async def test_the_file_is_told_by_its_url_or_else_its_name(
@@ -133,6 +135,25 @@ class TestRefusedCreates:
             ),
             ("splits", {"document": {"filename": "a", "url": "gs://b/c"}}, ["body", "document", "url"], "url_scheme"),
             ("splits", {"document": {"filename": "a", "url": 1}}, ["body", "document", "url"], "string_type"),
+            ("splits", {"document": {"filename": "a", "url": "data:;base64"}}, ["body", "document", "url"], "data_url"),
+            (
+                "splits",
+                {"document": {"filename": "a", "url": "data:;base64,JVBERg"}},
+                ["body", "document", "url"],
+                "data_url",
+            ),
+            (
+                "splits",
+                {"document": {"filename": "a", "url": "data:;base64,JVB ERg=="}},
+                ["body", "document", "url"],
+                "data_url",
+            ),
+            (
+                "splits",
+                {"document": {"filename": "a", "url": "data:,\ud800"}},
+                ["body", "document", "url"],
+                "data_url",
+            ),
             ("splits", {"document": "a.pdf"}, ["body", "document"], "dict_type"),
             ("splits", {"document": None}, ["body", "document"], "dict_type"),
             ("splits", {"subdocuments": []}, ["body", "subdocuments"], "too_short"),
@@ -244,6 +265,98 @@ class TestLife:
         status, body = await answer(session, "GET", f"/v1/splits/{run['id']}?include_output=maybe")
 
         assert (status, body["detail"][0]["loc"]) == (422, ["query", "include_output"])
+
+
+class TestDocuments:
+    @pytest.mark.parametrize("content", [b"", b"%PDF-1.7", bytes(range(256)) * 2048])
+    async def test_what_came_inline_is_told_by_its_size_and_digest(
+        self, session: aiohttp.ClientSession, emulator: Emulator, content: bytes
+    ) -> None:
+        url = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+        run = await create(session, "splits", document={"filename": "a.png", "url": url})
+
+        assert emulator.document_of(run["id"]) == Received(
+            "a.png", "image/png", len(content), hashlib.sha256(content).hexdigest()
+        )
+
+    async def test_data_may_be_percent_encoded(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+        run = await create(session, "splits", document={"filename": "a.txt", "url": "data:,a%20b"})
+
+        assert emulator.document_of(run["id"]) == Received("a.txt", "text/plain", 3, hashlib.sha256(b"a b").hexdigest())
+
+    async def test_nothing_is_received_of_a_document_elsewhere(
+        self, session: aiohttp.ClientSession, emulator: Emulator
+    ) -> None:
+        document = {"filename": "a.pdf", "url": "https://files.example.com/a.pdf"}
+        run = await create(session, "splits", document=document)
+
+        assert emulator.document_of(run["id"]) == Received("a.pdf", "application/pdf", 0, "")
+
+    async def test_a_run_of_any_kind_has_its_document(self, emulator: Emulator) -> None:
+        ids = emulator.seed("splits") + emulator.seed("partitions")
+
+        assert {emulator.document_of(run_id).filename for run_id in ids} == {"sample.pdf"}
+
+    async def test_a_run_that_there_is_not_has_none(self, emulator: Emulator) -> None:
+        with pytest.raises(ValueError, match="no such run: 'splt_x'"):
+            emulator.document_of("splt_x")
+
+
+class TestAlive:
+    async def test_it_names_the_runs_of_all_kinds_that_are_not_over_oldest_first(
+        self, session: aiohttp.ClientSession, emulator: Emulator
+    ) -> None:
+        ids = [emulator.seed(kind)[0] for kind in ("splits", "partitions", "splits", "partitions")]
+        emulator.seed("splits", queued=0, running=0)
+        await answer(session, "POST", f"/v1/partitions/{ids[1]}/cancel")
+
+        assert emulator.alive() == [ids[0], *ids[2:]]
+
+    async def test_it_follows_the_clock(self, emulator: Emulator, clock: ManualClock) -> None:
+        emulator.seed("splits", 2)
+        clock.advance(3)
+
+        assert emulator.alive() == []
+
+
+class TestHints:
+    @pytest.fixture
+    async def emulator(self, clock: ManualClock) -> AsyncIterator[Emulator]:
+        async with Emulator(queued=1, running=2, clock=clock, poll_after=7) as running:
+            yield running
+
+    async def hint(self, session: aiohttp.ClientSession, method: str, path: str) -> str | None:
+        async with session.request(method, path) as response:
+            return response.headers.get("Retry-After")
+
+    @pytest.mark.parametrize("tail", ["/{run_id}", "/{run_id}?include_output=false", ""])
+    async def test_who_reads_a_run_that_is_not_over_is_told_when_to_come_again(
+        self, session: aiohttp.ClientSession, emulator: Emulator, tail: str
+    ) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.seed("splits", queued=0, running=0)
+
+        assert await self.hint(session, "GET", "/v1/splits" + tail.format(run_id=run_id)) == "7"
+
+    @pytest.mark.parametrize("tail", ["/{run_id}", "/{run_id}?include_output=false", ""])
+    async def test_there_is_no_hint_once_all_is_over(
+        self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock, tail: str
+    ) -> None:
+        (run_id,) = emulator.seed("splits")
+        clock.advance(3)
+
+        assert await self.hint(session, "GET", "/v1/splits" + tail.format(run_id=run_id)) is None
+
+    async def test_there_is_no_hint_for_who_cancels(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+        (run_id,) = emulator.seed("splits")
+
+        assert await self.hint(session, "POST", f"/v1/splits/{run_id}/cancel") is None
+
+    async def test_there_is_no_hint_unless_one_is_set(self) -> None:
+        async with Emulator() as emulator, aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as session:
+            (run_id,) = emulator.seed("splits")
+
+            assert await self.hint(session, "GET", f"/v1/splits/{run_id}") is None
 
 
 class TestResults:

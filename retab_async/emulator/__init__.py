@@ -1,12 +1,15 @@
 """The API on loopback, from plain JSON, for tests, demonstrations and offline work.
 
-`async with Emulator() as emulator:` serves splits and partitions at `emulator.url`. What runs find in their documents
-is invented; how they live, list, fail and are cancelled is not. Nothing here is shared with the client, on purpose.
+`async with Emulator() as emulator:` serves splits, partitions and uploads at `emulator.url`. What runs find in their
+documents is invented; how they live, list, fail and are cancelled is not. Nothing here is shared with the client, on
+purpose.
 """
 
+from retab_async.emulator.clocks import ManualClock
+from retab_async.emulator.documents import Received
 from retab_async.emulator.faults import Fault
-from retab_async.emulator.life import ManualClock
 from retab_async.emulator.limits import RateLimit
-from retab_async.emulator.server import Emulator, Served
+from retab_async.emulator.served import Served
+from retab_async.emulator.server import Emulator
 
-__all__ = ["Emulator", "Fault", "ManualClock", "RateLimit", "Served"]
+__all__ = ["Emulator", "Fault", "ManualClock", "RateLimit", "Received", "Served"]

@@ -24,9 +24,9 @@ class Answer:
     headers: Mapping[str, str] = attrs.field(factory=_json_headers)
 
     @classmethod
-    def json(cls, status: int, payload: Any) -> "Answer":
-        """Answer with a JSON document."""
-        return cls(status, _ENCODER.encode(payload).encode())
+    def json(cls, status: int, payload: Any, headers: Mapping[str, str] | None = None) -> "Answer":
+        """Answer with a JSON document; `headers` join that of its type."""
+        return cls(status, _ENCODER.encode(payload).encode(), {**_json_headers(), **(headers or {})})
 
 
 class RefusedError(Exception):
@@ -40,8 +40,7 @@ class RefusedError(Exception):
 
     def answer(self) -> Answer:
         """Give the refusal as it goes over the wire."""
-        plain = Answer.json(self.status, {"detail": self.detail})
-        return attrs.evolve(plain, headers={**plain.headers, **self.headers})
+        return Answer.json(self.status, {"detail": self.detail}, self.headers)
 
 
 def problem(loc: tuple[str | int, ...], message: str, kind: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A reader takes a value and its place in the body. It gives the value back, with 
 in, and adds what is wrong to the list it was handed.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -14,6 +15,8 @@ from retab_async.emulator.answers import problem
 Loc: TypeAlias = tuple[str | int, ...]
 Problems: TypeAlias = list[dict[str, Any]]
 Reader: TypeAlias = Callable[[Any, Loc, Problems], Any]
+
+SHA_256 = re.compile("[a-fA-F0-9]{64}")
 
 
 @attrs.frozen
@@ -37,6 +40,13 @@ def filled_text(value: Any, loc: Loc, problems: Problems) -> Any:
     """Read a string that holds more than white space."""
     if isinstance(any_text(value, loc, problems), str) and not value.strip():
         problems.append(problem(loc, "String should not be blank", "string_too_short"))
+    return value
+
+
+def sha256_hex(value: Any, loc: Loc, problems: Problems) -> Any:
+    """Read a SHA-256 digest in hexadecimal, of either case."""
+    if isinstance(any_text(value, loc, problems), str) and not SHA_256.fullmatch(value):
+        problems.append(problem(loc, f"String should match '{SHA_256.pattern}'", "string_pattern_mismatch"))
     return value
 
 

@@ -1,53 +1,15 @@
 """Trouble to order: what the next answers of a route are to be instead of the usual ones."""
 
-import asyncio
 import http.client
 import json
-import socket
-import struct
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
-from aiohttp import web
 
 from retab_async.emulator.answers import JSON_TYPE, Answer
-
-# aiohttp does not tell a handler that its client has gone; a hanging one looks for itself this often.
-WATCH_INTERVAL = 0.05
-
-
-@attrs.frozen(kw_only=True)
-class Exchange:
-    """One request under a fault, with what the fault may do to it."""
-
-    request: web.BaseRequest
-    proceed: Callable[[], Awaitable[Answer]]
-    present: Callable[[Answer], web.Response]
-    note_unanswered: Callable[[], None]
-    closing: asyncio.Event
-
-    def reset(self) -> None:
-        """Send a TCP reset, unless the client has gone already."""
-        transport = self.request.transport
-        if transport is None:
-            return
-        # A linger of no time is what makes close() send RST in place of FIN.
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-
-    def tear(self, answer: Answer) -> None:
-        """Send the head of an answer and half of its body, then close."""
-        transport = self.request.transport
-        if transport is None:
-            return
-        headers = {**self.present(answer).headers, "Content-Length": str(len(answer.body) + 1)}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"HTTP/1.1 {answer.status} {http.client.responses.get(answer.status, '')}\r\n{lines}\r\n"
-        transport.write(head.encode() + answer.body[: len(answer.body) // 2])
-        transport.close()
-
+from retab_async.emulator.exchange import Exchange
 
 Play = Callable[[Exchange], Awaitable[Answer | None]]
 
@@ -120,23 +82,42 @@ class Fault:
         """Answer nothing until the client goes or the emulator closes; the request has no effect."""
 
         async def play(exchange: Exchange) -> None:
-            exchange.note_unanswered()
-            closing = False
-            while exchange.request.transport is not None and not closing:
-                closing = await pause(WATCH_INTERVAL, exchange.closing)
-            exchange.reset()
+            await exchange.hang()
 
         return cls("hang", play)
 
+    @classmethod
+    def late_hang(cls) -> "Fault":
+        """Let the request take effect, and answer nothing until the client goes or the emulator closes."""
 
-async def pause(seconds: float, closing: asyncio.Event) -> bool:
-    """Wait `seconds`, or until the emulator closes; tell whether it does."""
-    try:
-        async with asyncio.timeout(seconds):
-            await closing.wait()
-    except TimeoutError:
-        return False
-    return True
+        async def play(exchange: Exchange) -> None:
+            await exchange.proceed()
+            await exchange.hang()
+
+        return cls("late_hang", play)
+
+    @classmethod
+    def late(cls, seconds: float) -> "Fault":
+        """Let the request take effect at once, and answer so many seconds later, or when the emulator closes."""
+
+        async def play(exchange: Exchange) -> Answer | None:
+            answer = await exchange.proceed()
+            return answer if await exchange.outwaited(seconds) else None
+
+        return cls(f"late {seconds:g}", play)
+
+    @classmethod
+    def slow(cls, seconds: float) -> "Fault":
+        """Wait so many seconds, or until the emulator closes, before the request is read and takes effect as usual.
+
+        Who has gone by then has asked for nothing; but while a body beyond some 200 kB waits to be read, nobody is seen
+        to go.
+        """
+
+        async def play(exchange: Exchange) -> Answer | None:
+            return await exchange.proceed() if await exchange.outwaited(seconds) else None
+
+        return cls(f"slow {seconds:g}", play)
 
 
 def _content(code: int, body: bytes | str | dict[str, Any] | None) -> tuple[bytes, str]:

@@ -2,25 +2,8 @@
 
 import attrs
 
-STATUSES = ("pending", "queued", "in_progress", "completed", "failed", "cancelled")
-
-
-class ManualClock:
-    """A clock that stands still until a test turns it: `Emulator(clock=ManualClock())`."""
-
-    def __init__(self) -> None:
-        self._now = 0.0
-
-    def __call__(self) -> float:
-        """Tell the time, which was 0 at first."""
-        return self._now
-
-    def advance(self, seconds: float) -> None:
-        """Move on by `seconds`; a negative number raises ValueError, for time does not run backwards."""
-        if seconds < 0:
-            msg = f"a clock cannot go back: {seconds}"
-            raise ValueError(msg)
-        self._now += seconds
+OVER = ("completed", "failed", "cancelled")
+STATUSES = ("pending", "queued", "in_progress", *OVER)
 
 
 @attrs.define(kw_only=True)

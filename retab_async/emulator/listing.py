@@ -10,7 +10,7 @@ import attrs
 
 from retab_async.emulator.answers import RefusedError, problem
 from retab_async.emulator.life import STATUSES
-from retab_async.emulator.runs import Run
+from retab_async.emulator.runs import Run, Runs
 
 MAX_LIMIT = 100
 BARE_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -33,7 +33,7 @@ class Wanted:
     def admits(self, run: Run, now: float) -> bool:
         """Tell whether the filters let `run` through."""
         return (
-            run.file["filename"].lower().startswith(self.filename)
+            (not self.filename or run.file["filename"].lower().startswith(self.filename))
             and (self.status is None or run.life.status(now) == self.status)
             and (self.earliest is None or run.created_at >= self.earliest)
             and (self.latest is None or run.created_at <= self.latest)
@@ -57,21 +57,30 @@ def read_wanted(query: Mapping[str, str]) -> Wanted:
     )
 
 
-def page(runs: Mapping[str, Run], wanted: Wanted, now: float) -> dict[str, Any]:
+def page(runs: Runs, wanted: Wanted, now: float) -> dict[str, Any]:
     """Answer `wanted` with one page in the list envelope."""
-    ordered = list(runs.values())
-    if not wanted.ascending:
-        ordered.reverse()
     backward = wanted.before is not None
-    at = _place(wanted.before if backward else wanted.after, runs, ordered)
-    ahead, behind = (ordered[:at][::-1], ordered[at:]) if backward else (ordered[at + 1 :], ordered[: at + 1])
-    found = list(islice((run for run in ahead if wanted.admits(run, now)), wanted.limit + 1))
+    ahead, behind = _ways(runs, wanted.before if backward else wanted.after, upward=wanted.ascending != backward)
+    found = list(islice((run for run in runs.at(ahead) if wanted.admits(run, now)), wanted.limit + 1))
     shown = found[: wanted.limit]
-    more = [len(found) > wanted.limit, any(wanted.admits(run, now) for run in behind)]
+    more = [len(found) > wanted.limit, any(wanted.admits(run, now) for run in runs.at(behind))]
     if backward:
         shown.reverse()
         more.reverse()
     return _envelope(shown, later=more[0], earlier=more[1], now=now)
+
+
+def _ways(runs: Runs, cursor: str | None, *, upward: bool) -> tuple[range, range]:
+    # The places ahead of the cursor and those behind it, both from the nearest on; it is itself behind.
+    if cursor is None:
+        return (range(len(runs)) if upward else range(len(runs) - 1, -1, -1)), range(0)
+    run = runs.find(cursor)
+    if run is None:
+        raise RefusedError(422, f"Cursor {cursor!r} names nothing in this list.")
+    at = runs.place(run)
+    if upward:
+        return range(at + 1, len(runs)), range(at, -1, -1)
+    return range(at - 1, -1, -1), range(at, len(runs))
 
 
 def _envelope(shown: list[Run], *, later: bool, earlier: bool, now: float) -> dict[str, Any]:
@@ -80,14 +89,6 @@ def _envelope(shown: list[Run], *, later: bool, earlier: bool, now: float) -> di
         "after": shown[-1].id if shown and later else None,
     }
     return {"data": [run.full(now) for run in shown], "list_metadata": cursors}
-
-
-def _place(cursor: str | None, runs: Mapping[str, Run], ordered: list[Run]) -> int:
-    if cursor is None:
-        return -1
-    if cursor not in runs:
-        raise RefusedError(422, f"Cursor {cursor!r} names nothing in this list.")
-    return ordered.index(runs[cursor])
 
 
 def _limit(text: str) -> int:

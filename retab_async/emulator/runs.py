@@ -1,42 +1,61 @@
-"""A run as the emulator keeps it, and the two ways in which it is shown."""
+"""A run as the emulator keeps it, the two ways in which it is shown, and the runs of one kind in their order."""
 
-import mimetypes
 import secrets
+from bisect import bisect_left
+from collections.abc import Iterator
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import attrs
 
+from retab_async.emulator.clocks import rfc_3339
+from retab_async.emulator.documents import Received
+from retab_async.emulator.files import File
 from retab_async.emulator.kinds import Kind
 from retab_async.emulator.life import Life
 
 NOT_ECHOED = frozenset({"document", "bust_cache", "background"})
+ORDER = attrgetter("number")
 
 
-# Identity is enough, and comparing by value would make finding a cursor slow.
 @attrs.frozen(kw_only=True, eq=False)
 class Run:
-    """One run: what was asked and is echoed, when it was made, and its life."""
+    """One run: what was asked and is echoed, what came as its document, when it was made, and its life."""
 
     id: str
+    # Later runs have higher ones, whatever their kind.
+    number: int
     kind: Kind
     asked: dict[str, Any]
     file: dict[str, str]
+    received: Received
     created_at: datetime
     life: Life
     error: dict[str, Any] | None = None
 
     @classmethod
-    def of(
-        cls, kind: Kind, asked: dict[str, Any], *, life: Life, created_at: datetime, error: dict[str, Any] | None = None
+    def of(  # noqa: PLR0913 - what a run is made of
+        cls,
+        kind: Kind,
+        asked: dict[str, Any],
+        file: File,
+        *,
+        number: int,
+        life: Life,
+        created_at: datetime,
+        error: dict[str, Any] | None = None,
     ) -> "Run":
-        """Make a run with an id of its own; with an `error` it ends `failed`."""
+        """Make a run with an id of its own on `file`; with an `error` it ends `failed`."""
+        filename = asked["document"]["filename"]
         return cls(
             id=f"{kind.prefix}_{secrets.token_hex(10)}",
+            number=number,
             kind=kind,
             # The document itself is let go: it may be large, and nothing shows it again.
             asked={name: value for name, value in asked.items() if name not in NOT_ECHOED},
-            file=_file(asked["document"]),
+            file={"id": file.id, "filename": filename, "mime_type": file.mime_type},
+            received=Received(filename, file.mime_type, file.size, file.sha256),
             created_at=created_at,
             life=life,
             error=error,
@@ -56,11 +75,47 @@ class Run:
             "output": [],
             "consensus": None,
             "usage": None,
-            "created_at": self.created_at.isoformat().replace("+00:00", "Z"),
+            "created_at": rfc_3339(self.created_at),
         }
         if view["status"] == "completed":
             view.update(_results(self.kind, self.asked))
         return view
+
+
+class Runs:
+    """The runs of one kind by their ids, and from the oldest to the newest."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Run] = {}
+        self._ordered: list[Run] = []
+
+    def __len__(self) -> int:
+        return len(self._ordered)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._ordered)
+
+    def add(self, run: Run) -> None:
+        """Put in the newest run."""
+        self._by_id[run.id] = run
+        self._ordered.append(run)
+
+    def find(self, run_id: str) -> Run | None:
+        """Find a run by its id."""
+        return self._by_id.get(run_id)
+
+    def place(self, run: Run) -> int:
+        """Tell how many runs are older than `run`."""
+        return bisect_left(self._ordered, run.number, key=ORDER)
+
+    def at(self, places: range) -> Iterator[Run]:
+        """Give the runs at these places, the oldest being at 0."""
+        return map(self._ordered.__getitem__, places)
+
+    def remove(self, run: Run) -> None:
+        """Forget `run`."""
+        del self._ordered[self.place(run)]
+        del self._by_id[run.id]
 
 
 def _results(kind: Kind, asked: dict[str, Any]) -> dict[str, Any]:
@@ -79,15 +134,4 @@ def _consensus(label: str, output: list[dict[str, Any]], votes: int) -> dict[str
     return {
         "likelihoods": [{label: 1.0, "pages": [1.0] * len(result["pages"])} for result in output],
         "choices": [output] * votes,
-    }
-
-
-def _file(document: dict[str, str]) -> dict[str, str]:
-    head = document["url"].partition(",")[0].lower()
-    declared = head.removeprefix("data:").partition(";")[0] if head.startswith("data:") else ""
-    guessed = declared or mimetypes.guess_type(document["filename"])[0]
-    return {
-        "id": f"file_{secrets.token_hex(8)}",
-        "filename": document["filename"],
-        "mime_type": guessed or "application/octet-stream",
     }

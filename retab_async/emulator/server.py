@@ -6,35 +6,30 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import attrs
 from aiohttp import web
 from attrs import validators
 
 from retab_async.emulator.answers import Answer, RefusedError
-from retab_async.emulator.faults import Exchange, Fault, Script, pause
+from retab_async.emulator.bodies import read_asked
+from retab_async.emulator.clocks import Calendar
+from retab_async.emulator.documents import Received
+from retab_async.emulator.exchange import Exchange, pause
+from retab_async.emulator.faults import Fault, Script
+from retab_async.emulator.keys import check_key
 from retab_async.emulator.kinds import KINDS
 from retab_async.emulator.limits import RateLimit, Window
-from retab_async.emulator.service import ROUTES, Place, Service, locate, read_asked
+from retab_async.emulator.routes import ROUTES, TABLE
+from retab_async.emulator.routing import Place
+from retab_async.emulator.served import Served
+from retab_async.emulator.service import Service
 
 ANY_KEY = "emulator-key"
 BACKLOG = 1024
 # For requests still being read when the emulator closes; those that wait inside it are woken.
 CLOSING_TIME = 0.1
-UNAUTHORIZED = {
-    "code": "HTTP_EXCEPTION",
-    "message": "An HTTP exception occurred.",
-    "details": {"error": "Invalid API Key."},
-}
-
-
-class Served(NamedTuple):
-    """A request that was served; its path goes without the query, its status is None where no whole answer was sent."""
-
-    method: str
-    path: str
-    status: int | None
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -44,7 +39,8 @@ class Emulator:
     The results of runs are invented from their requests. A background run is queued for `queued` seconds of `clock`
     and in progress for `running` more; other runs are completed at once. Every answer waits `latency` seconds of real
     time, and `rate_limit` bounds how many there are. Any key will do unless `api_key` is set. Port 0 stands for a free
-    one. Runs and scripted faults outlive `aclose()`, so a server that goes away and comes back is the same one.
+    one. With `poll_after` the answers to who reads or lists runs that are not over bear it as their Retry-After. Runs,
+    files and scripted faults outlive `aclose()`, so a server that goes away and comes back is the same one.
     """
 
     _host: str = "127.0.0.1"
@@ -55,6 +51,7 @@ class Emulator:
     _latency: float = attrs.field(default=0.0, validator=validators.ge(0))
     _rate_limit: RateLimit | None = None
     _clock: Callable[[], float] = time.monotonic
+    _poll_after: float | None = attrs.field(default=None, validator=validators.optional(validators.ge(0)))
     # What was served, in the order in which it was answered, and how often each status was.
     requests: list[Served] = attrs.field(init=False, factory=list)
     counts: Counter[int] = attrs.field(init=False, factory=Counter)
@@ -66,7 +63,7 @@ class Emulator:
     _closing: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
 
     def __attrs_post_init__(self) -> None:
-        self._service = Service(self._clock, self._queued, self._running)
+        self._service = Service(Calendar(self._clock), self._queued, self._running, self._poll_after)
         self._window = None if self._rate_limit is None else Window(self._rate_limit)
 
     @property
@@ -133,7 +130,7 @@ class Emulator:
             raise ValueError(msg)
         waits = self._queued if queued is None else queued
         works = self._running if running is None else running
-        asked = read_asked(kind, {**kind.sample, "background": True})
+        asked = read_asked(kind.all_fields, {**kind.sample, "background": True})
         return [self._service.add(kind, asked, waits, works, error).id for _ in range(count)]
 
     def fail(self, route: str, *faults: Fault) -> None:
@@ -144,11 +141,22 @@ class Emulator:
         """
         self._script.add(route, faults)
 
+    def alive(self) -> list[str]:
+        """Give the ids of the runs of all kinds that are not over yet, oldest first."""
+        return self._service.alive()
+
+    def document_of(self, run_id: str) -> Received:
+        """Tell what was received as the document of a run; ValueError for a run that there is not."""
+        run = self._service.find(run_id)
+        if run is None:
+            msg = f"no such run: {run_id!r}"
+            raise ValueError(msg)
+        return run.received
+
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = request.rel_url.raw_path
-        place = locate(path)
-        fault = self._script.take(place.route(request.method))
-        exchange = self._exchange(place, request, path)
+        place = TABLE.locate(request.method, request.rel_url.raw_path)
+        fault = self._script.take(place.route.name)
+        exchange = self._exchange(place, request)
         try:
             answer = await (exchange.proceed() if fault is None else fault.play(exchange))
         except ConnectionError:
@@ -158,16 +166,16 @@ class Emulator:
         if answer is None:
             # The connection is gone; aiohttp wants a response to give up on.
             return web.Response()
-        self.requests.append(Served(request.method, path, answer.status))
+        self.requests.append(Served.of(request, answer.status))
         self.counts[answer.status] += 1
         return self._present(answer)
 
-    def _exchange(self, place: Place, request: web.BaseRequest, path: str) -> Exchange:
+    def _exchange(self, place: Place, request: web.BaseRequest) -> Exchange:
         return Exchange(
             request=request,
             proceed=lambda: self._answer(place, request),
             present=self._present,
-            note_unanswered=lambda: self.requests.append(Served(request.method, path, None)),
+            note_unanswered=lambda: self.requests.append(Served.of(request, None)),
             closing=self._closing,
         )
 
@@ -175,18 +183,16 @@ class Emulator:
         if self._latency:
             await pause(self._latency, self._closing)
         try:
-            self._check_key(request)
-            if self._window is not None:
-                self._window.admit(self._clock())
-            return await self._service.answer(place, request)
+            if place.route.guarded:
+                self._admit(request)
+            return await place.route.verb(self._service, place.id, request)
         except RefusedError as refusal:
             return refusal.answer()
 
-    def _check_key(self, request: web.BaseRequest) -> None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        given = {request.headers.get("Api-Key", ""), token.strip() if scheme.lower() == "bearer" else ""}
-        if not (self._api_key in given if self._api_key else any(given)):
-            raise RefusedError(401, UNAUTHORIZED)
+    def _admit(self, request: web.BaseRequest) -> None:
+        check_key(request, self._api_key)
+        if self._window is not None:
+            self._window.admit(self._clock())
 
     def _present(self, answer: Answer) -> web.Response:
         self._presented += 1
