@@ -1,4 +1,4 @@
-"""An async client for runs on the Retab document-processing API: cancel them, and look at what was cancelled."""
+"""An async client for runs on the Retab document-processing API: cancel, read, list and delete them."""
 
 from retab_async.client import AsyncRetab
 from retab_async.errors import (
@@ -10,6 +10,7 @@ from retab_async.errors import (
     ConfigurationError,
     ConflictError,
     InternalServerError,
+    InvalidRequestError,
     InvalidRunIdError,
     NotFoundError,
     PermissionDeniedError,
@@ -18,6 +19,7 @@ from retab_async.errors import (
     RetabError,
     ValidationError,
 )
+from retab_async.listing import Page
 from retab_async.models import FileRef, PrimitiveError, RetabUsage, Run, RunStatus
 from retab_async.resources.partitions import (
     Partition,
@@ -47,8 +49,10 @@ __all__ = [
     "ConflictError",
     "FileRef",
     "InternalServerError",
+    "InvalidRequestError",
     "InvalidRunIdError",
     "NotFoundError",
+    "Page",
     "Partition",
     "PartitionChunk",
     "PartitionChunkLikelihood",

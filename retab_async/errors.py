@@ -3,6 +3,7 @@
 RetabError
 ├── ConfigurationError                the client was told something it cannot work with (a ValueError)
 ├── InvalidRunIdError                 an id that could not be one of a run (a ValueError)
+├── InvalidRequestError               arguments that the API would refuse (a ValueError)
 ├── ClientStateError                  a client that is closed, or belongs to another event loop (a RuntimeError)
 └── CallError                         a call that went out and failed
     ├── APIConnectionError            no answer: refused, reset, cut short, not found, not trusted
@@ -47,22 +48,35 @@ class InvalidRunIdError(RetabError, ValueError):
     """A run id that could lead to another route or another run; nothing was sent."""
 
 
+class InvalidRequestError(RetabError, ValueError):
+    """Arguments that the API would refuse; nothing was sent."""
+
+
 class ClientStateError(RetabError, RuntimeError):
     """The client is closed, or was opened in another event loop."""
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
 class CallError(RetabError):
-    """A call that went out and failed: which call (`url` is the path alone), and after how many attempts."""
+    """A call that went out and failed: which call (`url` is the path alone), and after how many attempts.
+
+    `in_doubt`: whether it may have taken effect all the same, in one of its attempts. A create then carries the
+    `idempotency_key` under which it can be repeated without being done twice.
+    """
 
     message: str = attrs.field(kw_only=False)
     method: str
     url: str
     attempts: int = 1
+    in_doubt: bool = False
+    idempotency_key: str | None = None
 
     def __str__(self) -> str:
         tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
-        return f"{self.message} ({', '.join((f'{self.method} {self.url}', *self._facts(), tries))})"
+        told = f"{self.message} ({', '.join((f'{self.method} {self.url}', *self._facts(), tries))})"
+        if self.in_doubt and self.idempotency_key:
+            return f"{told}; it may have been done: repeat it with idempotency_key={self.idempotency_key!r}"
+        return told
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"

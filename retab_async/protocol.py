@@ -1,11 +1,11 @@
 """What to send and what came back, as values and pure functions: no socket, no clock, no cattrs in here."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -29,13 +29,73 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _DEEPEST = 8
 
 
+class Body(Protocol):
+    """What a request carries: so many bytes of a media type, in pieces, from the start each time they are asked for."""
+
+    @property
+    def media_type(self) -> str:
+        """The Content-Type."""
+
+    @property
+    def length(self) -> int:
+        """The Content-Length."""
+
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes, which are of the length; a `RetabError` where they cannot be had ends the call."""
+
+
+class BytesBody(NamedTuple):
+    """A body that is small and at hand."""
+
+    content: bytes
+    media_type: str = "application/json"
+
+    @property
+    def length(self) -> int:
+        """The Content-Length."""
+        return len(self.content)
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Yield them all at once."""
+        yield self.content
+
+
 class Request(NamedTuple):
-    """One call to make: `path` starts with `/v1`, `cap` is the most bytes its answer may have when decoded."""
+    """One call to make: `path` starts with `/v1`, `cap` is the most bytes its answer may have when decoded.
+
+    `extra` seconds come on top of the timeout and the deadline, for what takes its time to send or to be answered. One
+    that goes `elsewhere`, to an address that the API named, goes with its own `headers` and without the credential;
+    `path` is then what errors call it.
+    """
 
     method: str
     path: str
     query: str = ""
     cap: int = RESULT_CAP
+    body: Body | None = None
+    idempotency_key: str | None = None
+    extra: float = 0.0
+    elsewhere: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Trail:
+    """What a call may have brought about so far, for whoever has to clean up after it.
+
+    `under_way`: the request has been handed over whole and nothing has come back. `in_doubt`: an earlier attempt ended
+    that way, or with an answer that does not tell.
+    """
+
+    __slots__ = ("in_doubt", "under_way")
+
+    def __init__(self, *, in_doubt: bool = False) -> None:
+        self.in_doubt = in_doubt
+        self.under_way = False
+
+    @property
+    def may_have_happened(self) -> bool:
+        """Whether the call may have taken effect, as far as is known now."""
+        return self.in_doubt or self.under_way
 
 
 class Response(NamedTuple):
@@ -68,7 +128,7 @@ def read_response(response: Response) -> Any:
 
 
 def response_error(response: Response, reason: str, path: str = "") -> ResponseError:
-    """Return the error for a 2xx answer that cannot be read."""
+    """Return the error for a 2xx answer that cannot be read: what was asked has been done."""
     return ResponseError(
         reason,
         status_code=response.status,
@@ -78,6 +138,8 @@ def response_error(response: Response, reason: str, path: str = "") -> ResponseE
         request_id=_request_id(response),
         body=_text(response)[:_BODY_START],
         path=path,
+        in_doubt=response.request.method != "GET",
+        idempotency_key=response.request.idempotency_key,
     )
 
 
@@ -99,6 +161,8 @@ def api_error(response: Response, now: datetime) -> APIError:
         code=problem.code,
         details=problem.details,
         retry_after=read_retry_after(response.headers.get("Retry-After"), now),
+        in_doubt=response.request.method != "GET" and response.status >= 500 and response.status != 503,
+        idempotency_key=response.request.idempotency_key,
     )
 
 

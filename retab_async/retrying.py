@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
-from retab_async.errors import APIConnectionError, APIError, CallError
+from retab_async.errors import APIConnectionError, APIError, CallError, ConflictError
 from retab_async.settings import check_count, check_seconds
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ class RetryPolicy:
 
 def is_transient(error: BaseException) -> bool:
     """Tell whether the same call may well succeed the next time."""
+    if isinstance(error, ConflictError):
+        # The first attempt under this key may be still running: its answer is to be had a little later.
+        return error.in_doubt and error.idempotency_key is not None
     if isinstance(error, APIError):
         return error.status_code in _TRANSIENT_STATUSES
     return isinstance(error, APIConnectionError) and error.transient

@@ -1,10 +1,12 @@
 """Every verb that runs share, written once."""
 
 import logging
-from typing import Generic, TypeVar
+from datetime import date
+from typing import Any, Generic, Literal, TypeVar
 
-from retab_async.errors import InvalidRunIdError, ResponseError, ShapeError
-from retab_async.models import Run
+from retab_async.errors import InvalidRunIdError, NotFoundError, ResponseError, ShapeError
+from retab_async.listing import Page, RunList, list_query
+from retab_async.models import Run, RunStatus
 from retab_async.protocol import CANCEL_CAP, Request, Response, read_response, response_error, run_path
 from retab_async.transport import Transport
 
@@ -68,6 +70,87 @@ class RunResource(Generic[RunT]):
             return self._structure({**value, "id": run_id} if nameless else value)
         except ShapeError as error:
             raise response_error(response, str(error), error.path) from None
+
+    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+        self,
+        *,
+        status: RunStatus | str | None = None,
+        filename: str | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        order: Literal["asc", "desc"] = "desc",
+        limit: int = 100,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> RunList[RunT]:
+        """Return the runs that match all filters, newest first, as `async for` that asks page by page as it goes.
+
+        `filename`: its start, in either case. `from_date`, `to_date`: when a run was created; a `date` is that whole
+        day in UTC, a `datetime` must be an aware one. `limit`: runs a page, 1 to 100, not in all. `after`, `before`:
+        the id to go on from, forward or backward page by page. A row that does not fit is given with defaults and
+        logged, one without an id left out.
+
+        Raises `InvalidRequestError` at once; where it is walked, what `get` raises.
+
+        `GET {path}`
+        """
+        query = list_query(
+            status=status,
+            filename=filename,
+            from_date=from_date,
+            to_date=to_date,
+            order=order,
+            limit=limit,
+            before=before,
+            after=after,
+        )
+        return RunList(self._page, query)
+
+    async def delete(self, run_id: str | RunT) -> None:
+        """Delete a run; one that is still going on is to be cancelled first.
+
+        A repeat whose earlier attempt may have deleted the run takes its absence for success. Raises
+        `InvalidRunIdError` before anything is sent, `NotFoundError` and the other `APIError`s, `APIConnectionError`.
+
+        `DELETE {path}/{id}`
+        """
+        request = Request("DELETE", run_path(self.path, self._id_of(run_id)))
+        try:
+            await self._transport.send(request, self._transport.ends())
+        except NotFoundError as error:
+            if not error.in_doubt:
+                raise
+
+    async def _page(self, query: str) -> Page[RunT]:
+        response = await self._transport.send(Request("GET", self.path, query), self._transport.ends())
+        value = read_response(response)
+        rows = value.get("data") if isinstance(value, dict) else None
+        if not isinstance(rows, list):
+            raise response_error(response, "no list of runs", "data")
+        told = value.get("list_metadata")
+        cursors = told if isinstance(told, dict) else {}
+        before, after = (cursors.get(name) for name in ("before", "after"))
+        runs = (self._row(row, number) for number, row in enumerate(rows))
+        return Page(
+            runs=tuple(run for run in runs if run is not None),
+            before=before if isinstance(before, str) else None,
+            after=after if isinstance(after, str) else None,
+        )
+
+    def _row(self, row: Any, number: int) -> RunT | None:
+        try:
+            return self._structure(row)
+        except ShapeError as error:
+            misfit = error
+        if not isinstance(row, dict) or not isinstance(row.get("id"), str):
+            _logger.warning("%s: row %d of the list has no id and is left out: %s", self.path, number, misfit)
+            return None
+        if not isinstance(row.get("status"), str) or not row["status"]:
+            # What the API documents for a status that is not told.
+            row = {**row, "status": str(RunStatus.PENDING)}
+        run, misfits = self._structure_what_fits(row, self.run_type)
+        _logger.warning("%s %s: left at their defaults: %s", self.path, run.id, "; ".join(map(str, misfits)) or misfit)
+        return run
 
     def _get_request(self, run_id: str, *, include_output: bool) -> Request:
         return Request("GET", run_path(self.path, run_id), query="" if include_output else "include_output=false")

@@ -57,7 +57,7 @@ def test_the_facts_that_an_api_error_is_said_to_carry_are_on_it() -> None:
     names = re.findall(r"`(\w+)`", sentence)
     error = APIError("told", status_code=400, method="GET", url="/v1/x")
 
-    assert len(names) == 10
+    assert len(names) == 11
     assert all(hasattr(error, name) for name in names)
 
 

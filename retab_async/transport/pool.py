@@ -71,9 +71,9 @@ class Pool:
         """Return what this session must be told with each request of a method, to do what the transport expects."""
         if self.is_foreign:
             return {"raise_for_status": False, "auto_decompress": True}
-        # aiohttp resends a GET whose connection broke, be it new or used. One attempt is to be one send. (Someone
+        # aiohttp resends these where the connection broke, be it new or used. One attempt is to be one send. (Someone
         # else's session keeps its own middlewares, and so that habit.)
-        return {"middlewares": (_send_once,)} if method == "GET" else {}
+        return {"middlewares": (_send_once,)} if method in {"GET", "PUT", "DELETE"} else {}
 
     async def aclose(self) -> None:
         """Close the session, unless it is someone else's; once or more often."""

@@ -10,9 +10,10 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from retab_async.errors import APIConnectionError, APITimeoutError, CallError, ClientStateError, RetabError
-from retab_async.protocol import ERROR_CAP, Request, Response, api_error, response_error
+from retab_async.protocol import ERROR_CAP, Request, Response, Trail, api_error, response_error
 from retab_async.retrying import SHORTEST_ATTEMPT, RetryPolicy, is_transient, try_again
 from retab_async.settings import Settings
+from retab_async.transport.payload import Streamed
 from retab_async.transport.pool import LOST, LostError, Pool, opened_sockets
 
 if TYPE_CHECKING:
@@ -51,73 +52,94 @@ class Transport:
 
     def __init__(self, pool: Pool, settings: Settings, policy: RetryPolicy) -> None:
         self._pool = pool
+        self._settings = settings
         self._policy = policy
         self._usual_seconds = min(settings.timeout, policy.deadline)
         self._usual_timeout = _timeout(self._usual_seconds)
         self._redact = settings.credential.redact
         self._address = URL(settings.base_url)
         self._prefix = self._address.raw_path.rstrip("/")
-        headers = {
+        self._headers = {
             "Accept": "application/json",
             "User-Agent": settings.user_agent,
             settings.credential.header: settings.credential.value,
         }
         options = {
-            "headers": CIMultiDict(headers),
+            "headers": CIMultiDict(self._headers),
             # The key would be sent along to wherever a redirect points.
             "allow_redirects": False,
             **({"proxy": URL(settings.proxy)} if settings.proxy else {}),
         }
         self._options: dict[str, dict[str, Any]] = {
-            method: options | pool.options(method) for method in ("GET", "POST")
+            method: options | pool.options(method) for method in ("GET", "POST", "PUT", "DELETE")
         }
 
-    def ends(self) -> float:
-        """Return when a call that begins now must be over, in `time.monotonic()`."""
-        return time.monotonic() + self._policy.deadline
+    @property
+    def address(self) -> str:
+        """The base URL of the API, without a slash at its end."""
+        return self._settings.base_url
 
-    async def send(self, request: Request, ends: float) -> Response:
+    def hastened(self, *, timeout: float, policy: RetryPolicy) -> "Transport":
+        """Return one on the same pool and with the same credential that gives up sooner."""
+        settings = self._settings._replace(timeout=min(timeout, self._settings.timeout))
+        return Transport(self._pool, settings, policy)
+
+    def ends(self, extra: float = 0.0) -> float:
+        """Return when a call that begins now must be over, in `time.monotonic()`; `extra` as in `Request`."""
+        return time.monotonic() + self._policy.deadline + extra
+
+    async def send(self, request: Request, ends: float, trail: Trail | None = None) -> Response:
         """Send a request until it is answered with a 2xx, as often as the policy allows and until `ends`.
+
+        `trail` tells, also where this is cancelled, whether the request may have taken effect.
 
         Raises `APIError` for any other answer, `APIConnectionError` for none, `ResponseError` for one over its cap.
         """
+        trail = trail or Trail()
         try:
-            return await self._attempt(request, 1, ends)
+            return await self._attempt(request, 1, ends, trail)
         except CallError as error:
             if not is_transient(error):
                 raise
             failure = error
-        return await try_again(self._policy, ends, failure, lambda number: self._attempt(request, number, ends))
+        return await try_again(self._policy, ends, failure, lambda number: self._attempt(request, number, ends, trail))
 
-    async def _attempt(self, request: Request, number: int, ends: float) -> Response:
+    async def _attempt(self, request: Request, number: int, ends: float, trail: Trail) -> Response:
         if not self._pool.places.take():
             await self._wait_for_place(request, number, ends)
         began = time.monotonic()
-        seconds = min(self._usual_seconds, max(ends - began, _SHORTEST_TIMEOUT))
+        seconds = min(self._usual_seconds + request.extra, max(ends - began, _SHORTEST_TIMEOUT))
         opened: list[socket] = []
         opened_sockets.set(opened)
         lost: Exception | None = None
         cause: BaseException | None = None
+        # What carries no body is gone as soon as it is on the socket; a body says when it is.
+        trail.under_way = request.body is None
         try:
             try:
-                response = await self._exchange(request, number, seconds)
+                response = await self._exchange(request, number, seconds, trail)
             except LOST as error:
                 lost = error
             if lost is not None:
-                response = await self._resend(request, number, began + seconds, lost)
+                response = await self._resend(request, number, began + seconds, lost, trail)
         except (aiohttp.ClientError, TimeoutError) as error:
             failure: RetabError | None = self._connection_error(request, number, seconds, error)
             cause = _harmless(error)
+            trail.in_doubt |= trail.under_way and not isinstance(error, aiohttp.ClientConnectorError)
         else:
             failure = _refusal(response)
         finally:
             self._pool.places.give_back()
+        trail.under_way = False
         if _logger.isEnabledFor(logging.DEBUG):
             outcome = response.status if failure is None else failure.args[0]
             took = (time.monotonic() - began) * 1000
             _logger.debug("%s %s, attempt %d: %s in %.1f ms", request.method, request.path, number, outcome, took)
         if failure is None:
             return response
+        if isinstance(failure, CallError):
+            trail.in_doubt |= failure.in_doubt
+            failure.in_doubt = trail.in_doubt and request.method != "GET"
         raise failure from cause
 
     async def _wait_for_place(self, request: Request, number: int, ends: float) -> None:
@@ -129,42 +151,72 @@ class Transport:
             msg = "no connection came free before the deadline"
             raise APITimeoutError(msg, method=request.method, url=request.path, attempts=number - 1) from None
 
-    async def _resend(self, request: Request, number: int, until: float, lost: Exception) -> Response:
+    async def _resend(self, request: Request, number: int, until: float, lost: Exception, trail: Trail) -> Response:
         again = True
         while again and not opened_sockets.get() and not isinstance(lost, aiohttp.ClientConnectorError):
             # The server had closed this kept-alive socket: send again, uncounted, until a socket has to be opened. In
             # someone else's session that cannot be told, so there it is done once.
             again = not self._pool.is_foreign
+            trail.in_doubt |= trail.under_way
+            trail.under_way = request.body is None
             try:
-                return await self._exchange(request, number, max(until - time.monotonic(), _SHORTEST_TIMEOUT))
+                return await self._exchange(request, number, max(until - time.monotonic(), _SHORTEST_TIMEOUT), trail)
             except LOST as error:
                 lost = error
         raise lost
 
-    async def _exchange(self, request: Request, number: int, seconds: float) -> Response:
-        url = self._address.with_path(self._prefix + request.path, encoded=True)
-        if request.query:
-            url = url.with_query(request.query)
-        timeout = self._usual_timeout if seconds == self._usual_seconds else _timeout(seconds)
+    async def _exchange(self, request: Request, number: int, seconds: float, trail: Trail) -> Response:
         session = self._pool.session()
-        answer = await session.request(request.method, url, timeout=timeout, **self._options[request.method])
+        timeout = self._usual_timeout if seconds == self._usual_seconds else self._timeout(seconds)
+        body = None if request.body is None else Streamed(request.body, trail)
+        options = self._options[request.method] if body is None else self._loaded(request, body)
+        try:
+            answer = await session.request(request.method, self._url(request), timeout=timeout, **options)
+        except aiohttp.ClientError:
+            if body is not None and body.failure is not None:
+                raise body.failure from None
+            raise
         try:
             cap = request.cap if 200 <= answer.status < 300 else ERROR_CAP
-            body = await answer.content.read(cap + 1)
-            if len(body) <= cap and not answer.content.at_eof():
-                body = await _read_on(answer, body, cap)
+            content = await answer.content.read(cap + 1)
+            if len(content) <= cap and not answer.content.at_eof():
+                content = await _read_on(answer, content, cap)
         finally:
             # Read to its end it has closed itself and its connection is back in the pool; any other one is of no use.
             if not answer.closed:
                 answer.close()
-        return Response(request, answer.status, answer.headers, body, number, self._redact)
+        return Response(request, answer.status, answer.headers, content, number, self._redact)
+
+    def _url(self, request: Request) -> URL:
+        if request.elsewhere:
+            return URL(request.elsewhere, encoded=True)
+        url = self._address.with_path(self._prefix + request.path, encoded=True)
+        return URL(f"{url}?{request.query}", encoded=True) if request.query else url
+
+    def _loaded(self, request: Request, body: Streamed) -> dict[str, Any]:
+        told = {"User-Agent": self._settings.user_agent} if request.elsewhere else self._headers
+        headers = CIMultiDict({**told, **dict(request.headers)})
+        if request.idempotency_key:
+            headers["Idempotency-Key"] = request.idempotency_key
+        return {**self._options[request.method], "headers": headers, "data": body}
+
+    def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
+        # What may take long to be answered is to connect as quickly as everything else.
+        return _timeout(seconds, min(seconds, self._usual_seconds))
 
     def _connection_error(
         self, request: Request, number: int, seconds: float, error: Exception
     ) -> APIConnectionError | ClientStateError:
         if self._pool.closed:
             return ClientStateError("this client was closed while a call was under way")
-        told: dict[str, Any] = {"method": request.method, "url": request.path, "attempts": number}
+        told: dict[str, Any] = {
+            "method": request.method,
+            "url": request.path,
+            "attempts": number,
+            "idempotency_key": request.idempotency_key,
+        }
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            seconds = min(seconds, self._usual_seconds)
         if isinstance(error, TimeoutError):
             return APITimeoutError(f"no answer within {round(seconds, 2):g} s", **told)
         meaning, transient = next((words, again) for kind, words, again in _MEANINGS if isinstance(error, kind))
@@ -196,5 +248,5 @@ def _refusal(response: Response) -> CallError | None:
     return None
 
 
-def _timeout(seconds: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=seconds, ceil_threshold=_NEVER_ROUND)
+def _timeout(seconds: float, connecting: float | None = None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=connecting, ceil_threshold=_NEVER_ROUND)

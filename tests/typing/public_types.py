@@ -13,6 +13,7 @@ from retab_async import (
     FileRef,
     InvalidRunIdError,
     NotFoundError,
+    Page,
     Partition,
     PartitionChunk,
     PartitionChunkLikelihood,
@@ -60,6 +61,13 @@ async def the_calls(client: AsyncRetab, split: Split, partition: Partition) -> N
     assert_type(await client.partitions.cancel(partition), Partition)
     assert_type(await client.partitions.create_partition_cancel(partition_id="prtn_1"), Partition)
     assert_type(await client.partitions.get("prtn_1"), Partition)
+    assert_type(await client.splits.delete(split), None)
+    assert_type([split async for split in client.splits.list(status=RunStatus.FAILED, limit=10)], list[Split])
+    async for page in client.partitions.list(order="asc").pages():
+        assert_type(page, Page[Partition])
+        assert_type((page.runs, page.before, page.after), tuple[tuple[Partition, ...], str | None, str | None])
+    client.splits.list(order="newest")  # type: ignore[arg-type]  # no order of the API
+    client.splits.list(from_date="2026-11-01")  # type: ignore[arg-type]  # a date is a date
     await client.splits.cancel(partition)  # type: ignore[arg-type]  # a run of another kind
     await client.partitions.get(split)  # type: ignore[arg-type]  # a run of another kind
     await client.splits.cancel(5)  # type: ignore[arg-type]  # no id
@@ -143,6 +151,7 @@ async def the_errors(client: AsyncRetab) -> None:
         assert_type((error.path, error.body, error.status_code), tuple[str, str, int])
     except APIConnectionError as error:
         assert_type((error.transient, error.attempts), tuple[bool, int])
+        assert_type((error.in_doubt, error.idempotency_key), tuple[bool, str | None])
         error.status_code  # type: ignore[attr-defined]  # noqa: B018 - nothing was answered
     except InvalidRunIdError as error:
         wrong: ValueError = error

@@ -1,0 +1,264 @@
+"""Requests that carry something: how it is sent, and what is known of them when they fail."""
+
+import asyncio
+import json
+import pickle
+import socket
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from clients import ONCE, QUICK, client_for
+from raw_server import RawServer, close_early, raw_server, reply, reset, say_and_stall, stall, until, unused_port
+
+from retab_async import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    AsyncRetab,
+    ConflictError,
+    InvalidRequestError,
+    RetabError,
+    RetryPolicy,
+)
+from retab_async.protocol import BytesBody, Request, Response, Trail
+
+CONTENT = b'{"key":"account"}'
+
+
+class Pieces:
+    """A body in so many pieces, that may fail before the last one."""
+
+    media_type = "text/plain"
+
+    def __init__(self, *pieces: bytes, failure: Exception | None = None) -> None:
+        self.all = pieces
+        self.length = sum(map(len, pieces))
+        self.failure = failure
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        for piece in self.all[:-1]:
+            yield piece
+        if self.failure:
+            raise self.failure
+        yield self.all[-1]
+
+
+def create(**told: Any) -> Request:
+    return Request("POST", "/v1/splits", **{"body": BytesBody(CONTENT), "idempotency_key": "key-1"} | told)
+
+
+async def send(client: AsyncRetab, request: Request, trail: Trail | None = None) -> Response:
+    transport = client.splits._transport
+    return await transport.send(request, transport.ends(request.extra), trail)
+
+
+async def fails(server: RawServer, *, retry: RetryPolicy = QUICK, **told: Any) -> APIError | APIConnectionError:
+    async with client_for(server.url, retry=retry, timeout=0.2) as client:
+        with pytest.raises(RetabError) as caught:
+            await send(client, create(**told))
+    assert isinstance(caught.value, APIError | APIConnectionError)
+    return caught.value
+
+
+@contextmanager
+def full_up() -> Iterator[int]:
+    """A port of loopback whose queue of connections is full, so that a further one is not answered at all."""
+    with ExitStack() as opened:
+        server = opened.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            waiting = opened.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(server.getsockname())
+        yield server.getsockname()[1]
+
+
+async def test_a_body_goes_out_with_its_length_its_type_and_its_key() -> None:
+    async with raw_server(reply(b"{}", 201)) as server, client_for(server.url) as client:
+        await send(client, create())
+
+        sent = server.requests[0]
+        assert (sent.method, sent.target, sent.body) == ("POST", "/v1/splits", CONTENT)
+        assert sent.headers["content-length"] == str(len(CONTENT))
+        assert sent.headers["content-type"] == "application/json"
+        assert sent.headers["idempotency-key"] == "key-1"
+        assert "api-key" in sent.headers
+
+
+async def test_a_body_is_sent_in_its_pieces_again_on_each_attempt() -> None:
+    body = Pieces(b"a" * 300_000, b"b" * 300_000, b"c")
+    async with raw_server(reply(b"{}", 503), reset, reply(b"{}")) as server, client_for(server.url) as client:
+        await send(client, create(body=body))
+
+        assert [request.body for request in server.requests] == [b"".join(body.all)] * 3
+        assert {request.headers["idempotency-key"] for request in server.requests} == {"key-1"}
+        assert {request.headers["content-type"] for request in server.requests} == {"text/plain"}
+
+
+async def test_what_goes_elsewhere_goes_without_the_credential_and_with_its_own_headers() -> None:
+    async with raw_server(reply()) as server, client_for("http://127.0.0.1:1") as client:
+        target = f"{server.url}/bucket/a%2Fb?X-Sig=%2B1"
+        told = (("Content-Type", "application/pdf"), ("x-part", "1"))
+        await send(client, Request("PUT", "target", body=BytesBody(b"%PDF"), elsewhere=target, headers=told))
+
+        sent = server.requests[0]
+        assert (sent.method, sent.target, sent.body) == ("PUT", "/bucket/a%2Fb?X-Sig=%2B1", b"%PDF")
+        assert (sent.headers["content-type"], sent.headers["x-part"]) == ("application/pdf", "1")
+        assert not {"api-key", "authorization", "idempotency-key"} & set(sent.headers)
+
+
+async def test_a_body_that_fails_is_an_error_of_its_own_and_ends_the_call() -> None:
+    body = Pieces(b"a" * 10, b"b", failure=InvalidRequestError("the file has changed"))
+    async with raw_server(stall) as server, client_for(server.url) as client:
+        trail = Trail()
+        with pytest.raises(InvalidRequestError, match="the file has changed"):
+            await send(client, create(body=body), trail)
+        await until(lambda: not server.open)
+
+        assert not trail.may_have_happened
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "in_doubt"),
+    [
+        (reply(b"{}", 500), True),
+        (reply(b"{}", 502), True),
+        (reply(b"{}", 504), True),
+        (reset, True),
+        (close_early, True),
+        (stall, True),
+        (say_and_stall(b"HTTP/1.1 201 Created\r\n"), True),
+        (reply(b"{}", 503), False),
+        (reply(b"{}", 429), False),
+        (reply(b"{}", 408), False),
+        (reply(b"{}", 422), False),
+        (reply(b"{}", 401), False),
+        (reply(b"{}", 409), False),
+    ],
+)
+async def test_an_error_tells_whether_the_call_may_have_taken_effect(step: Any, *, in_doubt: bool) -> None:
+    async with raw_server(step) as server:
+        error = await fails(server, retry=ONCE)
+
+        assert error.in_doubt is in_doubt
+        assert error.idempotency_key == "key-1"
+        assert ("repeat it with idempotency_key='key-1'" in str(error)) is in_doubt
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301 - our own
+
+
+async def test_what_was_never_connected_has_not_taken_effect() -> None:
+    async with client_for(f"http://127.0.0.1:{unused_port()}") as client:
+        with pytest.raises(APIConnectionError) as caught:
+            await send(client, create())
+
+        assert caught.value.attempts == 4
+        assert not caught.value.in_doubt
+
+
+async def test_doubt_stays_with_the_call() -> None:
+    async with raw_server(reset, reply(b"{}", 422)) as server:
+        error = await fails(server)
+
+        assert error.attempts == 2
+        assert error.in_doubt
+
+
+async def test_a_conflict_after_doubt_is_the_first_attempt_still_running() -> None:
+    async with (
+        raw_server(reset, reply(b"{}", 409), reply(b'{"id": 1}', 201)) as server,
+        client_for(server.url) as client,
+    ):
+        answer = await send(client, create())
+
+        assert json.loads(answer.body) == {"id": 1}
+        assert answer.attempts == 3
+
+
+async def test_a_conflict_without_doubt_is_a_conflict() -> None:
+    async with raw_server(reply(b"{}", 409)) as server:
+        error = await fails(server)
+
+        assert isinstance(error, ConflictError)
+        assert error.attempts == 1
+
+
+async def test_a_read_is_never_in_doubt() -> None:
+    async with raw_server(reset) as server, client_for(server.url) as client:
+        with pytest.raises(APIConnectionError) as caught:
+            await client.splits.get("splt_1")
+
+        assert not caught.value.in_doubt
+
+
+async def test_a_call_cancelled_in_flight_leaves_its_doubt_on_the_trail() -> None:
+    async with raw_server(stall) as server, client_for(server.url) as client:
+        trail = Trail()
+        call = asyncio.ensure_future(send(client, create(), trail))
+        before = trail.may_have_happened
+        await server.asked.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+        assert not before
+        assert trail.may_have_happened
+
+
+async def test_a_call_cancelled_before_its_body_has_left_leaves_none() -> None:
+    class Slow(Pieces):
+        async def pieces(self) -> AsyncGenerator[bytes, None]:
+            yield self.all[0]
+            await asyncio.sleep(60)
+
+    async with raw_server(stall) as server, client_for(server.url) as client:
+        trail = Trail()
+        call = asyncio.ensure_future(send(client, create(body=Slow(b"a" * 100, b"b")), trail))
+        await until(lambda: server.connections == 1)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+        assert not trail.may_have_happened
+
+
+async def test_what_takes_long_by_its_nature_is_given_its_time() -> None:
+    async def late(wire: Any) -> None:
+        await asyncio.sleep(0.3)
+        await reply(b"{}")(wire)
+
+    async with raw_server(late) as server, client_for(server.url, timeout=0.1, retry=ONCE) as client:
+        answer = await send(client, create(extra=5.0))
+
+        assert answer.status == 200
+
+
+async def test_connecting_is_never_given_more_than_the_timeout() -> None:
+    with full_up() as port:
+        async with client_for(f"http://127.0.0.1:{port}", timeout=0.1, retry=ONCE) as client:
+            with pytest.raises(APITimeoutError, match=r"no answer within 0\.1 s") as caught:
+                await send(client, create(extra=600.0))
+
+            assert not caught.value.in_doubt
+
+
+async def test_a_hastened_transport_gives_up_sooner_on_the_same_connections() -> None:
+    async with raw_server(reply(b"{}"), stall) as server, client_for(server.url, timeout=5) as client:
+        transport = client.splits._transport
+        hastened = transport.hastened(timeout=0.1, policy=ONCE)
+        await transport.send(create(), transport.ends())
+        with pytest.raises(APITimeoutError, match=r"no answer within 0\.1 s"):
+            await hastened.send(create(), hastened.ends())
+
+        assert server.connections == 1
+        assert (hastened.address, transport.address) == (server.url, server.url)
+
+
+def test_a_streamed_body_cannot_be_had_as_text() -> None:
+    from retab_async.transport.payload import Streamed  # noqa: PLC0415 - the inside
+
+    with pytest.raises(NotImplementedError):
+        Streamed(BytesBody(CONTENT), Trail()).decode()

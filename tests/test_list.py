@@ -1,0 +1,209 @@
+import logging
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from clients import client_for
+from raw_server import raw_server, reply, reset
+
+from retab_async import (
+    InvalidRequestError,
+    InvalidRunIdError,
+    NotFoundError,
+    Page,
+    Partition,
+    ResponseError,
+    RunStatus,
+    Split,
+)
+from retab_async.emulator import Emulator, Fault
+
+ROW = {"id": "splt_1", "status": "completed", "error": None, "model": "retab-small"}
+
+
+def page(*rows: Any, before: Any = None, after: Any = None) -> dict[str, Any]:
+    return {"data": list(rows), "list_metadata": {"before": before, "after": after}}
+
+
+async def test_a_list_walks_through_all_pages() -> None:
+    async with Emulator() as emulator, client_for(emulator.url) as client:
+        ids = emulator.seed("splits", 25)
+        found = [split.id async for split in client.splits.list(limit=10)]
+
+        assert found == ids[::-1]
+        assert len(emulator.requests) == 3
+        assert emulator.requests[0].query == "limit=10&order=desc"
+        assert emulator.requests[1].query == f"limit=10&order=desc&after={found[9]}"
+
+
+async def test_a_list_is_gone_on_with_from_a_page() -> None:
+    async with Emulator() as emulator, client_for(emulator.url) as client:
+        ids = emulator.seed("partitions", 5)
+        first = await anext(client.partitions.list(limit=2, order="asc").pages())
+        rest = [each.id async for each in client.partitions.list(limit=2, order="asc", after=first.after)]
+
+        assert isinstance(first, Page)
+        assert [type(run) for run in first.runs] == [Partition, Partition]
+        assert [run.id for run in first.runs] + rest == ids
+
+
+async def test_a_list_goes_backward_page_by_page() -> None:
+    async with Emulator() as emulator, client_for(emulator.url) as client:
+        ids = emulator.seed("splits", 5)
+        pages = [each async for each in client.splits.list(limit=2, order="asc", before=ids[4]).pages()]
+
+        assert [[run.id for run in each.runs] for each in pages] == [ids[2:4], ids[0:2]]
+
+
+async def test_a_list_asks_nothing_before_it_is_walked_and_anew_on_each_walk() -> None:
+    async with Emulator() as emulator, client_for(emulator.url) as client:
+        emulator.seed("splits")
+        runs = client.splits.list()
+        asked = len(emulator.requests)
+        first, second = [run async for run in runs], [run async for run in runs]
+
+        assert asked == 0
+        assert first == second
+        assert len(emulator.requests) == 2
+
+
+async def test_the_filters_of_a_list_are_those_of_the_api() -> None:
+    async with raw_server(reply(page())) as server, client_for(server.url) as client:
+        moment = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+        found = client.splits.list(
+            status=RunStatus.IN_PROGRESS, filename="a b&c", from_date=date(2026, 11, 1), to_date=moment, limit=1
+        )
+
+        assert [run async for run in found] == []
+        assert server.requests[0].target == (
+            "/v1/splits?limit=1&order=desc&status=in_progress&filename=a+b%26c"
+            "&from_date=2026-11-01&to_date=2026-11-02T09%3A30%3A00%2B00%3A00"
+        )
+
+
+async def test_the_emulator_understands_every_filter() -> None:
+    async with Emulator() as emulator, client_for(emulator.url) as client:
+        (run_id,) = emulator.seed("splits", running=60, queued=0)
+        emulator.seed("splits", running=0, queued=0)
+        now = datetime.now(UTC)
+        found = client.splits.list(status="in_progress", filename="SAMPLE", from_date=now.date(), to_date=now)
+
+        assert [run.id async for run in found] == [run_id]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"before": "splt_1", "after": "splt_2"},
+        {"limit": 0},
+        {"limit": 101},
+        {"limit": True},
+        {"limit": "10"},
+        {"order": "newest"},
+        {"status": ""},
+        {"status": 5},
+        {"filename": ""},
+        {"after": ""},
+        {"from_date": "2026-11-01"},
+        {"to_date": datetime(2026, 11, 1)},  # noqa: DTZ001 - without a timezone, on purpose
+    ],
+    ids=str,
+)
+async def test_what_the_api_would_refuse_is_refused_at_once(told: dict[str, Any]) -> None:
+    async with raw_server(reply(page())) as server, client_for(server.url) as client:
+        with pytest.raises(InvalidRequestError, match=next(reversed(told))):
+            client.splits.list(**told)
+
+        assert server.requests == []
+
+
+async def test_a_list_that_comes_back_to_a_cursor_ends(caplog: pytest.LogCaptureFixture) -> None:
+    steps = [reply(page(ROW, after="a")), reply(page(ROW, after="b")), reply(page(ROW, after="a"))]
+    async with raw_server(*steps) as server, client_for(server.url) as client:
+        found = [run async for run in client.splits.list()]
+
+        assert len(found) == len(server.requests) == 3
+        assert "the list came back to a: it ends here" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, {}, {"after": ""}, {"after": 5}, [], {"after": None, "total_count": 1}], ids=str
+)
+async def test_a_list_without_a_cursor_ends(metadata: Any) -> None:
+    async with (
+        raw_server(reply({"data": [ROW], "list_metadata": metadata})) as server,
+        client_for(server.url) as client,
+    ):
+        found = [run async for run in client.splits.list()]
+
+        assert len(found) == len(server.requests) == 1
+
+
+async def test_a_row_that_does_not_fit_is_given_with_defaults(caplog: pytest.LogCaptureFixture) -> None:
+    rows = [
+        {**ROW, "subdocuments": 5},
+        {"id": "splt_2"},
+        {"id": "splt_3", "status": None, "model": 7},
+        {"status": "completed"},
+        "garbage",
+        ROW,
+    ]
+    async with raw_server(reply(page(*rows))) as server, client_for(server.url) as client:
+        found = [run async for run in client.splits.list()]
+
+        assert found == [
+            Split(id="splt_1", status=RunStatus.COMPLETED, model="retab-small"),
+            Split(id="splt_2", status=RunStatus.PENDING),
+            Split(id="splt_3", status=RunStatus.PENDING),
+            Split(id="splt_1", status=RunStatus.COMPLETED, model="retab-small"),
+        ]
+        assert [record.levelno for record in caplog.records] == [logging.WARNING] * 5
+        assert "row 4 of the list has no id and is left out" in caplog.text
+
+
+@pytest.mark.parametrize("body", [[], {}, {"data": None}, {"data": {"id": "splt_1"}}], ids=str)
+async def test_an_answer_that_is_no_list_is_an_error(body: Any) -> None:
+    async with raw_server(reply(body)) as server, client_for(server.url) as client:
+        with pytest.raises(ResponseError, match="no list of runs") as caught:
+            await anext(client.splits.list().pages())
+
+        assert caught.value.path == "data"
+        assert not caught.value.in_doubt
+
+
+async def test_a_deleted_run_is_gone() -> None:
+    async with Emulator() as emulator, client_for(emulator.url) as client:
+        (run_id,) = emulator.seed("splits")
+        split = await client.splits.cancel(run_id)
+        await client.splits.delete(split)
+
+        with pytest.raises(NotFoundError):
+            await client.splits.get(run_id)
+        with pytest.raises(NotFoundError):
+            await client.splits.delete(run_id)
+
+
+async def test_a_delete_whose_answer_was_lost_has_deleted() -> None:
+    async with Emulator() as emulator, client_for(emulator.url) as client:
+        (run_id,) = emulator.seed("partitions")
+        emulator.fail("DELETE /v1/partitions/{id}", Fault.late_reset())
+        await client.partitions.delete(run_id)
+
+        assert [(each.method, each.status) for each in emulator.requests] == [("DELETE", None), ("DELETE", 404)]
+
+
+async def test_a_delete_that_was_only_put_off_does_not_take_absence_for_success() -> None:
+    async with raw_server(reply(b"{}", 429), reply(b"{}", 404)) as server, client_for(server.url) as client:
+        with pytest.raises(NotFoundError) as caught:
+            await client.splits.delete("splt_1")
+
+        assert caught.value.attempts == 2
+        assert len(server.requests) == 2
+
+
+async def test_a_delete_of_no_id_is_not_sent() -> None:
+    async with raw_server(reset) as server, client_for(server.url) as client:
+        with pytest.raises(InvalidRunIdError):
+            await client.splits.delete("../partitions/prtn_1")
+
+        assert server.requests == []
