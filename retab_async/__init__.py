@@ -1,6 +1,7 @@
-"""An async client for runs on the Retab document-processing API: cancel, read, list and delete them."""
+"""An async client for runs on the Retab document-processing API: start, follow, cancel, and leave none behind."""
 
 from retab_async.client import AsyncRetab
+from retab_async.documents import Document
 from retab_async.errors import (
     APIConnectionError,
     APIError,
@@ -10,6 +11,7 @@ from retab_async.errors import (
     ConfigurationError,
     ConflictError,
     InternalServerError,
+    InvalidDocumentError,
     InvalidRequestError,
     InvalidRunIdError,
     NotFoundError,
@@ -17,10 +19,15 @@ from retab_async.errors import (
     RateLimitError,
     ResponseError,
     RetabError,
+    RunCancelledError,
+    RunError,
+    RunFailedError,
     ValidationError,
+    WaitTimeoutError,
 )
+from retab_async.janitor import UnconfirmedCancel
 from retab_async.listing import Page
-from retab_async.models import FileRef, PrimitiveError, RetabUsage, Run, RunStatus
+from retab_async.models import FileRef, MIMEData, PrimitiveError, RetabUsage, Run, RunStatus
 from retab_async.resources.partitions import (
     Partition,
     PartitionChunk,
@@ -36,6 +43,7 @@ from retab_async.resources.splits import (
     Subdocument,
 )
 from retab_async.retrying import RetryPolicy
+from retab_async.scope import RunHandle, RunScope
 from retab_async.settings import VERSION as __version__  # noqa: N811 - the name that tools look for
 
 __all__ = [
@@ -47,10 +55,13 @@ __all__ = [
     "ClientStateError",
     "ConfigurationError",
     "ConflictError",
+    "Document",
     "FileRef",
     "InternalServerError",
+    "InvalidDocumentError",
     "InvalidRequestError",
     "InvalidRunIdError",
+    "MIMEData",
     "NotFoundError",
     "Page",
     "Partition",
@@ -65,6 +76,11 @@ __all__ = [
     "RetabUsage",
     "RetryPolicy",
     "Run",
+    "RunCancelledError",
+    "RunError",
+    "RunFailedError",
+    "RunHandle",
+    "RunScope",
     "RunStatus",
     "SheetRegion",
     "Split",
@@ -72,6 +88,8 @@ __all__ = [
     "SplitResult",
     "SplitSubdocumentLikelihood",
     "Subdocument",
+    "UnconfirmedCancel",
     "ValidationError",
+    "WaitTimeoutError",
     "__version__",
 ]

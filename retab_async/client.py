@@ -1,10 +1,12 @@
 """The client: one session, its settings, and a collection for each kind of run."""
 
+import asyncio
 from copy import copy
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
+from retab_async.janitor import Janitor, UnconfirmedCancel
 from retab_async.resources.partitions import Partitions
 from retab_async.resources.splits import Splits
 from retab_async.retrying import RetryPolicy
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import aiohttp
+
+# Seconds that closing may take for cancels that are still owed.
+_DRAINING = 10.0
 
 
 class AsyncRetab:
@@ -61,16 +66,18 @@ class AsyncRetab:
             user_agent=user_agent,
         )
         pool = Pool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
-        self._assemble(pool, settings, retry, is_copy=False)
+        self._assemble(pool, settings, retry, Janitor(), is_copy=False)
 
-    def _assemble(self, pool: Pool, settings: Settings, retry: RetryPolicy, *, is_copy: bool) -> None:
+    def _assemble(self, pool: Pool, settings: Settings, retry: RetryPolicy, janitor: Janitor, *, is_copy: bool) -> None:
         self._pool = pool
+        self._janitor = janitor
+        self._closing: asyncio.Task[None] | None = None
         self._settings = settings
         self._retry = retry
         self._is_copy = is_copy
         transport = Transport(pool, settings, retry)
-        self.splits = Splits(transport)
-        self.partitions = Partitions(transport)
+        self.splits = Splits(transport, janitor)
+        self.partitions = Partitions(transport, janitor)
 
     def with_options(
         self,
@@ -92,12 +99,27 @@ class AsyncRetab:
             api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent
         )
         other = copy(self)
-        other._assemble(self._pool, settings, retry or self._retry, is_copy=True)  # noqa: SLF001 - one of us
+        other._assemble(self._pool, settings, retry or self._retry, self._janitor, is_copy=True)  # noqa: SLF001 - one of us
         return other
 
-    async def aclose(self) -> None:
-        """Close the connections; closing twice is fine, and a session of your own is left open."""
+    async def aclose(self) -> tuple[UnconfirmedCancel, ...]:
+        """Send the cancels that are still owed, for 10 seconds at the most, then close the connections.
+
+        Returns, in all its life, what `running` and `attach` owed and could not confirm; empty is good. Once begun this
+        goes on though its caller is cancelled. Closing twice is fine, and a session of your own is left open.
+        """
         if not self._is_copy:
+            if self._janitor.is_idle and self._closing is None:
+                await self._close()
+            else:
+                self._closing = self._closing or asyncio.get_running_loop().create_task(self._close())
+                await asyncio.shield(self._closing)
+        return self._janitor.unconfirmed
+
+    async def _close(self) -> None:
+        try:
+            await self._janitor.drain(_DRAINING)
+        finally:
             await self._pool.aclose()
 
     async def __aenter__(self) -> Self:

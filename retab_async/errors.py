@@ -4,7 +4,12 @@ RetabError
 ├── ConfigurationError                the client was told something it cannot work with (a ValueError)
 ├── InvalidRunIdError                 an id that could not be one of a run (a ValueError)
 ├── InvalidRequestError               arguments that the API would refuse (a ValueError)
+│   └── InvalidDocumentError          a document that cannot be read or sent
 ├── ClientStateError                  a client that is closed, or belongs to another event loop (a RuntimeError)
+├── RunError                          a run that did not come to what was waited for
+│   ├── RunFailedError                it failed
+│   ├── RunCancelledError             it was cancelled
+│   └── WaitTimeoutError              it was not over in time (a TimeoutError)
 └── CallError                         a call that went out and failed
     ├── APIConnectionError            no answer: refused, reset, cut short, not found, not trusted
     │   └── APITimeoutError           no answer in time
@@ -20,13 +25,20 @@ RetabError
         └── ResponseError             a 2xx that cannot be read
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
+
+if TYPE_CHECKING:
+    from retab_async.models import Run
+
+_MESSAGE_LENGTH = 500
 
 
 def _revive(cls: type["RetabError"], args: tuple[Any, ...], state: dict[str, Any]) -> "RetabError":
     error = cls.__new__(cls, *args)
+    # What is also an OSError, as a TimeoutError is, leaves that to its __init__.
+    error.args = args
     error.__dict__.update(state)
     return error
 
@@ -52,8 +64,45 @@ class InvalidRequestError(RetabError, ValueError):
     """Arguments that the API would refuse; nothing was sent."""
 
 
+class InvalidDocumentError(InvalidRequestError):
+    """A document that cannot be read or sent; a part of one that changed meanwhile may have left, and is of no use."""
+
+
 class ClientStateError(RetabError, RuntimeError):
     """The client is closed, or was opened in another event loop."""
+
+
+@attrs.define(slots=False, kw_only=True, repr=False)
+class RunError(RetabError):
+    """A run that did not come to what was waited for; `run` is as it was last seen, None where it never was."""
+
+    run: "Run | None" = None
+
+    def __str__(self) -> str:
+        return "no run was seen" if self.run is None else f"run {self.run.id} is {_state(self.run)}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+
+class RunFailedError(RunError):
+    """The run failed; its `error` says why."""
+
+
+class RunCancelledError(RunError):
+    """The run was cancelled, by whomever."""
+
+
+@attrs.define(slots=False, kw_only=True, repr=False)
+class WaitTimeoutError(RunError, TimeoutError):
+    """A run was not over in time: it goes on; what went wrong with the last look at it is the `__cause__`."""
+
+    run_id: str
+    timeout: float
+
+    def __str__(self) -> str:
+        seen = "it was never seen" if self.run is None else f"last seen {_state(self.run)}"
+        return f"run {self.run_id} was not over within {self.timeout:g} s: {seen}"
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
@@ -173,6 +222,17 @@ class ShapeError(ValueError):
         super().__init__(f"{path}: {reason}" if path else reason)
         self.path = path
         self.reason = reason
+
+
+def _state(run: "Run") -> str:
+    reasons = (run.error.code, run.error.message) if run.error else ()
+    return ": ".join(part for part in map(_one_line, (str(run.status), *reasons)) if part)
+
+
+def _one_line(text: str) -> str:
+    # What a server says is printed and logged: no line breaks, no terminal's escapes.
+    told = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return told[:_MESSAGE_LENGTH]
 
 
 _BY_STATUS: dict[int, type[APIError]] = {

@@ -72,6 +72,19 @@ class FileRef(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
+class MIMEData(Told):
+    """A document by its `url`, which is https, or holds the document itself (`data:`)."""
+
+    filename: str
+    url: str
+
+    def __repr__(self) -> str:
+        # Behind its comma a data: URL is a whole document.
+        head, comma, _ = str(self.url).partition(",") if str(self.url)[:5].lower() == "data:" else (self.url, "", "")
+        return f"MIMEData(filename={self.filename!r}, url={f'{head},...' if comma else head!r:.500})"
+
+
+@attrs.frozen(kw_only=True, repr=False)
 class RetabUsage(Told):
     """What a run cost, in credits (one credit is $0.01); may be fractional, and unknown for an old run."""
 

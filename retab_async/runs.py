@@ -1,18 +1,23 @@
 """Every verb that runs share, written once."""
 
-import logging
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any, Generic, Literal, TypeVar
 
-from retab_async.errors import InvalidRunIdError, NotFoundError, ResponseError, ShapeError
-from retab_async.listing import Page, RunList, list_query
+from retab_async.arguments import idempotency_key, refuse
+from retab_async.collection import Collection
+from retab_async.documents import Document
+from retab_async.errors import InvalidRunIdError
+from retab_async.janitor import Janitor
+from retab_async.listing import RunList, list_query
 from retab_async.models import Run, RunStatus
-from retab_async.protocol import CANCEL_CAP, Request, Response, read_response, response_error, run_path
+from retab_async.protocol import Trail, run_path
+from retab_async.reading import Reader
+from retab_async.scope import Creation, RunScope
 from retab_async.transport import Transport
+from retab_async.waiting import StatusCallback, Waits, Watch
 
 RunT = TypeVar("RunT", bound=Run)
-
-_logger = logging.getLogger("retab_async")
 
 
 class RunResource(Generic[RunT]):
@@ -21,13 +26,10 @@ class RunResource(Generic[RunT]):
     path: str
     run_type: type[RunT]
 
-    def __init__(self, transport: Transport) -> None:
-        # cattrs is a third of what importing this package takes, and before there is a client nothing needs it.
-        from retab_async.converter import structure_what_fits, structurer  # noqa: PLC0415
-
-        self._transport = transport
-        self._structure = structurer(self.run_type)
-        self._structure_what_fits = structure_what_fits
+    def __init__(self, transport: Transport, janitor: Janitor) -> None:
+        self._janitor = janitor
+        self._collection = Collection(transport, self.path, Reader(self.path, self.run_type))
+        self._watch = Watch(self._collection)
 
     async def cancel(self, run_id: str | RunT) -> RunT:
         """Cancel a run and return it as it then is; `run_id` is its id or the run itself.
@@ -42,15 +44,7 @@ class RunResource(Generic[RunT]):
 
         `POST {path}/{id}/cancel`
         """
-        run_id = self._id_of(run_id)
-        ends = self._transport.ends()
-        try:
-            request = Request("POST", run_path(self.path, run_id, "/cancel"), cap=CANCEL_CAP)
-            return self._read_what_fits(await self._transport.send(request, ends), run_id)
-        except ResponseError as error:
-            _logger.warning("the cancel was accepted, its answer says no status: reading the run: %s", error)
-        request = self._get_request(run_id, include_output=False)
-        return self._read_what_fits(await self._transport.send(request, ends), run_id)
+        return await self._collection.cancel(self._id_of(run_id))
 
     async def get(self, run_id: str | RunT, *, include_output: bool = True) -> RunT:
         """Return a run as it is now; with `include_output=False` a cheap read, of the status above all.
@@ -60,16 +54,8 @@ class RunResource(Generic[RunT]):
 
         `GET {path}/{id}`
         """
-        run_id = self._id_of(run_id)
-        request = self._get_request(run_id, include_output=include_output)
-        response = await self._transport.send(request, self._transport.ends())
-        value = read_response(response)
-        try:
-            # The cheap read may say no more than the status; whose it is, the caller knows.
-            nameless = isinstance(value, dict) and value.get("id") is None
-            return self._structure({**value, "id": run_id} if nameless else value)
-        except ShapeError as error:
-            raise response_error(response, str(error), error.path) from None
+        run, _ = await self._collection.look(self._id_of(run_id), include_output=include_output)
+        return run
 
     def list(  # noqa: PLR0913 - the filters of a list, each by its name
         self,
@@ -104,7 +90,7 @@ class RunResource(Generic[RunT]):
             before=before,
             after=after,
         )
-        return RunList(self._page, query)
+        return RunList(self._collection.page, query)
 
     async def delete(self, run_id: str | RunT) -> None:
         """Delete a run; one that is still going on is to be cancelled first.
@@ -114,46 +100,65 @@ class RunResource(Generic[RunT]):
 
         `DELETE {path}/{id}`
         """
-        request = Request("DELETE", run_path(self.path, self._id_of(run_id)))
-        try:
-            await self._transport.send(request, self._transport.ends())
-        except NotFoundError as error:
-            if not error.in_doubt:
-                raise
+        await self._collection.delete(self._id_of(run_id))
 
-    async def _page(self, query: str) -> Page[RunT]:
-        response = await self._transport.send(Request("GET", self.path, query), self._transport.ends())
-        value = read_response(response)
-        rows = value.get("data") if isinstance(value, dict) else None
-        if not isinstance(rows, list):
-            raise response_error(response, "no list of runs", "data")
-        told = value.get("list_metadata")
-        cursors = told if isinstance(told, dict) else {}
-        before, after = (cursors.get(name) for name in ("before", "after"))
-        runs = (self._row(row, number) for number, row in enumerate(rows))
-        return Page(
-            runs=tuple(run for run in runs if run is not None),
-            before=before if isinstance(before, str) else None,
-            after=after if isinstance(after, str) else None,
+    async def wait(
+        self,
+        run_id: str | RunT,
+        *,
+        timeout: float | None = 3600.0,  # noqa: ASYNC109 - it tells the last run seen
+        poll_interval: float | None = None,
+        on_status: StatusCallback[RunT] | None = None,
+    ) -> RunT:
+        """Return a run, with its output, once it is terminal, whatever its status.
+
+        `timeout`: seconds, None for no end. `poll_interval`: seconds from look to look, by default growing from 0.5 to
+        10, unless the server says when to look again. `on_status` is called with the run whenever it is seen in another
+        status. From eight waits on, those of one client share their looks: one page of the list for all of them.
+
+        What is transient does not end a wait. Raises `WaitTimeoutError` with the run as it was last seen,
+        `NotFoundError` when the run was not there three times in a row, other `APIError`s of the 4xx at once.
+
+        `GET {path}/{id}`, `GET {path}`
+        """
+        return await self._watch.wait(
+            self._id_of(run_id), timeout=timeout, poll_interval=poll_interval, on_status=on_status
         )
 
-    def _row(self, row: Any, number: int) -> RunT | None:
-        try:
-            return self._structure(row)
-        except ShapeError as error:
-            misfit = error
-        if not isinstance(row, dict) or not isinstance(row.get("id"), str):
-            _logger.warning("%s: row %d of the list has no id and is left out: %s", self.path, number, misfit)
-            return None
-        if not isinstance(row.get("status"), str) or not row["status"]:
-            # What the API documents for a status that is not told.
-            row = {**row, "status": str(RunStatus.PENDING)}
-        run, misfits = self._structure_what_fits(row, self.run_type)
-        _logger.warning("%s %s: left at their defaults: %s", self.path, run.id, "; ".join(map(str, misfits)) or misfit)
-        return run
+    def wait_many(
+        self,
+        run_ids: Iterable[str | RunT],
+        *,
+        timeout: float | None = 3600.0,
+        poll_interval: float | None = None,
+        on_status: StatusCallback[RunT] | None = None,
+    ) -> Waits[RunT]:
+        """Return the runs as they end, each id once: `async for run in client.splits.wait_many(ids)`.
 
-    def _get_request(self, run_id: str, *, include_output: bool) -> Request:
-        return Request("GET", run_path(self.path, run_id), query="" if include_output else "include_output=false")
+        `timeout` is for all of them, from the first step on; the rest as in `wait`. What failed is raised after the
+        last one, as an `ExceptionGroup` of what `wait` raises. Leaving the loop early leaves nothing behind.
+
+        `GET {path}/{id}`, `GET {path}`
+        """
+        if isinstance(run_ids, str):
+            refuse(f"run_ids must be several ids or runs, not the one text {run_ids!r:.200}")
+        ids = [self._id_of(run_id) for run_id in run_ids]
+        return self._watch.wait_many(ids, timeout=timeout, poll_interval=poll_interval, on_status=on_status)
+
+    def attach(self, run_id: str | RunT) -> RunScope[RunT]:
+        """Tie a run that exists to a block, as `running` does with one that it creates; entering sends nothing."""
+        run_id = self._id_of(run_id)
+        run_path(self.path, run_id)
+        return RunScope(self._collection, self._watch, self._janitor, run_id)
+
+    async def _create(self, document: Document, fields: Mapping[str, Any], key: str | None) -> RunT:
+        to_create = self._collection.to_create(document, fields, idempotency_key(key))
+        async with to_create as request:
+            return await self._collection.create(request, Trail())
+
+    def _running(self, document: Document, fields: Mapping[str, Any], key: str | None) -> RunScope[RunT]:
+        creation = Creation(document, fields, idempotency_key(key))
+        return RunScope(self._collection, self._watch, self._janitor, creation)
 
     def _id_of(self, run: str | RunT) -> str:
         if not isinstance(run, Run):
@@ -162,19 +167,3 @@ class RunResource(Generic[RunT]):
             msg = f"a {type(run).__name__} is not a run of {self.path}"
             raise InvalidRunIdError(msg)
         return run.id
-
-    def _read_what_fits(self, response: Response, run_id: str) -> RunT:
-        value = read_response(response)
-        try:
-            return self._structure(value)
-        except ShapeError as error:
-            misfit = error
-        if not isinstance(value, dict):
-            raise response_error(response, str(misfit))
-        told = value if isinstance(value.get("id"), str) else {**value, "id": run_id}
-        try:
-            run, misfits = self._structure_what_fits(told, self.run_type)
-        except ShapeError as error:
-            raise response_error(response, str(error), error.path) from None
-        _logger.warning("%s %s: left at their defaults: %s", self.path, run.id, "; ".join(map(str, misfits)) or misfit)
-        return run

@@ -50,7 +50,7 @@ def create(**told: Any) -> Request:
 
 
 async def send(client: AsyncRetab, request: Request, trail: Trail | None = None) -> Response:
-    transport = client.splits._transport
+    transport = client.splits._collection.transport
     return await transport.send(request, transport.ends(request.extra), trail)
 
 
@@ -247,7 +247,7 @@ async def test_connecting_is_never_given_more_than_the_timeout() -> None:
 
 async def test_a_hastened_transport_gives_up_sooner_on_the_same_connections() -> None:
     async with raw_server(reply(b"{}"), stall) as server, client_for(server.url, timeout=5) as client:
-        transport = client.splits._transport
+        transport = client.splits._collection.transport
         hastened = transport.hastened(timeout=0.1, policy=ONCE)
         await transport.send(create(), transport.ends())
         with pytest.raises(APITimeoutError, match=r"no answer within 0\.1 s"):

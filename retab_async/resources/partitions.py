@@ -1,9 +1,14 @@
 """Partitions: the pages of a document grouped by a key."""
 
+from typing import Any
+
 import attrs
 
+from retab_async.arguments import flag, text, whole_number
+from retab_async.documents import Document
 from retab_async.models import FileRef, RetabUsage, Run, Told
 from retab_async.runs import RunResource
+from retab_async.scope import RunScope
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -51,9 +56,88 @@ class Partitions(RunResource[Partition]):
     path = "/v1/partitions"
     run_type = Partition
 
+    async def create(  # noqa: PLR0913 - the fields of the request, each by its name
+        self,
+        *,
+        document: Document,
+        key: str,
+        instructions: str,
+        model: str = "retab-small",
+        n_consensus: int = 1,
+        allow_overlap: bool = True,
+        bust_cache: bool = False,
+        background: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Partition:
+        """Start a partition and return it: over, or with `background=True` at once, for `wait` to follow.
+
+        `document`: a path, bytes, a binary file, an https:// or `data:` URL, a `MIMEData`, or the `FileRef` of another
+        run; files are read in pieces beside the event loop, and what is too large for one request is uploaded before.
+        `key`: what the pages are grouped by. `n_consensus`: how many votes are taken, 1 to 8. `allow_overlap`: whether
+        a page may be in several chunks. `bust_cache`: not from the service's cache. `idempotency_key`: what is sent
+        under the same key is done once, within a day; by default a new one for each call, which its attempts share.
+
+        Raises `InvalidRequestError` before anything is sent, `InvalidDocumentError` among them, and what `get` raises.
+        An error whose `in_doubt` is True carries the `idempotency_key` under which to try again.
+
+        `POST /v1/partitions`
+        """
+        fields = _fields(
+            key, instructions, model, n_consensus, overlap=allow_overlap, bust_cache=bust_cache, background=background
+        )
+        return await self._create(document, fields, idempotency_key)
+
+    def running(  # noqa: PLR0913 - the fields of the request, each by its name
+        self,
+        *,
+        document: Document,
+        key: str,
+        instructions: str,
+        model: str = "retab-small",
+        n_consensus: int = 1,
+        allow_overlap: bool = True,
+        bust_cache: bool = False,
+        idempotency_key: str | None = None,
+    ) -> RunScope[Partition]:
+        """Tie a background partition to a block: `async with ....running(...) as run: await run.result()`.
+
+        Left before the run is over, by whichever way, the block cancels it on the server; what is certain then, for
+        each way out, stands at `RunScope`. The handle also has `id`, `get()`, `cancel()`, and `detach()` to let the run
+        go on.
+
+        The arguments are those of `create`, and so is what they and the entering raise.
+
+        `POST /v1/partitions`, `POST /v1/partitions/{partition_id}/cancel`
+        """
+        fields = _fields(
+            key, instructions, model, n_consensus, overlap=allow_overlap, bust_cache=bust_cache, background=True
+        )
+        return self._running(document, fields, idempotency_key)
+
     async def create_partition_cancel(self, partition_id: str | Partition) -> Partition:
         """Cancel a partition; the API's published name of `cancel`.
 
         `POST /v1/partitions/{partition_id}/cancel`
         """
         return await self.cancel(partition_id)
+
+
+def _fields(  # noqa: PLR0913 - the fields of the request
+    key: str,
+    instructions: str,
+    model: str,
+    n_consensus: int,
+    *,
+    overlap: bool,
+    bust_cache: bool,
+    background: bool,
+) -> dict[str, Any]:
+    return {
+        "key": text("key", key),
+        "instructions": text("instructions", instructions),
+        "model": text("model", model),
+        "n_consensus": whole_number("n_consensus", n_consensus, least=1, most=8),
+        "allow_overlap": flag("allow_overlap", overlap),
+        "bust_cache": flag("bust_cache", bust_cache),
+        "background": flag("background", background),
+    }

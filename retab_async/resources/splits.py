@@ -1,9 +1,15 @@
 """Splits: a document divided into named subdocuments."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import attrs
 
+from retab_async.arguments import flag, refuse, text, text_or_none, whole_number
+from retab_async.documents import Document
 from retab_async.models import FileRef, RetabUsage, Run, Told
 from retab_async.runs import RunResource
+from retab_async.scope import RunScope
 
 
 @attrs.frozen(repr=False)
@@ -73,9 +79,93 @@ class Splits(RunResource[Split]):
     path = "/v1/splits"
     run_type = Split
 
+    async def create(  # noqa: PLR0913 - the fields of the request, each by its name
+        self,
+        *,
+        document: Document,
+        subdocuments: Sequence[Subdocument],
+        model: str = "retab-small",
+        instructions: str | None = None,
+        n_consensus: int = 1,
+        bust_cache: bool = False,
+        background: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Split:
+        """Start a split and return it: over, or with `background=True` at once, for `wait` to follow.
+
+        `document`: a path, bytes, a binary file, an https:// or `data:` URL, a `MIMEData`, or the `FileRef` of another
+        run; files are read in pieces beside the event loop, and what is too large for one request is uploaded before.
+        `subdocuments`: what to look for, at least one. `n_consensus`: how many votes are taken, 1 to 8. `bust_cache`:
+        not from the service's cache. `idempotency_key`: what is sent under the same key is done once, within a day; by
+        default a new one for each call, which its attempts share.
+
+        Raises `InvalidRequestError` before anything is sent, `InvalidDocumentError` among them, and what `get` raises.
+        An error whose `in_doubt` is True carries the `idempotency_key` under which to try again.
+
+        `POST /v1/splits`
+        """
+        fields = _fields(subdocuments, model, instructions, n_consensus, bust_cache=bust_cache, background=background)
+        return await self._create(document, fields, idempotency_key)
+
+    def running(  # noqa: PLR0913 - the fields of the request, each by its name
+        self,
+        *,
+        document: Document,
+        subdocuments: Sequence[Subdocument],
+        model: str = "retab-small",
+        instructions: str | None = None,
+        n_consensus: int = 1,
+        bust_cache: bool = False,
+        idempotency_key: str | None = None,
+    ) -> RunScope[Split]:
+        """Tie a background split to a block: `async with client.splits.running(...) as run: await run.result()`.
+
+        Left before the run is over, by whichever way, the block cancels it on the server; what is certain then, for
+        each way out, stands at `RunScope`. The handle also has `id`, `get()`, `cancel()`, and `detach()` to let the run
+        go on.
+
+        The arguments are those of `create`, and so is what they and the entering raise.
+
+        `POST /v1/splits`, `POST /v1/splits/{split_id}/cancel`
+        """
+        fields = _fields(subdocuments, model, instructions, n_consensus, bust_cache=bust_cache, background=True)
+        return self._running(document, fields, idempotency_key)
+
     async def create_split_cancel(self, split_id: str | Split) -> Split:
         """Cancel a split; the API's published name of `cancel`.
 
         `POST /v1/splits/{split_id}/cancel`
         """
         return await self.cancel(split_id)
+
+
+def _fields(  # noqa: PLR0913 - the fields of the request
+    subdocuments: Sequence[Subdocument],
+    model: str,
+    instructions: str | None,
+    n_consensus: int,
+    *,
+    bust_cache: bool,
+    background: bool,
+) -> dict[str, Any]:
+    if isinstance(subdocuments, str) or not isinstance(subdocuments, Sequence) or not subdocuments:
+        refuse(f"subdocuments must be a list of at least one Subdocument, not {subdocuments!r:.200}")
+    fields = {
+        "subdocuments": [_part(part) for part in subdocuments],
+        "model": text("model", model),
+        "instructions": text_or_none("instructions", instructions),
+        "n_consensus": whole_number("n_consensus", n_consensus, least=1, most=8),
+        "bust_cache": flag("bust_cache", bust_cache),
+        "background": flag("background", background),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _part(part: Subdocument) -> dict[str, Any]:
+    if not isinstance(part, Subdocument):
+        refuse(f'subdocuments must be of Subdocument("name"), not {part!r:.200}')
+    return {
+        "name": text("a subdocument's name", part.name),
+        "description": part.description,
+        "allow_multiple_instances": flag("allow_multiple_instances", part.allow_multiple_instances),
+    }

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, assert_type
+from io import StringIO
+from pathlib import Path
+from typing import Any, BinaryIO, assert_type
 
 import aiohttp
 
@@ -10,8 +12,10 @@ from retab_async import (
     APIConnectionError,
     APIError,
     AsyncRetab,
+    Document,
     FileRef,
     InvalidRunIdError,
+    MIMEData,
     NotFoundError,
     Page,
     Partition,
@@ -25,6 +29,11 @@ from retab_async import (
     RetabUsage,
     RetryPolicy,
     Run,
+    RunCancelledError,
+    RunError,
+    RunFailedError,
+    RunHandle,
+    RunScope,
     RunStatus,
     SheetRegion,
     Split,
@@ -32,6 +41,8 @@ from retab_async import (
     SplitResult,
     SplitSubdocumentLikelihood,
     Subdocument,
+    UnconfirmedCancel,
+    WaitTimeoutError,
     __version__,
 )
 
@@ -74,6 +85,43 @@ async def the_calls(client: AsyncRetab, split: Split, partition: Partition) -> N
     await client.splits.cancel(None)  # type: ignore[arg-type]  # no id
     await client.splits.get("splt_1", False)  # type: ignore[call-arg]
     await client.splits.create_split_cancel(partition_id="prtn_1")  # type: ignore[call-arg]  # a name of another kind
+
+
+async def starting(client: AsyncRetab, file: BinaryIO, document: Document) -> None:
+    part = Subdocument("invoice")
+    assert_type(await client.splits.create(document="batch.pdf", subdocuments=[part], background=True), Split)
+    await client.splits.create(document=Path("batch.pdf"), subdocuments=(part,), n_consensus=3, idempotency_key="k")
+    await client.splits.create(document=b"%PDF", subdocuments=[part])
+    await client.splits.create(document=file, subdocuments=[part])
+    await client.splits.create(document=MIMEData(filename="a.pdf", url="https://x.test/a.pdf"), subdocuments=[part])
+    await client.splits.create(document=FileRef(id="file_1"), subdocuments=[part])
+    assert_type(await client.partitions.create(document=document, key="account", instructions="Each."), Partition)
+    await client.splits.create("batch.pdf", [part])  # type: ignore[call-arg]  # all goes by its name
+    await client.splits.create(document=StringIO("x"), subdocuments=[part])  # type: ignore[arg-type]  # it gives text
+    await client.splits.create(document="batch.pdf", subdocuments=["invoice"])  # type: ignore[list-item]
+    await client.partitions.create(document=document, key="account")  # type: ignore[call-arg]  # instructions, please
+
+
+async def following(client: AsyncRetab, split: Split) -> None:
+    assert_type(await client.splits.wait(split, timeout=600, poll_interval=2), Split)
+    assert_type(await client.splits.wait("splt_1", timeout=None, on_status=lambda run: print(run.subdocuments)), Split)  # noqa: T201 - somebody would
+    assert_type([run async for run in client.splits.wait_many(["splt_1", split])], list[Split])
+    await client.partitions.wait(split)  # type: ignore[arg-type]  # a run of another kind
+    async with client.splits.running(document="batch.pdf", subdocuments=[Subdocument("invoice")]) as run:
+        assert_type(run, RunHandle[Split])
+        assert_type((run.id, run.run), tuple[str, Split | None])
+        assert_type(await run.get(), Split)
+        assert_type(await run.result(timeout=5), Split)
+        assert_type(await run.cancel(), Split)
+        assert_type(run.detach(), None)
+    assert_type(client.partitions.running(document=b"%PDF", key="a", instructions="b"), RunScope[Partition])
+    assert_type(client.splits.attach(split), RunScope[Split])
+    assert_type(await client.aclose(), tuple[UnconfirmedCancel, ...])
+
+
+def left_behind(run: UnconfirmedCancel) -> None:
+    assert_type((run.path, run.run_id, run.idempotency_key), tuple[str, str | None, str | None])
+    assert_type(run.error, RetabError | None)
 
 
 def every_run(run: Run) -> None:
@@ -156,5 +204,12 @@ async def the_errors(client: AsyncRetab) -> None:
     except InvalidRunIdError as error:
         wrong: ValueError = error
         print(wrong)  # noqa: T201 - somebody would
+    except WaitTimeoutError as error:
+        late: TimeoutError = error
+        assert_type((error.run_id, error.timeout, error.run), tuple[str, float, Run | None])
+        print(late)  # noqa: T201 - somebody would
+    except (RunFailedError, RunCancelledError) as error:
+        ended: RunError = error
+        assert_type(ended.run, Run | None)
     except RetabError:
         raise

@@ -1,0 +1,121 @@
+"""What a thousand waits cost: `splits.wait`, which shares its looks, against a polling loop of its own for each run.
+
+    python benchmarks/bench_wait.py [--runs 1000] [--longest 20]
+
+Each contestant has a process and an emulator of its own, in a process too, and all of them run at the same time; the
+runs have the same lengths, drawn from 1 to `--longest` seconds. The loops wait as long from look to look as
+`splits.wait` does, read cheaply, and fetch the output at the end. Lateness is from the end of a run to the moment at
+which its output is there.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from retab_async import AsyncRetab
+from retab_async.emulator import Emulator
+from retab_async.resources.splits import Split
+from retab_async.waiting.intervals import intervals
+
+Wait = Callable[[AsyncRetab, str], Awaitable[Split]]
+
+
+async def shared(client: AsyncRetab, run_id: str) -> Split:
+    return await client.splits.wait(run_id)
+
+
+async def by_hand(client: AsyncRetab, run_id: str) -> Split:
+    for seconds in intervals(None):
+        run = await client.splits.get(run_id, include_output=False)
+        if run.status.is_terminal:
+            break
+        await asyncio.sleep(seconds)
+    return await client.splits.get(run_id)
+
+
+CONTESTANTS: dict[str, Wait] = {"a loop each": by_hand, "splits.wait": shared}
+
+
+async def serve(lengths: list[float]) -> None:
+    """Print the address and when each run ends, and at the end of stdin how many requests there were."""
+    async with Emulator(queued=0) as emulator:
+        ends = {}
+        for length in lengths:
+            (run_id,) = emulator.seed("splits", running=length)
+            ends[run_id] = time.monotonic() + length
+        print(json.dumps({"url": emulator.url, "ends": ends}), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        print(len(emulator.requests), flush=True)
+
+
+async def contend(wait: Wait, url: str, ends: dict[str, float]) -> dict[str, Any]:
+    async with AsyncRetab("sk_benchmark_0123456789", base_url=url) as client:
+
+        async def lateness(run_id: str) -> float:
+            run = await wait(client, run_id)
+            late = time.monotonic() - ends[run_id]
+            assert run.id == run_id
+            assert run.status == "completed"
+            assert run.output
+            return late
+
+        cpu = time.process_time()
+        late = await asyncio.gather(*map(lateness, ends))
+        return {"late": late, "cpu": time.process_time() - cpu}
+
+
+def contest(name: str, lengths: list[float]) -> dict[str, Any]:
+    """Run one contestant in this process, against an emulator of its own."""
+    arguments = [sys.executable, __file__, "--serve", json.dumps(lengths)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        told = json.loads(server.stdout.readline())
+        figures = asyncio.run(contend(CONTESTANTS[name], told["url"], told["ends"]))
+        requests, _ = server.communicate()
+    return figures | {"requests": int(requests)}
+
+
+def report(name: str, figures: dict[str, Any], most: int) -> None:
+    late = figures["late"]
+    p95 = statistics.quantiles(late, n=20)[-1]
+    print(
+        f"{name:<14}{len(late):>7}{figures['requests']:>10}{figures['requests'] / most:>8.4f}"
+        f"{statistics.mean(late):>12.2f}{p95:>11.2f}{figures['cpu']:>9.2f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--longest", type=float, default=20.0)
+    parser.add_argument("--serve", type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument("--contend", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        asyncio.run(serve(options.serve))
+        return
+    if options.contend:
+        name, lengths = options.contend
+        print(json.dumps(contest(name, json.loads(lengths))))
+        return
+    lengths = json.dumps([round(random.uniform(1, options.longest), 3) for _ in range(options.runs)])
+    processes = {
+        name: subprocess.Popen([sys.executable, __file__, "--contend", name, lengths], stdout=subprocess.PIPE)
+        for name in CONTESTANTS
+    }
+    figures = {name: json.loads(process.communicate()[0]) for name, process in processes.items()}
+    most = max(each["requests"] for each in figures.values())
+    print(f"{'':<14}{'right':>7}{'requests':>10}{'ratio':>8}{'mean late s':>12}{'p95 late s':>11}{'CPU s':>9}")
+    for name, each in figures.items():
+        report(name, each, most)
+
+
+if __name__ == "__main__":
+    main()

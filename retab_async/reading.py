@@ -1,0 +1,131 @@
+"""What the answers of one collection say: a run, a page of runs, a row. No I/O in here."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from retab_async.errors import ShapeError
+from retab_async.listing import Page
+from retab_async.models import Run, RunStatus
+from retab_async.protocol import Response, read_response, read_retry_after, response_error
+from retab_async.waiting import Rows
+
+RunT = TypeVar("RunT", bound=Run)
+
+_logger = logging.getLogger("retab_async")
+
+
+class Reader(Generic[RunT]):
+    """Reads the answers of the collection at `path`, whose runs are of `run_type`."""
+
+    def __init__(self, path: str, run_type: type[RunT]) -> None:
+        # cattrs is a third of what importing this package takes, and before there is a client nothing needs it.
+        from retab_async.converter import structure_what_fits, structurer  # noqa: PLC0415
+
+        self._path = path
+        self._run_type = run_type
+        self._structure = structurer(run_type)
+        self._structure_what_fits = structure_what_fits
+
+    def run(self, response: Response, run_id: str) -> RunT:
+        """Return the run that was asked for by its id; `ResponseError` for a body of another shape."""
+        value = read_response(response)
+        try:
+            # The cheap read may say no more than the status; whose it is, the caller knows.
+            nameless = isinstance(value, dict) and value.get("id") is None
+            return self._structure({**value, "id": run_id} if nameless else value)
+        except ShapeError as error:
+            raise response_error(response, str(error), error.path) from None
+
+    def changed(self, response: Response, run_id: str) -> RunT:
+        """Return as much as can be read of a run whose change was accepted; what does not fit is logged.
+
+        Raises `ResponseError` where not even a status can be read.
+        """
+        value = read_response(response)
+        try:
+            return self._structure(value)
+        except ShapeError as error:
+            misfit = error
+        if not isinstance(value, dict):
+            raise response_error(response, str(misfit))
+        named = value if isinstance(value.get("id"), str) else {**value, "id": run_id}
+        return self._what_fits(response, named, misfit)
+
+    def created(self, response: Response) -> RunT:
+        """Return as much as can be read of a run that was created; `ResponseError` where not even its id can be."""
+        value = read_response(response)
+        try:
+            return self._structure(value)
+        except ShapeError as error:
+            misfit = error
+        if not isinstance(value, dict) or not isinstance(value.get("id"), str):
+            raise response_error(response, str(misfit), misfit.path)
+        return self._what_fits(response, _with_status(value), misfit)
+
+    def page(self, response: Response) -> Page[RunT]:
+        """Return a page of a list; a row that does not fit comes with defaults, one without an id is left out."""
+        rows, cursors = _list_of(response)
+        before, after = (cursors.get(name) for name in ("before", "after"))
+        runs = (self._row(row, number) for number, row in enumerate(rows))
+        return Page(
+            runs=tuple(run for run in runs if run is not None),
+            before=before if isinstance(before, str) else None,
+            after=after if isinstance(after, str) else None,
+        )
+
+    def rows(self, response: Response) -> Rows:
+        """Return a page of a list as it came, for those who wait."""
+        rows, cursors = _list_of(response)
+        after = cursors.get("after")
+        return Rows(rows, after if isinstance(after, str) else None, hint(response))
+
+    def row(self, row: dict[str, Any]) -> tuple[RunT, bool] | None:
+        """Return the run that a row shows and whether it is all of it, or None for a row that does not fit."""
+        try:
+            return self._structure(row), "output" in row
+        except ShapeError:
+            return None
+
+    def _row(self, row: Any, number: int) -> RunT | None:
+        try:
+            return self._structure(row)
+        except ShapeError as error:
+            misfit = error
+        if not isinstance(row, dict) or not isinstance(row.get("id"), str):
+            _logger.warning("%s: row %d of the list has no id and is left out: %s", self._path, number, misfit)
+            return None
+        run, misfits = self._structure_what_fits(_with_status(row), self._run_type)
+        self._log(run, misfits or (misfit,))
+        return run
+
+    def _what_fits(self, response: Response, value: dict[str, Any], misfit: ShapeError) -> RunT:
+        try:
+            run, misfits = self._structure_what_fits(value, self._run_type)
+        except ShapeError as error:
+            raise response_error(response, str(error), error.path) from None
+        self._log(run, misfits or (misfit,))
+        return run
+
+    def _log(self, run: RunT, misfits: tuple[ShapeError, ...]) -> None:
+        _logger.warning("%s %s: left at their defaults: %s", self._path, run.id, "; ".join(map(str, misfits)))
+
+
+def hint(response: Response) -> float | None:
+    """Return after how many seconds a 2xx says to look again, None where it does not."""
+    return read_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+
+
+def _list_of(response: Response) -> tuple[list[Any], dict[str, Any]]:
+    value = read_response(response)
+    rows = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(rows, list):
+        raise response_error(response, "no list of runs", "data")
+    told = value.get("list_metadata")
+    return rows, told if isinstance(told, dict) else {}
+
+
+def _with_status(value: dict[str, Any]) -> dict[str, Any]:
+    # What the API documents for a status that is not told.
+    told = value.get("status")
+    return value if isinstance(told, str) and told else {**value, "status": str(RunStatus.PENDING)}

@@ -1,0 +1,156 @@
+"""Runs tied to a block of code: left early, the run is cancelled on the server."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from retab_async.collection import Collection
+from retab_async.documents import Document
+from retab_async.errors import RunCancelledError, RunFailedError
+from retab_async.janitor import GRACE, Debt, Janitor
+from retab_async.models import Run, RunStatus
+from retab_async.protocol import Trail
+from retab_async.waiting import StatusCallback, Watch
+
+RunT = TypeVar("RunT", bound=Run)
+
+
+class Creation(NamedTuple):
+    """A run to create: its document, the other fields of the request, the key it is created under."""
+
+    document: Document
+    fields: Mapping[str, Any]
+    key: str
+
+
+class RunHandle(Generic[RunT]):
+    """A run that is tied to a block: `id`, and `run` as it was last seen, None before it was."""
+
+    def __init__(self, collection: Collection[RunT], watch: Watch[RunT], run_id: str, run: RunT | None = None) -> None:
+        self.id = run_id
+        self.run = run
+        self._collection = collection
+        self._watch = watch
+        self._is_let_go = False
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether leaving the block would have to cancel the run."""
+        return not (self._is_let_go or (self.run is not None and self.run.status.is_terminal))
+
+    async def get(self, *, include_output: bool = True) -> RunT:
+        """Return the run as it is now; see the `get` of its collection."""
+        self.run, _ = await self._collection.look(self.id, include_output=include_output)
+        return self.run
+
+    async def result(
+        self,
+        *,
+        timeout: float | None = 3600.0,  # noqa: ASYNC109 - it tells the last run seen
+        poll_interval: float | None = None,
+        on_status: StatusCallback[RunT] | None = None,
+    ) -> RunT:
+        """Wait until the run is over and return it completed.
+
+        `timeout`, `poll_interval` and `on_status` as in the `wait` of its collection. Raises `RunFailedError` or
+        `RunCancelledError` with the run, and what `wait` raises, `WaitTimeoutError` above all.
+        """
+
+        def note(run: RunT) -> None:
+            self.run = run
+            if on_status is not None:
+                on_status(run)
+
+        run = await self._watch.wait(self.id, timeout=timeout, poll_interval=poll_interval, on_status=note)
+        self.run = run
+        if run.status is RunStatus.COMPLETED:
+            return run
+        raise (RunCancelledError if run.status is RunStatus.CANCELLED else RunFailedError)(run=run)
+
+    async def cancel(self) -> RunT:
+        """Cancel the run now, and return it as it then is; once that is accepted, leaving the block sends nothing."""
+        self.run = await self._collection.cancel(self.id)
+        self._is_let_go = True
+        return self.run
+
+    def detach(self) -> None:
+        """Let the run go on after the block."""
+        self._is_let_go = True
+
+
+class RunScope(Generic[RunT]):
+    """An `async with` that gives a `RunHandle`, and cancels its run when it is left before the run is over.
+
+    What is certain when the block has been left, and the run was neither over nor detached:
+
+    - normally, or by an `Exception`: the run is cancelled or over, unless the API could not be had within 5 seconds;
+    - by the task's cancellation, which is also how `asyncio.timeout`, a `TaskGroup` and anyio's scopes end a block, or
+      by whatever else is no `Exception`: that is not held up. The cancel is owed, and the client's janitor sends it
+      beside the code that goes on; `aclose()` waits for it, 10 seconds at the most;
+    - while the create was under way, by cancellation or an error that leaves it in doubt: the janitor repeats the
+      create under its key to learn the id, then cancels the run;
+    - after `aclose()`: nothing can be sent any more.
+
+    What could not be confirmed is logged as an error, and returned by `aclose()`.
+    """
+
+    def __init__(
+        self, collection: Collection[RunT], watch: Watch[RunT], janitor: Janitor, origin: Creation | str
+    ) -> None:
+        self._collection = collection
+        self._watch = watch
+        self._janitor = janitor
+        self._origin: Creation | str | None = origin
+        self._handle: RunHandle[RunT] | None = None
+
+    async def __aenter__(self) -> RunHandle[RunT]:
+        origin, self._origin = self._origin, None
+        if origin is None:
+            msg = "this scope has been entered before: it is for one `async with`"
+            raise RuntimeError(msg)
+        if isinstance(origin, str):
+            self._handle = RunHandle(self._collection, self._watch, origin)
+            return self._handle
+        is_entered = False
+        try:
+            handle = await self._create(origin)
+            is_entered = True
+        finally:
+            if not is_entered:
+                self._leave()
+        return handle
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        debt = self._leave()
+        # A task that is being cancelled is not to be held up, and under anyio could not wait anyway.
+        if debt is not None and (kind is None or issubclass(kind, Exception)):
+            try:
+                async with asyncio.timeout(GRACE):
+                    await debt.over.wait()
+            except TimeoutError:
+                # The janitor goes on with it, and says so if it comes to nothing.
+                pass
+
+    async def _create(self, origin: Creation) -> RunHandle[RunT]:
+        async with AsyncExitStack() as opened:
+            to_create = self._collection.to_create(origin.document, origin.fields, origin.key)
+            request = await opened.enter_async_context(to_create)
+            trail = Trail()
+            try:
+                run = await self._collection.create(request, trail)
+                handle = self._handle = RunHandle(self._collection, self._watch, run.id, run)
+            finally:
+                if self._handle is None and trail.may_have_happened:
+                    self._janitor.owe(Debt(collection=self._collection, create=request), opened)
+        return handle
+
+    def _leave(self) -> Debt | None:
+        if self._handle is None or not self._handle.is_owed:
+            return None
+        debt = Debt(collection=self._collection, run_id=self._handle.id)
+        self._janitor.owe(debt)
+        return debt

@@ -1,0 +1,638 @@
+"""What may be given as a document, and the body of a create that it becomes."""
+
+import asyncio
+import base64
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clients import client_for
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retab_async.documents import Document, create_body, sending_time
+from retab_async.documents.bodies import PIECE, InlineBody
+from retab_async.documents.streams import streamed
+from retab_async.errors import InvalidDocumentError, InvalidRequestError
+from retab_async.models import MIMEData
+from retab_async.protocol import BytesBody
+from retab_async.transport import Transport
+
+PDF = b"%PDF-1.7\n%%EOF\n"
+FIELDS = {"subdocuments": [{"name": "invoice"}], "background": True}
+
+
+@pytest.fixture
+def transport() -> Transport:
+    # Sends nothing in these tests.
+    client = client_for("http://127.0.0.1:9")
+    client._pool.closed = True
+    return client.splits._collection.transport
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
+
+
+async def told(transport: Transport, document: Any) -> Any:
+    """The document as the body of its create has it, whatever it is."""
+    async with create_body(transport, document, FIELDS) as body:
+        sent = b"".join([piece async for piece in body.pieces()])
+
+    assert body.media_type == "application/json"
+    assert body.length == len(sent)
+    value = json.loads(sent)
+    assert {**value, "document": None} == {"document": None, **FIELDS}
+    return value["document"]
+
+
+async def received(transport: Transport, document: Any) -> tuple[str, str, bytes]:
+    """The name, the media type and the bytes of a document that is sent in the body."""
+    told_ = await told(transport, document)
+    head, _, payload = told_["url"].partition(",")
+    return told_["filename"], head.removeprefix("data:").removesuffix(";base64"), base64.b64decode(payload)
+
+
+class Trickle(io.RawIOBase):
+    """Something that can be read only once, a few bytes at a time."""
+
+    name = "/dev/trickle.bin"
+
+    def __init__(self, content: bytes, most: int = 7) -> None:
+        self._content = io.BytesIO(content)
+        self._most = most
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._content.read(min(size, self._most))
+
+
+class Reading:
+    """An object that reads what it was told."""
+
+    def __init__(self, told: Any) -> None:
+        self.told = told
+
+    def read(self, _: int) -> Any:
+        if isinstance(self.told, Exception):
+            raise self.told
+        return self.told
+
+
+class TestPaths:
+    @pytest.mark.parametrize("given", [str, Path, lambda path: os.fspath(path).replace("/", "//")])
+    async def test_a_file_is_sent_under_its_name(
+        self, transport: Transport, tmp_path: Path, given: Callable[[Path], Document]
+    ) -> None:
+        path = tmp_path / "Sammel Rechnung ä.pdf"
+        path.write_bytes(PDF)
+
+        assert await received(transport, given(path)) == (path.name, "application/pdf", PDF)
+
+    async def test_a_relative_path_means_the_same_file_throughout(
+        self, transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "a.pdf").write_bytes(PDF)
+        monkeypatch.chdir(tmp_path)
+        async with create_body(transport, "a.pdf", FIELDS) as body:
+            monkeypatch.chdir("/")
+
+            assert b"".join([piece async for piece in body.pieces()]).startswith(b'{"document":{"filename":"a.pdf"')
+
+    async def test_a_path_that_gives_bytes_is_one(self, transport: Transport, tmp_path: Path) -> None:
+        class BytesPath(os.PathLike[bytes]):
+            def __fspath__(self) -> bytes:
+                return os.fsencode(tmp_path / "a.pdf")
+
+        (tmp_path / "a.pdf").write_bytes(PDF)
+
+        assert await received(transport, BytesPath()) == ("a.pdf", "application/pdf", PDF)
+
+    @pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="names are text there")
+    async def test_a_name_that_is_no_text_is_sent_as_far_as_it_is_one(
+        self, transport: Transport, tmp_path: Path
+    ) -> None:
+        path = os.fsencode(tmp_path) + b"/bad\xff.pdf"
+        Path(os.fsdecode(path)).write_bytes(PDF)  # noqa: ASYNC240 - a test's own
+
+        assert await received(transport, os.fsdecode(path)) == ("bad?.pdf", "application/pdf", PDF)
+
+    async def test_a_blank_name_is_no_name(self, transport: Transport, tmp_path: Path) -> None:
+        (tmp_path / " ").write_bytes(PDF)
+
+        assert await received(transport, tmp_path / " ") == ("document.pdf", "application/pdf", PDF)
+
+    async def test_an_extension_that_is_not_known_leaves_it_to_the_content(
+        self, transport: Transport, tmp_path: Path
+    ) -> None:
+        (tmp_path / "scan.0001").write_bytes(PDF)
+
+        assert await received(transport, tmp_path / "scan.0001") == ("scan.0001", "application/pdf", PDF)
+
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("missing.pdf", "No such file"),
+            ("folder", "is a directory"),
+            ("empty.pdf", "is empty"),
+            ("pipe", "device or pipe"),
+            ("a\0b", "null byte"),
+            ("C:\\bills\\a.pdf", "No such file"),
+        ],
+    )
+    async def test_what_is_no_file_with_something_in_it_is_refused(
+        self, transport: Transport, tmp_path: Path, name: str, words: str
+    ) -> None:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "empty.pdf").touch()
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(InvalidDocumentError, match=words) as raised:
+            await told(transport, str(tmp_path / name))
+
+        assert isinstance(raised.value, InvalidRequestError)
+        assert isinstance(raised.value.__cause__, OSError) == ("No such file" in words)
+
+    async def test_a_file_that_may_not_be_read_is_refused(
+        self, transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def denied(*_: Any, **__: Any) -> Any:
+            raise PermissionError(13, "Permission denied")
+
+        (tmp_path / "a.pdf").write_bytes(PDF)
+        monkeypatch.setattr(Path, "open", denied)
+        with pytest.raises(InvalidDocumentError, match=r"a\.pdf' cannot be read: Permission denied") as raised:
+            await told(transport, tmp_path / "a.pdf")
+
+        assert isinstance(raised.value.__cause__, PermissionError)
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (lambda path: path.write_bytes(b"x" * 3 * PIECE), "changed while it was being sent"),
+            (lambda path: os.truncate(path, PIECE), "changed while it was being sent"),
+            (lambda path: path.replace(path.with_suffix(".old")), "cannot be read any more: No such file"),
+        ],
+    )
+    async def test_a_file_that_changes_while_it_is_sent_ends_the_call(
+        self, transport: Transport, tmp_path: Path, change: Callable[[Path], Any], words: str
+    ) -> None:
+        path = tmp_path / "a.bin"
+        path.write_bytes(bytes(2 * PIECE))
+        os.utime(path, (1, 1))
+        async with create_body(transport, path, FIELDS) as body:
+            pieces = body.pieces()
+            [await anext(pieces) for _ in range(2)]
+            change(path)
+            with pytest.raises(InvalidDocumentError, match=words):
+                await anext(pieces)
+
+
+class TestBytes:
+    @pytest.mark.parametrize(
+        "given",
+        [
+            PDF,
+            bytearray(PDF),
+            memoryview(PDF),
+            memoryview(PDF[::-1])[::-1],
+            memoryview(PDF + b"\n").cast("H"),
+        ],
+    )
+    async def test_bytes_of_any_kind_are_sent_under_a_name_made_of_their_type(
+        self, transport: Transport, given: Document
+    ) -> None:
+        name, media_type, content = await received(transport, given)
+
+        assert (name, media_type, content.rstrip()) == ("document.pdf", "application/pdf", PDF.rstrip())
+
+    @pytest.mark.parametrize("given", [b"", bytearray(), memoryview(b"")])
+    async def test_no_bytes_are_refused(self, transport: Transport, given: Document) -> None:
+        with pytest.raises(InvalidDocumentError, match="is empty"):
+            await told(transport, given)
+
+    async def test_a_released_memoryview_is_refused(self, transport: Transport) -> None:
+        given = memoryview(PDF)
+        given.release()
+        with pytest.raises(InvalidDocumentError, match="released"):
+            await told(transport, given)
+
+    async def test_others_have_their_turn_between_pieces(self, transport: Transport) -> None:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with create_body(transport, bytes(4 * PIECE), FIELDS) as body, asyncio.TaskGroup() as group:
+            counting = group.create_task(count())
+            [piece async for piece in body.pieces()]
+            counting.cancel()
+
+        assert turns >= 4
+
+
+class TestFileObjects:
+    async def test_an_open_file_is_read_from_where_it_stands(self, transport: Transport, tmp_path: Path) -> None:
+        (tmp_path / "scan.bin").write_bytes(b"skip" + PDF)
+        with (tmp_path / "scan.bin").open("rb") as file:
+            file.seek(4)
+
+            assert await received(transport, file) == ("scan.bin", "application/pdf", PDF)
+
+    async def test_what_cannot_go_back_is_read_once_and_sent_as_often_as_need_be(self, transport: Transport) -> None:
+        async with create_body(transport, Trickle(PDF * 1000), FIELDS) as body:
+            first, second = [b"".join([piece async for piece in body.pieces()]) for _ in range(2)]
+
+        assert first == second
+        assert base64.b64encode(PDF * 1000) in first
+
+    async def test_nothing_is_open_afterwards(self, transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+        copies = []
+
+        def temporary_file() -> Any:
+            copies.append(tempfile.TemporaryFile())  # noqa: SIM115 - the one under test closes it
+            return copies[-1]
+
+        monkeypatch.setattr("retab_async.documents.streams.TemporaryFile", temporary_file)
+        assert (await received(transport, Trickle(PDF)))[2] == PDF
+
+        assert [copy.closed for copy in copies] == [True]
+
+    async def test_a_pipe_is_a_file(self, transport: Transport) -> None:
+        command = [sys.executable, "-c", "print('%PDF-1.7 told')"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: ASYNC220, S603 - a pipe is wanted
+            assert await received(transport, process.stdout) == ("document.pdf", "application/pdf", b"%PDF-1.7 told\n")
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("/somewhere/notes.md", "notes.md"),
+            ("<stdin>", "document.txt"),
+            (3, "document.txt"),
+            (None, "document.txt"),
+            (" ", "document.txt"),
+        ],
+    )
+    async def test_its_name_is_the_end_of_its_path(self, transport: Transport, name: Any, expected: str) -> None:
+        file = io.BytesIO(b"told")
+        file.name = name
+
+        assert (await received(transport, file))[0] == expected
+
+    async def test_files_of_many_makes_are_read(self, transport: Transport, tmp_path: Path) -> None:
+        with gzip.open(tmp_path / "a.gz", "wb") as packed:
+            packed.write(PDF)
+        with tempfile.SpooledTemporaryFile() as spooled:
+            spooled.write(PDF)
+            spooled.seek(0)
+            with gzip.open(tmp_path / "a.gz") as unpacked, (tmp_path / "a.gz").open("rb", buffering=0) as raw:
+                assert (await received(transport, unpacked))[1:] == ("application/pdf", PDF)
+                assert (await received(transport, spooled))[1:] == ("application/pdf", PDF)
+                assert (await received(transport, raw))[:2] == ("a.gz", "application/octet-stream")
+
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [
+            (io.StringIO("text"), "StringIO gives text: open the file in mode 'rb'"),
+            (io.TextIOWrapper(io.BytesIO(b"text")), "TextIOWrapper gives text"),
+            (io.BytesIO(), "nothing to read"),
+            (Trickle(b""), "this Trickle has nothing to read"),
+            (Reading("text"), "gives str where bytes are wanted"),
+            (Reading(None), "gives NoneType where bytes are wanted"),
+            (Reading(OSError(5, "Input/output error")), "cannot be read: OSError: .*Input/output error"),
+            (Reading(RuntimeError("tired")), "cannot be read: RuntimeError: tired"),
+        ],
+    )
+    async def test_one_that_gives_no_bytes_is_refused(self, transport: Transport, given: Any, words: str) -> None:
+        with pytest.raises(InvalidDocumentError, match=words):
+            await told(transport, given)
+
+    async def test_one_that_is_closed_is_refused_with_the_reason(self, transport: Transport) -> None:
+        file = io.BytesIO(PDF)
+        file.close()
+        with pytest.raises(InvalidDocumentError, match="closed file") as raised:
+            await told(transport, file)
+
+        assert isinstance(raised.value.__cause__, ValueError)
+
+    async def test_one_at_its_end_is_refused_with_advice(self, transport: Transport) -> None:
+        file = io.BytesIO(PDF)
+        file.read()
+        with pytest.raises(InvalidDocumentError, match=r"seek\(0\)"):
+            await told(transport, file)
+
+    async def test_one_that_is_read_with_await_is_refused_with_advice(self, transport: Transport) -> None:
+        class Upload:
+            async def read(self, size: int = -1) -> bytes:
+                raise NotImplementedError
+
+        with pytest.raises(InvalidDocumentError, match=r"read\(\) of this Upload is async: pass the file below it"):
+            await told(transport, Upload())
+
+    @pytest.mark.parametrize("change", [lambda file: file.truncate(9), lambda file: file.close()])
+    async def test_one_that_changes_while_it_is_sent_ends_the_call(
+        self, transport: Transport, change: Callable[[Any], Any]
+    ) -> None:
+        file = io.BytesIO(bytes(2 * PIECE))
+        async with create_body(transport, file, FIELDS) as body:
+            change(file)
+            with pytest.raises(InvalidDocumentError, match=r"BytesIO (changed|cannot be read)"):
+                [piece async for piece in body.pieces()]
+
+    async def test_one_that_others_move_about_in_ends_the_call(self, transport: Transport) -> None:
+        class Moved(io.BytesIO):
+            def read(self, size: int | None = -1, /) -> bytes:
+                piece = super().read(size)
+                self.seek(0)
+                return piece
+
+        async with create_body(transport, Moved(PDF), FIELDS) as body:
+            with pytest.raises(InvalidDocumentError, match="read elsewhere"):
+                [piece async for piece in body.pieces()]
+
+    async def test_cancelled_while_a_pipe_gives_nothing_it_leaves_nothing_behind(self, transport: Transport) -> None:
+        reading, writing = os.pipe()
+        before = descriptors()
+        with open(reading, "rb", buffering=0) as pipe, open(writing, "wb", buffering=0) as end:  # noqa: ASYNC230, PTH123 - descriptors
+            end.write(bytes(PIECE // 8))
+            task = asyncio.create_task(told(transport, pipe))
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            # The thread that waits for the pipe reads on, and then finds nothing to write to.
+            end.write(PDF)
+            end.close()
+            await asyncio.sleep(0.05)
+
+            assert descriptors() == before - (sys.platform == "linux")
+
+    async def test_cancelled_between_pieces_it_closes_its_copy(
+        self, transport: Transport, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        copies: list[Any] = []
+
+        def temporary_file() -> Any:
+            copies.append(tempfile.TemporaryFile())  # noqa: SIM115 - the one under test closes it
+            return copies[-1]
+
+        monkeypatch.setattr("retab_async.documents.streams.TemporaryFile", temporary_file)
+        endless = Trickle(bytes(10**9), most=PIECE)
+        task = asyncio.create_task(told(transport, endless))
+        while not copies:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        assert copies[0].closed
+
+    async def test_a_copy_that_was_closed_takes_nothing_more(self) -> None:
+        async with streamed(Trickle(PDF)) as stream:
+            pass
+
+        assert stream.file.closed
+
+
+class TestURLs:
+    @pytest.mark.parametrize(
+        ("url", "name"),
+        [
+            ("https://files.example.com/a/far.pdf?v=2", "far.pdf"),
+            ("HTTPS://files.example.com/far%20off%C3%A4.pdf#page=2", "far offä.pdf"),
+            ("https://files.example.com/folder/", "document"),
+            ("https://files.example.com", "document"),
+            ("https://files.example.com/%20", "document"),
+            ("https://files.example.com/%ff.pdf", "\ufffd.pdf"),
+        ],
+    )
+    async def test_an_https_url_is_passed_on_as_it_is(self, transport: Transport, url: str, name: str) -> None:
+        assert await told(transport, url) == {"filename": name, "url": url}
+        assert await told(transport, MIMEData(filename="own.pdf", url=url)) == {"filename": "own.pdf", "url": url}
+
+    @pytest.mark.parametrize(
+        ("url", "words"),
+        [
+            ("http://files.example.com/a.pdf", "https alone"),
+            ("Http://files.example.com/a.pdf", "https alone"),
+            ("gs://bucket/a.pdf", "signed https:// URL"),
+            ("s3://bucket/a.pdf", "signed https:// URL"),
+            ("ftp://example.com/a.pdf", "signed https:// URL"),
+            ("file:///tmp/a.pdf", "pass the path by itself"),
+            ("https:///a.pdf", "has no host"),
+            ("https://[::1/a.pdf", "has no host"),
+            ("https://example.com/a\n.pdf", "letters in it that no URL has"),
+            ("https://example.com/\udcff.pdf", "letters in it that no URL has"),
+        ],
+    )
+    async def test_other_urls_are_refused_with_advice_and_without_being_quoted(
+        self, transport: Transport, url: str, words: str
+    ) -> None:
+        for document in (f"{url}?X-Sig=0123456789", MIMEData(filename="a.pdf", url=f"{url}?X-Sig=0123456789")):
+            with pytest.raises(InvalidDocumentError, match=words) as raised:
+                await told(transport, document)
+
+            assert "0123456789" not in str(raised.value)
+
+    @pytest.mark.parametrize(
+        ("url", "expected"),
+        [
+            ("data:application/pdf;base64,JVBERi0=", ("document.pdf", "application/pdf", b"%PDF-")),
+            ("DATA:Text/CSV;charset=utf-8;BASE64,YSxi", ("document.csv", "text/csv", b"a,b")),
+            ("data:text/plain,a%2Cb%20c", ("document.txt", "text/plain", b"a,b c")),
+            ("data:,a,b", ("document.txt", "text/plain", b"a,b")),
+            ("data:;base64,JVBERi0=", ("document.pdf", "application/pdf", b"%PDF-")),
+            ("data:no type;base64,JVBERi0%3D", ("document.pdf", "application/pdf", b"%PDF-")),
+            ("data:image/unheard-of;base64,YQ==", ("document", "image/unheard-of", b"a")),
+        ],
+    )
+    async def test_the_data_of_a_url_are_decoded(
+        self, transport: Transport, url: str, expected: tuple[str, str, bytes]
+    ) -> None:
+        assert await received(transport, url) == expected
+        assert await received(transport, MIMEData(filename="own.bin", url=url)) == ("own.bin", *expected[1:])
+
+    async def test_many_data_are_decoded_piece_by_piece(self, transport: Transport) -> None:
+        content = os.urandom(1_000_001)
+        payload = base64.b64encode(content).decode()
+
+        assert await received(transport, f"data:;base64,{payload}") == (
+            "document",
+            "application/octet-stream",
+            content,
+        )
+        with pytest.raises(InvalidDocumentError, match="padding before the end"):
+            await told(transport, f"data:;base64,{payload[: 512 * 1024 - 2]}=={payload}")
+
+    @pytest.mark.parametrize(
+        ("url", "words"),
+        [
+            ("data:application/pdf;base64", "no comma"),
+            ("data:application/pdf;base64,", "no data"),
+            ("data:,", "no data"),
+            ("data:application/pdf;base64,JVBERi0", "cannot be decoded"),
+            ("data:application/pdf;base64,JVBE Ri0=", "cannot be decoded"),
+            ("data:application/pdf;base64,JVBE_-0=", "cannot be decoded"),
+            ("data:application/pdf;base64,JVBERi0=JVBERi0=", "cannot be decoded"),
+            ("data:application/pdf;base64,ä", "cannot be decoded"),
+            ("data:,\udcff", "cannot be decoded"),
+        ],
+    )
+    async def test_data_that_cannot_be_decoded_are_refused(self, transport: Transport, url: str, words: str) -> None:
+        with pytest.raises(InvalidDocumentError, match=words):
+            await told(transport, url)
+
+    @pytest.mark.parametrize(
+        ("filename", "url", "words"),
+        [
+            (" ", "data:,a", "not blank"),
+            (None, "data:,a", "not blank"),
+            ("a.pdf", "/tmp/a.pdf", "https:// or data: URL"),  # noqa: S108 - not opened
+            ("a.pdf", "", "https:// or data: URL"),
+            ("a.pdf", None, "https:// or data: URL"),
+        ],
+    )
+    async def test_mime_data_that_say_too_little_are_refused(
+        self, transport: Transport, filename: Any, url: Any, words: str
+    ) -> None:
+        with pytest.raises(InvalidDocumentError, match=words):
+            await told(transport, MIMEData(filename=filename, url=url))
+
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("data:application/pdf;base64," + "A" * 10**6, "'data:application/pdf;base64,...'"),
+            ("https://example.com/a,b.pdf", "'https://example.com/a,b.pdf'"),
+            (None, "None"),
+        ],
+    )
+    def test_mime_data_are_shown_without_the_document(self, url: Any, shown: str) -> None:
+        assert repr(MIMEData(filename="a.pdf", url=url)) == f"MIMEData(filename='a.pdf', url={shown})"
+
+
+class TestAnythingElse:
+    @pytest.mark.parametrize("given", [None, 7, {"filename": "a.pdf"}, ["a.pdf"], object()])
+    async def test_it_is_refused_by_its_type_with_what_may_be_given(self, transport: Transport, given: Any) -> None:
+        with pytest.raises(InvalidDocumentError, match=f"a {type(given).__name__} is no document: give a path, bytes"):
+            await told(transport, given)
+
+
+@contextmanager
+def threads_that_open(folder: Path) -> Iterator[set[int]]:
+    """Where files in a folder are opened, by an audit hook, which sees every way of doing it."""
+    watcher: tuple[str, set[int]] = (str(folder), set())
+    _watchers.append(watcher)
+    try:
+        yield watcher[1]
+    finally:
+        _watchers.remove(watcher)
+
+
+_watchers: list[tuple[str, set[int]]] = []
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    for folder, threads in _watchers if event == "open" else ():
+        if str(arguments[0]).startswith(folder):
+            threads.add(threading.get_ident())
+
+
+sys.addaudithook(_watch)
+
+
+class TestTheLoop:
+    @pytest.mark.parametrize("open_it", [lambda path: path, lambda _: Trickle(PDF)])
+    async def test_no_file_is_opened_on_it(
+        self, transport: Transport, open_it: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        (tmp_path / "a.scan").write_bytes(PDF)
+        with threads_that_open(tmp_path) as threads:
+            await told(transport, open_it(tmp_path / "a.scan"))
+
+        assert threads
+        assert threading.get_ident() not in threads
+
+    async def test_no_file_object_is_touched_on_it(self, transport: Transport) -> None:
+        threads = set()
+
+        class Noting(io.BytesIO):
+            def read(self, size: int | None = -1, /) -> bytes:
+                threads.add(threading.get_ident())
+                return super().read(size)
+
+            def seek(self, offset: int, whence: int = 0, /) -> int:
+                threads.add(threading.get_ident())
+                return super().seek(offset, whence)
+
+        await told(transport, Noting(PDF))
+
+        assert threads
+        assert threading.get_ident() not in threads
+
+
+class TestBodies:
+    @settings(max_examples=60, deadline=None)
+    @given(
+        content=st.binary(min_size=1, max_size=200),
+        repeated=st.sampled_from([1, 1, 1, PIECE // 50]),
+        filename=st.text(st.characters(exclude_categories=()), min_size=1).filter(str.strip),
+    )
+    def test_any_bytes_of_any_name_arrive_twice(self, content: bytes, repeated: int, filename: str) -> None:
+        client = client_for("http://127.0.0.1:9")
+        client._pool.closed = True
+        transport = client.splits._collection.transport
+        document = MIMEData(filename=filename, url="data:;base64," + base64.b64encode(content * repeated).decode())
+
+        async def run() -> list[bytes]:
+            async with create_body(transport, document, FIELDS) as body:
+                bodies = [b"".join([piece async for piece in body.pieces()]) for _ in range(2)]
+                assert body.length == len(bodies[0])
+            return bodies
+
+        first, second = asyncio.run(run())
+        told = json.loads(first)["document"]
+
+        assert first == second
+        assert base64.b64decode(told["url"].partition(",")[2]) == content * repeated
+        assert told["filename"] == filename.encode(errors="replace").decode()
+
+    async def test_a_body_that_was_left_halfway_begins_anew(self, transport: Transport, tmp_path: Path) -> None:
+        (tmp_path / "a.bin").write_bytes(os.urandom(3 * PIECE))
+        for document in (tmp_path / "a.bin", (tmp_path / "a.bin").read_bytes(), io.BytesIO(bytes(3 * PIECE))):
+            async with create_body(transport, document, FIELDS) as body:
+                pieces: AsyncGenerator[bytes, None] = body.pieces()
+                [await anext(pieces) for _ in range(3)]
+                await pieces.aclose()
+                whole = b"".join([piece async for piece in body.pieces()])
+
+                assert len(whole) == body.length
+                json.loads(whole)
+
+    async def test_pieces_are_small(self, transport: Transport) -> None:
+        async with create_body(transport, bytes(5 * PIECE + 1), FIELDS) as body:
+            sizes = [len(piece) async for piece in body.pieces()]
+
+        assert max(sizes) == PIECE // 3 * 4
+        assert isinstance(body, InlineBody)
+
+    async def test_a_body_without_a_document_in_it_is_bytes(self, transport: Transport) -> None:
+        async with create_body(transport, "https://example.com/a.pdf", FIELDS) as body:
+            assert isinstance(body, BytesBody)
+
+    def test_sending_takes_its_time(self) -> None:
+        assert sending_time(32 * 1024 * 1024) == 128

@@ -1,0 +1,495 @@
+"""Documents on their way: creates, uploads and links against the emulator and against raw sockets."""
+
+import asyncio
+import hashlib
+import io
+import json
+import logging
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bodies import KEY
+from clients import ONCE, client_for, connections_in_use
+from raw_server import RawServer, Step, raw_server, reply, reset, say_and_stall, stall, until
+
+from retab_async import AsyncRetab
+from retab_async.documents import create_body, sending_time
+from retab_async.documents.creating import _LARGEST
+from retab_async.emulator import Emulator, Fault
+from retab_async.errors import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    CallError,
+    InvalidDocumentError,
+    InvalidRunIdError,
+    PermissionDeniedError,
+    ResponseError,
+)
+from retab_async.models import FileRef
+from retab_async.protocol import Request, Trail
+
+FIELDS = {"subdocuments": [{"name": "invoice"}], "background": True}
+PDF = b"%PDF-1.7\n%%EOF\n"
+ANNOUNCE, TARGET, COMPLETE = "POST /v1/files/upload", "PUT /upload/{id}", "POST /v1/files/upload/{id}/complete"
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(queued=600, api_key=KEY) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def opened(emulator: Emulator) -> AsyncIterator[AsyncRetab]:
+    async with client_for(emulator.url) as client:
+        yield client
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that takes no more than two KiB to itself."""
+    monkeypatch.setattr("retab_async.documents.creating._LARGEST", 2048)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """40 MiB of which no two MiB are the same."""
+    path = tmp_path / "large.pdf"
+    with path.open("wb") as file:
+        for number in range(40):
+            file.write(number.to_bytes(4, "big") * (256 * 1024))
+    return path
+
+
+async def create(client: AsyncRetab, document: Any, trail: Trail | None = None) -> Any:
+    transport = client.splits._collection.transport
+    async with create_body(transport, document, FIELDS) as body:
+        extra = sending_time(body.length)
+        request = Request("POST", "/v1/splits", body=body, idempotency_key=str(uuid.uuid4()), extra=extra)
+        return json.loads((await transport.send(request, transport.ends(extra), trail)).body)
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
+
+
+class TestCreates:
+    @pytest.mark.parametrize("make", [lambda path: path, lambda path: path.read_bytes(), lambda path: path.open("rb")])
+    async def test_a_document_arrives_byte_for_byte(
+        self, emulator: Emulator, opened: AsyncRetab, tmp_path: Path, make: Callable[[Path], Any]
+    ) -> None:
+        content = PDF + os.urandom(2_000_000)
+        (tmp_path / "a.pdf").write_bytes(content)
+        document = make(tmp_path / "a.pdf")
+        run = await create(opened, document)
+        getattr(document, "close", bool)()
+
+        received = emulator.document_of(run["id"])
+        assert (received.mime_type, received.size, received.sha256) == (
+            "application/pdf",
+            len(content),
+            digest(content),
+        )
+
+    @pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.late_reset(), Fault.cut()])
+    async def test_another_try_sends_it_all_again(self, emulator: Emulator, opened: AsyncRetab, fault: Fault) -> None:
+        emulator.fail("POST /v1/splits", fault)
+        content = os.urandom(1_000_000)
+        run = await create(opened, io.BytesIO(content))
+
+        assert emulator.document_of(run["id"]).sha256 == digest(content)
+        assert emulator.alive() == [run["id"]]
+
+    async def test_a_file_that_changes_under_way_is_no_run(
+        self, emulator: Emulator, opened: AsyncRetab, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "a.bin"
+        path.write_bytes(bytes(9_000_000))
+        os.utime(path, (1, 1))
+        transport, trail = opened.splits._collection.transport, Trail()
+        async with create_body(transport, path, FIELDS) as body:
+            path.write_bytes(b"x" * 9_000_000)
+            with pytest.raises(InvalidDocumentError, match="changed while"):
+                await transport.send(Request("POST", "/v1/splits", body=body), transport.ends(), trail)
+
+        assert not trail.may_have_happened
+        assert emulator.alive() == []
+        assert connections_in_use(opened) == 0
+
+    async def test_a_url_is_left_to_the_api(self, emulator: Emulator, opened: AsyncRetab) -> None:
+        run = await create(opened, "https://files.example.com/far.pdf?v=2")
+
+        assert emulator.document_of(run["id"]).size == 0
+        assert run["file"]["filename"] == "far.pdf"
+
+
+class TestUploads:
+    async def test_what_is_too_large_for_the_body_is_uploaded(
+        self, emulator: Emulator, opened: AsyncRetab, large: Path
+    ) -> None:
+        run = await create(opened, large)
+
+        received = emulator.document_of(run["id"])
+        assert (received.filename, received.mime_type) == ("large.pdf", "application/pdf")
+        assert received.sha256 == digest(large.read_bytes())  # noqa: ASYNC240 - a test's own
+        assert [f"{served.method} {served.path.rpartition('/')[0]}" for served in emulator.requests] == [
+            "POST /v1/files",
+            "PUT /upload",
+            f"POST {'/'.join(emulator.requests[2].path.split('/')[:-1])}",
+            "POST /v1",
+        ]
+
+    async def test_the_largest_body_is_what_the_service_takes(self, opened: AsyncRetab) -> None:
+        async with create_body(opened.splits._collection.transport, b"x", FIELDS) as body:
+            frame = body.length - 4
+        fits = b"x" * ((_LARGEST - frame) // 4 * 3)
+        sizes = []
+        for content in (fits, fits + b"x"):
+            async with create_body(opened.splits._collection.transport, content, FIELDS) as body:
+                sizes.append(body.length)
+
+        assert _LARGEST - 4 < sizes[0] <= _LARGEST
+        assert sizes[1] < 1000
+
+    @pytest.mark.parametrize("route", [ANNOUNCE, TARGET, COMPLETE])
+    @pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.late_reset(), Fault.cut()])
+    @pytest.mark.usefixtures("small")
+    async def test_each_step_is_tried_again(
+        self, emulator: Emulator, opened: AsyncRetab, route: str, fault: Fault
+    ) -> None:
+        emulator.fail(route, fault)
+        content = os.urandom(1_000_000)
+        run = await create(opened, io.BytesIO(content))
+
+        assert emulator.document_of(run["id"]).sha256 == digest(content)
+
+    @pytest.mark.parametrize("route", [ANNOUNCE, TARGET, COMPLETE])
+    @pytest.mark.usefixtures("small")
+    async def test_a_step_that_is_refused_is_the_error_and_starts_nothing(
+        self, emulator: Emulator, opened: AsyncRetab, route: str
+    ) -> None:
+        emulator.fail(route, Fault.status(403))
+        with pytest.raises(PermissionDeniedError, match=r"Forbidden \((POST|PUT) .*status 403") as raised:
+            await create(opened, bytes(5000))
+
+        assert "X-Sig" not in f"{raised.value}{raised.value!r}{raised.value.url}"
+        assert emulator.alive() == []
+
+    @pytest.mark.usefixtures("small")
+    async def test_a_file_that_changes_is_not_completed(
+        self, emulator: Emulator, opened: AsyncRetab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "a.bin"
+        path.write_bytes(bytes(9000))
+        os.utime(path, (1, 1))
+
+        async def changing(request: Request, *args: Any) -> Any:
+            if request.method == "PUT":
+                path.write_bytes(b"x" * 9000)
+            return await send(request, *args)
+
+        transport = opened.splits._collection.transport
+        send = transport.send
+        monkeypatch.setattr(transport, "send", changing)
+        with pytest.raises(InvalidDocumentError, match="changed while"):
+            await create(opened, path)
+
+        assert not [served for served in emulator.requests if served.path.endswith("/complete")]
+
+    async def test_cancelled_before_the_answer_it_leaves_nothing_open(self, large: Path) -> None:
+        session = SESSION | {"uploadUrl": "{url}/put?sig=0123456789"}
+        for make in (lambda: large, lambda: OnceOnly(large.read_bytes())):
+            before = descriptors()
+            async with raw_server(announcing(session), stall) as server, client_for(server.url) as client:
+                task = asyncio.create_task(create(client, make()))
+                await until(lambda: len(server.requests) == 2)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+                assert connections_in_use(client) == 0
+            await asyncio.sleep(0.05)
+
+            assert descriptors() == before
+
+
+class OnceOnly(io.RawIOBase):
+    def __init__(self, content: bytes) -> None:
+        self._content = io.BytesIO(content)
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._content.read(size)
+
+
+SESSION: dict[str, Any] = {
+    "fileId": "file_8812aa",
+    "uploadUrl": "{url}/bucket/obj?X-Sig=secret0123456789&part=1",
+    "uploadMethod": "PUT",
+    "uploadHeaders": {
+        "content-type": "application/x-told",
+        "x-goog-a": "b",
+        "Host": "evil",
+        "Content-Length": "1",
+    },
+    "mimeData": {"filename": "big.pdf", "url": "https://storage.retab.com/org/file_8812aa.pdf"},
+    "expiresAt": "2026-09-14T09:00:00Z",
+}
+COMPLETED = {"filename": "big.pdf", "url": "https://storage.retab.com/org/file_8812aa.pdf"}
+
+
+def announcing(session: dict[str, Any]) -> Step:
+    """Answer with a session whose `{url}` is that of the server itself."""
+
+    async def step(wire: Any) -> None:
+        host, port = wire.writer.get_extra_info("sockname")
+        told = json.dumps(session).replace("{url}", f"http://{host}:{port}").replace("{port}", str(port))
+        await reply(told.encode())(wire)
+
+    return step
+
+
+@pytest.mark.usefixtures("small")
+class TestSessions:
+    async def upload(self, *steps: Step) -> tuple[RawServer, Any]:
+        async with raw_server(*steps) as server, client_for(server.url) as client:
+            return server, await create(client, bytes(5000))
+
+    async def test_the_bytes_go_where_the_api_says_with_its_headers_and_without_the_key(self) -> None:
+        server, _ = await self.upload(announcing(SESSION), reply(), reply(COMPLETED), reply({"id": "splt_1"}))
+        announced, put, completed, created = server.requests
+
+        assert json.loads(announced.body) == {
+            "filename": "document",
+            "size_bytes": 5000,
+            "content_type": "application/octet-stream",
+        }
+        assert (put.method, put.target) == ("PUT", "/bucket/obj?X-Sig=secret0123456789&part=1")
+        assert put.body == bytes(5000)
+        assert put.headers["content-type"] == "application/x-told"
+        assert put.headers["x-goog-a"] == "b"
+        assert put.headers["host"] == f"127.0.0.1:{server.port}"
+        assert "idempotency-key" not in put.headers
+        assert KEY not in str(put.headers)
+        assert (completed.target, completed.body) == ("/v1/files/upload/file_8812aa/complete", b"{}")
+        assert json.loads(created.body) == {"document": COMPLETED, **FIELDS}
+
+    @pytest.mark.parametrize("missing", ["uploadHeaders", "uploadMethod", "mimeData", "expiresAt"])
+    async def test_what_the_api_leaves_out_is_as_usual(self, missing: str) -> None:
+        session = {name: value for name, value in SESSION.items() if name != missing}
+        server, _ = await self.upload(announcing(session), reply(), reply(COMPLETED), reply({"id": "splt_1"}))
+
+        expected = "application/octet-stream" if missing == "uploadHeaders" else "application/x-told"
+        assert server.requests[1].headers["content-type"] == expected
+
+    async def test_loopback_by_another_name_is_loopback(self) -> None:
+        session = SESSION | {"uploadUrl": "http://localhost:{port}/put"}
+        server, _ = await self.upload(announcing(session), reply(), reply(COMPLETED), reply({"id": "splt_1"}))
+
+        assert server.requests[1].target == "/put"
+
+    @pytest.mark.parametrize(
+        ("told", "place"),
+        [
+            ([], ""),
+            (SESSION | {"fileId": None}, "fileId"),
+            (SESSION | {"fileId": "../x"}, "fileId"),
+            (SESSION | {"uploadUrl": None}, "uploadUrl"),
+            (SESSION | {"uploadUrl": "http://example.com/put?X-Sig=secret0123456789"}, "uploadUrl"),
+            (SESSION | {"uploadUrl": "ftp://127.0.0.1/put?X-Sig=secret0123456789"}, "uploadUrl"),
+            (SESSION | {"uploadUrl": "https://user:secret0123456789@example.com/put"}, "uploadUrl"),
+            (SESSION | {"uploadUrl": "https://example.com:port/put?X-Sig=secret0123456789"}, "uploadUrl"),
+            (SESSION | {"uploadUrl": "https://exa mple.com/put?X-Sig=secret0123456789"}, "uploadUrl"),
+            (SESSION | {"uploadUrl": "https:///put"}, "uploadUrl"),
+            (SESSION | {"uploadMethod": "POST"}, "uploadMethod"),
+            (SESSION | {"uploadHeaders": ["a"]}, "uploadHeaders"),
+            (SESSION | {"uploadHeaders": {"a": 1}}, "uploadHeaders"),
+            (SESSION | {"uploadHeaders": {"a b": "c"}}, "uploadHeaders"),
+            (SESSION | {"uploadHeaders": {"a": "c\r\nApi-Key: d"}}, "uploadHeaders"),
+        ],
+    )
+    async def test_an_answer_that_does_not_say_where_is_refused(self, told: Any, place: str) -> None:
+        with pytest.raises(ResponseError) as raised:
+            await self.upload(announcing(told), reply())
+
+        assert raised.value.path == place
+        assert "secret0123456789" not in f"{raised.value}{raised.value.body}".replace("user:secret0123456789", "")
+
+    async def test_over_https_nothing_goes_out_in_the_clear(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with raw_server(announcing(SESSION), reply()) as server, client_for(server.url) as client:
+            transport = client.splits._collection.transport
+            monkeypatch.setattr(type(transport), "address", "https://127.0.0.1")
+            with pytest.raises(ResponseError, match="uploadUrl: expected an https:// URL"):
+                await create(client, bytes(5000))
+
+        assert len(server.requests) == 1
+
+    @pytest.mark.parametrize(
+        ("told", "place"),
+        [
+            ([], "filename"),
+            (COMPLETED | {"filename": " "}, "filename"),
+            (COMPLETED | {"url": None}, "url"),
+            (COMPLETED | {"url": "http://storage.retab.com/a"}, "url"),
+        ],
+    )
+    async def test_an_upload_must_become_something(self, told: Any, place: str) -> None:
+        with pytest.raises(ResponseError, match=place) as raised:
+            await self.upload(announcing(SESSION), reply(), reply(told))
+
+        assert raised.value.path == place
+
+    @pytest.mark.parametrize(
+        "echo",
+        [
+            "no access: X-Sig=secret0123456789&part=1",
+            json.dumps({"message": "no", "details": {"signature": "secret0123456789"}}),
+        ],
+    )
+    async def test_an_error_does_not_quote_the_signature(self, echo: str) -> None:
+        with pytest.raises(APIError) as raised:
+            await self.upload(announcing(SESSION), reply(echo.encode(), 403))
+
+        error = raised.value
+        assert "secret0123456789" not in f"{error}{error!r}{error.body}{error.args}{error.details}"
+        assert error.url.endswith("/bucket/obj")
+
+    async def test_the_signature_is_not_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG)
+        await self.upload(announcing(SESSION), reset, reply("", 503), reply(), reply(COMPLETED), reply({"id": "a"}))
+
+        assert "/bucket/obj" in caplog.text
+        assert "secret0123456789" not in caplog.text
+
+    async def test_details_that_do_not_quote_it_are_kept(self) -> None:
+        with pytest.raises(APIError) as raised:
+            await self.upload(announcing(SESSION), reply({"message": "no", "details": {"a": 1}}, 403))
+
+        assert raised.value.details == {"a": 1}
+
+    @pytest.mark.parametrize(("step", "expected"), [(reset, APIConnectionError), (stall, APITimeoutError)])
+    async def test_what_is_behind_a_lost_connection_is_left_out(self, step: Step, expected: type[CallError]) -> None:
+        async with (
+            raw_server(announcing(SESSION), step) as server,
+            client_for(server.url, timeout=0.2, retry=ONCE) as client,
+        ):
+            with pytest.raises(expected) as raised:
+                await create(client, bytes(5000))
+
+        assert raised.value.__cause__ is None
+        assert "secret0123456789" not in str(raised.value)
+
+    async def test_an_answer_that_breaks_off_is_quoted_without_signatures(self) -> None:
+        body = b'{"uploadUrl": "https://example.com/put?X-Sig=secret0123456789'
+        with pytest.raises(ResponseError) as raised:
+            await self.upload(reply(body))
+
+        assert raised.value.body == '{"uploadUrl": "https://example.com/put?***'
+
+
+LINK: dict[str, Any] = {
+    "download_url": "https://storage.googleapis.com/a.pdf?X-Sig=secret0123456789",
+    "expires_in": "60 minutes",
+    "filename": "told.pdf",
+    "mime_data": {"filename": "told.pdf", "url": "https://storage.retab.com/org/file_1.pdf"},
+}
+
+
+class TestFileRefs:
+    async def test_the_file_of_one_run_serves_another(self, emulator: Emulator, opened: AsyncRetab) -> None:
+        first = await create(opened, PDF)
+        second = await create(opened, FileRef(**first["file"]))
+
+        assert second["file"]["id"] == first["file"]["id"]
+        assert emulator.document_of(second["id"]) == emulator.document_of(first["id"])
+
+    @pytest.mark.parametrize(
+        ("own", "link", "expected"),
+        [
+            ("own.pdf", LINK, {"filename": "own.pdf", "url": LINK["mime_data"]["url"]}),
+            ("bad\udcff.pdf", LINK, {"filename": "bad?.pdf", "url": LINK["mime_data"]["url"]}),
+            ("", LINK, {"filename": "told.pdf", "url": LINK["mime_data"]["url"]}),
+            ("", LINK | {"mime_data": None}, {"filename": "told.pdf", "url": LINK["download_url"]}),
+            ("", {"download_url": "https://a.b/c"}, {"filename": "file_1", "url": "https://a.b/c"}),
+        ],
+    )
+    async def test_a_file_that_the_api_has_is_told_by_its_url(self, own: str, link: Any, expected: Any) -> None:
+        async with raw_server(reply(link), reply({"id": "splt_1"})) as server, client_for(server.url) as client:
+            await create(client, FileRef(id="file_1", filename=own))
+
+        assert server.requests[0].target == "/v1/files/file_1/download-link"
+        assert json.loads(server.requests[1].body)["document"] == expected
+
+    @pytest.mark.parametrize("link", [[], {}, {"mime_data": [], "download_url": "http://a.b/c?X-Sig=secret0123456789"}])
+    async def test_an_answer_without_an_https_url_is_refused(self, link: Any) -> None:
+        async with raw_server(reply(link)) as server, client_for(server.url) as client:
+            with pytest.raises(ResponseError, match="no https:// URL of the file") as raised:
+                await create(client, FileRef(id="file_1"))
+
+        assert "secret0123456789" not in f"{raised.value}{raised.value.body}"
+        assert not raised.value.in_doubt
+
+    async def test_an_id_that_could_lead_elsewhere_is_refused_before_anything_is_sent(self, opened: AsyncRetab) -> None:
+        with pytest.raises(InvalidRunIdError):
+            await create(opened, FileRef(id="../splits"))
+
+
+class TestCancellation:
+    async def test_cancelled_in_the_middle_of_a_body_nothing_is_left(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.bin"
+        path.write_bytes(bytes(20_000_000))
+
+        async def refuse_to_read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await gone.wait()
+            writer.close()
+
+        gone = asyncio.Event()
+        server = await asyncio.start_server(refuse_to_read, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        for make in (lambda: path, path.read_bytes, lambda: io.BytesIO(path.read_bytes()), lambda: once(path)):
+            gone.clear()
+            before = descriptors()
+            trail = Trail()
+            async with client_for(f"http://127.0.0.1:{port}") as client:
+                task = asyncio.create_task(create(client, make(), trail))
+                await asyncio.sleep(0.2)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+                assert connections_in_use(client) == 0
+                assert not trail.may_have_happened
+            gone.set()
+            await asyncio.sleep(0.05)
+
+            assert descriptors() == before
+        server.close()
+
+    @pytest.mark.parametrize("step", [stall, say_and_stall(b"HTTP/1.1 200 OK\r\nContent-")])
+    @pytest.mark.usefixtures("small")
+    async def test_cancelled_in_each_step_of_an_upload_the_next_call_works(self, step: Step) -> None:
+        answers = (announcing(SESSION), reply(), reply(COMPLETED), reply({"id": "splt_1"}))
+        for number in range(4):
+            async with raw_server(*answers[:number], step, *answers) as server, client_for(server.url) as client:
+                task = asyncio.create_task(create(client, bytes(5000)))
+                await until(lambda: len(server.requests) > number)  # noqa: B023 - awaited here
+                await asyncio.sleep(0.02)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+                assert connections_in_use(client) == 0
+                assert (await create(client, bytes(5000)))["id"] == "splt_1"
+
+
+def once(path: Path) -> OnceOnly:
+    return OnceOnly(path.read_bytes())

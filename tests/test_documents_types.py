@@ -1,0 +1,137 @@
+"""The media type of a document, by its name and by its content."""
+
+import io
+import random
+import zipfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retab_async.documents.media_types import extension_of, type_by_name
+from retab_async.documents.signatures import HEAD, type_by_content
+
+OFFICE = "application/vnd.openxmlformats-officedocument."
+OPEN = "application/vnd.oasis.opendocument."
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500)
+
+# What the official client lets pass, and some that only the service's own list names.
+TAKEN = (
+    "xls xlsx ods doc docx odt ppt pptx odp pdf jpg jpeg png gif bmp tiff webp heic heif txt csv tsv md log xml json "
+    "yaml yml rtf ini conf cfg nfo srt sql sh bat ps1 js jsx ts tsx py java c cpp cs rb php swift kt go rs pl r m "
+    "scala html htm mhtml eml msg mp3 mp4 mpeg mpga m4a wav webm tif xlsm xlsb docm dotx svg"
+)
+
+
+def archive(*names: str, first: bytes = b"", padding: bytes = b"x" * 100) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as packed:
+        if first:
+            packed.writestr("mimetype", first)
+        for name in names:
+            packed.writestr(name, padding)
+    return written.getvalue()
+
+
+class TestByName:
+    @pytest.mark.parametrize("extension", TAKEN.split())
+    def test_every_extension_that_the_api_takes_has_a_type(self, extension: str) -> None:
+        assert type_by_name(f"a.b.{extension}")
+        assert type_by_name(f"a.{extension.upper()}") == type_by_name(f"a.{extension}")
+
+    @pytest.mark.parametrize("name", ["", "pdf", "a.", "a.unheard", "a.pdf.gz", "a.pdf "])
+    def test_others_have_none(self, name: str) -> None:
+        assert type_by_name(name) == ""
+
+    @pytest.mark.parametrize(
+        ("media_type", "expected"),
+        [
+            ("application/pdf", ".pdf"),
+            ("image/jpeg", ".jpg"),
+            ("text/plain", ".txt"),
+            (f"{OFFICE}spreadsheetml.sheet", ".xlsx"),
+            ("application/octet-stream", ""),
+            ("x/y", ""),
+        ],
+    )
+    def test_a_type_has_an_extension_where_it_is_known(self, media_type: str, expected: str) -> None:
+        assert extension_of(media_type) == expected
+
+
+class TestByContent:
+    @pytest.mark.parametrize(
+        ("head", "expected"),
+        [
+            (b"%PDF-1.7\n", "application/pdf"),
+            (b"\r\n\xef\xbb\xbf junk \x00%PDF-1.4", "application/pdf"),
+            (b"\x89PNG\r\n\x1a\n\0\0", "image/png"),
+            (b"\xff\xd8\xff\xe0\0\x10JFIF", "image/jpeg"),
+            (b"GIF89a\x01\0", "image/gif"),
+            (b"II*\0\x08\0", "image/tiff"),
+            (b"MM\0*\0\0", "image/tiff"),
+            (b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0", "image/bmp"),
+            (b"BMW 320d, first registered", "text/plain"),
+            (b"RIFF\x24\0\0\0WEBPVP8 ", "image/webp"),
+            (b"RIFF\n\n\0\0WAVEfmt ", "audio/wav"),
+            (b"\0\0\0\x18ftypheic\0\0", "image/heic"),
+            (b"\0\0\0\x18ftypmif1\0\0", "image/heif"),
+            (b"\0\0\0\x18ftypM4A \0\0", "audio/mp4"),
+            (b"\0\0\0\x18ftypisom\0\0", "video/mp4"),
+            (b"ID3\x04\0\0", "audio/mpeg"),
+            (b"\xff\xfb\x90\x64", "audio/mpeg"),
+            (b"\x1aE\xdf\xa3\x01", "video/webm"),
+            (b"{\\rtf1\\ansi", "application/rtf"),
+            (archive("[Content_Types].xml", "_rels/.rels", "word/document.xml"), f"{OFFICE}wordprocessingml.document"),
+            (archive("[Content_Types].xml", "docProps/app.xml", "xl/workbook.xml"), f"{OFFICE}spreadsheetml.sheet"),
+            (archive("ppt/presentation.xml", "[Content_Types].xml"), f"{OFFICE}presentationml.presentation"),
+            (archive("content.xml", first=f"{OPEN}text".encode()), f"{OPEN}text"),
+            (archive("content.xml", first=f"{OPEN}spreadsheet".encode()), f"{OPEN}spreadsheet"),
+            (archive("content.xml", first=f"{OPEN}presentation".encode()), f"{OPEN}presentation"),
+            (archive("OEBPS/a.html", first=b"application/epub+zip"), "application/zip"),
+            (archive("a.txt", "b.txt"), "application/zip"),
+            (OLE + "WordDocument".encode("utf-16-le"), "application/msword"),
+            (OLE + "Workbook".encode("utf-16-le"), "application/vnd.ms-excel"),
+            (OLE + "PowerPoint Document".encode("utf-16-le"), "application/vnd.ms-powerpoint"),
+            (OLE + "__substg1.0_0037001F".encode("utf-16-le"), "application/vnd.ms-outlook"),
+            (OLE, "application/x-ole-storage"),
+            (b"<!DOCTYPE html><p>told", "text/html"),
+            (b"\n<!-- a --> <!-- b --><HTML lang=de>", "text/html"),
+            (b'<?xml version="1.0"?><invoice/>', "application/xml"),
+            (b'<?xml version="1.0"?><svg xmlns=""/>', "image/svg+xml"),
+            (b"<svg width='1'>", "image/svg+xml"),
+            (b'{"total": 1}', "application/json"),
+            (b"[1, 2]", "application/json"),
+            (b"\xef\xbb\xbf{}", "application/json"),
+            (b"[draft] a letter", "text/plain"),
+            (b"{name}, hello", "text/plain"),
+            (b"7", "text/plain"),
+            ("a;b\tc\r\nä€".encode(), "text/plain"),
+            ("told".encode("utf-16"), "text/plain"),
+            ("Gr\u00fc\u00dfe".encode("latin-1"), "application/octet-stream"),
+            ("cut €".encode()[:-1], "application/octet-stream"),
+            (b"a\0b", "application/octet-stream"),
+            (b"\x00\x01\x02", "application/octet-stream"),
+        ],
+    )
+    def test_it_is_told_by_how_the_document_begins(self, head: bytes, expected: str) -> None:
+        assert type_by_content(head) == expected
+
+    @pytest.mark.parametrize(
+        ("head", "expected"),
+        [
+            (b'{"rows": [' + b"1," * HEAD, "application/json"),
+            (b'[{"a": 1}, ' + b" " * HEAD, "application/json"),
+            (b"[draft] " + b"a" * HEAD, "text/plain"),
+            (b"a" + "€".encode() * HEAD, "text/plain"),
+        ],
+    )
+    def test_a_start_alone_is_enough(self, head: bytes, expected: str) -> None:
+        assert type_by_content(head[:HEAD]) == expected
+
+    @given(st.binary(max_size=300))
+    def test_anything_has_a_type(self, head: bytes) -> None:
+        assert "/" in type_by_content(head)
+
+    def test_comments_without_end_take_no_time(self) -> None:
+        assert type_by_content(b"<!-- --> " * (HEAD // 9) + b"<p>") == "text/plain"
+        assert type_by_content(random.Random(0).randbytes(HEAD)) == "application/octet-stream"

@@ -1,0 +1,56 @@
+"""What a wait, or a scope, raises about a run."""
+
+import pickle
+
+import pytest
+
+from retab_async.errors import RetabError, RunCancelledError, RunError, RunFailedError, WaitTimeoutError
+from retab_async.models import PrimitiveError, RunStatus
+from retab_async.resources.splits import Split
+
+FAILED = Split(
+    id="splt_1",
+    status=RunStatus.FAILED,
+    error=PrimitiveError(code="bad_document", message="It could not\nbe \x1b[31mread." + "x" * 999),
+)
+GOING = Split(id="splt_1", status=RunStatus.IN_PROGRESS)
+
+ERRORS: list[RunError] = [
+    RunError(),
+    RunFailedError(run=FAILED),
+    RunCancelledError(run=Split(id="splt_1", status=RunStatus.CANCELLED)),
+    WaitTimeoutError(run_id="splt_1", timeout=2.5, run=GOING),
+    WaitTimeoutError(run_id="splt_1", timeout=3600.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ERRORS[0], "no run was seen"),
+        (ERRORS[1], "run splt_1 is failed: bad_document: It could not be [31mread.x"),
+        (ERRORS[2], "run splt_1 is cancelled"),
+        (ERRORS[3], "run splt_1 was not over within 2.5 s: last seen in_progress"),
+        (ERRORS[4], "run splt_1 was not over within 3600 s: it was never seen"),
+    ],
+)
+def test_it_says_which_run_and_how_it_stands(error: RunError, words: str) -> None:
+    assert str(error).startswith(words)
+    assert str(error).isprintable()
+    assert len(str(error)) < 600
+    assert repr(error) == f"{type(error).__name__}({str(error)!r})"
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=str)
+def test_it_survives_pickling(error: RunError) -> None:
+    revived = pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled on the line itself
+
+    assert type(revived) is type(error)
+    assert str(revived) == str(error)
+    assert revived.args == error.args
+    assert revived.__dict__ == error.__dict__
+
+
+@pytest.mark.parametrize("kind", [RetabError, RunError, TimeoutError])
+def test_a_wait_that_took_too_long_is_each_of_these(kind: type[Exception]) -> None:
+    assert issubclass(WaitTimeoutError, kind)
