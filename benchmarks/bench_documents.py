@@ -105,25 +105,8 @@ async def ours(url: str) -> AsyncIterator[Create]:
     from retab_async.resources.splits import Subdocument
 
     async with AsyncRetab(KEY, base_url=url) as client:
-        splits: Any = client.splits
-        subdocuments = [Subdocument(name="invoice")]
-        if hasattr(splits, "create"):
-            yield lambda path: splits.create(document=path, subdocuments=subdocuments, background=True)
-            return
-
-        from retab_async.documents import create_body, sending_time
-        from retab_async.protocol import Request
-
-        transport = client.splits._collection.transport  # noqa: SLF001 - until there is a create
-
-        async def create(path: Path) -> object:
-            fields = {"subdocuments": [{"name": "invoice"}], "background": True}
-            async with create_body(transport, path, fields) as body:
-                extra = sending_time(body.length)
-                request = Request("POST", "/v1/splits", body=body, extra=extra)
-                return await transport.send(request, transport.ends(extra))
-
-        yield create
+        told: dict[str, Any] = {"subdocuments": [Subdocument("invoice")], "background": True}
+        yield lambda path: client.splits.create(document=path, **told)
 
 
 @asynccontextmanager

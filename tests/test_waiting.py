@@ -15,6 +15,7 @@ from retab_async import (
     AuthenticationError,
     ClientStateError,
     ConfigurationError,
+    InvalidRequestError,
     InvalidRunIdError,
     NotFoundError,
     PermissionDeniedError,
@@ -647,3 +648,15 @@ class TestMany:
         with pytest.raises(ExceptionGroup) as told:
             await ends_of(watch.wait_many(ids))
         assert causes(told.value) == {ClientStateError: 20}
+
+
+class TestByTheClient:
+    async def test_a_run_is_as_good_as_its_id(self, emulator: Emulator, client: AsyncRetab) -> None:
+        split = await client.splits.get(*emulator.seed("splits"))
+
+        assert (await client.splits.wait(split)).status is RunStatus.COMPLETED
+        assert [run.id async for run in client.splits.wait_many([split, split.id])] == [split.id]
+
+    async def test_one_id_is_not_many(self, client: AsyncRetab) -> None:
+        with pytest.raises(InvalidRequestError, match="several"):
+            client.splits.wait_many("splt_1")

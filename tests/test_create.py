@@ -1,0 +1,314 @@
+"""What a create sends, what it refuses to send, and how often."""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clients import ONCE, client_for, connections_in_use
+from raw_server import RawServer, raw_server, reply
+
+from retab_async import (
+    APIConnectionError,
+    APITimeoutError,
+    AsyncRetab,
+    InternalServerError,
+    InvalidDocumentError,
+    InvalidRequestError,
+    ResponseError,
+    Run,
+    RunStatus,
+    Subdocument,
+    ValidationError,
+)
+from retab_async.emulator import Emulator, Fault
+
+PDF = b"%PDF-1.7\n"
+PART = Subdocument("invoice")
+Create = Callable[..., Awaitable[Run]]
+
+KINDS = ("splits", "partitions")
+ASKED: dict[str, dict[str, Any]] = {
+    "splits": {"subdocuments": [PART]},
+    "partitions": {"key": "account", "instructions": "One chunk for each account."},
+}
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(queued=0, running=0.02) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(emulator: Emulator) -> AsyncIterator[AsyncRetab]:
+    async with client_for(emulator.url, api_key=emulator.api_key) as opened:
+        yield opened
+
+
+def create_of(client: AsyncRetab, kind: str) -> Create:
+    create: Create = getattr(client, kind).create
+    return create
+
+
+def asked_of(server: RawServer) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(server.requests[-1].body)
+    return told
+
+
+@pytest.fixture
+async def answering() -> AsyncIterator[RawServer]:
+    async with raw_server(reply({"id": "run_1"}, 201)) as server:
+        yield server
+
+
+def keys(emulator: Emulator) -> list[str | None]:
+    return [served.key for served in emulator.requests if served.method == "POST"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_in_the_background_the_run_comes_back_at_once(kind: str, client: AsyncRetab, emulator: Emulator) -> None:
+    run = await create_of(client, kind)(document=PDF, background=True, **ASKED[kind])
+
+    assert not run.status.is_terminal
+    assert emulator.document_of(run.id).size == len(PDF)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_in_the_foreground_it_comes_back_completed(kind: str, client: AsyncRetab) -> None:
+    run = await create_of(client, kind)(document=PDF, **ASKED[kind])
+
+    assert run.status is RunStatus.COMPLETED
+
+
+async def test_a_foreground_create_may_take_longer_than_an_attempt() -> None:
+    async with (
+        Emulator(queued=0, running=0.4) as slow,
+        client_for(slow.url, api_key=slow.api_key, timeout=0.1, retry=ONCE) as client,
+    ):
+        run = await client.splits.create(document=PDF, subdocuments=[PART])
+
+    assert run.status is RunStatus.COMPLETED
+
+
+async def test_a_split_s_request_is_this_json(answering: RawServer) -> None:
+    parts = [PART, Subdocument("receipt", description="A till's slip", allow_multiple_instances=True)]
+
+    async with client_for(answering.url) as client:
+        await client.splits.create(
+            document=PDF,
+            subdocuments=parts,
+            instructions="Receipts last.",
+            model="retab-large",
+            n_consensus=8,
+            bust_cache=True,
+            background=True,
+        )
+
+    assert asked_of(answering) == {
+        "document": {"filename": "document.pdf", "url": "data:application/pdf;base64,JVBERi0xLjcK"},
+        "subdocuments": [
+            {"name": "invoice", "description": "", "allow_multiple_instances": False},
+            {"name": "receipt", "description": "A till's slip", "allow_multiple_instances": True},
+        ],
+        "model": "retab-large",
+        "instructions": "Receipts last.",
+        "n_consensus": 8,
+        "bust_cache": True,
+        "background": True,
+    }
+
+
+async def test_what_is_not_told_is_sent_as_its_default_and_null_not_at_all(answering: RawServer) -> None:
+    async with client_for(answering.url) as client:
+        await client.splits.create(document=PDF, subdocuments=[PART])
+
+    told = asked_of(answering)
+    assert {name: told[name] for name in told if name not in {"document", "subdocuments"}} == {
+        "model": "retab-small",
+        "n_consensus": 1,
+        "bust_cache": False,
+        "background": False,
+    }
+
+
+async def test_a_partition_s_request_is_this_json(answering: RawServer) -> None:
+    async with client_for(answering.url) as client:
+        await client.partitions.create(
+            document=PDF, key="account", instructions="Each.", allow_overlap=False, background=True
+        )
+
+    assert {name: value for name, value in asked_of(answering).items() if name != "document"} == {
+        "key": "account",
+        "instructions": "Each.",
+        "model": "retab-small",
+        "n_consensus": 1,
+        "allow_overlap": False,
+        "bust_cache": False,
+        "background": True,
+    }
+
+
+WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
+    "no subdocuments": ("splits", {"subdocuments": []}, "subdocuments"),
+    "a text of subdocuments": ("splits", {"subdocuments": "invoice"}, "subdocuments"),
+    "an iterator of subdocuments": ("splits", {"subdocuments": iter([PART])}, "subdocuments"),
+    "names for subdocuments": ("splits", {"subdocuments": ["invoice"]}, 'Subdocument("name")'),
+    "a blank subdocument": ("splits", {"subdocuments": [Subdocument(" ")]}, "name"),
+    "several instances, maybe": (
+        "splits",
+        {"subdocuments": [Subdocument("a", allow_multiple_instances="yes")]},  # type: ignore[arg-type]
+        "allow_multiple_instances",
+    ),
+    "a blank model": ("splits", {"model": ""}, "model"),
+    "blank instructions": ("splits", {"instructions": " "}, "instructions"),
+    "no votes": ("splits", {"n_consensus": 0}, "1 to 8"),
+    "nine votes": ("splits", {"n_consensus": 9}, "1 to 8"),
+    "half a vote": ("splits", {"n_consensus": 1.5}, "1 to 8"),
+    "true votes": ("splits", {"n_consensus": True}, "1 to 8"),
+    "a cache, maybe": ("splits", {"bust_cache": 1}, "bust_cache"),
+    "a background, maybe": ("splits", {"background": "yes"}, "background"),
+    "a blank key": ("partitions", {"key": "  "}, "key"),
+    "no instructions": ("partitions", {"instructions": None}, "instructions"),
+    "an overlap, maybe": ("partitions", {"allow_overlap": None}, "allow_overlap"),
+    "an empty idempotency key": ("splits", {"idempotency_key": ""}, "idempotency_key"),
+    "a long idempotency key": ("splits", {"idempotency_key": "k" * 256}, "idempotency_key"),
+    "an idempotency key of two words": ("splits", {"idempotency_key": "a b"}, "idempotency_key"),
+    "an idempotency key with a line break": ("splits", {"idempotency_key": "a\r\nApi-Key:x"}, "idempotency_key"),
+    "an idempotency key that no header takes": ("splits", {"idempotency_key": "schlüssel"}, "idempotency_key"),
+    "a number for an idempotency key": ("splits", {"idempotency_key": 7}, "idempotency_key"),
+}
+
+
+@pytest.mark.parametrize(("kind", "told", "named"), WRONG.values(), ids=WRONG)
+async def test_wrong_arguments_are_refused_before_anything_is_sent(
+    kind: str, told: dict[str, Any], named: str, client: AsyncRetab, emulator: Emulator
+) -> None:
+    with pytest.raises(InvalidRequestError, match=named.replace("(", r"\(").replace(")", r"\)")):
+        await create_of(client, kind)(**{"document": PDF} | ASKED[kind] | told)
+
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize("document", ["http://x.test/a.pdf", "missing.pdf", b"", 5], ids=str)
+async def test_a_document_that_cannot_be_sent_is_refused_before_anything_is_sent(
+    document: Any, client: AsyncRetab, emulator: Emulator
+) -> None:
+    with pytest.raises(InvalidDocumentError):
+        await client.splits.create(document=document, subdocuments=[PART])
+
+    assert emulator.requests == []
+
+
+class TestSentAgain:
+    async def test_under_one_key_a_call(self, client: AsyncRetab, emulator: Emulator) -> None:
+        emulator.fail("POST /v1/splits", Fault.late_reset(), Fault.status(503))
+
+        run = await client.splits.create(document=PDF, subdocuments=[PART], background=True)
+        await client.splits.create(document=PDF, subdocuments=[PART], background=True)
+
+        first, second, third, other = keys(emulator)
+        assert first == second == third
+        assert first not in {None, other}
+        assert emulator.document_of(run.id).size == len(PDF)
+
+    async def test_what_was_done_by_an_attempt_without_an_answer_is_not_done_twice(
+        self, client: AsyncRetab, emulator: Emulator
+    ) -> None:
+        emulator.fail("POST /v1/splits", Fault.late_reset())
+
+        run = await client.splits.create(document=PDF, subdocuments=[PART], background=True)
+
+        assert [row.id async for row in client.splits.list()] == [run.id]
+
+    async def test_under_the_caller_s_key_it_is_done_once(self, client: AsyncRetab, emulator: Emulator) -> None:
+        told: dict[str, Any] = {"document": PDF, "subdocuments": [PART], "background": True, "idempotency_key": "k-1"}
+
+        first = await client.splits.create(**told)
+        second = await client.splits.create(**told)
+
+        assert first.id == second.id
+        assert keys(emulator) == ["k-1", "k-1"]
+
+    async def test_in_doubt_the_error_says_so_and_carries_the_key(self, emulator: Emulator) -> None:
+        emulator.fail("POST /v1/splits", Fault.late_hang())
+        async with client_for(emulator.url, api_key=emulator.api_key, retry=ONCE, timeout=0.1) as client:
+            with pytest.raises(APITimeoutError) as caught:
+                await client.splits.create(document=PDF, subdocuments=[PART], background=True)
+
+            assert caught.value.in_doubt
+            assert caught.value.idempotency_key == keys(emulator)[0]
+            assert f"idempotency_key='{caught.value.idempotency_key}'" in str(caught.value)
+            key = caught.value.idempotency_key
+            run = await client.splits.create(document=PDF, subdocuments=[PART], background=True, idempotency_key=key)
+            assert [row.id async for row in client.splits.list()] == [run.id]
+
+    async def test_where_nothing_can_have_happened_nothing_is_in_doubt(self) -> None:
+        async with client_for("http://127.0.0.1:9", retry=ONCE) as nowhere:
+            with pytest.raises(APIConnectionError) as caught:
+                await nowhere.splits.create(document=PDF, subdocuments=[PART])
+
+        assert not caught.value.in_doubt
+
+    @pytest.mark.parametrize("status", [400, 422])
+    async def test_not_when_the_api_refuses_it(self, status: int, client: AsyncRetab, emulator: Emulator) -> None:
+        emulator.fail("POST /v1/splits", Fault.status(status, body={"detail": "no"}))
+
+        with pytest.raises(Exception, match="no") as caught:
+            await client.splits.create(document=PDF, subdocuments=[PART])
+
+        assert isinstance(caught.value, ValidationError) == (status == 422)
+        assert len(keys(emulator)) == 1
+
+    async def test_from_the_disk_each_time(self, client: AsyncRetab, emulator: Emulator, tmp_path: Path) -> None:
+        file = tmp_path / "batch.pdf"
+        file.write_bytes(PDF * 100_000)
+        emulator.fail("POST /v1/splits", Fault.late_reset(), Fault.status(500))
+
+        run = await client.splits.create(document=file, subdocuments=[PART], background=True)
+
+        assert emulator.document_of(run.id).size == len(PDF) * 100_000
+        assert run.file
+        assert run.file.filename == "batch.pdf"
+
+
+class TestTheAnswer:
+    @staticmethod
+    async def answered(body: object) -> Run:
+        async with raw_server(reply(body, 201)) as server, client_for(server.url, retry=ONCE) as client:
+            try:
+                return await client.splits.create(document=PDF, subdocuments=[PART], background=True)
+            finally:
+                assert connections_in_use(client) == 0
+
+    async def test_of_an_id_alone_is_a_run_that_is_pending(self, caplog: pytest.LogCaptureFixture) -> None:
+        run = await self.answered({"id": "splt_1"})
+
+        assert (run.id, run.status) == ("splt_1", RunStatus.PENDING)
+        assert "left at their defaults" in caplog.text
+
+    async def test_that_does_not_fit_in_places_is_a_run_all_the_same(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.WARNING)
+        run = await self.answered({"id": "splt_1", "status": "queued", "n_consensus": "many"})
+
+        assert (run.id, run.status) == ("splt_1", RunStatus.QUEUED)
+        assert "n_consensus" in caplog.text
+
+    @pytest.mark.parametrize("body", [[], {"status": "queued"}, {"id": 5, "status": "queued"}], ids=str)
+    async def test_without_an_id_is_an_error_in_doubt(self, body: object) -> None:
+        with pytest.raises(ResponseError) as caught:
+            await self.answered(body)
+
+        assert caught.value.in_doubt
+        assert caught.value.idempotency_key
+
+
+async def test_a_500_leaves_a_create_in_doubt(emulator: Emulator) -> None:
+    emulator.fail("POST /v1/splits", Fault.status(500))
+    async with client_for(emulator.url, api_key=emulator.api_key, retry=ONCE) as client:
+        with pytest.raises(InternalServerError) as caught:
+            await client.splits.create(document=PDF, subdocuments=[PART], background=True)
+
+    assert caught.value.in_doubt

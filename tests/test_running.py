@@ -1,0 +1,692 @@
+"""Runs tied to a block: each way of leaving it, in each moment in which it can be left."""
+
+import asyncio
+import io
+import logging
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import pytest
+from clients import ONCE, client_for, connections_in_use
+from raw_server import until
+
+from retab_async import (
+    APITimeoutError,
+    AsyncRetab,
+    InvalidDocumentError,
+    InvalidRequestError,
+    InvalidRunIdError,
+    RunCancelledError,
+    RunFailedError,
+    RunHandle,
+    RunScope,
+    RunStatus,
+    Split,
+    Subdocument,
+    WaitTimeoutError,
+)
+from retab_async.emulator import Emulator, Fault
+
+PDF = b"%PDF-1.7\n"
+PART = Subdocument("invoice")
+CREATE = "POST /v1/splits"
+CANCEL = "POST /v1/splits/{id}/cancel"
+READ = "GET /v1/splits/{id}"
+
+
+class OutsideError(Exception):
+    """What goes wrong beside or inside a block."""
+
+
+class AbruptError(BaseException):
+    """What is no `Exception` and no cancellation either."""
+
+
+class Scene:
+    """A client, its emulator, and a block that says when the moment to leave it has come."""
+
+    def __init__(self, emulator: Emulator, client: AsyncRetab) -> None:
+        self.emulator = emulator
+        self.client = client
+        self.reached = asyncio.Event()
+        self.held = threading.Event()
+        self.document: Any = PDF
+
+    def running(self) -> RunScope[Split]:
+        return self.client.splits.running(document=self.document, subdocuments=[PART])
+
+    async def block(self) -> None:
+        async with self.running() as run:
+            await self.inside(run)
+
+    async def inside(self, run: RunHandle[Split]) -> None:  # noqa: ARG002 - others need it
+        self.reached.set()
+        await asyncio.Event().wait()
+
+    def sent(self, *routes: str) -> int:
+        return sum(f"{served.method} {served.path}".endswith(routes) for served in self.emulator.requests)
+
+    async def moment(self) -> None:
+        async with asyncio.timeout(5):
+            await self.reached.wait()
+
+
+class StuckFile(io.BytesIO):
+    """A file that stops after so many bytes, in its thread, until it is let go."""
+
+    def __init__(self, scene: Scene, stops_at: int) -> None:
+        super().__init__(PDF * 200_000)
+        self._scene = scene
+        self._stops_at = stops_at
+        self._loop = asyncio.get_running_loop()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() >= self._stops_at:
+            self._loop.call_soon_threadsafe(self._scene.reached.set)
+            self._scene.held.wait(10)
+        return super().read(size)
+
+
+def while_opening(scene: Scene) -> None:
+    scene.document = StuckFile(scene, 0)
+
+
+def while_sending(scene: Scene) -> None:
+    scene.document = StuckFile(scene, 500_000)
+
+
+def when_asked(scene: Scene, route: str) -> None:
+    async def watch() -> None:
+        await until(lambda: scene.sent(route) > 0)
+        scene.reached.set()
+
+    watching.append(asyncio.create_task(watch()))
+
+
+def while_the_server_creates_it(scene: Scene) -> None:
+    scene.emulator.fail(CREATE, Fault.late_hang())
+    when_asked(scene, "POST /v1/splits")
+
+
+def while_the_server_does_nothing(scene: Scene) -> None:
+    scene.emulator.fail(CREATE, Fault.hang())
+    when_asked(scene, "POST /v1/splits")
+
+
+def before_another_attempt(scene: Scene) -> None:
+    """The first attempt was lost, may have happened, and the second one is not out yet."""
+    scene.emulator.fail(CREATE, Fault.late_reset(), Fault.status(503, retry_after=5))
+
+    async def watch() -> None:
+        await until(lambda: scene.sent("POST /v1/splits") == 2)
+        await asyncio.sleep(0.05)
+        scene.reached.set()
+
+    watching.append(asyncio.create_task(watch()))
+
+
+def once_it_is_there(scene: Scene) -> None:
+    """The block is entered, and waits for something of its own."""
+
+
+def while_waiting(scene: Scene) -> None:
+    async def inside(run: RunHandle[Split]) -> None:
+        await run.result(on_status=lambda _: scene.reached.set())
+
+    scene.inside = inside  # type: ignore[method-assign]
+
+
+def once_it_is_over(scene: Scene) -> None:
+    async def inside(run: RunHandle[Split]) -> None:
+        await scene.client.splits.cancel(run.id)
+        with pytest.raises(RunCancelledError):
+            await run.result()
+        scene.emulator.requests.clear()
+        scene.reached.set()
+        await asyncio.Event().wait()
+
+    scene.inside = inside  # type: ignore[method-assign]
+
+
+Moment = Callable[[Scene], None]
+# To whether the server has a run that was to be cancelled, and whether it was to be created again to learn its id.
+MOMENTS: dict[Moment, tuple[bool, bool]] = {
+    while_opening: (False, False),
+    while_sending: (False, False),
+    while_the_server_creates_it: (True, True),
+    while_the_server_does_nothing: (True, True),
+    before_another_attempt: (True, True),
+    once_it_is_there: (True, False),
+    while_waiting: (True, False),
+    once_it_is_over: (False, False),
+}
+watching: list["asyncio.Task[None]"] = []
+
+
+async def by_cancelling_the_task(scene: Scene) -> None:
+    task = asyncio.create_task(scene.block())
+    await scene.moment()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def by_a_timeout(scene: Scene) -> None:
+    async def expire(patience: asyncio.Timeout) -> None:
+        await scene.moment()
+        patience.reschedule(asyncio.get_running_loop().time())
+
+    with pytest.raises(TimeoutError):  # noqa: PT012
+        async with asyncio.timeout(None) as patience:
+            watching.append(asyncio.create_task(expire(patience)))
+            await scene.block()
+
+
+async def by_anyio_s_move_on_after(scene: Scene) -> None:
+    async def expire(scope: anyio.CancelScope) -> None:
+        await scene.moment()
+        scope.deadline = anyio.current_time()
+
+    with anyio.move_on_after(60) as scope:
+        watching.append(asyncio.create_task(expire(scope)))
+        await scene.block()
+
+    assert scope.cancelled_caught
+
+
+async def by_a_sibling_that_fails(scene: Scene) -> None:
+    async def fail() -> None:
+        await scene.moment()
+        raise OutsideError
+
+    with pytest.raises(ExceptionGroup):  # noqa: PT012
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fail())
+            await scene.block()
+
+
+async def by_a_sibling_that_fails_under_anyio(scene: Scene) -> None:
+    async def fail() -> None:
+        await scene.moment()
+        raise OutsideError
+
+    with pytest.raises(ExceptionGroup):  # noqa: PT012
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fail)
+            await scene.block()
+
+
+async def by_closing_the_generator_around_it(scene: Scene) -> None:
+    async def steps() -> AsyncIterator[None]:
+        async with scene.running() as run:
+            inside = asyncio.create_task(scene.inside(run))
+            await scene.moment()
+            inside.cancel()
+            with suppress(asyncio.CancelledError):
+                await inside
+            yield
+
+    generator = steps()
+    await anext(generator)
+    await generator.aclose()  # type: ignore[attr-defined]
+
+
+async def inside_then(scene: Scene, leave: Callable[[], None]) -> None:
+    async with scene.running() as run:
+        inside = asyncio.create_task(scene.inside(run))
+        await scene.moment()
+        inside.cancel()
+        with suppress(asyncio.CancelledError):
+            await inside
+        leave()
+
+
+def fail() -> None:
+    raise OutsideError
+
+
+def fail_abruptly() -> None:
+    raise AbruptError
+
+
+async def at_its_end(scene: Scene) -> None:
+    await inside_then(scene, lambda: None)
+
+
+async def by_an_exception(scene: Scene) -> None:
+    with pytest.raises(OutsideError):
+        await inside_then(scene, fail)
+
+
+async def by_what_is_no_exception(scene: Scene) -> None:
+    with pytest.raises(AbruptError):
+        await inside_then(scene, fail_abruptly)
+
+
+Way = Callable[[Scene], Awaitable[None]]
+FROM_OUTSIDE: tuple[Way, ...] = (
+    by_cancelling_the_task,
+    by_a_timeout,
+    by_anyio_s_move_on_after,
+    by_a_sibling_that_fails,
+    by_a_sibling_that_fails_under_anyio,
+)
+FROM_INSIDE: tuple[Way, ...] = (
+    at_its_end,
+    by_an_exception,
+    by_what_is_no_exception,
+    by_closing_the_generator_around_it,
+)
+WITHIN: tuple[Moment, ...] = (once_it_is_there, while_waiting, once_it_is_over)
+CASES = [(way, moment) for way in FROM_OUTSIDE for moment in MOMENTS]
+CASES += [(way, moment) for way in FROM_INSIDE for moment in WITHIN]
+
+
+def tasks() -> "set[asyncio.Task[Any]]":
+    """All tasks, but for those in which the emulator serves its connections."""
+    return {task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task.get_coro())}
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(queued=600, running=600) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(emulator: Emulator) -> AsyncIterator[AsyncRetab]:
+    async with client_for(emulator.url, api_key=emulator.api_key) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def scene(emulator: Emulator, client: AsyncRetab) -> AsyncIterator[Scene]:
+    made = Scene(emulator, client)
+    yield made
+    made.held.set()
+
+
+@pytest.mark.parametrize(("way", "moment"), CASES, ids=[f"{way.__name__}-{moment.__name__}" for way, moment in CASES])
+async def test_left_in_any_way_in_any_moment_no_run_is_left_alive(way: Way, moment: Moment, scene: Scene) -> None:
+    cancels, repeats = MOMENTS[moment]
+    before = tasks()
+    watching.clear()
+    moment(scene)
+
+    await way(scene)
+    left = await scene.client.aclose()
+    for task in watching:
+        task.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
+
+    assert left == ()
+    assert scene.emulator.alive() == []
+    assert tasks() <= before
+    assert bool(scene.sent("/cancel")) == cancels
+    keys = {served.key for served in scene.emulator.requests if served.path == "/v1/splits" and served.key}
+    assert len(keys) <= 1
+    assert (scene.sent("POST /v1/splits") > 1) == repeats
+
+
+@pytest.mark.parametrize("way", [at_its_end, by_an_exception])
+async def test_left_normally_or_by_an_exception_the_cancel_is_confirmed_already(way: Way, scene: Scene) -> None:
+    await way(scene)
+
+    assert scene.emulator.alive() == []
+
+
+async def test_a_cancelled_task_is_not_held_up(scene: Scene) -> None:
+    scene.emulator.fail(CANCEL, Fault.hang())
+    task = asyncio.create_task(scene.block())
+    await scene.moment()
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert not scene.sent("/cancel")
+    assert len(scene.emulator.alive()) == 1
+
+
+async def test_the_loop_is_idle_while_a_cancel_is_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.emulator.fail(CANCEL, Fault.late(0.5))
+    selector: Any = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+    select = selector.select
+    turns = 0
+
+    def count(timeout: float | None = None) -> Any:
+        nonlocal turns
+        turns += 1
+        return select(timeout)
+
+    monkeypatch.setattr(selector, "select", count)
+
+    await at_its_end(scene)
+
+    assert scene.emulator.alive() == []
+    assert turns < 60
+
+
+async def test_a_cancel_that_is_not_confirmed_in_time_does_not_hold_the_block_for_ever(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("retab_async.scope.GRACE", 0.05)
+    scene.emulator.fail(CANCEL, Fault.late(0.3))
+
+    await at_its_end(scene)
+    assert len(scene.emulator.alive()) <= 1
+
+    assert await scene.client.aclose() == ()
+    assert scene.emulator.alive() == []
+
+
+async def test_what_cannot_be_confirmed_is_logged_and_returned(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.emulator.fail(CANCEL, *[Fault.status(500)] * 3)
+
+    await at_its_end(scene)
+    (left,) = await scene.client.aclose()
+
+    (run_id,) = scene.emulator.alive()
+    assert (left.path, left.run_id, left.idempotency_key) == ("/v1/splits", run_id, None)
+    assert left.error is not None
+    assert f"/v1/splits {run_id} may still be going on" in caplog.text
+    assert caplog.records[-1].levelno == logging.ERROR
+
+
+async def test_a_run_whose_id_cannot_be_learned_is_told_by_its_key(emulator: Emulator) -> None:
+    emulator.fail(CREATE, *[Fault.late_hang()] * 5)
+    async with client_for(emulator.url, api_key=emulator.api_key, timeout=0.1, retry=ONCE) as client:
+        with pytest.raises(APITimeoutError) as caught:
+            await Scene(emulator, client).block()
+        (left,) = await client.aclose()
+
+    assert (left.run_id, left.idempotency_key) == (None, caught.value.idempotency_key)
+    assert str(left).startswith(f"/v1/splits created under idempotency_key='{left.idempotency_key}' may still be")
+
+
+async def test_a_create_that_failed_in_doubt_is_cleaned_up(emulator: Emulator) -> None:
+    emulator.fail(CREATE, Fault.late_hang())
+    async with client_for(emulator.url, api_key=emulator.api_key, timeout=0.1, retry=ONCE) as client:
+        with pytest.raises(APITimeoutError):
+            await Scene(emulator, client).block()
+
+        assert await client.aclose() == ()
+        assert emulator.alive() == []
+
+
+async def test_a_create_that_is_over_when_it_is_learned_needs_no_cancel(emulator: Emulator) -> None:
+    async with (
+        Emulator(queued=0, running=0) as quick,
+        client_for(quick.url, api_key=quick.api_key, timeout=0.1, retry=ONCE) as client,
+    ):
+        quick.fail(CREATE, Fault.late_hang())
+        scene = Scene(quick, client)
+        with pytest.raises(APITimeoutError):
+            await scene.block()
+
+        assert await client.aclose() == ()
+        assert scene.sent("/cancel") <= 1
+
+
+async def test_a_create_that_was_refused_leaves_nothing_to_clean_up(scene: Scene) -> None:
+    scene.emulator.fail(CREATE, Fault.status(422))
+
+    with pytest.raises(Exception, match="422"):
+        await scene.block()
+
+    assert scene.client._janitor.is_idle
+
+
+async def test_a_file_that_can_be_read_only_once_is_kept_for_the_janitor(scene: Scene) -> None:
+    class Pipe(io.RawIOBase):
+        pieces = [PDF, PDF]  # noqa: RUF012 - read once
+
+        def readable(self) -> bool:
+            return True
+
+        def read(self, _: int = -1, /) -> bytes:
+            return self.pieces.pop() if self.pieces else b""
+
+    scene.document = Pipe()
+    while_the_server_creates_it(scene)
+
+    await by_cancelling_the_task(scene)
+
+    assert await scene.client.aclose() == ()
+    assert scene.emulator.alive() == []
+
+
+async def test_cancelled_between_the_create_and_the_block_the_run_is_cancelled(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The temporary copy of a document is closed after the create, in a thread: a moment like any other."""
+    from contextlib import asynccontextmanager  # noqa: PLC0415
+
+    collection = scene.client.splits._collection
+    to_create = collection.to_create
+
+    @asynccontextmanager
+    async def slow_to_close(*told: Any) -> AsyncIterator[Any]:
+        async with to_create(*told) as request:
+            yield request
+        scene.reached.set()
+        await asyncio.sleep(5)
+
+    monkeypatch.setattr(collection, "to_create", slow_to_close)
+
+    await by_cancelling_the_task(scene)
+
+    assert await scene.client.aclose() == ()
+    assert scene.sent("/cancel") == 1
+    assert scene.emulator.alive() == []
+
+
+class TestHandle:
+    async def test_gives_the_completed_run(self) -> None:
+        async with (
+            Emulator(queued=0, running=0.05) as emulator,
+            client_for(emulator.url, api_key=emulator.api_key) as client,
+        ):
+            async with client.splits.running(document=PDF, subdocuments=[PART]) as run:
+                statuses: list[RunStatus] = []
+                split = await run.result(on_status=lambda seen: statuses.append(seen.status))
+
+            assert split.status is RunStatus.COMPLETED
+            assert split.output
+            assert run.run is split
+            assert statuses[-1] is RunStatus.COMPLETED
+            assert not [served for served in emulator.requests if served.path.endswith("/cancel")]
+
+    async def test_raises_a_failed_run(self, emulator: Emulator, client: AsyncRetab) -> None:
+        (run_id,) = emulator.seed("splits", queued=0, running=0, error={"code": "bad", "message": "no pages"})
+
+        with pytest.raises(RunFailedError, match="failed: bad: no pages") as caught:
+            async with client.splits.attach(run_id) as run:
+                await run.result()
+
+        assert caught.value.run is not None
+        assert caught.value.run.id == run_id
+
+    async def test_raises_a_run_that_somebody_cancelled(self, emulator: Emulator, client: AsyncRetab) -> None:
+        (run_id,) = emulator.seed("splits")
+        await client.splits.cancel(run_id)
+
+        with pytest.raises(RunCancelledError) as caught:
+            async with client.splits.attach(run_id) as run:
+                await run.result()
+
+        assert caught.value.run is not None
+        assert caught.value.run.status is RunStatus.CANCELLED
+
+    async def test_that_was_waited_for_in_vain_is_cancelled(self, emulator: Emulator, client: AsyncRetab) -> None:
+        with pytest.raises(WaitTimeoutError):
+            async with client.splits.running(document=PDF, subdocuments=[PART]) as run:
+                await run.result(timeout=0.05)
+
+        assert emulator.alive() == []
+
+    async def test_reads_the_run(self, emulator: Emulator, client: AsyncRetab) -> None:
+        (run_id,) = emulator.seed("splits", queued=0, running=0)
+
+        async with client.splits.attach(run_id) as run:
+            assert run.run is None
+            split = await run.get(include_output=False)
+            assert split.status is RunStatus.COMPLETED
+
+        assert len(emulator.requests) == 1
+
+    async def test_cancels_once(self, emulator: Emulator, client: AsyncRetab) -> None:
+        async with client.splits.running(document=PDF, subdocuments=[PART]) as run:
+            split = await run.cancel()
+
+        assert split.status is RunStatus.CANCELLED
+        assert [served.path for served in emulator.requests if served.path.endswith("/cancel")] == [
+            f"/v1/splits/{run.id}/cancel"
+        ]
+
+    async def test_that_is_detached_goes_on(self, emulator: Emulator, client: AsyncRetab) -> None:
+        async with client.splits.running(document=PDF, subdocuments=[PART]) as run:
+            run.detach()
+
+        assert emulator.alive() == [run.id]
+
+    async def test_of_another_kind(self, emulator: Emulator, client: AsyncRetab) -> None:
+        async with client.partitions.running(document=PDF, key="account", instructions="Each.") as run:
+            assert emulator.alive() == [run.id]
+
+        assert emulator.alive() == []
+
+    async def test_of_a_run_that_was_deleted_owes_nothing(
+        self, client: AsyncRetab, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("retab_async.janitor._PAUSE_AFTER_404", 0.01)
+        async with client.splits.running(document=PDF, subdocuments=[PART]) as run:
+            await client.splits.delete(run.id)
+
+        assert await client.aclose() == ()
+
+
+class TestEntering:
+    async def test_attach_sends_nothing(self, emulator: Emulator, client: AsyncRetab) -> None:
+        (run_id,) = emulator.seed("splits")
+        async with client.splits.attach(run_id):
+            assert emulator.requests == []
+
+        assert emulator.alive() == []
+
+    @pytest.mark.parametrize("run_id", ["a/b", "", 5])
+    async def test_attach_refuses_what_is_no_id_at_once(self, run_id: Any, client: AsyncRetab) -> None:
+        with pytest.raises(InvalidRunIdError):
+            client.splits.attach(run_id)
+
+    async def test_running_refuses_wrong_arguments_at_once(self, client: AsyncRetab) -> None:
+        with pytest.raises(InvalidRequestError):
+            client.splits.running(document=PDF, subdocuments=[])
+        with pytest.raises(InvalidRequestError):
+            client.splits.running(document=PDF, subdocuments=[PART], idempotency_key="")
+
+    async def test_refuses_a_document_that_cannot_be_sent(self, emulator: Emulator, client: AsyncRetab) -> None:
+        with pytest.raises(InvalidDocumentError):
+            async with client.splits.running(document="missing.pdf", subdocuments=[PART]):
+                pass
+
+        assert emulator.requests == []
+
+    async def test_is_for_once(self, client: AsyncRetab) -> None:
+        scope = client.splits.running(document=PDF, subdocuments=[PART])
+        async with scope:
+            pass
+
+        with pytest.raises(RuntimeError, match="one `async with`"):
+            async with scope:
+                pass
+
+
+class TestClosing:
+    async def test_a_copy_owes_with_its_own_key_and_its_client_pays(self, emulator: Emulator) -> None:
+        async with client_for(emulator.url, api_key="sk_wrong_0123456789") as client:
+            copy = client.with_options(api_key=emulator.api_key)
+            await by_cancelling_the_task(Scene(emulator, copy))
+
+            assert await copy.aclose() == ()
+            assert await client.aclose() == ()
+            assert emulator.alive() == []
+
+    async def test_that_is_cancelled_itself_goes_on(self, scene: Scene) -> None:
+        scene.emulator.fail(CANCEL, Fault.late(0.2))
+        await by_cancelling_the_task(scene)
+
+        with anyio.move_on_after(0.01):
+            await scene.client.aclose()
+        assert len(scene.emulator.alive()) <= 1
+
+        assert await scene.client.aclose() == ()
+        assert scene.emulator.alive() == []
+
+    async def test_gives_up_after_its_time(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("retab_async.client._DRAINING", 0.05)
+        monkeypatch.setattr("retab_async.janitor.AT_ONCE", 1)
+        scene.emulator.fail(CANCEL, Fault.hang())
+        ids = scene.emulator.seed("splits", 3)
+        async with asyncio.TaskGroup() as group:
+            for run_id in ids:
+                group.create_task(self.leave(scene, run_id))
+
+        left = await scene.client.aclose()
+
+        assert [each.run_id for each in left] == ids
+        assert {str(each).partition(" going on: ")[2] for each in left} == {"there was no time to cancel it"}
+        assert scene.client._janitor.is_idle
+
+    @staticmethod
+    async def leave(scene: Scene, run_id: str) -> None:
+        with anyio.CancelScope() as scope:
+            async with scene.client.splits.attach(run_id):
+                scope.cancel()
+                await asyncio.sleep(1)
+
+    async def test_what_is_left_after_it_is_told(self, scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+        async with scene.running() as run:
+            await scene.client.aclose()
+
+        assert scene.emulator.alive() == [run.id]
+        (left,) = await scene.client.aclose()
+        assert left.run_id == run.id
+        assert run.id in caplog.text
+
+    async def test_a_create_under_way_is_told_by_its_key(self, scene: Scene) -> None:
+        while_the_server_creates_it(scene)
+        task = asyncio.create_task(scene.block())
+        await scene.moment()
+
+        await scene.client.aclose()
+        with pytest.raises(Exception, match="closed"):
+            await task
+
+        (left,) = await scene.client.aclose()
+        assert (left.run_id, left.idempotency_key) == (None, scene.emulator.requests[0].key)
+
+    async def test_no_more_than_sixteen_are_sent_at_once(self, scene: Scene) -> None:
+        ids = scene.emulator.seed("splits", 40)
+        scene.emulator.fail(CANCEL, *[Fault.late(0.1)] * 40)
+        busiest = 0
+
+        async def count() -> None:
+            nonlocal busiest
+            while True:
+                busiest = max(busiest, connections_in_use(scene.client))
+                await asyncio.sleep(0.005)
+
+        async with asyncio.TaskGroup() as group:
+            for run_id in ids:
+                group.create_task(self.leave(scene, run_id))
+        counting = asyncio.create_task(count())
+        assert await scene.client.aclose() == ()
+        counting.cancel()
+
+        assert scene.emulator.alive() == []
+        assert busiest == 16
