@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
-from retab_async.documents import Document, create_body, sending_time
+from retab_async.documents import create_body, sending_time
 from retab_async.errors import NotFoundError, ResponseError
 from retab_async.listing import Page
 from retab_async.models import Run
@@ -47,9 +47,9 @@ class Collection(Generic[RunT]):
         return self._reader.changed(await self.transport.send(request, ends), run_id)
 
     @asynccontextmanager
-    async def to_create(self, document: Document, fields: Mapping[str, Any], key: str) -> AsyncIterator[Request]:
+    async def to_create(self, fields: Mapping[str, Any], key: str) -> AsyncIterator[Request]:
         """Give the request of a create, of use until this is left; what is large is uploaded before."""
-        async with create_body(self.transport, document, fields) as body:
+        async with create_body(self.transport, fields) as body:
             extra = sending_time(body.length) + (0 if fields["background"] else _IN_FOREGROUND)
             yield Request("POST", self.path, body=body, idempotency_key=key, extra=extra)
 

@@ -6,7 +6,6 @@ from typing import Any, Generic, Literal, TypeVar
 
 from retab_async.arguments import idempotency_key, refuse
 from retab_async.collection import Collection
-from retab_async.documents import Document
 from retab_async.errors import InvalidRunIdError
 from retab_async.janitor import Janitor
 from retab_async.listing import RunList, list_query
@@ -151,13 +150,12 @@ class RunResource(Generic[RunT]):
         run_path(self.path, run_id)
         return RunScope(self._collection, self._watch, self._janitor, run_id)
 
-    async def _create(self, document: Document, fields: Mapping[str, Any], key: str | None) -> RunT:
-        to_create = self._collection.to_create(document, fields, idempotency_key(key))
-        async with to_create as request:
+    async def _create(self, fields: Mapping[str, Any], key: str | None) -> RunT:
+        async with self._collection.to_create(fields, idempotency_key(key)) as request:
             return await self._collection.create(request, Trail())
 
-    def _running(self, document: Document, fields: Mapping[str, Any], key: str | None) -> RunScope[RunT]:
-        creation = Creation(document, fields, idempotency_key(key))
+    def _running(self, fields: Mapping[str, Any], key: str | None) -> RunScope[RunT]:
+        creation = Creation(fields, idempotency_key(key))
         return RunScope(self._collection, self._watch, self._janitor, creation)
 
     def _id_of(self, run: str | RunT) -> str:

@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from retab_async.collection import Collection
-from retab_async.documents import Document
 from retab_async.errors import RunCancelledError, RunFailedError
 from retab_async.janitor import GRACE, Debt, Janitor
 from retab_async.models import Run, RunStatus
@@ -18,9 +17,8 @@ RunT = TypeVar("RunT", bound=Run)
 
 
 class Creation(NamedTuple):
-    """A run to create: its document, the other fields of the request, the key it is created under."""
+    """A run to create: the fields of the request, its documents among them, and the key it is created under."""
 
-    document: Document
     fields: Mapping[str, Any]
     key: str
 
@@ -137,8 +135,7 @@ class RunScope(Generic[RunT]):
 
     async def _create(self, origin: Creation) -> RunHandle[RunT]:
         async with AsyncExitStack() as opened:
-            to_create = self._collection.to_create(origin.document, origin.fields, origin.key)
-            request = await opened.enter_async_context(to_create)
+            request = await opened.enter_async_context(self._collection.to_create(origin.fields, origin.key))
             trail = Trail()
             try:
                 run = await self._collection.create(request, trail)

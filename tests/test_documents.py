@@ -20,8 +20,9 @@ from clients import client_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retab_async.documents import Document, create_body, sending_time
-from retab_async.documents.bodies import PIECE, InlineBody
+from retab_async.documents import Attachment, Document, create_body, sending_time
+from retab_async.documents.bodies import InlineBody
+from retab_async.documents.sources import PIECE
 from retab_async.documents.streams import streamed
 from retab_async.errors import InvalidDocumentError, InvalidRequestError
 from retab_async.models import MIMEData
@@ -46,7 +47,7 @@ def descriptors() -> int:
 
 async def told(transport: Transport, document: Any) -> Any:
     """The document as the body of its create has it, whatever it is."""
-    async with create_body(transport, document, FIELDS) as body:
+    async with create_body(transport, {"document": Attachment(document), **FIELDS}) as body:
         sent = b"".join([piece async for piece in body.pieces()])
 
     assert body.media_type == "application/json"
@@ -106,7 +107,7 @@ class TestPaths:
     ) -> None:
         (tmp_path / "a.pdf").write_bytes(PDF)
         monkeypatch.chdir(tmp_path)
-        async with create_body(transport, "a.pdf", FIELDS) as body:
+        async with create_body(transport, {"document": Attachment("a.pdf"), **FIELDS}) as body:
             monkeypatch.chdir("/")
 
             assert b"".join([piece async for piece in body.pieces()]).startswith(b'{"document":{"filename":"a.pdf"')
@@ -191,7 +192,7 @@ class TestPaths:
         path = tmp_path / "a.bin"
         path.write_bytes(bytes(2 * PIECE))
         os.utime(path, (1, 1))
-        async with create_body(transport, path, FIELDS) as body:
+        async with create_body(transport, {"document": Attachment(path), **FIELDS}) as body:
             pieces = body.pieces()
             [await anext(pieces) for _ in range(2)]
             change(path)
@@ -237,7 +238,10 @@ class TestBytes:
                 turns += 1
                 await asyncio.sleep(0)
 
-        async with create_body(transport, bytes(4 * PIECE), FIELDS) as body, asyncio.TaskGroup() as group:
+        async with (
+            create_body(transport, {"document": Attachment(bytes(4 * PIECE)), **FIELDS}) as body,
+            asyncio.TaskGroup() as group,
+        ):
             counting = group.create_task(count())
             [piece async for piece in body.pieces()]
             counting.cancel()
@@ -254,7 +258,7 @@ class TestFileObjects:
             assert await received(transport, file) == ("scan.bin", "application/pdf", PDF)
 
     async def test_what_cannot_go_back_is_read_once_and_sent_as_often_as_need_be(self, transport: Transport) -> None:
-        async with create_body(transport, Trickle(PDF * 1000), FIELDS) as body:
+        async with create_body(transport, {"document": Attachment(Trickle(PDF * 1000)), **FIELDS}) as body:
             first, second = [b"".join([piece async for piece in body.pieces()]) for _ in range(2)]
 
         assert first == second
@@ -348,7 +352,7 @@ class TestFileObjects:
         self, transport: Transport, change: Callable[[Any], Any]
     ) -> None:
         file = io.BytesIO(bytes(2 * PIECE))
-        async with create_body(transport, file, FIELDS) as body:
+        async with create_body(transport, {"document": Attachment(file), **FIELDS}) as body:
             change(file)
             with pytest.raises(InvalidDocumentError, match=r"BytesIO (changed|cannot be read)"):
                 [piece async for piece in body.pieces()]
@@ -360,7 +364,7 @@ class TestFileObjects:
                 self.seek(0)
                 return piece
 
-        async with create_body(transport, Moved(PDF), FIELDS) as body:
+        async with create_body(transport, {"document": Attachment(Moved(PDF)), **FIELDS}) as body:
             with pytest.raises(InvalidDocumentError, match="read elsewhere"):
                 [piece async for piece in body.pieces()]
 
@@ -599,7 +603,7 @@ class TestBodies:
         document = MIMEData(filename=filename, url="data:;base64," + base64.b64encode(content * repeated).decode())
 
         async def run() -> list[bytes]:
-            async with create_body(transport, document, FIELDS) as body:
+            async with create_body(transport, {"document": Attachment(document), **FIELDS}) as body:
                 bodies = [b"".join([piece async for piece in body.pieces()]) for _ in range(2)]
                 assert body.length == len(bodies[0])
             return bodies
@@ -614,7 +618,7 @@ class TestBodies:
     async def test_a_body_that_was_left_halfway_begins_anew(self, transport: Transport, tmp_path: Path) -> None:
         (tmp_path / "a.bin").write_bytes(os.urandom(3 * PIECE))
         for document in (tmp_path / "a.bin", (tmp_path / "a.bin").read_bytes(), io.BytesIO(bytes(3 * PIECE))):
-            async with create_body(transport, document, FIELDS) as body:
+            async with create_body(transport, {"document": Attachment(document), **FIELDS}) as body:
                 pieces: AsyncGenerator[bytes, None] = body.pieces()
                 [await anext(pieces) for _ in range(3)]
                 await pieces.aclose()
@@ -624,14 +628,14 @@ class TestBodies:
                 json.loads(whole)
 
     async def test_pieces_are_small(self, transport: Transport) -> None:
-        async with create_body(transport, bytes(5 * PIECE + 1), FIELDS) as body:
+        async with create_body(transport, {"document": Attachment(bytes(5 * PIECE + 1)), **FIELDS}) as body:
             sizes = [len(piece) async for piece in body.pieces()]
 
         assert max(sizes) == PIECE // 3 * 4
         assert isinstance(body, InlineBody)
 
     async def test_a_body_without_a_document_in_it_is_bytes(self, transport: Transport) -> None:
-        async with create_body(transport, "https://example.com/a.pdf", FIELDS) as body:
+        async with create_body(transport, {"document": Attachment("https://example.com/a.pdf"), **FIELDS}) as body:
             assert isinstance(body, BytesBody)
 
     def test_sending_takes_its_time(self) -> None:

@@ -18,7 +18,7 @@ from clients import ONCE, client_for, connections_in_use
 from raw_server import RawServer, Step, raw_server, reply, reset, say_and_stall, stall, until
 
 from retab_async import AsyncRetab
-from retab_async.documents import create_body, sending_time
+from retab_async.documents import Attachment, create_body, sending_time
 from retab_async.documents.creating import _LARGEST
 from retab_async.emulator import Emulator, Fault
 from retab_async.errors import (
@@ -69,7 +69,7 @@ def large(tmp_path: Path) -> Path:
 
 async def create(client: AsyncRetab, document: Any, trail: Trail | None = None) -> Any:
     transport = client.splits._collection.transport
-    async with create_body(transport, document, FIELDS) as body:
+    async with create_body(transport, {"document": Attachment(document), **FIELDS}) as body:
         extra = sending_time(body.length)
         request = Request("POST", "/v1/splits", body=body, idempotency_key=str(uuid.uuid4()), extra=extra)
         return json.loads((await transport.send(request, transport.ends(extra), trail)).body)
@@ -117,7 +117,7 @@ class TestCreates:
         path.write_bytes(bytes(9_000_000))
         os.utime(path, (1, 1))
         transport, trail = opened.splits._collection.transport, Trail()
-        async with create_body(transport, path, FIELDS) as body:
+        async with create_body(transport, {"document": Attachment(path), **FIELDS}) as body:
             path.write_bytes(b"x" * 9_000_000)
             with pytest.raises(InvalidDocumentError, match="changed while"):
                 await transport.send(Request("POST", "/v1/splits", body=body), transport.ends(), trail)
@@ -150,12 +150,14 @@ class TestUploads:
         ]
 
     async def test_the_largest_body_is_what_the_service_takes(self, opened: AsyncRetab) -> None:
-        async with create_body(opened.splits._collection.transport, b"x", FIELDS) as body:
+        async with create_body(opened.splits._collection.transport, {"document": Attachment(b"x"), **FIELDS}) as body:
             frame = body.length - 4
         fits = b"x" * ((_LARGEST - frame) // 4 * 3)
         sizes = []
         for content in (fits, fits + b"x"):
-            async with create_body(opened.splits._collection.transport, content, FIELDS) as body:
+            async with create_body(
+                opened.splits._collection.transport, {"document": Attachment(content), **FIELDS}
+            ) as body:
                 sizes.append(body.length)
 
         assert _LARGEST - 4 < sizes[0] <= _LARGEST
@@ -493,3 +495,47 @@ class TestCancellation:
 
 def once(path: Path) -> OnceOnly:
     return OnceOnly(path.read_bytes())
+
+
+class TestSeveral:
+    """Requests of several documents, wherever in the JSON they are."""
+
+    @staticmethod
+    async def sent(client: AsyncRetab, fields: Any) -> Any:
+        async with create_body(client.splits._collection.transport, fields) as body:
+            content = b"".join([piece async for piece in body.pieces()])
+
+        assert len(content) == body.length
+        return json.loads(content)
+
+    async def test_each_is_in_its_place(self, opened: AsyncRetab) -> None:
+        told = await self.sent(
+            opened,
+            {
+                "documents": [Attachment(b"first"), Attachment("https://x.test/second.pdf")],
+                "inputs": {"block": Attachment(b"third"), "note": "url"},
+                "after": ("kept", None, 5),
+            },
+        )
+
+        assert [each["url"].partition(",")[2] for each in (told["documents"][0], told["inputs"]["block"])] == [
+            "Zmlyc3Q=",
+            "dGhpcmQ=",
+        ]
+        assert told["documents"][1] == {"filename": "second.pdf", "url": "https://x.test/second.pdf"}
+        assert told["inputs"]["note"] == "url"
+        assert told["after"] == ["kept", None, 5]
+
+    @pytest.mark.usefixtures("small")
+    async def test_the_largest_are_uploaded_until_the_rest_fits(self, emulator: Emulator, opened: AsyncRetab) -> None:
+        sizes = (500, 4000, 700, 1500)
+        told = await self.sent(opened, {"documents": [Attachment(bytes(size)) for size in sizes]})
+
+        assert [each["url"][:6] for each in told["documents"]] == ["data:a", "https:", "data:a", "https:"]
+        assert sum(served.method == "PUT" for served in emulator.requests) == 2
+
+    async def test_nothing_is_sent_where_one_of_them_cannot_be(self, emulator: Emulator, opened: AsyncRetab) -> None:
+        with pytest.raises(InvalidDocumentError):
+            await self.sent(opened, {"documents": [Attachment(FileRef(id="file_1")), Attachment("missing.pdf")]})
+
+        assert emulator.requests == []

@@ -1,6 +1,7 @@
 """Documents on their way to the API: what a caller may give, and the bodies of requests that it becomes."""
 
+from retab_async.documents.bodies import Attachment
 from retab_async.documents.creating import create_body, sending_time
 from retab_async.documents.opening import Document
 
-__all__ = ["Document", "create_body", "sending_time"]
+__all__ = ["Attachment", "Document", "create_body", "sending_time"]

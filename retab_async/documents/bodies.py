@@ -1,54 +1,89 @@
 """The bodies of requests that carry a document: within JSON, or by itself."""
 
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from secrets import token_hex
 from typing import Any
 
 import attrs
 import orjson
 
-from retab_async.documents.sources import Source
+from retab_async.documents.opening import Document
+from retab_async.documents.sources import PIECE, Source
 from retab_async.models import MIMEData
 from retab_async.protocol import BytesBody
 
-# Bytes of a document that are read and encoded at once: few enough to keep memory and the time for which a thread holds
-# the interpreter small, enough for the way to a thread not to count, and a multiple of 3, which base64 joins up at.
-PIECE = 3 * 128 * 1024
 
+@attrs.frozen(eq=False)
+class Attachment:
+    """Stands for a document among the fields of a request, wherever it is to be in the JSON."""
 
-def linking_body(document: MIMEData, fields: Mapping[str, Any]) -> BytesBody:
-    """Return the JSON of a request whose document the API has, or fetches, by its URL."""
-    return BytesBody(orjson.dumps({"document": {"filename": document.filename, "url": document.url}, **fields}))
+    document: Document
 
 
 @attrs.frozen(eq=False)
 class InlineBody:
-    """The JSON of a request with its document inside."""
+    """The JSON of a request with documents inside: in `parts`, a source is its bytes in base64."""
 
-    source: Source
-    head: bytes
-    tail: bytes
+    parts: tuple[bytes | Source, ...]
     media_type: str = attrs.field(default="application/json", init=False)
-
-    @classmethod
-    def of(cls, source: Source, fields: Mapping[str, Any]) -> "InlineBody":
-        """Return the body in which the document stands before these fields, of which there is at least one."""
-        label = source.label
-        start = orjson.dumps({"document": {"filename": label.filename, "url": f"data:{label.media_type};base64,"}})
-        # Up to where the text of the URL would end, and on from there.
-        return cls(source, start.removesuffix(b'"}}'), b'"},' + orjson.dumps(dict(fields))[1:])
 
     @property
     def length(self) -> int:
         """The Content-Length."""
-        return len(self.head) + (self.source.label.size + 2) // 3 * 4 + len(self.tail)
+        return sum(len(part) if isinstance(part, bytes) else encoded_length(part) for part in self.parts)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the JSON piece by piece."""
-        yield self.head
-        for start in range(0, self.source.label.size, PIECE):
-            yield await self.source.read(start, PIECE, b64encode)
-        yield self.tail
+        for part in self.parts:
+            if isinstance(part, bytes):
+                yield part
+                continue
+            for start in range(0, part.label.size, PIECE):
+                yield await part.read(start, PIECE, b64encode)
+
+
+def encoded_length(source: Source) -> int:
+    """Return how many bytes of JSON the bytes of a document are."""
+    return (source.label.size + 2) // 3 * 4
+
+
+def json_body(fields: Mapping[str, Any], places: Mapping[Attachment, MIMEData | Source]) -> BytesBody | InlineBody:
+    """Return the JSON of a request whose documents the API has by a URL, or gets from these sources."""
+    marks: dict[bytes, Source] = {}
+
+    def written(value: Any) -> Any:
+        if not isinstance(value, Attachment):
+            return value
+        place = places[value]
+        if isinstance(place, MIMEData):
+            return {"filename": place.filename, "url": place.url}
+        # Random: nothing that a caller says can be taken for the place of a document.
+        mark = token_hex()
+        marks[mark.encode()] = place
+        return {"filename": place.label.filename, "url": f"data:{place.label.media_type};base64,{mark}"}
+
+    text = orjson.dumps(_replaced(fields, written))
+    parts: list[bytes | Source] = []
+    for mark, source in marks.items():
+        before, _, text = text.partition(mark)
+        parts += (before, source)
+    return InlineBody((*parts, text)) if marks else BytesBody(text)
+
+
+def attachments(value: Any) -> Iterator[Attachment]:
+    """Give the attachments among the fields of a request, in the order of the JSON."""
+    found: list[Attachment] = []
+    _replaced(value, lambda each: found.append(each) if isinstance(each, Attachment) else each)
+    return iter(found)
+
+
+def _replaced(value: Any, by: Callable[[Any], Any]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _replaced(each, by) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replaced(each, by) for each in value]
+    return by(value)
 
 
 @attrs.frozen(eq=False)

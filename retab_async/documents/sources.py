@@ -13,6 +13,10 @@ from retab_async.documents.media_types import extension_of, type_by_name
 from retab_async.documents.signatures import HEAD, type_by_content
 from retab_async.errors import InvalidDocumentError
 
+# Bytes of a document that are read and encoded at once: few enough to keep memory and the time for which a thread holds
+# the interpreter small, enough for the way to a thread not to count, and a multiple of 3, which base64 joins up at.
+PIECE = 3 * 128 * 1024
+
 # In what form a piece is wanted: as it is (`bytes`), or encoded. It is given it where the piece is read, which for
 # files is a thread.
 Form: TypeAlias = Callable[[bytes | memoryview], bytes]

@@ -12,9 +12,8 @@ from typing import IO, Any, Protocol
 
 import attrs
 
-from retab_async.documents.bodies import PIECE
 from retab_async.documents.signatures import HEAD
-from retab_async.documents.sources import Form, Label
+from retab_async.documents.sources import PIECE, Form, Label
 from retab_async.errors import InvalidDocumentError
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 
 from retab_async.arguments import flag, text, whole_number
-from retab_async.documents import Document
+from retab_async.documents import Attachment, Document
 from retab_async.models import FileRef, RetabUsage, Run, Told
 from retab_async.runs import RunResource
 from retab_async.scope import RunScope
@@ -83,9 +83,16 @@ class Partitions(RunResource[Partition]):
         `POST /v1/partitions`
         """
         fields = _fields(
-            key, instructions, model, n_consensus, overlap=allow_overlap, bust_cache=bust_cache, background=background
+            document,
+            key,
+            instructions,
+            model,
+            n_consensus,
+            overlap=allow_overlap,
+            bust_cache=bust_cache,
+            background=background,
         )
-        return await self._create(document, fields, idempotency_key)
+        return await self._create(fields, idempotency_key)
 
     def running(  # noqa: PLR0913 - the fields of the request, each by its name
         self,
@@ -110,9 +117,16 @@ class Partitions(RunResource[Partition]):
         `POST /v1/partitions`, `POST /v1/partitions/{partition_id}/cancel`
         """
         fields = _fields(
-            key, instructions, model, n_consensus, overlap=allow_overlap, bust_cache=bust_cache, background=True
+            document,
+            key,
+            instructions,
+            model,
+            n_consensus,
+            overlap=allow_overlap,
+            bust_cache=bust_cache,
+            background=True,
         )
-        return self._running(document, fields, idempotency_key)
+        return self._running(fields, idempotency_key)
 
     async def create_partition_cancel(self, partition_id: str | Partition) -> Partition:
         """Cancel a partition; the API's published name of `cancel`.
@@ -123,6 +137,7 @@ class Partitions(RunResource[Partition]):
 
 
 def _fields(  # noqa: PLR0913 - the fields of the request
+    document: Document,
     key: str,
     instructions: str,
     model: str,
@@ -133,6 +148,7 @@ def _fields(  # noqa: PLR0913 - the fields of the request
     background: bool,
 ) -> dict[str, Any]:
     return {
+        "document": Attachment(document),
         "key": text("key", key),
         "instructions": text("instructions", instructions),
         "model": text("model", model),

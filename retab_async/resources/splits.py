@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 from retab_async.arguments import flag, refuse, text, text_or_none, whole_number
-from retab_async.documents import Document
+from retab_async.documents import Attachment, Document
 from retab_async.models import FileRef, RetabUsage, Run, Told
 from retab_async.runs import RunResource
 from retab_async.scope import RunScope
@@ -104,8 +104,10 @@ class Splits(RunResource[Split]):
 
         `POST /v1/splits`
         """
-        fields = _fields(subdocuments, model, instructions, n_consensus, bust_cache=bust_cache, background=background)
-        return await self._create(document, fields, idempotency_key)
+        fields = _fields(
+            document, subdocuments, model, instructions, n_consensus, bust_cache=bust_cache, background=background
+        )
+        return await self._create(fields, idempotency_key)
 
     def running(  # noqa: PLR0913 - the fields of the request, each by its name
         self,
@@ -128,8 +130,10 @@ class Splits(RunResource[Split]):
 
         `POST /v1/splits`, `POST /v1/splits/{split_id}/cancel`
         """
-        fields = _fields(subdocuments, model, instructions, n_consensus, bust_cache=bust_cache, background=True)
-        return self._running(document, fields, idempotency_key)
+        fields = _fields(
+            document, subdocuments, model, instructions, n_consensus, bust_cache=bust_cache, background=True
+        )
+        return self._running(fields, idempotency_key)
 
     async def create_split_cancel(self, split_id: str | Split) -> Split:
         """Cancel a split; the API's published name of `cancel`.
@@ -140,6 +144,7 @@ class Splits(RunResource[Split]):
 
 
 def _fields(  # noqa: PLR0913 - the fields of the request
+    document: Document,
     subdocuments: Sequence[Subdocument],
     model: str,
     instructions: str | None,
@@ -151,6 +156,7 @@ def _fields(  # noqa: PLR0913 - the fields of the request
     if isinstance(subdocuments, str) or not isinstance(subdocuments, Sequence) or not subdocuments:
         refuse(f"subdocuments must be a list of at least one Subdocument, not {subdocuments!r:.200}")
     fields = {
+        "document": Attachment(document),
         "subdocuments": [_part(part) for part in subdocuments],
         "model": text("model", model),
         "instructions": text_or_none("instructions", instructions),
