@@ -27,7 +27,7 @@ from retab_async.errors import (
 )
 from retab_async.janitor import UnconfirmedCancel
 from retab_async.listing import Page
-from retab_async.models import FileRef, MIMEData, PrimitiveError, RetabUsage, Run, RunStatus
+from retab_async.models import FileRef, MIMEData, Primitive, PrimitiveError, RetabUsage, Run, RunStatus
 from retab_async.resources.partitions import (
     Partition,
     PartitionChunk,
@@ -69,6 +69,7 @@ __all__ = [
     "PartitionChunkLikelihood",
     "PartitionConsensus",
     "PermissionDeniedError",
+    "Primitive",
     "PrimitiveError",
     "RateLimitError",
     "ResponseError",

@@ -6,11 +6,14 @@ from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
+import orjson
+
+from retab_async.dialects import Dialect
 from retab_async.documents import create_body, sending_time
 from retab_async.errors import NotFoundError, ResponseError
 from retab_async.listing import Page
 from retab_async.models import Run
-from retab_async.protocol import CANCEL_CAP, Request, Trail, run_path
+from retab_async.protocol import CANCEL_CAP, BytesBody, Request, Trail, run_path
 from retab_async.reading import Reader, hint
 from retab_async.transport import Transport
 from retab_async.waiting import Rows
@@ -26,25 +29,40 @@ _logger = logging.getLogger("retab_async")
 class Collection(Generic[RunT]):
     """The runs of one kind, at `path`; raises what the transport raises, and `ResponseError`."""
 
-    def __init__(self, transport: Transport, path: str, reader: Reader[RunT]) -> None:
+    def __init__(self, transport: Transport, path: str, reader: Reader[RunT], dialect: Dialect) -> None:
         self.transport = transport
         self.path = path
+        self.is_listed = dialect.is_listed
+        self.has_output = dialect.has_output
         self._reader = reader
+        self._dialect = dialect
 
     def over(self, transport: Transport) -> "Collection[RunT]":
         """Return the same collection, called over another transport."""
-        return Collection(transport, self.path, self._reader)
+        return Collection(transport, self.path, self._reader, self._dialect)
 
     async def cancel(self, run_id: str) -> RunT:
         """Cancel a run; where the answer says no status, the run is read."""
         ends = self.transport.ends()
+        fields = self._dialect.cancel_fields
+        body = None if fields is None else BytesBody(orjson.dumps(fields()))
+        request = Request("POST", run_path(self.path, run_id, "/cancel"), cap=CANCEL_CAP, body=body)
         try:
-            request = Request("POST", run_path(self.path, run_id, "/cancel"), cap=CANCEL_CAP)
-            return self._reader.changed(await self.transport.send(request, ends), run_id)
+            return self._reader.cancelled(await self.transport.send(request, ends), run_id)
         except ResponseError as error:
             _logger.warning("the cancel was accepted, its answer says no status: reading the run: %s", error)
+        except NotFoundError as error:
+            return await self._over(run_id, ends, error)
         request = self._reading_of(run_id, include_output=False)
-        return self._reader.changed(await self.transport.send(request, ends), run_id)
+        return self._reader.cancelled(await self.transport.send(request, ends), run_id)
+
+    async def _over(self, run_id: str, ends: float, absent: NotFoundError) -> RunT:
+        if not self._dialect.is_absent_when_over:
+            raise absent
+        run = self._reader.run(await self.transport.send(self._reading_of(run_id, include_output=True), ends), run_id)
+        if not run.status.is_terminal:
+            raise absent
+        return run
 
     @asynccontextmanager
     async def to_create(self, fields: Mapping[str, Any], key: str) -> AsyncIterator[Request]:
@@ -88,4 +106,5 @@ class Collection(Generic[RunT]):
                 raise
 
     def _reading_of(self, run_id: str, *, include_output: bool) -> Request:
-        return Request("GET", run_path(self.path, run_id), query="" if include_output else "include_output=false")
+        query = "" if include_output or not self.has_output else "include_output=false"
+        return Request("GET", run_path(self.path, run_id), query)

@@ -1,5 +1,6 @@
 """What all runs share: their state, and the leaves that every kind has."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -92,10 +93,31 @@ class RetabUsage(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class Run(Told):
-    """What every kind of run has; `error` is set on a failed one, `created_at` is an aware `datetime`."""
+class Run(Told, ABC):
+    """What every kind of run has, wherever its JSON keeps it."""
 
     id: str
+
+    @property
+    @abstractmethod
+    def status(self) -> RunStatus:
+        """Where the run stands."""
+
+    @property
+    @abstractmethod
+    def error(self) -> PrimitiveError | None:
+        """Why the run failed, None for one that did not."""
+
+    @property
+    @abstractmethod
+    def created_at(self) -> datetime | None:
+        """When the run was created: an aware `datetime`, None where it is not told."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Primitive(Run):
+    """A run that works on documents by itself, and tells its state at the top of its JSON."""
+
     status: RunStatus
     error: PrimitiveError | None = None
     created_at: datetime | None = None

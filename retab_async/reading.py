@@ -4,9 +4,10 @@ import logging
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+from retab_async.dialects import Dialect
 from retab_async.errors import ShapeError
 from retab_async.listing import Page
-from retab_async.models import Run, RunStatus
+from retab_async.models import Run
 from retab_async.protocol import Response, read_response, read_retry_after, response_error
 from retab_async.waiting import Rows
 
@@ -16,14 +17,15 @@ _logger = logging.getLogger("retab_async")
 
 
 class Reader(Generic[RunT]):
-    """Reads the answers of the collection at `path`, whose runs are of `run_type`."""
+    """Reads the answers of the collection at `path`, whose runs are of `run_type` and spoken of in this dialect."""
 
-    def __init__(self, path: str, run_type: type[RunT]) -> None:
+    def __init__(self, path: str, run_type: type[RunT], dialect: Dialect) -> None:
         # cattrs is a third of what importing this package takes, and before there is a client nothing needs it.
         from retab_async.converter import structure_what_fits, structurer  # noqa: PLC0415
 
         self._path = path
         self._run_type = run_type
+        self._dialect = dialect
         self._structure = structurer(run_type)
         self._structure_what_fits = structure_what_fits
 
@@ -37,12 +39,12 @@ class Reader(Generic[RunT]):
         except ShapeError as error:
             raise response_error(response, str(error), error.path) from None
 
-    def changed(self, response: Response, run_id: str) -> RunT:
-        """Return as much as can be read of a run whose change was accepted; what does not fit is logged.
+    def cancelled(self, response: Response, run_id: str) -> RunT:
+        """Return as much as can be read of a run whose cancel was accepted; what does not fit is logged.
 
         Raises `ResponseError` where not even a status can be read.
         """
-        value = read_response(response)
+        value = self._dialect.run_of_cancel(read_response(response))
         try:
             return self._structure(value)
         except ShapeError as error:
@@ -61,7 +63,7 @@ class Reader(Generic[RunT]):
             misfit = error
         if not isinstance(value, dict) or not isinstance(value.get("id"), str):
             raise response_error(response, str(misfit), misfit.path)
-        return self._what_fits(response, _with_status(value), misfit)
+        return self._what_fits(response, self._dialect.with_status(value), misfit)
 
     def page(self, response: Response) -> Page[RunT]:
         """Return a page of a list; a row that does not fit comes with defaults, one without an id is left out."""
@@ -83,7 +85,7 @@ class Reader(Generic[RunT]):
     def row(self, row: dict[str, Any]) -> tuple[RunT, bool] | None:
         """Return the run that a row shows and whether it is all of it, or None for a row that does not fit."""
         try:
-            return self._structure(row), "output" in row
+            return self._structure(row), "output" in row or not self._dialect.has_output
         except ShapeError:
             return None
 
@@ -95,7 +97,7 @@ class Reader(Generic[RunT]):
         if not isinstance(row, dict) or not isinstance(row.get("id"), str):
             _logger.warning("%s: row %d of the list has no id and is left out: %s", self._path, number, misfit)
             return None
-        run, misfits = self._structure_what_fits(_with_status(row), self._run_type)
+        run, misfits = self._structure_what_fits(self._dialect.with_status(row), self._run_type)
         self._log(run, misfits or (misfit,))
         return run
 
@@ -123,9 +125,3 @@ def _list_of(response: Response) -> tuple[list[Any], dict[str, Any]]:
         raise response_error(response, "no list of runs", "data")
     told = value.get("list_metadata")
     return rows, told if isinstance(told, dict) else {}
-
-
-def _with_status(value: dict[str, Any]) -> dict[str, Any]:
-    # What the API documents for a status that is not told.
-    told = value.get("status")
-    return value if isinstance(told, str) and told else {**value, "status": str(RunStatus.PENDING)}

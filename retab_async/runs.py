@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from retab_async.arguments import idempotency_key, refuse
 from retab_async.collection import Collection
+from retab_async.dialects import Dialect
 from retab_async.errors import InvalidRunIdError
 from retab_async.janitor import Janitor
 from retab_async.listing import RunList, list_query
@@ -20,14 +21,16 @@ RunT = TypeVar("RunT", bound=Run)
 
 
 class RunResource(Generic[RunT]):
-    """The runs of one kind; a kind declares its `path` and `run_type` and brings its models."""
+    """The runs of one kind; a kind declares its `path`, `run_type` and `dialect`, and brings its models."""
 
     path: str
     run_type: type[RunT]
+    dialect: Dialect = Dialect()
 
     def __init__(self, transport: Transport, janitor: Janitor) -> None:
         self._janitor = janitor
-        self._collection = Collection(transport, self.path, Reader(self.path, self.run_type))
+        reader = Reader(self.path, self.run_type, self.dialect)
+        self._collection = Collection(transport, self.path, reader, self.dialect)
         self._watch = Watch(self._collection)
 
     async def cancel(self, run_id: str | RunT) -> RunT:

@@ -18,14 +18,14 @@ from retab_async.errors import (
     RetabError,
     ValidationError,
 )
-from retab_async.models import Run, RunStatus
+from retab_async.models import Primitive, Run, RunStatus
 from retab_async.waiting import Rows, Sighting, Watch
 from retab_async.waiting.intervals import intervals
 from retab_async.waiting.seats import Party, Seat, is_final
 
 CALL: dict[str, Any] = {"method": "GET", "url": "/v1/splits/splt_1"}
-GOING = Run(id="splt_1", status=RunStatus.IN_PROGRESS)
-DONE = Run(id="splt_1", status=RunStatus.COMPLETED)
+GOING = Primitive(id="splt_1", status=RunStatus.IN_PROGRESS)
+DONE = Primitive(id="splt_1", status=RunStatus.COMPLETED)
 
 
 def seat_of(*seconds: float) -> Seat[Run]:
@@ -151,6 +151,9 @@ def test_an_error_is_final_or_not(error: RetabError, *, final: bool) -> None:
 class Script:
     """A collection whose runs are over when a test says so, and which can be held up."""
 
+    is_listed = True
+    has_output = True
+
     def __init__(self, count: int) -> None:
         self.statuses = {f"splt_{number}": "in_progress" for number in range(count)}
         self.calls: list[str] = []
@@ -166,7 +169,7 @@ class Script:
         await self._pass()
         if include_output and self.output_trouble is not None:
             raise self.output_trouble
-        return Run(id=run_id, status=RunStatus(self.statuses[run_id])), None
+        return Primitive(id=run_id, status=RunStatus(self.statuses[run_id])), None
 
     async def rows(self, after: str | None) -> Rows:
         self.calls.append(after or "list")
@@ -174,7 +177,7 @@ class Script:
         return Rows([{"id": run_id, "status": status} for run_id, status in (self.statuses | self.lag).items()])
 
     def read_row(self, row: dict[str, Any]) -> tuple[Run, bool] | None:
-        return Run(id=row["id"], status=RunStatus(row["status"])), True
+        return Primitive(id=row["id"], status=RunStatus(row["status"])), True
 
     async def _pass(self) -> None:
         await self.gate.wait()

@@ -6,7 +6,7 @@ import attrs
 
 from retab_async.arguments import flag, text, whole_number
 from retab_async.documents import Attachment, Document
-from retab_async.models import FileRef, RetabUsage, Run, Told
+from retab_async.models import FileRef, Primitive, RetabUsage, Told
 from retab_async.runs import RunResource
 from retab_async.scope import RunScope
 
@@ -36,7 +36,7 @@ class PartitionConsensus(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class Partition(Run):
+class Partition(Primitive):
     """A partition run; an answer of three fields leaves all but `id`, `status` and `error` at their defaults."""
 
     file: FileRef | None = None

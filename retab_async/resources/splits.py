@@ -7,7 +7,7 @@ import attrs
 
 from retab_async.arguments import flag, refuse, text, text_or_none, whole_number
 from retab_async.documents import Attachment, Document
-from retab_async.models import FileRef, RetabUsage, Run, Told
+from retab_async.models import FileRef, Primitive, RetabUsage, Told
 from retab_async.runs import RunResource
 from retab_async.scope import RunScope
 
@@ -60,7 +60,7 @@ class SplitConsensus(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class Split(Run):
+class Split(Primitive):
     """A split run; an answer of three fields leaves all but `id`, `status` and `error` at their defaults."""
 
     file: FileRef | None = None

@@ -36,7 +36,7 @@ class Lookout(Generic[RunT]):
         self._reads = reads
         self._parties: set[Party[RunT]] = set()
         self._is_sweeping = False
-        self._is_refused = False
+        self._is_refused = not reads.is_listed
         self._failures = 0
 
     @contextmanager
@@ -78,7 +78,7 @@ class Lookout(Generic[RunT]):
 
     async def _read_one(self, party: Party[RunT], seat: Seat[RunT]) -> None:
         seat.alone = max(0, seat.alone - 1)
-        include_output = seat.wants_output
+        include_output = seat.wants_output or not self._reads.has_output
         try:
             run, hint = await self._reads.look(seat.run_id, include_output=include_output)
         except RetabError as error:

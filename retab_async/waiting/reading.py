@@ -28,6 +28,14 @@ class Sighting(NamedTuple, Generic[SeenT]):
 class Reads(Protocol[SeenT_co]):
     """The reads of a collection; a hint is the Retry-After of a 2xx, in seconds."""
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether there are `rows`."""
+
+    @property
+    def has_output(self) -> bool:
+        """Whether a look may leave the output out."""
+
     async def look(self, run_id: str, *, include_output: bool) -> tuple[SeenT_co, float | None]:
         """Return a run as it is now, and the hint; raises `RetabError`."""
 

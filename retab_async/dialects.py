@@ -1,0 +1,43 @@
+"""How the API speaks of one kind of run, where the kinds differ."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from retab_async.models import RunStatus
+
+
+@attrs.frozen(kw_only=True)
+class Dialect:
+    """What a kind declares of itself; the defaults are what most kinds have in common.
+
+    `status_at`: the keys that lead to the status in a run's JSON. `has_output`: whether a read may leave the output
+    out, by `include_output`. `is_listed`: whether there is a list of the runs. `cancel_fields` makes the JSON that a
+    cancel carries, once for each call; `run_in_cancel` is the key under which its answer holds the run, where it is not
+    the run itself. `is_absent_when_over`: whether a cancel of a run that is over is answered with a 404.
+    """
+
+    status_at: tuple[str, ...] = ("status",)
+    has_output: bool = True
+    is_listed: bool = True
+    cancel_fields: Callable[[], Mapping[str, Any]] | None = None
+    run_in_cancel: str = ""
+    is_absent_when_over: bool = False
+
+    def run_of_cancel(self, value: Any) -> Any:
+        """Return the run in the answer to a cancel."""
+        inner = value.get(self.run_in_cancel) if isinstance(value, dict) and self.run_in_cancel else None
+        return value if inner is None else inner
+
+    def with_status(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Return a run's JSON with a status in it: pending, as the API documents, where none is told."""
+        return _completed(value, self.status_at)
+
+
+def _completed(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    first, *rest = keys
+    told = value.get(first)
+    if rest:
+        return {**value, first: _completed(told if isinstance(told, dict) else {}, tuple(rest))}
+    return value if isinstance(told, str) and told else {**value, first: str(RunStatus.PENDING)}
