@@ -6,6 +6,7 @@ RetabError
 ├── InvalidRequestError               arguments that the API would refuse (a ValueError)
 │   └── InvalidDocumentError          a document that cannot be read or sent
 ├── ClientStateError                  a client that is closed, or belongs to another event loop (a RuntimeError)
+├── JournalError                      a journal of cancels that cannot be read or written (an OSError)
 ├── RunError                          a run that did not come to what was waited for
 │   ├── RunFailedError                it failed
 │   ├── RunCancelledError             it was cancelled
@@ -70,6 +71,10 @@ class InvalidDocumentError(InvalidRequestError):
 
 class ClientStateError(RetabError, RuntimeError):
     """The client is closed, or was opened in another event loop."""
+
+
+class JournalError(RetabError, OSError):
+    """A journal that cannot be opened, read or written any more; the message says which, and why."""
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)

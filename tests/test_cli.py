@@ -4,28 +4,33 @@ import asyncio
 import json
 import logging
 import os
+import re
 import runpy
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
+from typing import Any, cast
 
 import pytest
 
 from retab_async.__main__ import main
 from retab_async.cli import run
-from retab_async.cli.outcomes import Outcome, cancel_each
+from retab_async.cli.outcomes import Outcome, carry_out
+from retab_async.cli.runs import kind_commands
 from retab_async.emulator import Emulator, Fault
 from retab_async.models import RunStatus
 from retab_async.resources import RESOURCES
 from retab_async.resources.splits import Split
+from retab_async.runs import RunResource
 
 KEY = "sk_live_never_shown_0123456789"
 
 
-@pytest.fixture(autouse=True)
+@contextmanager
 def logging_as_it_was() -> Iterator[None]:
     """Undo what the command does to logging, which is a whole process's to do."""
     loggers = (logging.getLogger(), logging.getLogger("retab_async"))
@@ -36,21 +41,94 @@ def logging_as_it_was() -> Iterator[None]:
         logger.handlers[:] = handlers
 
 
-@pytest.fixture
-def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """Serve from a thread: the command runs an event loop of its own."""
-    emulator = Emulator(queued=60, running=60)
+@contextmanager
+def served(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[Emulator]:
+    """Serve from a thread, with settings of the emulator's: the command runs an event loop of its own."""
+    emulator = Emulator(**settings)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     asyncio.run_coroutine_threadsafe(emulator.start(), loop).result()
     monkeypatch.setenv("RETAB_API_BASE_URL", emulator.url)
     monkeypatch.setenv("RETAB_API_KEY", KEY)
-    yield emulator
+    with logging_as_it_was():
+        yield emulator
     asyncio.run_coroutine_threadsafe(emulator.aclose(), loop).result()
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
+
+
+@contextmanager
+def interrupting(condition: Callable[[], object]) -> Iterator[None]:
+    """Send this process a Ctrl-C as soon as a condition holds."""
+
+    def interrupt() -> None:
+        wait_until(condition)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    yield
+    thread.join()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds, for some seconds at the most."""
+    pause = threading.Event()
+    for _ in range(1000):
+        if condition():
+            return
+        pause.wait(0.01)
+    msg = "this was waited for in vain"
+    raise AssertionError(msg)
+
+
+@contextmanager
+def command(*arguments: str, **settings: Any) -> Iterator["subprocess.Popen[str]"]:
+    """Start the command in a process of its own, as a shell does, which does not outlive the block."""
+    line = [sys.executable, "-m", "retab_async", *arguments]
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **settings}
+    with subprocess.Popen(line, **told) as process:  # noqa: S603 - our own line
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_until(master: int, text: str) -> str:
+    """Return what is said on a terminal until a text is there."""
+    said = b""
+    while text.encode() not in said:
+        said += os.read(master, 65536)
+    return said.decode(errors="replace")
+
+
+def read_to_the_end(master: int) -> str:
+    """Return what is said on a terminal until nobody is left to say anything, and close it."""
+    said = b""
+    try:
+        while piece := os.read(master, 65536):
+            said += piece
+    except OSError:
+        # What Linux says when the last one to have the other end has gone.
+        pass
+    os.close(master)
+    return said.decode(errors="replace")
+
+
+@pytest.fixture
+def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """An emulator whose runs go on for longer than any test."""
+    with served(monkeypatch, queued=60, running=60) as emulator:
+        yield emulator
+
+
+@pytest.fixture(autouse=True)
+def logging_is_nobodys() -> Iterator[None]:
+    """Leave logging as it was, also where nothing is served."""
+    with logging_as_it_was():
+        yield
 
 
 @pytest.mark.parametrize("kind", RESOURCES)
@@ -174,6 +252,24 @@ def test_a_wrong_address_exits_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "export" not in said
 
 
+def test_every_kind_has_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in RESOURCES:
+        run([kind, "--help"])
+
+        commands = re.findall(r"(?m)^  ([a-z]+)  ", capsys.readouterr().out.partition("Commands:")[2])
+        assert commands == ["cancel", "create", "delete", "get", "list", "wait"]
+
+
+def test_a_kind_has_the_commands_of_the_verbs_it_has() -> None:
+    class Parses:
+        run_type = Split
+        get = RunResource.get
+
+    group = kind_commands("parses", cast("type[RunResource[Split]]", Parses))
+
+    assert list(group.commands) == ["get"]
+
+
 def test_wrong_usage_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["splits", "cancel"]) == 2
 
@@ -187,7 +283,7 @@ def test_interrupted_it_exits_130(
         coroutine.close()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("retab_async.cli.runs.asyncio.run", interrupt)
+    monkeypatch.setattr("asyncio.run", interrupt)
 
     assert run(["splits", "cancel", "splt_1"]) == 130
 
@@ -226,12 +322,10 @@ def test_the_demo_as_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_serve_prints_its_address_first_and_ends_when_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
     port = _free_port()
-    interrupter = threading.Thread(target=_interrupt_when_open, args=(port,))
-    interrupter.start()
 
-    code = run(["serve", "--port", str(port), "--seed", "1", "--rate-limit", "300/60", "--no-retry-after"])
+    with interrupting(lambda: _can_connect(port)):
+        code = run(["serve", "--port", str(port), "--seed", "1", "--rate-limit", "300/60", "--no-retry-after"])
 
-    interrupter.join()
     said = capsys.readouterr()
     lines = said.out.splitlines()
     assert code == 0
@@ -260,7 +354,7 @@ async def test_a_cancel_that_was_only_accepted_is_requested() -> None:
         return Split(id=run_id, status=RunStatus.IN_PROGRESS)
 
     heard: list[Outcome] = []
-    outcomes = await cancel_each([("splt_1", cancel)], concurrency=3, tell=heard.append)
+    outcomes = await carry_out([("splt_1", cancel)], concurrency=3, tell=heard.append)
 
     assert [outcome.disposition for outcome in outcomes] == ["requested"]
     assert heard == outcomes
@@ -311,7 +405,7 @@ def test_any_other_missing_module_is_not_blamed_on_the_extra(monkeypatch: pytest
 
 
 def _forget_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("retab_async.cli")]:
+    for name in [name for name in sys.modules if f"{name}.".startswith("retab_async.cli.")]:
         monkeypatch.delitem(sys.modules, name)
 
 
@@ -321,15 +415,9 @@ def _free_port() -> int:
         return port
 
 
-def _interrupt_when_open(port: int) -> None:
-    _until(lambda: socket.create_connection(("127.0.0.1", port), timeout=1).close())
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-def _until(connect: Callable[[], None]) -> None:
-    waited = threading.Event()
-    for _ in range(500):
-        with suppress(OSError):
-            connect()
-            return
-        waited.wait(0.02)
+def _can_connect(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

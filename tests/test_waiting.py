@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from clients import ONCE, client_for, connections_in_use
+from raw_server import until
 
 from retab_async import (
     APIError,
@@ -369,7 +370,7 @@ class TestTogether:
             runs = await asyncio.gather(*(watch.wait(run_id, poll_interval=0.04) for run_id in ids))
 
         assert [run.id for run in runs] == ids
-        assert len(emulator.requests) <= 14
+        assert lists(emulator) > len(emulator.requests) / 2
 
     async def test_a_list_that_alone_is_out_of_order_leaves_them_to_single_reads(self, emulator: Emulator) -> None:
         ids = emulator.seed("splits", 10, running=0)
@@ -485,7 +486,7 @@ class TestTogether:
         ends = await asyncio.gather(*waits, return_exceptions=True)
 
         assert {type(end) for end in ends} == {asyncio.CancelledError}
-        assert tasks() == before
+        await until(lambda: tasks() == before)
         assert not watch._lookout._parties
         assert connections_in_use(client) == 0
         assert (await watch.wait(emulator.seed("splits", running=0)[0])).status == "completed"

@@ -1,10 +1,10 @@
 """The `retab-async` command, assembled from the register of kinds."""
 
-import logging
-
 import click
 
 from retab_async.cli.demo import demo
+from retab_async.cli.harmless import harmless
+from retab_async.cli.logs import show_logs
 from retab_async.cli.runs import kind_commands
 from retab_async.cli.serve import serve
 from retab_async.errors import ConfigurationError
@@ -18,15 +18,11 @@ _INTERRUPTED = 130
 @click.version_option(VERSION, package_name="retab_async")
 @click.option("-v", "--verbose", count=True, help="Log retries to stderr; twice: every attempt.")
 def _root(verbose: int) -> None:
-    """Cancel runs on Retab, and look at what was cancelled.
+    """Create runs on Retab, follow them, read them, and cancel them.
 
     The key is read from RETAB_API_KEY, the address from RETAB_API_BASE_URL.
     """
-    if verbose:
-        logging.basicConfig(format="%(message)s")
-    else:
-        logging.getLogger("retab_async").addHandler(logging.NullHandler())
-    logging.getLogger("retab_async").setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
+    show_logs(verbose)
 
 
 for _name, _resource in RESOURCES.items():
@@ -43,7 +39,7 @@ def run(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except ConfigurationError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {harmless(str(error))}", err=True)
         if "RETAB_API_KEY" in str(error):
             click.echo("    export RETAB_API_KEY=...", err=True)
         return 2

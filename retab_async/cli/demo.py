@@ -7,8 +7,9 @@ from collections import Counter
 
 import click
 
-from retab_async.cli.outcomes import Cancel, Outcome, cancel_each
-from retab_async.cli.printing import print_json, print_rows, progress
+from retab_async.cli.outcomes import Outcome, Verb, carry_out
+from retab_async.cli.printing import print_json, print_rows
+from retab_async.cli.progress import progress
 from retab_async.client import AsyncRetab
 from retab_async.emulator import Emulator, Fault
 
@@ -41,7 +42,7 @@ async def _demonstrate(runs: int, concurrency: int, *, as_json: bool) -> int:
 async def _cancel_all(runs: int, concurrency: int) -> tuple[list[Outcome], int]:
     async with Emulator(latency=0.05) as emulator, AsyncRetab(emulator.api_key, base_url=emulator.url) as client:
         kinds = (("splits", client.splits.cancel), ("partitions", client.partitions.cancel))
-        cancels: list[tuple[str, Cancel]] = []
+        cancels: list[tuple[str, Verb]] = []
         for number in range(runs):
             name, cancel = kinds[number % len(kinds)]
             (run_id,) = emulator.seed(name, queued=0.05, running=random.uniform(0.1, 4.0))
@@ -50,7 +51,7 @@ async def _cancel_all(runs: int, concurrency: int) -> tuple[list[Outcome], int]:
             "POST /v1/splits/{id}/cancel", Fault.status(503, retry_after=0.2), Fault.reset(), Fault.late_reset()
         )
         with progress("cancelling", runs) as tally:
-            outcomes = await cancel_each(cancels, concurrency=concurrency, tell=tally.tell)
+            outcomes = await carry_out(cancels, concurrency=concurrency, tell=tally.tell)
         return outcomes, len(emulator.requests)
 
 

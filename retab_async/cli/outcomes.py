@@ -1,4 +1,4 @@
-"""What became of each of several cancels, in the words that the command prints."""
+"""What became of each of several runs, in the words that the command prints."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -12,7 +12,8 @@ from retab_async.models import Run, RunStatus
 
 _FAILURES = frozenset({"not_found", "rejected", "unconfirmed"})
 
-Cancel = Callable[[str], Awaitable[Run]]
+# Does something to the run of an id, and returns the run if there still is one.
+Verb = Callable[[str], Awaitable[Run | None]]
 
 
 @attrs.frozen(kw_only=True)
@@ -20,7 +21,7 @@ class Outcome:
     """One id and what became of it.
 
     `disposition`: `cancelled`, `finished` (it had completed or failed before), `requested` (accepted, not over yet),
-    `not_found`, `rejected` (the API refused it), `unconfirmed` (nothing is known for certain).
+    `deleted`, `not_found`, `rejected` (the API refused it), `unconfirmed` (nothing is known for certain).
     """
 
     run_id: str
@@ -30,7 +31,7 @@ class Outcome:
 
     @property
     def is_failure(self) -> bool:
-        """Whether the run may still be going on."""
+        """Whether what was to be done may not have been."""
         return self.disposition in _FAILURES
 
     @property
@@ -48,19 +49,19 @@ class Outcome:
         }
 
 
-async def cancel_each(
-    cancels: Iterable[tuple[str, Cancel]], *, concurrency: int, tell: Callable[[Outcome], None]
+async def carry_out(
+    errands: Iterable[tuple[str, Verb]], *, concurrency: int, tell: Callable[[Outcome], None]
 ) -> list[Outcome]:
-    """Cancel runs by a crew that pulls from one iterator; return the outcomes in the order of the ids.
+    """Do to each run what is to be done, by a crew that pulls from one iterator; return the outcomes in their order.
 
     `tell` hears of each outcome as it comes.
     """
-    numbered = iter(enumerate(cancels))
+    numbered = iter(enumerate(errands))
     outcomes: dict[int, Outcome] = {}
 
     async def work() -> None:
-        for number, (run_id, cancel) in numbered:
-            outcomes[number] = await _cancel_one(run_id, cancel)
+        for number, (run_id, verb) in numbered:
+            outcomes[number] = await _carry_out_one(run_id, verb)
             tell(outcomes[number])
 
     async with asyncio.TaskGroup() as crew:
@@ -69,15 +70,17 @@ async def cancel_each(
     return [outcomes[number] for number in sorted(outcomes)]
 
 
-async def _cancel_one(run_id: str, cancel: Cancel) -> Outcome:
+async def _carry_out_one(run_id: str, verb: Verb) -> Outcome:
     try:
-        run = await cancel(run_id)
+        run = await verb(run_id)
     except RetabError as error:
         return Outcome(run_id=run_id, disposition=_disposition_of_error(error), reason=str(error))
     return Outcome(run_id=run_id, disposition=_disposition_of_run(run), run=run)
 
 
-def _disposition_of_run(run: Run) -> str:
+def _disposition_of_run(run: Run | None) -> str:
+    if run is None:
+        return "deleted"
     if run.status is RunStatus.CANCELLED:
         return "cancelled"
     return "finished" if run.status.is_terminal else "requested"

@@ -1,28 +1,35 @@
-"""How the command shows things: tables on a terminal, plain lines elsewhere, JSON on request, progress on stderr."""
+"""How the command shows things: tables and columns on a terminal, lines with tabs elsewhere, JSON on request."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC
 
 import click
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from retab_async.cli.harmless import harmless
 from retab_async.cli.outcomes import Outcome
+from retab_async.converter import unstructure
+from retab_async.models import Run
 
-_COLOURS = {"cancelled": "green", "finished": "cyan", "requested": "yellow"}
+_COLOURS = {
+    "cancelled": "green",
+    "completed": "green",
+    "deleted": "green",
+    "failed": "red",
+    "finished": "cyan",
+    "requested": "yellow",
+}
+# Of the columns before the last: an id, a status, a date.
+_WIDTHS = (26, 11, 20)
 
 
 def print_json(value: object) -> None:
-    """Print one JSON object on one line."""
-    click.echo(orjson.dumps(value).decode())
-
-
-def shown(value: object) -> str:
-    """Return a field of a run as people read it: text as it is, what is nested as JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    """Print one JSON object on one line, in ASCII: what is in its texts cannot reach a terminal."""
+    click.echo(json.dumps(value, separators=(",", ":")))
 
 
 def print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -30,15 +37,37 @@ def print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     console = Console()
     if not console.is_terminal:
         for row in rows:
-            click.echo("\t".join(row))
+            _print_with_tabs(row)
         return
     table = Table(header_style="bold")
     for number, heading in enumerate(headings):
         # An id that is cut short could not be copied.
         table.add_column(heading, no_wrap=number == 0, overflow="fold")
     for row in rows:
-        table.add_row(*(f"[{_COLOURS.get(cell, 'default')}]{_literal(cell)}[/]" for cell in row))
+        table.add_row(*map(_coloured, row))
     console.print(table)
+
+
+def print_row(row: Sequence[str]) -> None:
+    """Print a row that others may follow later: in columns on a terminal, with tabs between them elsewhere."""
+    console = Console()
+    if not console.is_terminal:
+        _print_with_tabs(row)
+        return
+    cells = [_coloured(cell, width) for cell, width in zip(row, (*_WIDTHS, 0), strict=False)]
+    line = Text("  ").join(cells)
+    line.rstrip()
+    console.print(line, soft_wrap=True)
+
+
+def print_run(run: Run, *, as_json: bool) -> None:
+    """Print what is known of a run, a field a line."""
+    fields = unstructure(run)
+    if as_json:
+        print_json(fields)
+        return
+    told = {key: value for key, value in fields.items() if value not in (None, [], "")}
+    print_rows(("field", "value"), [(key, _shown(value)) for key, value in told.items()])
 
 
 def print_outcomes(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
@@ -51,35 +80,20 @@ def print_outcomes(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
     print_rows(headings, [(each.run_id, each.disposition, each.status, each.reason) for each in outcomes])
 
 
-@contextmanager
-def progress(label: str, total: int) -> Iterator["Tally"]:
-    """Show a bar with the counts of dispositions on stderr while it lasts, where stderr is a terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[counts]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        yield Tally(bar, label, total)
+def brief(run: Run) -> tuple[str, str, str, str]:
+    """Return the row that stands for a run among others: its id, its status, when it was created, and its file."""
+    created = run.created_at.astimezone(UTC).isoformat(timespec="seconds") if run.created_at else ""
+    file = getattr(run, "file", None)
+    return run.id, str(run.status), created.replace("+00:00", "Z"), file.filename if file else ""
 
 
-class Tally:
-    """Counts outcomes by disposition and moves the bar along."""
-
-    def __init__(self, bar: Progress, label: str, total: int) -> None:
-        self.counts: Counter[str] = Counter()
-        self._bar = bar
-        self._task = bar.add_task(label, total=total, counts="")
-
-    def tell(self, outcome: Outcome) -> None:
-        """Take note of one outcome."""
-        self.counts[outcome.disposition] += 1
-        counts = "  ".join(f"{word} {count}" for word, count in sorted(self.counts.items()))
-        self._bar.update(self._task, advance=1, counts=counts)
+def _print_with_tabs(row: Sequence[str]) -> None:
+    click.echo("\t".join(map(harmless, row)))
 
 
-def _literal(text: str) -> str:
-    return text.replace("[", r"\[")
+def _coloured(cell: str, width: int = 0) -> Text:
+    return Text(harmless(cell).ljust(width), _COLOURS.get(cell, ""))
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

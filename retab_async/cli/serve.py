@@ -10,17 +10,13 @@ import click
 from retab_async.emulator import Emulator, RateLimit
 
 
-class RateLimitType(click.ParamType[tuple[int, float]]):
-    """A rate limit as it is typed: `300/60`, so many requests in so many seconds."""
-
-    name = "REQUESTS/SECONDS"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, float]:
-        """Read `300/60`."""
-        found = re.fullmatch(r"([1-9]\d*)/(\d+(?:\.\d+)?)", value)
-        if not found or not float(found[2]):
-            self.fail(f"{value!r} is not REQUESTS/SECONDS, such as 300/60", param, ctx)
-        return int(found[1]), float(found[2])
+def limit_from(text: str) -> tuple[int, float]:
+    """Read a rate limit as it is typed: `300/60`, so many requests in so many seconds."""
+    found = re.fullmatch(r"([1-9]\d*)/(\d+(?:\.\d+)?)", text)
+    if not found or not float(found[2]):
+        msg = f"{text!r} is not REQUESTS/SECONDS, such as 300/60"
+        raise click.BadParameter(msg)
+    return int(found[1]), float(found[2])
 
 
 _seconds = click.FloatRange(min=0)
@@ -32,7 +28,7 @@ _seconds = click.FloatRange(min=0)
 @click.option("--queued", type=_seconds, default=0.2, show_default=True, help="Seconds a run waits in the queue.")
 @click.option("--running", type=_seconds, default=2.0, show_default=True, help="Seconds a run then takes.")
 @click.option("--latency", type=_seconds, default=0.0, show_default=True, help="Seconds before each answer.")
-@click.option("--rate-limit", type=RateLimitType(), help="Refuse more with 429, such as 300/60.")
+@click.option("--rate-limit", type=limit_from, metavar="REQUESTS/SECONDS", help="Refuse more with 429, such as 300/60.")
 @click.option("--retry-after/--no-retry-after", default=True, help="Whether a 429 says how long to wait.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Put so many splits and partitions in flight.")
 def serve(  # noqa: PLR0913 - the options of the command

@@ -1,0 +1,26 @@
+"""What `retab-async splits create` is told."""
+
+import click
+
+from retab_async.cli.creating import votes
+from retab_async.resources.splits import Subdocument
+
+
+def subdocument_from(text: str) -> Subdocument:
+    """Read a subdocument as it is typed: `NAME`, or `NAME=DESCRIPTION`."""
+    name, _, description = text.partition("=")
+    return Subdocument(name, description=description)
+
+
+OPTIONS = (
+    click.Option(
+        ["--subdocument", "subdocuments"],
+        type=subdocument_from,
+        multiple=True,
+        required=True,
+        metavar="NAME[=DESCRIPTION]",
+        help="A part to look for; give it once for each.",
+    ),
+    click.Option(["--instructions"], metavar="TEXT", help="What else there is to know."),
+    *votes.OPTIONS,
+)
