@@ -1,0 +1,730 @@
+"""The journal of a bulk cancel: what was written is there again, whatever ended the job."""
+
+# ruff: noqa: ASYNC240 - files are what is tested here, and nothing else is to be done meanwhile
+
+import asyncio
+import errno
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retab_async import JournalError, RetabError, RunStatus
+from retab_async.journal import FINAL, Entry, Journal, entries, files
+from retab_async.journal import writing as journal_module
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+NO_ROOM = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+LINE = b'{"collection":"splits","run_id":"splt_1","disposition":"cancelled"}\n'
+
+Patch = pytest.MonkeyPatch
+
+
+def entry(run_id: str = "splt_1", disposition: str = "cancelled", **more: Any) -> Entry:
+    return Entry(**{"collection": "splits", "run_id": run_id, "disposition": disposition, "time": NOON, **more})
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[Journal]:
+    journal = await Journal.open(path)
+    try:
+        yield journal
+    finally:
+        await journal.aclose()
+
+
+async def written(path: Path, *entries: Entry) -> list[Any]:
+    async with opened(path) as journal:
+        for each in entries:
+            journal.write(each)
+    return lines_of(path)
+
+
+def lines_of(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def ids_of(path: Path) -> list[str]:
+    return [line["run_id"] for line in lines_of(path)]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - nobody tells of a file or a thread
+            await asyncio.sleep(0.005)
+
+
+async def failed(journal: Journal) -> JournalError:
+    """Wait until the journal says that it failed."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                journal.check()
+            except JournalError as error:
+                return error
+            await asyncio.sleep(0.005)
+
+
+async def released(path: Path) -> Journal:
+    """Open a journal as soon as its thread, which nobody waits for any more, lets go of it."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await Journal.open(path)
+            except JournalError:
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cancel.jsonl"
+
+
+@pytest.fixture
+def hurried(monkeypatch: Patch) -> None:
+    """No half seconds between two writes."""
+    monkeypatch.setattr(journal_module, "_INTERVAL", 0.005)
+
+
+class TestWriting:
+    async def test_an_entry_is_a_line_of_json(self, path: Path) -> None:
+        await written(path, entry(status="cancelled", reason="as asked"), entry("splt_2", "unconfirmed"))
+
+        assert path.read_text() == (
+            '{"collection":"splits","run_id":"splt_1","disposition":"cancelled","status":"cancelled",'
+            '"reason":"as asked","time":"2026-11-22T12:00:00Z"}\n'
+            '{"collection":"splits","run_id":"splt_2","disposition":"unconfirmed","status":null,'
+            '"reason":"","time":"2026-11-22T12:00:00Z"}\n'
+        )
+
+    async def test_only_its_owner_can_read_a_new_journal(self, path: Path) -> None:
+        await written(path)
+
+        assert path.stat().st_mode & 0o777 == 0o600
+
+    async def test_a_path_may_be_a_text(self, path: Path) -> None:
+        journal = await Journal.open(str(path))
+        await journal.aclose()
+
+        assert path.read_bytes() == b""
+
+    @pytest.mark.usefixtures("hurried")
+    async def test_entries_reach_the_file_while_the_job_goes_on(self, path: Path) -> None:
+        async with opened(path) as journal:
+            journal.write(entry("splt_1"))
+            await until(path.read_bytes)
+            journal.write(entry("splt_2"))
+            await until(lambda: len(lines_of(path)) == 2)
+            await until(lambda: not journal.unwritten)
+
+        assert ids_of(path) == ["splt_1", "splt_2"]
+
+    async def test_an_entry_is_known_as_unwritten_until_it_is_in_the_file(self, path: Path) -> None:
+        async with opened(path) as journal:
+            journal.write(entry())
+
+            assert journal.unwritten == [entry()]
+        assert journal.unwritten == []
+
+    async def test_an_entry_is_of_now_unless_it_says_otherwise(self) -> None:
+        made = Entry(collection="splits", run_id="splt_1", disposition="requested")
+
+        assert timedelta(0) <= datetime.now(UTC) - made.time < timedelta(seconds=60)
+
+    async def test_times_are_told_in_utc(self, path: Path) -> None:
+        moment = datetime(2026, 11, 22, 14, 0, 0, 500, tzinfo=timezone(timedelta(hours=2)))
+        (line,) = await written(path, entry(time=moment))
+
+        assert line["time"] == "2026-11-22T12:00:00.000500Z"
+
+    async def test_a_word_the_server_added_later_is_told_as_it_came(self, path: Path) -> None:
+        lines = await written(path, entry(status=RunStatus.CANCELLED), entry(status=RunStatus("paused")))
+
+        assert [line["status"] for line in lines] == ["cancelled", "paused"]
+
+    async def test_a_reason_with_line_breaks_stays_on_its_line(self, path: Path) -> None:
+        (line,) = await written(path, entry(reason="one\r\ntwo\x1b[31m\x00\u2028three"))
+
+        assert line["reason"] == "one\r\ntwo\x1b[31m\x00\u2028three"
+        assert b"\x1b" not in path.read_bytes()
+
+    async def test_a_text_is_kept_to_its_start(self, path: Path) -> None:
+        (line,) = await written(path, entry(reason="x" * 5_000_000, status="y" * 2_000))
+
+        assert (len(line["reason"]), len(line["status"])) == (1_000, 1_000)
+
+    async def test_half_a_letter_is_told_by_its_number(self, path: Path) -> None:
+        (line,) = await written(path, entry("a\udcff.pdf", "rejected"))
+
+        assert line["run_id"] == "a\\udcff.pdf"
+        async with opened(path) as journal:
+            assert journal.is_done("splits", "a\udcff.pdf")
+
+    async def test_a_write_that_takes_a_few_bytes_at_a_time_is_gone_on_with(
+        self, path: Path, monkeypatch: Patch
+    ) -> None:
+        write = os.write
+        monkeypatch.setattr(os, "write", lambda file, piece: write(file, piece[:7]))
+
+        assert [line["run_id"] for line in await written(path, entry("splt_1"), entry("splt_2"))] == [
+            "splt_1",
+            "splt_2",
+        ]
+
+
+class TestOpeningAgain:
+    @pytest.mark.parametrize("disposition", sorted(FINAL))
+    async def test_what_is_final_is_done(self, path: Path, disposition: str) -> None:
+        await written(path, entry(disposition=disposition))
+
+        async with opened(path) as journal:
+            assert journal.is_done("splits", "splt_1")
+            assert not journal.is_done("partitions", "splt_1")
+            assert not journal.is_done("splits", "splt_2")
+            assert journal.counts == {disposition: 1}
+
+    @pytest.mark.parametrize("disposition", ["requested", "unconfirmed"])
+    async def test_what_is_not_final_is_tried_again(self, path: Path, disposition: str) -> None:
+        await written(path, entry(disposition=disposition))
+
+        async with opened(path) as journal:
+            assert not journal.is_done("splits", "splt_1")
+            assert journal.counts == Counter()
+
+    async def test_what_became_final_later_is_counted_as_that(self, path: Path) -> None:
+        await written(path, entry(disposition="unconfirmed"), entry("splt_2", "finished"))
+        await written(path, entry(disposition="requested"), entry("splt_3"))
+        await written(path, entry())
+
+        async with opened(path) as journal:
+            assert journal.counts == {"cancelled": 2, "finished": 1}
+
+    async def test_what_is_written_now_is_done_the_next_time(self, path: Path) -> None:
+        async with opened(path) as journal:
+            journal.write(entry())
+
+            assert not journal.is_done("splits", "splt_1")
+            assert journal.counts == {}
+
+    async def test_the_kind_and_the_id_are_told_apart(self, path: Path) -> None:
+        await written(path, entry("c", collection="ab"))
+
+        async with opened(path) as journal:
+            assert not journal.is_done("a", "bc")
+
+    async def test_many_ids_are_found_again(self, path: Path) -> None:
+        await written(path, *(entry(f"splt_{number}") for number in range(2_000)))
+
+        async with opened(path) as journal:
+            assert all(journal.is_done("splits", f"splt_{number}") for number in range(2_000))
+            assert not any(journal.is_done("splits", f"splt_{number}") for number in range(2_000, 4_000))
+
+    async def test_keys_of_another_day_are_passed_over(self, path: Path) -> None:
+        path.write_bytes(LINE.replace(b"}", b',"mood":[1]}'))
+
+        async with opened(path) as journal:
+            assert journal.is_done("splits", "splt_1")
+
+    async def test_line_ends_of_another_editor_are_read(self, path: Path) -> None:
+        path.write_bytes(LINE.replace(b"\n", b"\r\n"))
+
+        async with opened(path) as journal:
+            assert journal.is_done("splits", "splt_1")
+
+
+ENTRIES = st.lists(
+    st.builds(
+        Entry,
+        collection=st.sampled_from(["splits", "partitions"]),
+        run_id=st.text(max_size=8),
+        disposition=st.sampled_from([*sorted(FINAL), "requested", "unconfirmed"]),
+        status=st.none() | st.text(st.characters(), max_size=4),
+        reason=st.text(st.characters(), max_size=8),
+    ),
+    max_size=6,
+)
+
+
+class TestTornLines:
+    @given(entries=ENTRIES, data=st.data())
+    @settings(max_examples=50, deadline=None)
+    async def test_a_file_cut_anywhere_holds_its_whole_lines(self, entries: list[Entry], data: st.DataObject) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory, "cancel.jsonl")
+            await written(path, *entries)
+            content = path.read_bytes()
+            cut = data.draw(st.integers(0, len(content)))
+            path.write_bytes(content[:cut])
+            whole = entries[: content[:cut].count(b"\n")]
+            done = [each for each in entries[: len(whole)] if each.disposition in FINAL]
+
+            async with opened(path) as journal:
+                assert journal.counts == Counter(each.disposition for each in done)
+                keys = {(each.collection, each.run_id) for each in done}
+                for each in entries:
+                    assert journal.is_done(each.collection, each.run_id) == ((each.collection, each.run_id) in keys)
+                journal.write(entry("new"))
+            assert ids_of(path) == [*(each.run_id for each in whole), "new"]
+
+    @pytest.mark.parametrize("end", [b"\0" * 5_000, b"\n", b'{"collection":"sp\n', b"\xff", LINE[:-1], b"{}"])
+    async def test_an_end_that_is_no_line_is_dropped(self, path: Path, end: bytes) -> None:
+        path.write_bytes(LINE + end)
+        async with opened(path) as journal:
+            assert journal.counts == {"cancelled": 1}
+
+        assert path.read_bytes() == LINE
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b"garbage",
+            b"",
+            b"{",
+            b"[]",
+            b"null",
+            b"\0",
+            b'{"run_id":"splt_1","disposition":"cancelled"}',
+            b'{"collection":"splits","run_id":1,"disposition":"cancelled"}',
+            b'{"collection":"splits","run_id":"splt_1","disposition":["cancelled"]}',
+        ],
+    )
+    async def test_garbage_between_lines_is_told_by_its_number(self, path: Path, line: bytes) -> None:
+        content = LINE + line + b"\n" + LINE
+        path.write_bytes(content)
+        with pytest.raises(JournalError) as caught:
+            await Journal.open(path)
+
+        assert str(caught.value) == f"journal {str(path)!r} cannot be opened: line 2 is no entry of a journal"
+        assert path.read_bytes() == content
+
+    async def test_a_whole_line_of_something_else_is_not_dropped(self, path: Path) -> None:
+        content = LINE + b'{"note": "ask Ada about the rest"}\n'
+        path.write_bytes(content)
+        with pytest.raises(JournalError, match="line 2 is no entry"):
+            await Journal.open(path)
+
+        assert path.read_bytes() == content
+
+    @pytest.mark.parametrize("content", [b"splt_01G34H8J2K", b"splt_01G34H8J2K\n", b'{"id": "splt_1"', b"id,status\n"])
+    async def test_a_file_that_never_was_a_journal_is_left_alone(self, path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+        with pytest.raises(JournalError, match="line 1 is no entry"):
+            await Journal.open(path)
+
+        assert path.read_bytes() == content
+
+    async def test_a_line_without_end_is_not_read_to_its_end(self, path: Path) -> None:
+        path.write_bytes(LINE[:-3] + b"x" * 2_000_000)
+
+        with pytest.raises(JournalError, match="line 1 is no entry") as caught:
+            await Journal.open(path)
+        assert len(str(caught.value)) < 500
+
+
+class TestWhatCannotBeOpened:
+    async def test_a_directory(self, tmp_path: Path) -> None:
+        with pytest.raises(JournalError) as caught:
+            await Journal.open(tmp_path)
+
+        assert str(caught.value) == f"journal {str(tmp_path)!r} cannot be opened: Is a directory"
+        assert isinstance(caught.value, RetabError)
+        assert isinstance(caught.value, OSError)
+        assert isinstance(caught.value.__cause__, IsADirectoryError)
+
+    async def test_a_file_in_no_directory(self, tmp_path: Path) -> None:
+        with pytest.raises(JournalError, match="cannot be opened: No such file or directory"):
+            await Journal.open(tmp_path / "away" / "cancel.jsonl")
+
+    async def test_a_path_that_can_be_none(self) -> None:
+        with pytest.raises(JournalError, match=r"journal 'a\\x00b' cannot be opened: .*null"):
+            await Journal.open("a\0b")
+
+    @pytest.mark.parametrize("device", ["/dev/full", "/dev/null"])
+    async def test_a_device(self, device: str) -> None:
+        with pytest.raises(JournalError, match="it is no regular file"):
+            await Journal.open(device)
+
+    async def test_a_pipe(self, path: Path) -> None:
+        os.mkfifo(path)
+
+        with pytest.raises(JournalError, match="it is no regular file"):
+            await Journal.open(path)
+
+    async def test_a_file_of_another_user(self, path: Path, monkeypatch: Patch) -> None:
+        def refuse(*_: object) -> int:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+        monkeypatch.setattr(os, "open", refuse)
+
+        with pytest.raises(JournalError, match="cannot be opened: Permission denied"):
+            await Journal.open(path)
+
+    async def test_any_file_where_locks_are_unknown(self, path: Path, monkeypatch: Patch) -> None:
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+
+        with pytest.raises(JournalError, match="journals need a POSIX system"):
+            await Journal.open(path)
+        assert not path.exists()
+
+
+class TestOneJobAJournal:
+    async def test_a_second_one_in_this_process_is_refused(self, path: Path) -> None:
+        async with opened(path) as journal:
+            journal.write(entry())
+            with pytest.raises(JournalError, match=r"another job(?: in this process)? is writing it"):
+                await Journal.open(path)
+        async with opened(path) as journal:
+            assert journal.is_done("splits", "splt_1")
+
+    async def test_the_holder_is_named(self, path: Path) -> None:
+        await written(path)
+        with holding(path) as pid, pytest.raises(JournalError) as caught:
+            await Journal.open(path)
+
+        assert str(caught.value) in {
+            f"journal {str(path)!r} cannot be opened: process {pid} is writing it",
+            # File systems made of others are told of by another number.
+            f"journal {str(path)!r} cannot be opened: another job is writing it",
+        }
+
+    async def test_a_holder_that_the_system_does_not_tell_is_somebody(self, path: Path, monkeypatch: Patch) -> None:
+        def refuse(*_: object, **__: object) -> str:
+            raise FileNotFoundError
+
+        monkeypatch.setattr(Path, "read_text", refuse)
+        async with opened(path):
+            with pytest.raises(JournalError, match="cannot be opened: another job is writing it"):
+                await Journal.open(path)
+
+    @pytest.mark.parametrize("pid", [os.getpid(), 77])
+    async def test_a_holder_that_the_system_tells_is_told(self, path: Path, monkeypatch: Patch, pid: int) -> None:
+        async with opened(path):
+            found = path.stat()
+            place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+            locks = f"1: POSIX  ADVISORY  WRITE 1 {place} 0 EOF\n2: FLOCK  ADVISORY  WRITE {pid} {place} 0 EOF\n"
+            monkeypatch.setattr(Path, "read_text", lambda _: locks)
+            who = "another job in this process" if pid == os.getpid() else "process 77"
+
+            with pytest.raises(JournalError, match=f"cannot be opened: {who} is writing it"):
+                await Journal.open(path)
+
+    async def test_a_child_that_outlives_the_job_does_not_hold_it(self, path: Path) -> None:
+        async with opened(path):
+            files = [int(name) for name in os.listdir("/proc/self/fd") if points_to(name, path)]  # noqa: PTH208 - numbers
+            child = subprocess.Popen(["sleep", "60"], pass_fds=files)  # noqa: ASYNC220, S607 - an heir is wanted
+        try:
+            assert await written(path) == []
+        finally:
+            child.kill()
+            child.wait()
+
+    async def test_a_killed_holder_holds_nothing(self, path: Path) -> None:
+        with holding(path):
+            pass
+
+        assert await written(path) == []
+
+
+def points_to(name: str, path: Path) -> bool:
+    link = Path("/proc/self/fd", name)
+    return link.is_symlink() and link.readlink() == path
+
+
+@contextmanager
+def holding(path: Path) -> Iterator[int]:
+    """Another process that holds a journal, until it is killed."""
+    code = f"""
+import asyncio
+from retab_async.journal import Journal
+
+async def main():
+    journal = await Journal.open({str(path)!r})
+    print("open", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:  # noqa: S603 - our own lines
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"open\n"
+            yield process.pid
+        finally:
+            process.kill()
+
+
+@pytest.mark.usefixtures("hurried")
+class TestFailing:
+    async def test_where_there_is_no_room_it_says_so_and_knows_what_is_missing(
+        self, path: Path, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await written(path, entry("splt_0"))
+        write = os.write
+
+        def fill(file: int, piece: bytes) -> int:
+            if len(piece) < 100:
+                raise NO_ROOM
+            return write(file, piece[:-50])
+
+        journal = await Journal.open(path)
+        monkeypatch.setattr(os, "write", fill)
+        journal.write(entry("splt_1"))
+        error = await failed(journal)
+        with pytest.raises(JournalError) as caught:
+            journal.write(entry("splt_2"))
+        with pytest.raises(JournalError):
+            await journal.aclose()
+
+        assert str(caught.value) == f"journal {str(path)!r} cannot be written: No space left on device"
+        assert caught.value.__cause__ is NO_ROOM
+        assert error is not caught.value
+        assert [each.run_id for each in journal.unwritten] == ["splt_1", "splt_2"]
+        assert ids_of(path) == ["splt_0"]
+        assert caplog.messages == [f"{caught.value}; entries that are not in it: 1"]
+
+    async def test_a_torn_line_that_cannot_be_taken_back_is_dropped_the_next_time(
+        self, path: Path, monkeypatch: Patch
+    ) -> None:
+        write = os.write
+
+        def tear(file: int, piece: bytes) -> int:
+            if len(piece) < 100:
+                raise NO_ROOM
+            return write(file, piece[:-50])
+
+        def refuse(*_: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        journal = await Journal.open(path)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", tear)
+            patch.setattr(os, "ftruncate", refuse)
+            for number in range(3):
+                journal.write(entry(f"splt_{number}"))
+            assert "No space left" in str(await failed(journal))
+        unwritten = [each.run_id for each in journal.unwritten]
+
+        assert "splt_2" in unwritten
+        assert not path.read_bytes().endswith(b"\n")
+        assert len(await written(path, *journal.unwritten)) >= len(unwritten)
+        assert {"splt_0", "splt_1", "splt_2"} == set(ids_of(path))
+
+    async def test_a_limit_of_the_system_leaves_whole_lines(self, path: Path) -> None:
+        entries = [entry(f"splt_{number}") for number in range(200)]
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        journal = await Journal.open(path)
+        # Python ignores the signal that comes with it.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+        try:
+            for number, each in enumerate(entries):
+                with suppress_journal_error():
+                    journal.write(each)
+                if number % 20 == 0:
+                    await asyncio.sleep(0.02)
+            error = await failed(journal)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        with pytest.raises(JournalError):
+            await journal.aclose()
+
+        assert "File too large" in str(error)
+        assert 0 < path.stat().st_size <= 10_000
+        assert [*ids_of(path), *(each.run_id for each in journal.unwritten)] == [each.run_id for each in entries]
+
+    async def test_what_does_not_get_to_the_disk_is_told_by_closing(self, path: Path, monkeypatch: Patch) -> None:
+        def refuse(_: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(os, "fsync", refuse)
+        journal = await Journal.open(path)
+
+        for _ in range(2):
+            with pytest.raises(JournalError, match="cannot be written: Input/output error"):
+                await journal.aclose()
+
+    async def test_a_journal_that_was_removed_is_told(self, path: Path) -> None:
+        journal = await Journal.open(path)
+        path.unlink()
+
+        assert "the file was removed meanwhile" in str(await failed(journal))
+        with pytest.raises(JournalError):
+            journal.write(entry())
+        assert journal.unwritten == [entry()]
+        with pytest.raises(JournalError):
+            await journal.aclose()
+
+    async def test_a_failure_that_nobody_foresaw_is_told_too(self, path: Path, monkeypatch: Patch) -> None:
+        def fail(_: int, batch: bytes, __: int) -> None:
+            if batch:
+                raise MemoryError
+
+        monkeypatch.setattr(journal_module, "append", fail)
+        journal = await Journal.open(path)
+        journal.write(entry())
+
+        assert "cannot be written: MemoryError" in str(await failed(journal))
+        assert journal.unwritten == [entry()]
+
+
+@contextmanager
+def suppress_journal_error() -> Iterator[None]:
+    try:
+        yield
+    except JournalError as error:
+        assert "cannot be written" in str(error)  # noqa: PT017 - either is right
+
+
+class Gate:
+    """A function that waits in its thread until it is let go."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.reached, self.open = threading.Event(), threading.Event()
+        self._function = function
+
+    def __call__(self, *args: Any) -> Any:
+        self.reached.set()
+        assert self.open.wait(10)
+        return self._function(*args)
+
+
+class TestClosing:
+    async def test_closing_twice_is_closing(self, path: Path) -> None:
+        async with opened(path) as journal:
+            journal.write(entry())
+            await asyncio.gather(journal.aclose(), journal.aclose())
+
+        assert ids_of(path) == ["splt_1"]
+
+    async def test_nothing_is_taken_after_closing(self, path: Path) -> None:
+        async with opened(path) as journal:
+            pass
+
+        with pytest.raises(JournalError, match="cannot be written: it is closed"):
+            journal.write(entry())
+
+    async def test_no_thread_is_left(self, path: Path) -> None:
+        await written(path, entry())
+        with pytest.raises(JournalError):
+            await Journal.open(path / "below")
+        await until(lambda: "retab_async journal" not in {thread.name for thread in threading.enumerate()})
+
+    async def test_all_is_written_where_the_closing_task_is_cancelled_already(self, path: Path) -> None:
+        async def leave() -> None:
+            journal = await Journal.open(path)
+            journal.write(entry())
+            # As in a scope of anyio's: the next await fails, whatever it waits for.
+            if task := asyncio.current_task():
+                task.cancel()
+            await journal.aclose()
+
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(leave())
+
+        await (await released(path)).aclose()
+        assert ids_of(path) == ["splt_1"]
+
+    async def test_a_write_in_progress_goes_on_when_the_closing_task_is_cancelled(
+        self, path: Path, monkeypatch: Patch
+    ) -> None:
+        gate = Gate(files.append)
+        monkeypatch.setattr(journal_module, "append", gate)
+        journal = await Journal.open(path)
+        journal.write(entry())
+        closing = asyncio.create_task(journal.aclose())
+        await until(gate.reached.is_set)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        gate.open.set()
+        await journal.aclose()
+
+        assert ids_of(path) == ["splt_1"]
+
+    @pytest.mark.usefixtures("hurried")
+    async def test_the_loop_goes_on_while_a_write_takes_its_time(self, path: Path, monkeypatch: Patch) -> None:
+        gate = Gate(files.append)
+        monkeypatch.setattr(journal_module, "append", gate)
+        async with opened(path) as journal:
+            journal.write(entry("splt_1"))
+            await until(gate.reached.is_set)
+            journal.write(entry("splt_2"))
+
+            assert [each.run_id for each in journal.unwritten] == ["splt_1", "splt_2"]
+            gate.open.set()
+        assert ids_of(path) == ["splt_1", "splt_2"]
+
+    async def test_opening_that_is_cancelled_lets_go_of_the_file(self, path: Path, monkeypatch: Patch) -> None:
+        path.write_bytes(LINE * 100)
+        gate = Gate(entries.read_line)
+        with monkeypatch.context() as patch:
+            patch.setattr(journal_module, "read_line", gate)
+            opening = asyncio.create_task(Journal.open(path))
+            await until(gate.reached.is_set)
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            gate.open.set()
+            journal = await released(path)
+
+        assert journal.counts == {"cancelled": 100}
+        await journal.aclose()
+
+
+WRITER = """
+import asyncio
+import sys
+import time
+from retab_async.journal import Entry, Journal
+
+async def main(path, count):
+    journal = await Journal.open(path)
+    for number in range(count):
+        journal.write(Entry(collection="splits", run_id=f"splt_{number}", disposition="cancelled", reason="x" * 99))
+        if number % 5 == 0:
+            print(number, time.monotonic(), flush=True)
+            await asyncio.sleep(0.001)
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+"""
+
+
+class TestProcesses:
+    async def test_a_killed_job_loses_a_second_at_most(self, path: Path) -> None:
+        command = [sys.executable, "-c", WRITER, str(path), "100000000"]
+        told: list[tuple[int, float]] = []
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: ASYNC220, S603 - our own lines
+            assert process.stdout is not None
+            for line in process.stdout:
+                number, when = line.split()
+                told.append((int(number), float(when)))
+                if told[-1][1] - told[0][1] > 2:
+                    process.kill()
+        early = [number for number, when in told if when < told[-1][1] - 1.5]
+        whole = path.read_bytes().count(b"\n")
+
+        assert process.returncode == -signal.SIGKILL
+        assert whole > max(early)
+        async with opened(path) as journal:
+            assert journal.counts == {"cancelled": whole}
+            journal.write(entry(f"splt_{whole}"))
+        assert ids_of(path) == [f"splt_{number}" for number in range(whole + 1)]
+
+    def test_a_job_that_forgets_to_close_ends_and_loses_nothing(self, path: Path) -> None:
+        command = [sys.executable, "-c", WRITER, str(path), "120"]
+        subprocess.run(command, check=True, capture_output=True, timeout=30)  # noqa: S603 - our own lines
+
+        assert ids_of(path) == [f"splt_{number}" for number in range(120)]
