@@ -1,10 +1,11 @@
 """Lines sent one by one, and each of them in pieces, as they come through a network."""
 
+import asyncio
 from collections.abc import Iterable, Iterator
 
 from aiohttp import ClientConnectionError, web
 
-from retab_async.emulator.exchange import Exchange, pause
+from retab_async.emulator.exchange import Exchange
 
 # In seconds of real time, before every piece.
 PAUSE = 0.005
@@ -15,7 +16,8 @@ async def play(exchange: Exchange, response: web.StreamResponse, lines: Iterable
     try:
         await response.prepare(exchange.request)
         for piece in _pieces(lines):
-            if await pause(PAUSE, exchange.closing):
+            await asyncio.sleep(PAUSE)
+            if exchange.closing.is_set():
                 break
             await response.write(piece)
         else:
