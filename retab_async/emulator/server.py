@@ -124,6 +124,7 @@ class Emulator:
     ) -> list[str]:
         """Put background runs in flight without a request, and give their ids, oldest first.
 
+        A collection is named by its path below /v1, but for `schemas`.
         `queued` and `running` replace the emulator's own; with an `error` such as
         `{"code": "bad_document", "message": "..."}` the runs end `failed`, those of workflows `error` with its
         `message`, `stage`, `category` and `details`. Workflow runs can stop at `awaiting_review`, where only a cancel
