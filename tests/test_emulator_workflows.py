@@ -423,6 +423,11 @@ class TestExperimentRuns:
         assert failed["lifecycle"]["message"] == "(no message)"
         assert after["n_consensus"] in {3, 5, 7}
 
+    async def test_a_name_that_is_no_text_is_as_good_as_another(self, session: aiohttp.ClientSession) -> None:
+        run = await create(session, EXPERIMENTS, experiment_id="\ud800")
+
+        assert run["experiment_id"] == "\ud800"
+
     async def test_a_run_is_of_a_workflow_even_when_none_is_named(self, session: aiohttp.ClientSession) -> None:
         named = await create(session, EXPERIMENTS, workflow_id="wrk_1")
         unnamed = await create(session, EXPERIMENTS)

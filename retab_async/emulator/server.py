@@ -124,12 +124,11 @@ class Emulator:
     ) -> list[str]:
         """Put background runs in flight without a request, and give their ids, oldest first.
 
-        A collection is named by its path below /v1, but for `schemas`.
-        `queued` and `running` replace the emulator's own; with an `error` such as
-        `{"code": "bad_document", "message": "..."}` the runs end `failed`, those of workflows `error` with its
-        `message`, `stage`, `category` and `details`. Workflow runs can stop at `awaiting_review`, where only a cancel
-        ends them. A cancel is answered at once and takes effect `cancelling` seconds later. `status_words` replaces
-        words that are shown, as in `{"error": "failed"}`.
+        A collection is named by its path below /v1, but for `schemas`. `queued` and `running` replace the emulator's
+        own; with an `error` such as `{"code": "bad_document", "message": "..."}` the runs end `failed`, those of
+        workflows `error` with its `message`, `stage`, `category` and `details`. Workflow runs can stop at
+        `awaiting_review`, where only a cancel ends them. A cancel is answered at once and takes effect `cancelling`
+        seconds later. `status_words` replaces words that are shown, as in `{"error": "failed"}`.
         """
         seeds = Seeds(
             queued=self._queued if queued is None else queued,

@@ -64,4 +64,4 @@ def version_of(workflow_id: str, version: str) -> str:
 
 def fingerprint(text: str) -> str:
     """Make twelve digits that are always the same for a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
