@@ -516,5 +516,5 @@ class TestSeed:
         assert (after["status"], after["error"], after["output"]) == ("failed", error, [])
 
     async def test_an_unknown_kind_cannot_be_seeded(self, emulator: Emulator) -> None:
-        with pytest.raises(ValueError, match="there are partitions, splits"):
+        with pytest.raises(ValueError, match=r"there are classifications, edits, .*, workflows/runs"):
             emulator.seed("spilts")

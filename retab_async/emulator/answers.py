@@ -1,12 +1,13 @@
 """What the emulator says back, as values: an answer, and the refusal that becomes one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
 JSON_TYPE = "application/json"
+STREAM_TYPE = "application/stream+json"
 # json.dumps would build an encoder anew for every answer.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
@@ -15,18 +16,36 @@ def _json_headers() -> dict[str, str]:
     return {"Content-Type": JSON_TYPE}
 
 
+def _encoded(payload: Any) -> bytes:
+    return _ENCODER.encode(payload).encode()
+
+
 @attrs.frozen
 class Answer:
-    """One HTTP answer before it is sent: status, body, headers."""
+    """One HTTP answer before it is sent: status, body, headers; or `lines` that come one by one in place of a body."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = attrs.field(factory=_json_headers)
+    lines: Callable[[], Iterator[bytes]] | None = None
 
     @classmethod
     def json(cls, status: int, payload: Any, headers: Mapping[str, str] | None = None) -> "Answer":
         """Answer with a JSON document; `headers` join that of its type."""
-        return cls(status, _ENCODER.encode(payload).encode(), {**_json_headers(), **(headers or {})})
+        return cls(status, _encoded(payload), {**_json_headers(), **(headers or {})})
+
+    @classmethod
+    def stream(cls, payloads: Callable[[], Iterator[Any]]) -> "Answer":
+        """Answer with a JSON document on each line, made when its turn comes."""
+
+        def lines() -> Iterator[bytes]:
+            return (_encoded(payload) + b"\n" for payload in payloads())
+
+        return cls(200, headers={"Content-Type": STREAM_TYPE}, lines=lines)
+
+    def whole(self) -> bytes:
+        """Give all of the body at once."""
+        return b"".join(self.lines()) if self.lines else self.body
 
 
 class RefusedError(Exception):

@@ -78,12 +78,18 @@ def whole_number(low: int, high: int) -> Reader:
     return read
 
 
+def any_object(value: Any, loc: Loc, problems: Problems) -> Any:
+    """Read an object with whatever is in it."""
+    if not isinstance(value, dict):
+        problems.append(problem(loc, "Input should be a valid object", "dict_type"))
+    return value
+
+
 def object_of(*fields: Field) -> Reader:
     """Make the reader of an object with these fields; keys it does not know are dropped."""
 
     def read(value: Any, loc: Loc, problems: Problems) -> Any:
-        if not isinstance(value, dict):
-            problems.append(problem(loc, "Input should be a valid object", "dict_type"))
+        if not isinstance(any_object(value, loc, problems), dict):
             return value
         return {field.name: _read_field(field, value, loc, problems) for field in fields}
 
@@ -101,15 +107,59 @@ def _read_field(field: Field, source: dict[str, Any], loc: Loc, problems: Proble
     return field.read(value, place, problems)
 
 
-def list_of(item: Reader) -> Reader:
-    """Make the reader of a list with at least one entry."""
+def filled_object(value: Any, loc: Loc, problems: Problems) -> Any:
+    """Read an object with something in it."""
+    if any_object(value, loc, problems) == {}:
+        problems.append(problem(loc, "Object should not be empty", "too_short"))
+    return value
+
+
+def map_of(item: Reader) -> Reader:
+    """Make the reader of an object with any keys, and values of one sort."""
+
+    def read(value: Any, loc: Loc, problems: Problems) -> Any:
+        if not isinstance(any_object(value, loc, problems), dict):
+            return value
+        return {name: item(entry, (*loc, name), problems) for name, entry in value.items()}
+
+    return read
+
+
+def one_of(*words: str) -> Reader:
+    """Make the reader of one of these words."""
+
+    def read(value: Any, loc: Loc, problems: Problems) -> Any:
+        if value not in words:
+            problems.append(problem(loc, f"Input should be one of {', '.join(words)}", "enum"))
+        return value
+
+    return read
+
+
+def tagged(**variants: tuple[Field, ...]) -> Reader:
+    """Make the reader of an object whose `type` tells which fields it has."""
+
+    def read(value: Any, loc: Loc, problems: Problems) -> Any:
+        tag = value.get("type") if isinstance(any_object(value, loc, problems), dict) else None
+        if not isinstance(tag, str) or tag not in variants:
+            problems.append(
+                problem((*loc, "type"), f"Input should be one of {', '.join(variants)}", "union_tag_invalid")
+            )
+            return value
+        return {"type": tag, **object_of(*variants[tag])(value, loc, problems)}
+
+    return read
+
+
+def list_of(item: Reader, least: int = 1) -> Reader:
+    """Make the reader of a list with at least so many entries."""
 
     def read(value: Any, loc: Loc, problems: Problems) -> Any:
         if not isinstance(value, list):
             problems.append(problem(loc, "Input should be a valid list", "list_type"))
             return value
-        if not value:
-            problems.append(problem(loc, "List should have at least 1 item", "too_short"))
+        if len(value) < least:
+            problems.append(problem(loc, f"List should have at least {least} item", "too_short"))
         return [item(entry, (*loc, place), problems) for place, entry in enumerate(value)]
 
     return read

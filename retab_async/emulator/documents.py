@@ -1,4 +1,4 @@
-"""A run's document: the file behind its URL, wherever that leads, and what was received."""
+"""A run's documents: the file behind a URL or an id, wherever that leads, and what was received."""
 
 import base64
 import hashlib
@@ -10,7 +10,9 @@ from urllib.parse import unquote_to_bytes
 import attrs
 
 from retab_async.emulator.answers import RefusedError, problem
+from retab_async.emulator.checks import Loc
 from retab_async.emulator.files import STORAGE, File, Files, guessed_type
+from retab_async.emulator.life import Life
 
 
 @attrs.frozen
@@ -23,57 +25,98 @@ class Received:
     sha256: str
 
 
-def file_behind(document: dict[str, str], files: Files, date: datetime) -> File:
-    """Give the file that a document's URL means, which is a new one unless the URL is of the storage."""
-    place = document["url"].lower()
-    return next(read for prefix, read in SOURCES if place.startswith(prefix))(document, files, date)
+@attrs.frozen
+class Attached:
+    """A document of a run: its file, under the name that came with it."""
+
+    filename: str
+    file: File
+
+    @property
+    def received(self) -> Received:
+        """What came."""
+        return Received(self.filename, self.file.mime_type, self.file.size, self.file.sha256)
+
+    def view(self) -> dict[str, str]:
+        """Show the document as runs do."""
+        return {"id": self.file.id, "filename": self.filename, "mime_type": self.file.mime_type}
 
 
-def _inline(document: dict[str, str], _: Files, date: datetime) -> File:
+@attrs.frozen
+class Intake:
+    """Takes the documents of a new run in; refuses those that cannot be had."""
+
+    files: Files
+    life: Life
+    date: datetime
+
+    def document(self, document: dict[str, str], loc: Loc) -> Attached:
+        """Take in a document that was read at `loc`; its file is a new one unless its URL is of the storage."""
+        place = document["url"].lower()
+        read = next(read for prefix, read in SOURCES if place.startswith(prefix))
+        return Attached(document["filename"], read(self, document, (*loc, "url")))
+
+    def stored(self, file_id: str) -> Attached:
+        """Take in a file that is there."""
+        file = self.files.find(file_id, self.life.created)
+        return Attached(file.filename, file)
+
+    def elsewhere(self, filename: str) -> Attached:
+        """Take in a file of which nothing is known but its name."""
+        return Attached(filename, self._unread(filename))
+
+    def to_come(self, filename: str) -> Attached:
+        """Promise a file that the run makes, which is there once the run has completed."""
+        return Attached(filename, attrs.evolve(self._unread(filename), made_by=self.life))
+
+    def _unread(self, filename: str) -> File:
+        return File(filename=filename, mime_type=guessed_type(filename), size=0, sha256="", created_at=self.date)
+
+
+def _inline(intake: Intake, document: dict[str, str], loc: Loc) -> File:
     head, comma, payload = document["url"][len("data:") :].partition(",")
     if not comma:
-        _refuse("A data URL has a comma before its data", "data_url")
+        _refuse(loc, "A data URL has a comma before its data", "data_url")
     mime_type, *parameters = head.lower().split(";")
-    content = _decoded(payload, _from_base64 if "base64" in parameters else unquote_to_bytes)
+    content = _decoded(payload, loc, _from_base64 if "base64" in parameters else unquote_to_bytes)
     return File(
         filename=document["filename"],
         mime_type=mime_type or guessed_type(document["filename"]),
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
-        created_at=date,
+        created_at=intake.date,
     )
 
 
-def _decoded(payload: str, decode: Callable[[str], bytes]) -> bytes:
+def _decoded(payload: str, loc: Loc, decode: Callable[[str], bytes]) -> bytes:
     try:
         return decode(payload)
     except ValueError as error:
-        _refuse(f"The data of the URL cannot be decoded: {error}", "data_url")
+        _refuse(loc, f"The data of the URL cannot be decoded: {error}", "data_url")
 
 
 def _from_base64(payload: str) -> bytes:
     return base64.b64decode(payload, validate=True)
 
 
-def _stored(document: dict[str, str], files: Files, _: datetime) -> File:
-    file = files.stored(document["url"])
+def _stored(intake: Intake, document: dict[str, str], loc: Loc) -> File:
+    file = intake.files.stored(document["url"], intake.life.created)
     if file is None:
-        _refuse("The storage holds no such file", "file_not_found")
+        _refuse(loc, "The storage holds no such file", "file_not_found")
     return file
 
 
-def _remote(document: dict[str, str], _: Files, date: datetime) -> File:
+def _remote(intake: Intake, document: dict[str, str], _: Loc) -> File:
     # Nothing is fetched from here.
-    name = document["filename"]
-    return File(filename=name, mime_type=guessed_type(name), size=0, sha256="", created_at=date)
+    return intake.elsewhere(document["filename"]).file
 
 
-def _refuse(message: str, kind: str) -> NoReturn:
-    raise RefusedError(422, [problem(("body", "document", "url"), message, kind)]) from None
+def _refuse(loc: Loc, message: str, kind: str) -> NoReturn:
+    raise RefusedError(422, [problem(loc, message, kind)]) from None
 
 
 # The first prefix that fits counts.
-SOURCES: tuple[tuple[str, Callable[[dict[str, str], Files, datetime], File]], ...] = (
+SOURCES: tuple[tuple[str, Callable[[Intake, dict[str, str], Loc], File]], ...] = (
     ("data:", _inline),
     (STORAGE, _stored),
     ("https://", _remote),

@@ -21,7 +21,7 @@ class Exchange:
 
     request: web.BaseRequest
     proceed: Callable[[], Awaitable[Answer]]
-    present: Callable[[Answer], web.Response]
+    present: Callable[[Answer], web.StreamResponse]
     note_unanswered: Callable[[], None]
     closing: asyncio.Event
 
@@ -55,10 +55,11 @@ class Exchange:
         transport = self.request.transport
         if transport is None:
             return
-        headers = {**self.present(answer).headers, "Content-Length": str(len(answer.body) + 1)}
+        body = answer.whole()
+        headers = {**self.present(answer).headers, "Content-Length": str(len(body) + 1)}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = f"HTTP/1.1 {answer.status} {http.client.responses.get(answer.status, '')}\r\n{lines}\r\n"
-        transport.write(head.encode() + answer.body[: len(answer.body) // 2])
+        transport.write(head.encode() + body[: len(body) // 2])
         transport.close()
 
 

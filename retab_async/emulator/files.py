@@ -1,4 +1,4 @@
-"""The files that there are: those uploaded, and those that came with a run."""
+"""The files that there are: those uploaded, those that came with a run, and those that runs made."""
 
 import mimetypes
 import secrets
@@ -11,6 +11,8 @@ import attrs
 
 from retab_async.emulator.answers import RefusedError
 from retab_async.emulator.clocks import rfc_3339
+from retab_async.emulator.life import Life
+from retab_async.emulator.ordered import Ordered
 
 # What is below it means something inside the API alone.
 STORAGE = "https://storage.retab.com/"
@@ -31,7 +33,7 @@ def guessed_type(filename: str) -> str:
 
 @attrs.frozen(kw_only=True)
 class File:
-    """One file; of its bytes there are only the size and the digest."""
+    """One file, of whose bytes there are only the size and the digest; one `made_by` a run comes when it completes."""
 
     id: str = attrs.field(factory=new_file_id)
     filename: str
@@ -39,6 +41,11 @@ class File:
     size: int
     sha256: str
     created_at: datetime
+    made_by: Life | None = attrs.field(default=None, eq=False)
+
+    def is_there(self, now: float) -> bool:
+        """Tell whether anybody can have the file yet."""
+        return self.made_by is None or self.made_by.phase(now) == "completed"
 
     @property
     def stored_name(self) -> str:
@@ -78,23 +85,26 @@ class File:
 
 
 class Files:
-    """Every file there is, by its id and by its place in the storage."""
+    """Every file there is or is to be, by its id, by its place in the storage, and in order."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, File] = {}
+        self.ordered: Ordered[File] = Ordered()
         self._by_url: dict[str, File] = {}
 
     def add(self, file: File) -> None:
-        """Let `file` be found from now on."""
-        self._by_id[file.id] = self._by_url[file.url] = file
+        """Let `file` be found from now on; nothing changes for one that can be already."""
+        if self.ordered.find(file.id) is None:
+            self.ordered.add(file)
+            self._by_url[file.url] = file
 
-    def find(self, file_id: str) -> File:
+    def find(self, file_id: str, now: float) -> File:
         """Find a file by its id, or refuse."""
-        file = self._by_id.get(file_id)
-        if file is None:
+        file = self.ordered.find(file_id)
+        if file is None or not file.is_there(now):
             raise RefusedError(404, "File not found")
         return file
 
-    def stored(self, url: str) -> File | None:
+    def stored(self, url: str, now: float) -> File | None:
         """Find a file by its place in the storage."""
-        return self._by_url.get(url)
+        file = self._by_url.get(url)
+        return file if file is not None and file.is_there(now) else None

@@ -1,120 +1,139 @@
-"""Lists of runs: what a query asks for, and the page that answers it."""
+"""Lists: what a query asks for, and the page that answers it."""
 
 import re
-from collections.abc import Mapping
-from datetime import UTC, date, datetime, time
+from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any
+from typing import Any, Generic, NoReturn, TypeAlias
 
 import attrs
+from aiohttp import web
 
 from retab_async.emulator.answers import RefusedError, problem
-from retab_async.emulator.life import STATUSES
-from retab_async.emulator.runs import Run, Runs
+from retab_async.emulator.ordered import Ordered, ThingT
 
 MAX_LIMIT = 100
-BARE_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+# Tells whether a thing passes, at a time of the emulator's clock.
+Test: TypeAlias = Callable[[ThingT, float], bool]
+
+
+@attrs.frozen
+class Filter(Generic[ThingT]):
+    """A parameter of a query, and how its text becomes a test; where it is `repeatable`, one test passed is enough."""
+
+    name: str
+    read: Callable[[str], Test[ThingT]]
+    repeatable: bool = attrs.field(default=False, kw_only=True)
 
 
 @attrs.frozen(kw_only=True)
-class Wanted:
-    """What a list request asks for."""
+class Listing(Generic[ThingT]):
+    """What a list can be asked for, and what is in it at all; a cursor that names nothing is refused, or ignored."""
+
+    filters: tuple[Filter[ThingT], ...]
+    shows: Test[ThingT] = lambda _, __: True
+    limit: int = 10
+    refuses_stray_cursors: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class Wanted(Generic[ThingT]):
+    """What a list request asks for; a thing has to pass one test of each group."""
 
     before: str | None
     after: str | None
     limit: int
     ascending: bool
-    filename: str
-    status: str | None
-    earliest: datetime | None
-    latest: datetime | None
+    shows: Test[ThingT]
+    groups: tuple[tuple[Test[ThingT], ...], ...]
 
-    def admits(self, run: Run, now: float) -> bool:
-        """Tell whether the filters let `run` through."""
-        return (
-            (not self.filename or run.file["filename"].lower().startswith(self.filename))
-            and (self.status is None or run.life.status(now) == self.status)
-            and (self.earliest is None or run.created_at >= self.earliest)
-            and (self.latest is None or run.created_at <= self.latest)
-        )
+    def admits(self, thing: ThingT, now: float) -> bool:
+        """Tell whether the filters let `thing` through."""
+        return self.shows(thing, now) and all(any(test(thing, now) for test in group) for group in self.groups)
 
 
-def read_wanted(query: Mapping[str, str]) -> Wanted:
+@attrs.frozen(kw_only=True)
+class Page(Generic[ThingT]):
+    """The things on a page, and whether there are more before and after them."""
+
+    shown: list[ThingT]
+    earlier: bool
+    later: bool
+
+    def envelope(self, views: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        """Answer with the views of the things."""
+        shown = self.shown
+        cursors = {
+            "before": shown[0].id if shown and self.earlier else None,
+            "after": shown[-1].id if shown and self.later else None,
+        }
+        return {"data": list(views), "list_metadata": cursors}
+
+
+def read_wanted(listing: Listing[ThingT], request: web.BaseRequest) -> Wanted[ThingT]:
     """Read a list's query, refusing what cannot be meant."""
+    query = request.query
     before, after = query.get("before"), query.get("after")
     if before is not None and after is not None:
         raise RefusedError(400, "Give before or after, not both.")
     return Wanted(
         before=before,
         after=after,
-        limit=_limit(query.get("limit", "10")),
-        ascending=_one_of("order", query.get("order", "desc"), ("asc", "desc")) == "asc",
-        filename=query.get("filename", "").lower(),
-        status=_one_of("status", query["status"], STATUSES) if "status" in query else None,
-        earliest=_moment("from_date", query["from_date"], time.min) if "from_date" in query else None,
-        latest=_moment("to_date", query["to_date"], time.max) if "to_date" in query else None,
+        limit=_limit(query.get("limit", str(listing.limit))),
+        ascending=one_of("order", query.get("order", "desc"), ("asc", "desc")) == "asc",
+        shows=listing.shows,
+        groups=tuple(_tests(rule, query.getall(rule.name)) for rule in listing.filters if rule.name in query),
     )
 
 
-def page(runs: Runs, wanted: Wanted, now: float) -> dict[str, Any]:
-    """Answer `wanted` with one page in the list envelope."""
+def _tests(rule: Filter[ThingT], texts: list[str]) -> tuple[Test[ThingT], ...]:
+    return tuple(map(rule.read, texts if rule.repeatable else texts[:1]))
+
+
+def page(things: Ordered[ThingT], listing: Listing[ThingT], wanted: Wanted[ThingT], now: float) -> Page[ThingT]:
+    """Find the page that answers `wanted`."""
     backward = wanted.before is not None
-    ahead, behind = _ways(runs, wanted.before if backward else wanted.after, upward=wanted.ascending != backward)
-    found = list(islice((run for run in runs.at(ahead) if wanted.admits(run, now)), wanted.limit + 1))
+    cursor = _cursor(things, listing, wanted.before if backward else wanted.after)
+    ahead, behind = _ways(things, cursor, upward=wanted.ascending != backward)
+    found = list(islice((thing for thing in things.at(ahead) if wanted.admits(thing, now)), wanted.limit + 1))
     shown = found[: wanted.limit]
-    more = [len(found) > wanted.limit, any(wanted.admits(run, now) for run in runs.at(behind))]
+    more = [len(found) > wanted.limit, any(wanted.admits(thing, now) for thing in things.at(behind))]
     if backward:
         shown.reverse()
         more.reverse()
-    return _envelope(shown, later=more[0], earlier=more[1], now=now)
+    return Page(shown=shown, later=more[0], earlier=more[1])
 
 
-def _ways(runs: Runs, cursor: str | None, *, upward: bool) -> tuple[range, range]:
+def _cursor(things: Ordered[ThingT], listing: Listing[ThingT], cursor: str | None) -> ThingT | None:
+    thing = None if cursor is None else things.find(cursor)
+    if cursor is not None and thing is None and listing.refuses_stray_cursors:
+        raise RefusedError(422, f"Cursor {cursor!r} names nothing in this list.")
+    return thing
+
+
+def _ways(things: Ordered[ThingT], cursor: ThingT | None, *, upward: bool) -> tuple[range, range]:
     # The places ahead of the cursor and those behind it, both from the nearest on; it is itself behind.
     if cursor is None:
-        return (range(len(runs)) if upward else range(len(runs) - 1, -1, -1)), range(0)
-    run = runs.find(cursor)
-    if run is None:
-        raise RefusedError(422, f"Cursor {cursor!r} names nothing in this list.")
-    at = runs.place(run)
+        return (range(len(things)) if upward else range(len(things) - 1, -1, -1)), range(0)
+    at = things.place(cursor)
     if upward:
-        return range(at + 1, len(runs)), range(at, -1, -1)
-    return range(at - 1, -1, -1), range(at, len(runs))
-
-
-def _envelope(shown: list[Run], *, later: bool, earlier: bool, now: float) -> dict[str, Any]:
-    cursors = {
-        "before": shown[0].id if shown and earlier else None,
-        "after": shown[-1].id if shown and later else None,
-    }
-    return {"data": [run.full(now) for run in shown], "list_metadata": cursors}
+        return range(at + 1, len(things)), range(at, -1, -1)
+    return range(at - 1, -1, -1), range(at, len(things))
 
 
 def _limit(text: str) -> int:
     # int() alone would also take "1_0", " 10 " and digits of other scripts; and a long one is costly.
     if not re.fullmatch(r"[+-]?\d{1,9}", text, re.ASCII) or not 1 <= int(text) <= MAX_LIMIT:
-        raise RefusedError(422, _unusable("limit", f"Input should be an integer from 1 to {MAX_LIMIT}"))
+        unusable("limit", f"Input should be an integer from 1 to {MAX_LIMIT}")
     return int(text)
 
 
-def _one_of(name: str, word: str, words: tuple[str, ...]) -> str:
+def one_of(name: str, word: str, words: tuple[str, ...]) -> str:
+    """Read a parameter that is one of some words."""
     if word not in words:
-        raise RefusedError(422, _unusable(name, f"Input should be one of {', '.join(words)}"))
+        unusable(name, f"Input should be one of {', '.join(words)}")
     return word
 
 
-def _unusable(name: str, message: str) -> list[dict[str, Any]]:
-    return [problem(("query", name), message, "value_error")]
-
-
-def _moment(name: str, text: str, time_of_day: time) -> datetime:
-    try:
-        if BARE_DATE.fullmatch(text):
-            return datetime.combine(date.fromisoformat(text), time_of_day, UTC)
-        if RFC_3339.fullmatch(text):
-            return datetime.fromisoformat(text.upper())
-    except ValueError:
-        pass  # the form is right and there is no such day or hour: refused like any other
-    detail = f"{name} is neither YYYY-MM-DD nor an RFC 3339 time: {text!r}"
-    raise RefusedError(400, detail)
+def unusable(name: str, message: str) -> NoReturn:
+    """Refuse a parameter of a query."""
+    raise RefusedError(422, [problem(("query", name), message, "value_error")])

@@ -1,7 +1,8 @@
-"""Answers kept under their Idempotency-Key, to be given again."""
+"""Answers kept under an Idempotency-Key, or the id of a command, to be given again."""
 
 import hashlib
 import json
+from collections.abc import Hashable
 from typing import Any
 
 import attrs
@@ -19,12 +20,12 @@ class _Kept:
 
 
 class Replays:
-    """The answers of the last 24 hours by the keys that came with their requests."""
+    """The answers of the last 24 hours by what their requests came with."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[Hashable, _Kept] = {}
 
-    def recall(self, key: str, asked: Any, now: float) -> Answer | None:
+    def recall(self, key: Hashable, asked: Any, now: float) -> Answer | None:
         """Give the answer that `key` got before; 409 when it was for something else."""
         kept = self._kept.get(key)
         if kept is None or now >= kept.until:
@@ -33,7 +34,7 @@ class Replays:
             raise RefusedError(409, "This Idempotency-Key was used for a different request.")
         return kept.answer
 
-    def keep(self, key: str, asked: Any, answer: Answer, now: float) -> None:
+    def keep(self, key: Hashable, asked: Any, answer: Answer, now: float) -> None:
         """Keep the answer to `asked` under `key`."""
         self._kept[key] = _Kept(_print(asked), answer, now + LIFETIME)
 

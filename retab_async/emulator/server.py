@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -13,18 +13,18 @@ from aiohttp import web
 from attrs import validators
 
 from retab_async.emulator.answers import Answer, RefusedError
-from retab_async.emulator.bodies import read_asked
 from retab_async.emulator.clocks import Calendar
 from retab_async.emulator.documents import Received
 from retab_async.emulator.exchange import Exchange, pause
 from retab_async.emulator.faults import Fault, Script
 from retab_async.emulator.keys import check_key
-from retab_async.emulator.kinds import KINDS
 from retab_async.emulator.limits import RateLimit, Window
 from retab_async.emulator.routes import ROUTES, TABLE
 from retab_async.emulator.routing import Place
+from retab_async.emulator.seeds import Seeds
 from retab_async.emulator.served import Served
 from retab_async.emulator.service import Service
+from retab_async.emulator.streams import play
 
 ANY_KEY = "emulator-key"
 BACKLOG = 1024
@@ -110,28 +110,35 @@ class Emulator:
     ) -> None:
         await self.aclose()
 
-    def seed(
+    def seed(  # noqa: PLR0913 - each is one thing that runs may be told to become
         self,
         collection: str,
         count: int = 1,
         *,
         queued: float | None = None,
         running: float | None = None,
-        error: dict[str, Any] | None = None,
+        error: Mapping[str, Any] | None = None,
+        awaiting_review: bool = False,
+        cancelling: float = 0.0,
+        status_words: Mapping[str, str] | None = None,
     ) -> list[str]:
         """Put background runs in flight without a request, and give their ids, oldest first.
 
-        `queued` and `running` replace the emulator's own; with an `error` such as
-        `{"code": "bad_document", "message": "..."}` the runs end `failed`.
+        A collection is named by its path below /v1, but for `schemas`. `queued` and `running` replace the emulator's
+        own; with an `error` such as `{"code": "bad_document", "message": "..."}` the runs end `failed`, those of
+        workflows `error` with its `message`, `stage`, `category` and `details`. Workflow runs can stop at
+        `awaiting_review`, where only a cancel ends them. A cancel is answered at once and takes effect `cancelling`
+        seconds later. `status_words` replaces words that are shown, as in `{"error": "failed"}`.
         """
-        kind = KINDS.get(collection)
-        if kind is None:
-            msg = f"no such kind of run: {collection!r}; there are {', '.join(sorted(KINDS))}"
-            raise ValueError(msg)
-        waits = self._queued if queued is None else queued
-        works = self._running if running is None else running
-        asked = read_asked(kind.all_fields, {**kind.sample, "background": True})
-        return [self._service.add(kind, asked, waits, works, error).id for _ in range(count)]
+        seeds = Seeds(
+            queued=self._queued if queued is None else queued,
+            running=self._running if running is None else running,
+            error=error,
+            awaiting_review=awaiting_review,
+            cancelling=cancelling,
+            status_words=status_words or {},
+        )
+        return seeds.sow(self._service, collection, count)
 
     def fail(self, route: str, *faults: Fault) -> None:
         """Let the next answers of `route` be these faults, one each; after them it answers as usual.
@@ -145,13 +152,17 @@ class Emulator:
         """Give the ids of the runs of all kinds that are not over yet, oldest first."""
         return self._service.alive()
 
-    def document_of(self, run_id: str) -> Received:
-        """Tell what was received as the document of a run; ValueError for a run that there is not."""
+    def document_of(self, run_id: str, which: str | int = 0) -> Received:
+        """Tell what was received as the document of a run; ValueError for a run or a document that there is not.
+
+        Of several, `which` is the place in a request's list, or the id of the block that it was given to.
+        """
         run = self._service.find(run_id)
-        if run is None:
-            msg = f"no such run: {run_id!r}"
+        attached = run.attached.get(which) if run else None
+        if attached is None:
+            msg = f"no such document: {which!r}" if run else f"no such run: {run_id!r}"
             raise ValueError(msg)
-        return run.received
+        return attached.received
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         place = TABLE.locate(request.method, request.rel_url.raw_path)
@@ -166,9 +177,12 @@ class Emulator:
         if answer is None:
             # The connection is gone; aiohttp wants a response to give up on.
             return web.Response()
+        response = self._present(answer)
+        if answer.lines and not await play(exchange, response, answer.lines()):
+            return response
         self.requests.append(Served.of(request, answer.status))
         self.counts[answer.status] += 1
-        return self._present(answer)
+        return response
 
     def _exchange(self, place: Place, request: web.BaseRequest) -> Exchange:
         return Exchange(
@@ -194,9 +208,13 @@ class Emulator:
         if self._window is not None:
             self._window.admit(self._clock())
 
-    def _present(self, answer: Answer) -> web.Response:
+    def _present(self, answer: Answer) -> web.StreamResponse:
         self._presented += 1
-        response = web.Response(status=answer.status, body=answer.body or None)
+        response = web.StreamResponse(status=answer.status) if answer.lines else _complete(answer)
         response.headers.update(answer.headers)
         response.headers["x-request-id"] = f"req_{self._presented:016x}"
         return response
+
+
+def _complete(answer: Answer) -> web.Response:
+    return web.Response(status=answer.status, body=answer.body or None)

@@ -1,19 +1,26 @@
 """What there is behind the routes: every run and file, and how runs are started."""
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
 import attrs
 
+from retab_async.emulator.bodies import read_asked
 from retab_async.emulator.clocks import Calendar
-from retab_async.emulator.documents import file_behind
-from retab_async.emulator.files import Files
+from retab_async.emulator.documents import Intake
+from retab_async.emulator.files import File, Files, guessed_type
 from retab_async.emulator.kinds import KINDS, Kind
 from retab_async.emulator.life import OVER, Life
+from retab_async.emulator.ordered import Ordered
 from retab_async.emulator.replays import Replays
-from retab_async.emulator.runs import ORDER, Run, Runs
+from retab_async.emulator.runs import Run
 from retab_async.emulator.uploads import Uploads
+
+SAMPLE_NAME = "sample.pdf"
+# Runs let go of them: they may be large, and what is shown of them is kept apart.
+LET_GO = frozenset({"document", "documents"})
 
 
 @attrs.frozen(eq=False)
@@ -27,24 +34,52 @@ class Service:
     queued: float
     running: float
     poll_after: float | None
-    runs: dict[Kind, Runs] = attrs.field(init=False, factory=lambda: {kind: Runs() for kind in KINDS.values()})
+    runs: dict[Kind, Ordered[Run]] = attrs.field(
+        init=False, factory=lambda: {kind: Ordered() for kind in KINDS.values()}
+    )
     files: Files = attrs.field(init=False, factory=Files)
     uploads: Uploads = attrs.field(init=False, factory=Uploads)
     replays: Replays = attrs.field(init=False, factory=Replays)
     _numbers: Iterator[int] = attrs.field(init=False, factory=count)
 
     def add(
-        self, kind: Kind, asked: dict[str, Any], queued: float, running: float, error: dict[str, Any] | None = None
+        self,
+        kind: Kind,
+        asked: dict[str, Any],
+        life: Life,
+        *,
+        error: Mapping[str, Any] | None = None,
+        words: Mapping[str, str] | None = None,
     ) -> Run:
-        """Start a run on a request that has been read; refuses a document that cannot be had."""
-        now = self.calendar.now()
-        date = self.calendar.date(now)
-        file = file_behind(asked["document"], self.files, date)
-        self.files.add(file)
-        life = Life(created=now, queued=queued, running=running, fails=error is not None)
-        run = Run.of(kind, asked, file, number=next(self._numbers), life=life, created_at=date, error=error)
+        """Start a run on a request that has been read; refuses documents that cannot be had."""
+        date = self.calendar.date(life.created)
+        attached = kind.attach(asked, Intake(self.files, life, date))
+        for document in attached.values():
+            self.files.add(document.file)
+        run = Run(
+            id=f"{kind.prefix}_{secrets.token_hex(10)}",
+            number=next(self._numbers),
+            asked={name: value for name, value in asked.items() if name not in LET_GO},
+            attached=attached,
+            created_at=date,
+            life=life,
+            words=kind.reworded(words or {}),
+            error=error,
+        )
         self.runs[kind].add(run)
         return run
+
+    def seed(self, kind: Kind, life: Life, *, error: Mapping[str, Any] | None, words: Mapping[str, str]) -> Run:
+        """Start a run on the sample request of its kind."""
+        if kind.sample_file:
+            date = self.calendar.date(life.created)
+            mime_type = guessed_type(SAMPLE_NAME)
+            sample = File(
+                id=kind.sample_file, filename=SAMPLE_NAME, mime_type=mime_type, size=0, sha256="", created_at=date
+            )
+            self.files.add(sample)
+        asked = read_asked(kind.fields, {**kind.sample, "background": True})
+        return self.add(kind, asked, life, error=error, words=words)
 
     def find(self, run_id: str) -> Run | None:
         """Find a run of any kind."""
@@ -53,5 +88,5 @@ class Service:
     def alive(self) -> list[str]:
         """Give the ids of the runs that are not over, oldest first."""
         now = self.calendar.now()
-        alive = (run for runs in self.runs.values() for run in runs if run.life.status(now) not in OVER)
-        return [run.id for run in sorted(alive, key=ORDER)]
+        alive = (run for runs in self.runs.values() for run in runs if run.life.phase(now) not in OVER)
+        return [run.id for run in sorted(alive, key=lambda run: run.number)]

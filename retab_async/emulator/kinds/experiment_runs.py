@@ -1,0 +1,77 @@
+"""Experiment runs: one block of a workflow, tried on the documents of an experiment."""
+
+from typing import Any
+
+from retab_async.emulator.checks import Field, filled_text
+from retab_async.emulator.filters import equals, sorted_by, statuses
+from retab_async.emulator.kinds.kind import Kind
+from retab_async.emulator.kinds.lifecycles import (
+    BATCH_STATUSES,
+    BATCH_WORDS,
+    STARTED_BY,
+    batch,
+    fingerprint,
+    workflow_of,
+)
+from retab_async.emulator.listing import Listing
+from retab_async.emulator.runs import Run
+
+DOCUMENTS = 2
+
+
+def _block(run: Run) -> str:
+    return f"block_{fingerprint(run.asked['experiment_id'])}"
+
+
+def _view(run: Run, now: float) -> dict[str, Any]:
+    phase, experiment_id = run.life.phase(now), run.asked["experiment_id"]
+    return {
+        **batch(run, now),
+        "experiment_id": experiment_id,
+        "block_id": _block(run),
+        "block_type": "split",
+        "n_consensus": 3,
+        "parent_run_id": None,
+        "block_version_id": None,
+        "metrics_validity_fingerprint": None,
+        "metrics_validity_fingerprint_version": None,
+        "block_execution_fingerprint": fingerprint(f"{experiment_id} block"),
+        "documents_fingerprint": fingerprint(f"{experiment_id} documents"),
+        "score": 1.0 if phase == "completed" else None,
+        "total_document_count": DOCUMENTS,
+        "completed_document_count": DOCUMENTS if phase == "completed" else 0,
+        "document_count": DOCUMENTS,
+        "error_count": DOCUMENTS if phase == "failed" else 0,
+    }
+
+
+def _cancelled(run: Run, _: str, now: float) -> dict[str, Any]:
+    return {name: value for name, value in _view(run, now).items() if name in {"id", "lifecycle"}}
+
+
+EXPERIMENT_RUNS = Kind(
+    collection="workflows/experiments/runs",
+    title="Experiment run",
+    prefix="exprun",
+    fields=(
+        Field("experiment_id", filled_text, required=True),
+        Field("workflow_id", filled_text),
+        Field("plan_token", filled_text),
+    ),
+    sample={"experiment_id": "exp_sample", "workflow_id": "wrk_sample"},
+    view=_view,
+    words=BATCH_WORDS,
+    listing=Listing(
+        filters=(
+            equals("workflow_id", workflow_of),
+            equals("experiment_id", lambda run: run.asked["experiment_id"]),
+            equals("block_id", _block),
+            *statuses(*BATCH_STATUSES),
+            *STARTED_BY,
+            sorted_by("created_at"),
+        ),
+        limit=20,
+    ),
+    keeps=("completed", "failed"),
+    cancelled=_cancelled,
+)

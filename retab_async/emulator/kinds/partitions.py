@@ -1,0 +1,50 @@
+"""Partitions: a document cut into a chunk for each value of a key."""
+
+from typing import Any
+
+from retab_async.emulator.checks import Field, filled_text, flag
+from retab_async.emulator.kinds import requests
+from retab_async.emulator.kinds.kind import Kind
+from retab_async.emulator.kinds.views import brief, consensus, primitive, primitive_listing, usage
+from retab_async.emulator.runs import Run
+
+PAGES = 3
+
+
+def _invent(run: Run) -> dict[str, Any]:
+    key, votes = run.asked["key"], run.asked["n_consensus"]
+    second = [2, 3] if run.asked["allow_overlap"] else [3]
+    output = [{"key": f"{key} 1", "pages": [1, 2]}, {"key": f"{key} 2", "pages": second}]
+    likelihoods = [{"key": 1.0, "pages": [1.0] * len(chunk["pages"])} for chunk in output]
+    return {"output": output, "consensus": consensus(output, votes, likelihoods), "usage": usage(PAGES, votes)}
+
+
+PARTITIONS = Kind(
+    collection="partitions",
+    title="Partition",
+    prefix="prtn",
+    fields=(
+        requests.DOCUMENT,
+        requests.MODEL,
+        requests.votes(8),
+        requests.BUST_CACHE,
+        requests.BACKGROUND,
+        Field("key", filled_text, required=True),
+        Field("instructions", filled_text, required=True),
+        Field("allow_overlap", flag, default=True),
+    ),
+    attach=requests.attach_document,
+    sample={
+        "document": requests.SAMPLE_DOCUMENT,
+        "key": "account",
+        "instructions": "One chunk for each account.",
+    },
+    view=primitive(
+        ("model", "n_consensus", "key", "instructions", "allow_overlap"),
+        {"output": [], "consensus": None, "usage": None},
+        _invent,
+    ),
+    brief=brief,
+    listing=primitive_listing(),
+    deletable=True,
+)

@@ -1,0 +1,182 @@
+"""The emulator's streams: extractions that are shown as they grow."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from retab_async.emulator import Emulator, Fault, ManualClock, Served
+
+STREAM = "/v1/extractions/stream"
+PROPERTIES = {"number": {"type": "string"}, "total": {"type": "number"}, "paid": {"type": "boolean"}}
+BODY: dict[str, Any] = {
+    "document": {"filename": "a.pdf", "url": "data:application/pdf;base64,JVBERg=="},
+    "json_schema": {"type": "object", "properties": PROPERTIES},
+    "n_consensus": 2,
+}
+FIELDS: list[dict[str, Any]] = [{}, {"number": "number"}, {"number": "number", "total": 1.0}]
+WHOLE = FIELDS[-1] | {"paid": True}
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def emulator(clock: ManualClock) -> AsyncIterator[Emulator]:
+    async with Emulator(queued=1, running=2, clock=clock) as running:
+        yield running
+
+
+@pytest.fixture
+async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as opened:
+        yield opened
+
+
+async def states(response: aiohttp.ClientResponse) -> list[Any]:
+    return [json.loads(line) for line in (await response.read()).splitlines()]
+
+
+async def recorded(emulator: Emulator) -> None:
+    async with asyncio.timeout(5):
+        while not emulator.requests:  # noqa: ASYNC110 - the emulator announces nothing, as a server does not
+            await asyncio.sleep(0.005)
+
+
+class TestStates:
+    @pytest.mark.parametrize(("path", "fields"), [(STREAM, {}), ("/v1/extractions", {"stream": True})])
+    async def test_they_grow_to_the_whole(
+        self, session: aiohttp.ClientSession, emulator: Emulator, path: str, fields: dict[str, Any]
+    ) -> None:
+        async with session.post(path, json=BODY | fields) as response:
+            seen = await states(response)
+
+        assert (response.status, response.content_type) == (200, "application/stream+json")
+        assert [state["output"] for state in seen] == [*FIELDS, WHOLE]
+        assert [state["status"] for state in seen] == ["in_progress"] * 3 + ["completed"]
+        assert len({state["id"] for state in seen}) == 1
+        assert emulator.requests == [Served("POST", path, 200)]
+
+    async def test_the_last_is_what_is_read_later(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+        async with session.post(STREAM, json=BODY) as response:
+            last = (await states(response))[-1]
+        async with session.get(f"/v1/extractions/{last['id']}") as response:
+            read = await response.json()
+
+        assert (read, emulator.alive()) == (last, [])
+        assert last["consensus"]["choices"] == [WHOLE] * 2
+
+    async def test_lines_come_in_pieces(self, session: aiohttp.ClientSession) -> None:
+        async with session.post(STREAM, json=BODY) as response:
+            chunks = [chunk async for chunk, _ in response.content.iter_chunks()]
+
+        assert len(chunks) > 4
+        assert any(not chunk.endswith(b"\n") for chunk in chunks)
+
+    async def test_a_schema_without_fields_has_one_state_before_the_last(self, session: aiohttp.ClientSession) -> None:
+        async with session.post(STREAM, json=BODY | {"json_schema": {"type": "object"}}) as response:
+            seen = await states(response)
+
+        assert [(state["status"], state["output"]) for state in seen] == [("in_progress", {}), ("completed", {})]
+
+    async def test_the_run_is_in_progress_meanwhile_and_can_be_cancelled(
+        self, session: aiohttp.ClientSession, emulator: Emulator
+    ) -> None:
+        async with session.post(STREAM, json=BODY) as response:
+            first = json.loads(await response.content.readline())
+            alive = emulator.alive()
+            async with session.post(f"/v1/extractions/{first['id']}/cancel") as cancelled:
+                shown = await cancelled.json()
+            rest = await states(response)
+
+        assert alive == [first["id"]]
+        assert rest[-1] == shown
+        assert (shown["status"], shown["output"]) == ("cancelled", {})
+
+    async def test_the_same_key_gets_the_same_run_streamed_again(self, session: aiohttp.ClientSession) -> None:
+        seen = []
+        for _ in range(2):
+            async with session.post(STREAM, json=BODY, headers={"Idempotency-Key": "k1"}) as response:
+                seen.append(await states(response))
+
+        assert seen[0] == seen[1]
+
+
+class TestRefused:
+    @pytest.mark.parametrize(("path", "fields"), [(STREAM, {}), ("/v1/extractions", {"stream": True})])
+    async def test_a_background_run_is_not_streamed(
+        self, session: aiohttp.ClientSession, emulator: Emulator, path: str, fields: dict[str, Any]
+    ) -> None:
+        async with session.post(path, json=BODY | fields | {"background": True}) as response:
+            body = await response.json()
+
+        assert (response.status, body["detail"][0]["loc"]) == (422, ["body", "background"])
+        assert emulator.alive() == []
+
+    async def test_a_deep_extraction_is_not_streamed(self, session: aiohttp.ClientSession) -> None:
+        async with session.post(STREAM, json=BODY | {"deep_extraction": True}) as response:
+            assert response.status == 400
+
+    @pytest.mark.parametrize("kind", ["splits", "parses"])
+    async def test_other_kinds_have_no_stream(self, session: aiohttp.ClientSession, kind: str) -> None:
+        async with session.post(f"/v1/{kind}/stream", json=BODY) as response:
+            assert response.status == 405
+
+
+class TestGoingAway:
+    @pytest.mark.parametrize("filler", ["", "x" * 1_000_000])
+    async def test_who_goes_leaves_the_run_to_end_by_itself(
+        self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock, filler: str
+    ) -> None:
+        async with session.post(STREAM, json=BODY | {"instructions": filler}) as response:
+            run_id = json.loads(await response.content.readuntil(b"\n"))["id"] if not filler else None
+            response.close()
+        await recorded(emulator)
+        alive = emulator.alive()
+        clock.advance(2)
+
+        assert emulator.requests == [Served("POST", STREAM, None)]
+        assert len(alive) == 1
+        assert run_id in {None, *alive}
+        assert emulator.alive() == []
+
+    async def test_closing_the_emulator_breaks_a_stream_off(self) -> None:
+        async with (
+            Emulator() as emulator,
+            aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as session,
+            session.post(STREAM, json=BODY) as response,
+        ):
+            await response.content.readline()
+            await emulator.aclose()
+            with pytest.raises(aiohttp.ClientError):
+                await response.read()
+
+        assert emulator.requests == [Served("POST", STREAM, None)]
+
+
+class TestFaults:
+    async def test_a_stream_can_be_cut(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+        emulator.fail(f"POST {STREAM}", Fault.cut())
+        async with session.post(STREAM, json=BODY) as response:
+            first = json.loads(await response.content.readline())
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await response.read()
+
+        assert first["status"] == "in_progress"
+
+    async def test_a_stream_can_be_refused_and_come_again(
+        self, session: aiohttp.ClientSession, emulator: Emulator
+    ) -> None:
+        emulator.fail(f"POST {STREAM}", Fault.status(503))
+        statuses = []
+        for _ in range(2):
+            async with session.post(STREAM, json=BODY) as response:
+                statuses.append(response.status)
+                await response.read()
+
+        assert statuses == [503, 200]
