@@ -15,9 +15,22 @@ def refuse(reason: str) -> NoReturn:
 
 def text(name: str, value: Any) -> str:
     """Return a text that is not blank; an enum's member stands for its word."""
-    if not isinstance(value, str) or not value.strip():
+    if not any_text(name, value).strip():
         refuse(f"{name} must be a text that is not blank, not {value!r:.200}")
-    return str(value)
+    return any_text(name, value)
+
+
+def any_text(name: str, value: Any) -> str:
+    """Return a text, which may be blank, but can be written as UTF-8."""
+    if not isinstance(value, str):
+        refuse(f"{name} must be a text, not {value!r:.200}")
+    # Of a member of an enum, str() gives its name.
+    told = str.__str__(value)
+    try:
+        told.encode()
+    except UnicodeEncodeError:
+        refuse(f"{name} must be a text that can be sent as UTF-8, not {value!r:.200}")
+    return told
 
 
 def text_or_none(name: str, value: Any) -> str | None:

@@ -105,8 +105,9 @@ class AsyncRetab:
     async def aclose(self) -> tuple[UnconfirmedCancel, ...]:
         """Send the cancels that are still owed, for 10 seconds at the most, then close the connections.
 
-        Returns, in all its life, what `running` and `attach` owed and could not confirm; empty is good. Once begun this
-        goes on though its caller is cancelled. Closing twice is fine, and a session of your own is left open.
+        Owed are also those of blocks of `running` and `attach` that are not left yet. Returns what they, in all the
+        client's life, owed and could not confirm; empty is good. Once begun this goes on though its caller is
+        cancelled. Closing twice is fine, closing a copy ends and sends nothing, a session of your own is left open.
         """
         if not self._is_copy:
             if self._janitor.is_idle and self._closing is None:

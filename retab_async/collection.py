@@ -15,6 +15,7 @@ from retab_async.listing import Page
 from retab_async.models import Run
 from retab_async.protocol import CANCEL_CAP, BytesBody, Request, Trail, run_path
 from retab_async.reading import Reader, hint
+from retab_async.retrying import RetryPolicy
 from retab_async.transport import Transport
 from retab_async.waiting import Rows
 
@@ -22,6 +23,7 @@ RunT = TypeVar("RunT", bound=Run)
 
 # Seconds for which the answer to a create may be waited for that is given when all is done.
 _IN_FOREGROUND = 1800.0
+_LISTING = RetryPolicy(attempts=1, deadline=5.0)
 
 _logger = logging.getLogger("retab_async")
 
@@ -73,7 +75,12 @@ class Collection(Generic[RunT]):
 
     async def create(self, request: Request, trail: Trail) -> RunT:
         """Create a run by a request that carries all of it; `trail` as in `Transport.send`."""
-        return self._reader.created(await self.transport.send(request, self.transport.ends(request.extra), trail))
+        response = await self.transport.send(request, self.transport.ends(request.extra), trail)
+        try:
+            return self._reader.created(response)
+        except ResponseError:
+            trail.in_doubt = True
+            raise
 
     async def look(self, run_id: str, *, include_output: bool) -> tuple[RunT, float | None]:
         """Return a run as it is now, and after how many seconds the server would have it looked at again."""
@@ -89,8 +96,9 @@ class Collection(Generic[RunT]):
     async def rows(self, after: str | None) -> Rows:
         """Return the page of 100 runs, newest first, that comes after a cursor, as it came."""
         query = urlencode({"limit": 100} if after is None else {"limit": 100, "after": after})
-        request = Request("GET", self.path, query)
-        return self._reader.rows(await self.transport.send(request, self.transport.ends()))
+        # Many wait for this one, and will have it tried again themselves.
+        hasty = self.transport.hastened(timeout=_LISTING.deadline, policy=_LISTING)
+        return self._reader.rows(await hasty.send(Request("GET", self.path, query), hasty.ends()))
 
     def read_row(self, row: dict[str, Any]) -> tuple[RunT, bool] | None:
         """Return the run that a row shows and whether it is all of it, or None for a row that does not fit."""

@@ -2,25 +2,31 @@
 
 import asyncio
 import logging
+import random
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import attrs
 
 from retab_async.collection import Collection
-from retab_async.errors import NotFoundError, RetabError
+from retab_async.errors import ConflictError, NotFoundError, RetabError
 from retab_async.protocol import Request, Trail
-from retab_async.retrying import RetryPolicy
+from retab_async.retrying import RetryPolicy, is_transient
 
 AT_ONCE = 16
-# Seconds that one run may take in all, and one send of it.
+# Seconds that one run may take, from when its turn comes, and one send of it.
 GRACE = 5.0
 _TIMEOUT = 2.5
-_SENDS = 3
-_POLICY = RetryPolicy(attempts=_SENDS, wait_max=1.0, deadline=GRACE)
-# A run that was just created may not be everywhere yet.
-_PAUSE_AFTER_404 = 0.5
+_ONE_SEND = RetryPolicy(attempts=1, deadline=GRACE)
+# Seconds, roughly, before the second and before the third send.
+_PAUSES = (0.25, 1.0)
+# A run that was just created may not be everywhere yet, and a create may be still under way: that takes a while.
+_LONG_PAUSE = 1.0
+# Seconds for what closing gave up to come to its end.
+_ENDING = 1.0
 _MOST_REMEMBERED = 10_000
 
 _logger = logging.getLogger("retab_async")
@@ -31,7 +37,7 @@ class UnconfirmedCancel:
     """A run that was to be cancelled on the way out and may still be going on.
 
     `path` is its collection's. `run_id` is None where not even that could be learned: the run, if there is one, was
-    created under the `idempotency_key`. `error` is what went wrong, None where there was no time to try.
+    created under the `idempotency_key`. `error` is what went wrong last, None where nothing was tried.
     """
 
     path: str
@@ -41,7 +47,8 @@ class UnconfirmedCancel:
 
     def __str__(self) -> str:
         name = self.run_id or f"created under idempotency_key={self.idempotency_key!r}"
-        return f"{self.path} {name} may still be going on: {self.error or 'there was no time to cancel it'}"
+        reason = self.error or "the client was closed before it could be cancelled"
+        return f"{self.path} {name} may still be going on: {reason}"
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -60,23 +67,41 @@ class Debt:
     over: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     async def pay(self) -> None:
-        """Cancel the run; raises `RetabError` where it is not known to be over or on the way there."""
-        if self.create is not None:
-            run = await self.collection.create(self.create, Trail(in_doubt=True))
-            self.run_id, self.is_paid = run.id, run.status.is_terminal
-        if self.run_id is not None and not self.is_paid:
-            await self._cancel(self.run_id)
-            self.is_paid = True
+        """Cancel the run; where that cannot be confirmed in time, `error` says why, and it is not paid."""
+        extra = self.create.extra if self.create else 0.0
+        try:
+            async with self.opened, asyncio.timeout(GRACE + extra):
+                if self.create is not None:
+                    run = await self._insist(partial(self.collection.create, self.create, Trail(in_doubt=True)))
+                    self.run_id, self.is_paid = run.id, run.status.is_terminal
+                if self.run_id is not None and not self.is_paid:
+                    await self._cancel(self.run_id)
+                    self.is_paid = True
+        except RetabError as error:
+            self.error = error
+        except TimeoutError:
+            # What went wrong with the last send has been noted.
+            pass
 
     async def _cancel(self, run_id: str) -> None:
-        for pause in (_PAUSE_AFTER_404,) * (_SENDS - 1) + (0.0,):
+        try:
+            await self._insist(partial(self.collection.cancel, run_id))
+        except NotFoundError:
+            _logger.info("%s %s is not there any more: nothing to cancel", self.collection.path, run_id)
+
+    async def _insist(self, send: Callable[[], Awaitable[Any]]) -> Any:
+        for pause in _PAUSES:
             try:
-                await self.collection.cancel(run_id)
-            except NotFoundError:
-                await asyncio.sleep(pause)
-            else:
-                return
-        _logger.info("%s %s is not there any more: nothing to cancel", self.collection.path, run_id)
+                return await send()
+            except (NotFoundError, ConflictError) as error:
+                self.error = error
+                await asyncio.sleep(max(pause, _LONG_PAUSE))
+            except RetabError as error:
+                if not is_transient(error):
+                    raise
+                self.error = error
+                await asyncio.sleep(random.uniform(0.5, 1.5) * pause + (getattr(error, "retry_after", None) or 0.0))
+        return await send()
 
     def unconfirmed(self) -> UnconfirmedCancel:
         """Return what is to be told of it where it could not be paid."""
@@ -84,10 +109,21 @@ class Debt:
         return UnconfirmedCancel(path=self.collection.path, run_id=self.run_id, idempotency_key=key, error=self.error)
 
 
+class Debtor(Protocol):
+    """What owes a cancel if the client is closed now."""
+
+    def surrender(self) -> Debt | None:
+        """Give the debt away, for good, or None where nothing is owed."""
+
+
 class Janitor:
-    """Pays debts in tasks of its own, which end when there are none; whoever owns it drains it."""
+    """Pays debts in tasks of its own, which end when there are none; whoever owns it drains it.
+
+    `debtors` are those who would owe if the client were closed now.
+    """
 
     def __init__(self) -> None:
+        self.debtors: set[Debtor] = set()
         self._debts: deque[Debt] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._unconfirmed: deque[UnconfirmedCancel] = deque(maxlen=_MOST_REMEMBERED)
@@ -95,23 +131,21 @@ class Janitor:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is owed."""
-        return not self._workers
+        """Whether nothing is owed, and nobody would owe."""
+        return not self._workers and not self.debtors
 
     @property
     def unconfirmed(self) -> tuple[UnconfirmedCancel, ...]:
         """What could not be confirmed so far, the last 10,000 of it."""
         return tuple(self._unconfirmed)
 
-    def owe(self, debt: Debt, opened: AsyncExitStack | None = None) -> None:
-        """Take over a debt, and what it keeps `opened`: at once, for whoever owes may be cancelled already."""
-        if self._is_closed:
-            self._give_up(debt)
-            return
-        if opened is not None:
-            debt.opened = opened.pop_all()
-        debt.collection = debt.collection.over(debt.collection.transport.hastened(timeout=_TIMEOUT, policy=_POLICY))
+    def owe(self, debt: Debt) -> None:
+        """Take over a debt, at once and without waiting: whoever owes may be cancelled already."""
         self._debts.append(debt)
+        if self._is_closed:
+            self._give_up_all()
+            return
+        debt.collection = debt.collection.over(debt.collection.transport.hastened(timeout=_TIMEOUT, policy=_ONE_SEND))
         if len(self._workers) < AT_ONCE:
             worker = asyncio.get_running_loop().create_task(self._work(), name="retab_async janitor")
             self._workers.add(worker)
@@ -121,36 +155,47 @@ class Janitor:
         """Wait until all is paid, and give up what is not after so many seconds; from then on nothing is taken over."""
         try:
             async with asyncio.timeout(seconds):
+                self._take_over()
                 while self._workers:
                     await asyncio.wait(self._workers)
+                    self._take_over()
         except TimeoutError:
             pass
         finally:
-            self._is_closed = True
             for worker in self._workers:
                 worker.cancel()
-        while self._workers:
-            await asyncio.wait(self._workers)
-        while self._debts:
-            debt = self._debts.popleft()
-            self._give_up(debt)
-            await debt.opened.aclose()
+            self._give_up_all()
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=_ENDING)
+
+    def _take_over(self) -> None:
+        for debt in filter(None, [debtor.surrender() for debtor in self.debtors]):
+            self.owe(debt)
 
     async def _work(self) -> None:
-        while self._debts:
-            await self._settle(self._debts.popleft())
+        is_done = False
+        try:
+            while self._debts:
+                await self._settle(self._debts.popleft())
+            is_done = True
+        finally:
+            # Cancelled with its loop, or by closing: nobody is going to come for the others.
+            if not is_done:
+                self._give_up_all()
 
     async def _settle(self, debt: Debt) -> None:
         try:
-            async with debt.opened:
-                await debt.pay()
-        except RetabError as error:
-            debt.error = error
+            await debt.pay()
         finally:
             if debt.is_paid:
                 debt.over.set()
             else:
                 self._give_up(debt)
+
+    def _give_up_all(self) -> None:
+        self._is_closed = True
+        while self._debts:
+            self._give_up(self._debts.popleft())
 
     def _give_up(self, debt: Debt) -> None:
         told = debt.unconfirmed()

@@ -101,8 +101,8 @@ def _refuse(reason: str) -> None:
 def _text(name: str, value: Any) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
         _refuse(f"{name} must be a text that is not empty, not {value!r}")
-    # An enum's member stands for its word.
-    return None if value is None else str(value)
+    # Of a member of an enum, str() gives its name.
+    return None if value is None else str.__str__(value)
 
 
 def _moment(name: str, value: Any) -> str | None:

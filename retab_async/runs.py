@@ -13,7 +13,7 @@ from retab_async.listing import RunList, list_query
 from retab_async.models import Run, RunStatus
 from retab_async.protocol import Trail, run_path
 from retab_async.reading import Reader
-from retab_async.scope import Creation, RunScope
+from retab_async.scope import Creation, RunHandle, RunScope
 from retab_async.transport import Transport
 from retab_async.waiting import StatusCallback, Waits, Watch
 
@@ -142,16 +142,18 @@ class RunResource(Generic[RunT]):
 
         `GET {path}/{id}`, `GET {path}`
         """
-        if isinstance(run_ids, str):
-            refuse(f"run_ids must be several ids or runs, not the one text {run_ids!r:.200}")
+        if isinstance(run_ids, str | Run):
+            refuse(f"run_ids must be several ids or runs, not the one {run_ids!r:.200}")
         ids = [self._id_of(run_id) for run_id in run_ids]
         return self._watch.wait_many(ids, timeout=timeout, poll_interval=poll_interval, on_status=on_status)
 
     def attach(self, run_id: str | RunT) -> RunScope[RunT]:
         """Tie a run that exists to a block, as `running` does with one that it creates; entering sends nothing."""
+        told = run_id if isinstance(run_id, self.run_type) else None
         run_id = self._id_of(run_id)
         run_path(self.path, run_id)
-        return RunScope(self._collection, self._watch, self._janitor, run_id)
+        handle = RunHandle(self._collection, self._watch, run_id, told)
+        return RunScope(self._collection, self._watch, self._janitor, handle)
 
     async def _create(self, fields: Mapping[str, Any], key: str | None) -> RunT:
         async with self._collection.to_create(fields, idempotency_key(key)) as request:

@@ -8,12 +8,15 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from retab_async.collection import Collection
 from retab_async.errors import RunCancelledError, RunFailedError
-from retab_async.janitor import GRACE, Debt, Janitor
+from retab_async.janitor import Debt, Janitor
 from retab_async.models import Run, RunStatus
-from retab_async.protocol import Trail
+from retab_async.protocol import Request, Trail
 from retab_async.waiting import StatusCallback, Watch
 
 RunT = TypeVar("RunT", bound=Run)
+
+# Seconds for which leaving a block normally may wait; of these, its own cancel takes no more than the janitor's grace.
+_HELD_UP = 15.0
 
 
 class Creation(NamedTuple):
@@ -21,6 +24,12 @@ class Creation(NamedTuple):
 
     fields: Mapping[str, Any]
     key: str
+
+
+class _UnderWay(NamedTuple):
+    request: Request
+    trail: Trail
+    opened: AsyncExitStack
 
 
 class RunHandle(Generic[RunT]):
@@ -83,34 +92,38 @@ class RunScope(Generic[RunT]):
 
     What is certain when the block has been left, and the run was neither over nor detached:
 
-    - normally, or by an `Exception`: the run is cancelled or over, unless the API could not be had within 5 seconds;
+    - normally, or by an `Exception`: the run is cancelled or over, unless the API could not be had within 5 seconds (or
+      so many blocks were left at once that its turn did not come within 15);
     - by the task's cancellation, which is also how `asyncio.timeout`, a `TaskGroup` and anyio's scopes end a block, or
       by whatever else is no `Exception`: that is not held up. The cancel is owed, and the client's janitor sends it
       beside the code that goes on; `aclose()` waits for it, 10 seconds at the most;
     - while the create was under way, by cancellation or an error that leaves it in doubt: the janitor repeats the
-      create under its key to learn the id, then cancels the run;
-    - after `aclose()`: nothing can be sent any more.
+      create under its key to learn the id, then cancels the run. A file object of yours that has no file of the system
+      behind it must stay open until then;
+    - the client being closed while the block goes on cancels the run as well; afterwards nothing can be sent any more.
 
     What could not be confirmed is logged as an error, and returned by `aclose()`.
     """
 
     def __init__(
-        self, collection: Collection[RunT], watch: Watch[RunT], janitor: Janitor, origin: Creation | str
+        self, collection: Collection[RunT], watch: Watch[RunT], janitor: Janitor, origin: Creation | RunHandle[RunT]
     ) -> None:
         self._collection = collection
         self._watch = watch
         self._janitor = janitor
-        self._origin: Creation | str | None = origin
+        self._origin: Creation | RunHandle[RunT] | None = origin
         self._handle: RunHandle[RunT] | None = None
+        self._under_way: _UnderWay | None = None
 
     async def __aenter__(self) -> RunHandle[RunT]:
         origin, self._origin = self._origin, None
         if origin is None:
             msg = "this scope has been entered before: it is for one `async with`"
             raise RuntimeError(msg)
-        if isinstance(origin, str):
-            self._handle = RunHandle(self._collection, self._watch, origin)
-            return self._handle
+        self._janitor.debtors.add(self)
+        if isinstance(origin, RunHandle):
+            self._handle = origin
+            return origin
         is_entered = False
         try:
             handle = await self._create(origin)
@@ -124,30 +137,53 @@ class RunScope(Generic[RunT]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         debt = self._leave()
-        # A task that is being cancelled is not to be held up, and under anyio could not wait anyway.
-        if debt is not None and (kind is None or issubclass(kind, Exception)):
+        if debt is not None and _may_wait(kind):
             try:
-                async with asyncio.timeout(GRACE):
+                async with asyncio.timeout(_HELD_UP):
                     await debt.over.wait()
             except TimeoutError:
                 # The janitor goes on with it, and says so if it comes to nothing.
                 pass
 
+    def surrender(self) -> Debt | None:
+        """Give away what is owed if the block is left now; from then on it owes nothing."""
+        if self._handle is not None:
+            is_owed = self._handle.is_owed
+            self._handle.detach()
+            return Debt(collection=self._collection, run_id=self._handle.id) if is_owed else None
+        under_way, self._under_way = self._under_way, None
+        if under_way is None or not under_way.trail.may_have_happened:
+            return None
+        return Debt(collection=self._collection, create=under_way.request, opened=under_way.opened.pop_all())
+
     async def _create(self, origin: Creation) -> RunHandle[RunT]:
         async with AsyncExitStack() as opened:
             request = await opened.enter_async_context(self._collection.to_create(origin.fields, origin.key))
-            trail = Trail()
+            self._under_way = _UnderWay(request, Trail(), opened)
             try:
-                run = await self._collection.create(request, trail)
-                handle = self._handle = RunHandle(self._collection, self._watch, run.id, run)
+                run = await self._collection.create(request, self._under_way.trail)
+                handle = RunHandle(self._collection, self._watch, run.id, run)
+                if self._under_way is None:
+                    # Closing the client has taken it over.
+                    handle.detach()
+                self._handle = handle
             finally:
-                if self._handle is None and trail.may_have_happened:
-                    self._janitor.owe(Debt(collection=self._collection, create=request), opened)
+                if self._handle is None:
+                    self._owe()
         return handle
 
     def _leave(self) -> Debt | None:
-        if self._handle is None or not self._handle.is_owed:
-            return None
-        debt = Debt(collection=self._collection, run_id=self._handle.id)
-        self._janitor.owe(debt)
+        self._janitor.debtors.discard(self)
+        return self._owe()
+
+    def _owe(self) -> Debt | None:
+        debt = self.surrender()
+        if debt is not None:
+            self._janitor.owe(debt)
         return debt
+
+
+def _may_wait(kind: type[BaseException] | None) -> bool:
+    # A task that is being cancelled is not to be held up, whatever it made of that, and under anyio could not wait.
+    task = asyncio.current_task()
+    return (kind is None or issubclass(kind, Exception)) and not (task is not None and task.cancelling())

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,19 @@ async def test_a_partition_s_request_is_this_json(answering: RawServer) -> None:
     }
 
 
+class Model(str, Enum):  # noqa: UP042 - as many have them
+    """An enum of the kind whose members are printed by their names."""
+
+    LARGE = "retab-large"
+
+
+async def test_a_member_of_an_enum_stands_for_its_word(answering: RawServer) -> None:
+    async with client_for(answering.url) as client:
+        await client.splits.create(document=PDF, subdocuments=[PART], model=Model.LARGE)
+
+    assert asked_of(answering)["model"] == "retab-large"
+
+
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "no subdocuments": ("splits", {"subdocuments": []}, "subdocuments"),
     "a text of subdocuments": ("splits", {"subdocuments": "invoice"}, "subdocuments"),
@@ -162,6 +176,12 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
         {"subdocuments": [Subdocument("a", allow_multiple_instances="yes")]},  # type: ignore[arg-type]
         "allow_multiple_instances",
     ),
+    "a description that is no text": (
+        "splits",
+        {"subdocuments": [Subdocument("a", description=5)]},  # type: ignore[arg-type]
+        "description",
+    ),
+    "half a letter": ("splits", {"instructions": "\ud83d"}, "UTF-8"),
     "a blank model": ("splits", {"model": ""}, "model"),
     "blank instructions": ("splits", {"instructions": " "}, "instructions"),
     "no votes": ("splits", {"n_consensus": 0}, "1 to 8"),

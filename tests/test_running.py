@@ -19,6 +19,7 @@ from retab_async import (
     InvalidDocumentError,
     InvalidRequestError,
     InvalidRunIdError,
+    ResponseError,
     RunCancelledError,
     RunFailedError,
     RunHandle,
@@ -374,7 +375,7 @@ async def test_the_loop_is_idle_while_a_cancel_is_waited_for(scene: Scene, monke
 async def test_a_cancel_that_is_not_confirmed_in_time_does_not_hold_the_block_for_ever(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("retab_async.scope.GRACE", 0.05)
+    monkeypatch.setattr("retab_async.scope._HELD_UP", 0.05)
     scene.emulator.fail(CANCEL, Fault.late(0.3))
 
     await at_its_end(scene)
@@ -430,6 +431,86 @@ async def test_a_create_that_is_over_when_it_is_learned_needs_no_cancel(emulator
 
         assert await client.aclose() == ()
         assert scene.sent("/cancel") <= 1
+
+
+@pytest.mark.parametrize("body", [b'{"status": "queued"}', b"<html>", b""])
+async def test_a_create_whose_answer_cannot_be_read_is_cleaned_up(body: bytes, scene: Scene) -> None:
+    created = scene.emulator.seed("splits")
+    scene.emulator.fail(CREATE, Fault.status(201, body=body))
+    scene.emulator.fail(CREATE, Fault.status(201, body={"id": created[0], "status": "queued"}))
+
+    with pytest.raises(ResponseError):
+        await scene.block()
+
+    assert await scene.client.aclose() == ()
+    assert scene.emulator.alive() == []
+
+
+async def test_a_create_that_is_still_under_way_when_it_is_repeated_is_waited_for(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retab_async.janitor._LONG_PAUSE", 0.02)
+    scene.emulator.fail(CREATE, Fault.late_hang(), Fault.status(409), Fault.status(409))
+    when_asked(scene, "POST /v1/splits")
+
+    await by_cancelling_the_task(scene)
+
+    assert await scene.client.aclose() == ()
+    assert scene.emulator.alive() == []
+    assert scene.sent("POST /v1/splits") == 4
+
+
+async def test_a_run_is_given_three_sends_and_no_more(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retab_async.janitor._PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("retab_async.janitor._LONG_PAUSE", 0.01)
+    scene.emulator.fail(CANCEL, Fault.status(500), Fault.status(404), Fault.status(500), Fault.status(500))
+
+    await at_its_end(scene)
+    (left,) = await scene.client.aclose()
+
+    assert scene.sent("/cancel") == 3
+    assert left.run_id
+
+
+@pytest.mark.parametrize("status", [403, 422])
+async def test_a_cancel_that_is_refused_is_not_repeated(status: int, scene: Scene) -> None:
+    scene.emulator.fail(CANCEL, Fault.status(status))
+
+    await at_its_end(scene)
+
+    assert scene.sent("/cancel") == 1
+    assert len(await scene.client.aclose()) == 1
+
+
+async def test_a_run_is_given_five_seconds_and_no_more(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retab_async.janitor.GRACE", 0.1)
+    scene.emulator.fail(CANCEL, Fault.hang())
+
+    await at_its_end(scene)
+
+    (left,) = await scene.client.aclose()
+    assert left.error is None
+    assert scene.sent("/cancel") == 1
+
+
+async def test_a_cancelled_task_that_fails_instead_is_not_held_up(scene: Scene) -> None:
+    scene.emulator.fail(CANCEL, Fault.hang())
+
+    async def block() -> None:
+        async with scene.running():
+            try:
+                scene.reached.set()
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise OutsideError from None
+
+    task = asyncio.create_task(block())
+    await scene.moment()
+    task.cancel()
+    with pytest.raises(OutsideError):
+        await task
+
+    assert not scene.sent("/cancel")
 
 
 async def test_a_create_that_was_refused_leaves_nothing_to_clean_up(scene: Scene) -> None:
@@ -563,7 +644,7 @@ class TestHandle:
     async def test_of_a_run_that_was_deleted_owes_nothing(
         self, client: AsyncRetab, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("retab_async.janitor._PAUSE_AFTER_404", 0.01)
+        monkeypatch.setattr("retab_async.janitor._LONG_PAUSE", 0.01)
         async with client.splits.running(document=PDF, subdocuments=[PART]) as run:
             await client.splits.delete(run.id)
 
@@ -571,6 +652,14 @@ class TestHandle:
 
 
 class TestEntering:
+    async def test_attach_knows_a_run_that_is_over(self, emulator: Emulator, client: AsyncRetab) -> None:
+        split = await client.splits.get(*emulator.seed("splits", queued=0, running=0))
+
+        async with client.splits.attach(split) as run:
+            assert run.run is split
+
+        assert len(emulator.requests) == 1
+
     async def test_attach_sends_nothing(self, emulator: Emulator, client: AsyncRetab) -> None:
         (run_id,) = emulator.seed("splits")
         async with client.splits.attach(run_id):
@@ -638,8 +727,10 @@ class TestClosing:
 
         left = await scene.client.aclose()
 
-        assert [each.run_id for each in left] == ids
-        assert {str(each).partition(" going on: ")[2] for each in left} == {"there was no time to cancel it"}
+        assert {each.run_id for each in left} == set(ids)
+        assert {str(each).partition(" going on: ")[2] for each in left} == {
+            "the client was closed before it could be cancelled"
+        }
         assert scene.client._janitor.is_idle
 
     @staticmethod
@@ -649,26 +740,110 @@ class TestClosing:
                 scope.cancel()
                 await asyncio.sleep(1)
 
-    async def test_what_is_left_after_it_is_told(self, scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_cancels_the_runs_of_blocks_that_go_on(self, scene: Scene) -> None:
+        scopes = [asyncio.create_task(scene.block()) for _ in range(20)]
+        await until(lambda: len(scene.emulator.alive()) == 20)
+        await asyncio.sleep(0.05)
+
+        assert await scene.client.aclose() == ()
+        assert scene.emulator.alive() == []
+        for scope in scopes:
+            scope.cancel()
+        await asyncio.gather(*scopes, return_exceptions=True)
+        assert scene.sent("/cancel") == 20
+        assert await scene.client.aclose() == ()
+
+    async def test_cancels_the_runs_of_tasks_that_are_about_to_be_cancelled(self, scene: Scene) -> None:
+        task = asyncio.create_task(scene.block())
+        await scene.moment()
+
+        task.cancel()
+        assert await scene.client.aclose() == ()
+
+        assert scene.emulator.alive() == []
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async def test_inside_a_block_cancels_its_run(self, scene: Scene) -> None:
+        async with scene.running():
+            assert await scene.client.aclose() == ()
+            assert scene.emulator.alive() == []
+
+        assert await scene.client.aclose() == ()
+
+    async def test_lets_a_detached_run_go_on(self, scene: Scene) -> None:
         async with scene.running() as run:
-            await scene.client.aclose()
+            run.detach()
+            assert await scene.client.aclose() == ()
 
         assert scene.emulator.alive() == [run.id]
-        (left,) = await scene.client.aclose()
-        assert left.run_id == run.id
-        assert run.id in caplog.text
 
-    async def test_a_create_under_way_is_told_by_its_key(self, scene: Scene) -> None:
+    async def test_sees_a_create_under_way_to_its_end(self, scene: Scene) -> None:
         while_the_server_creates_it(scene)
         task = asyncio.create_task(scene.block())
         await scene.moment()
 
-        await scene.client.aclose()
+        assert await scene.client.aclose() == ()
+        assert scene.emulator.alive() == []
         with pytest.raises(Exception, match="closed"):
             await task
+        assert await scene.client.aclose() == ()
+
+    async def test_and_a_create_that_is_answered_while_it_drains(self, scene: Scene) -> None:
+        scene.emulator.fail(CREATE, Fault.late(0.1))
+        scene.emulator.fail(CANCEL, Fault.late(0.3))
+        when_asked(scene, "POST /v1/splits")
+        task = asyncio.create_task(scene.block())
+        await scene.moment()
+
+        assert await scene.client.aclose() == ()
+        assert scene.emulator.alive() == []
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await scene.client.aclose() == ()
+
+    async def test_has_nothing_to_see_to_of_a_create_that_is_not_sent_whole(self, scene: Scene) -> None:
+        while_sending(scene)
+        task = asyncio.create_task(scene.block())
+        await scene.moment()
+
+        assert await scene.client.aclose() == ()
+        scene.held.set()
+        with pytest.raises(Exception, match="closed"):
+            await task
+        assert await scene.client.aclose() == ()
+        assert scene.emulator.alive() == []
+
+    async def test_what_is_owed_after_it_is_told(self, scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+        scope = scene.client.splits.attach("splt_1")
+        await scene.client.aclose()
+        async with scope:
+            pass
 
         (left,) = await scene.client.aclose()
-        assert (left.run_id, left.idempotency_key) == (None, scene.emulator.requests[0].key)
+        assert left.run_id == "splt_1"
+        assert "/v1/splits splt_1 may still be going on" in caplog.text
+
+    def test_a_loop_that_ends_before_it_tells_of_every_run(self, caplog: pytest.LogCaptureFixture) -> None:
+        clients: list[AsyncRetab] = []
+
+        async def leave_all() -> None:
+            async with Emulator(queued=600) as emulator:
+                client = client_for(emulator.url, api_key=emulator.api_key)
+                clients.append(client)
+                emulator.fail(CANCEL, *[Fault.hang()] * 40)
+                for run_id in emulator.seed("splits", 40):
+                    await self.leave(Scene(emulator, client), run_id)
+                await asyncio.sleep(0.05)
+                client._pool.closed = True
+                assert client._pool._session is not None
+                await client._pool._session.close()
+
+        asyncio.run(leave_all())
+
+        assert len(clients[0]._janitor.unconfirmed) == 40
+        assert caplog.text.count("may still be going on") == 40
 
     async def test_no_more_than_sixteen_are_sent_at_once(self, scene: Scene) -> None:
         ids = scene.emulator.seed("splits", 40)

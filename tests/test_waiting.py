@@ -661,3 +661,25 @@ class TestByTheClient:
     async def test_one_id_is_not_many(self, client: AsyncRetab) -> None:
         with pytest.raises(InvalidRequestError, match="several"):
             client.splits.wait_many("splt_1")
+
+    async def test_a_run_is_not_many(self, client: AsyncRetab, emulator: Emulator) -> None:
+        split = await client.splits.get(*emulator.seed("splits"))
+
+        with pytest.raises(InvalidRequestError, match="several"):
+            client.splits.wait_many(split)  # type: ignore[arg-type]
+
+    async def test_a_callback_that_would_have_to_be_awaited_is_refused(self, client: AsyncRetab) -> None:
+        async def tell(_: Split) -> None: ...
+
+        with pytest.raises(ConfigurationError, match="not awaited"):
+            await client.splits.wait("splt_1", on_status=tell)
+
+    async def test_only_a_404_after_a_404_counts(self, emulator: Emulator) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(READ, Fault.status(404), Fault.reset())
+        emulator.fail(READ, Fault.status(404), Fault.status(500), Fault.status(404), Fault.status(404))
+
+        async with client_for(emulator.url, retry=ONCE) as impatient:
+            run = await impatient.splits.wait(run_id, poll_interval=0.01)
+
+        assert run.status is RunStatus.COMPLETED

@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from retab_async.arguments import flag, refuse, text, text_or_none, whole_number
+from retab_async.arguments import any_text, flag, refuse, text, text_or_none, whole_number
 from retab_async.documents import Attachment, Document
 from retab_async.models import FileRef, Primitive, RetabUsage, Told
 from retab_async.runs import RunResource
@@ -172,6 +172,6 @@ def _part(part: Subdocument) -> dict[str, Any]:
         refuse(f'subdocuments must be of Subdocument("name"), not {part!r:.200}')
     return {
         "name": text("a subdocument's name", part.name),
-        "description": part.description,
+        "description": any_text("a subdocument's description", part.description),
         "allow_multiple_instances": flag("allow_multiple_instances", part.allow_multiple_instances),
     }

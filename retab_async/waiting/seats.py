@@ -74,7 +74,7 @@ class Seat(Generic[RunT]):
     def fail(self, error: RetabError, now: float) -> None:
         """Note that a look failed, which may end the wait."""
         self.failure = error
-        self._doubts += is_doubtful(error)
+        self._doubts = self._doubts + 1 if is_doubtful(error) else 0
         if is_final(error) or self._doubts >= _DOUBTS_ENOUGH:
             self.end = error
             return

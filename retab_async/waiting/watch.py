@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Iterable
+from inspect import iscoroutinefunction
 from typing import Generic, Self, TypeVar
 
 from retab_async.errors import ConfigurationError, RetabError, WaitTimeoutError
@@ -132,6 +133,9 @@ class Watch(Generic[RunT]):
         """Return the runs of these ids as they end, each once; `timeout` is for all of them."""
         if isinstance(ids, str):
             msg = f"ids must be several run ids, not the one text {ids!r:.200}"
+            raise ConfigurationError(msg)
+        if iscoroutinefunction(on_status):
+            msg = "on_status is called, not awaited: give a plain function"
             raise ConfigurationError(msg)
         patience = math.inf if timeout is None else check_seconds("timeout", timeout)
         if poll_interval is not None:
