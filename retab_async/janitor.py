@@ -59,7 +59,7 @@ class Debt:
     """
 
     collection: Collection[Any]
-    run_id: str | None = None
+    run_id: str = ""
     create: Request | None = None
     opened: AsyncExitStack = attrs.field(factory=AsyncExitStack)
     error: RetabError | None = None
@@ -71,23 +71,24 @@ class Debt:
         extra = self.create.extra if self.create else 0.0
         try:
             async with self.opened, asyncio.timeout(GRACE + extra):
-                if self.create is not None:
-                    run = await self._insist(partial(self.collection.create, self.create, Trail(in_doubt=True)))
-                    self.run_id, self.is_paid = run.id, run.status.is_terminal
-                if self.run_id is not None and not self.is_paid:
-                    await self._cancel(self.run_id)
-                    self.is_paid = True
+                await self._end()
+                self.is_paid = True
         except RetabError as error:
             self.error = error
         except TimeoutError:
             # What went wrong with the last send has been noted.
             pass
 
-    async def _cancel(self, run_id: str) -> None:
+    async def _end(self) -> None:
+        if self.create is not None:
+            run = await self._insist(partial(self.collection.create, self.create, Trail(in_doubt=True)))
+            self.run_id = run.id
+            if run.status.is_terminal:
+                return
         try:
-            await self._insist(partial(self.collection.cancel, run_id))
+            await self._insist(partial(self.collection.cancel, self.run_id))
         except NotFoundError:
-            _logger.info("%s %s is not there any more: nothing to cancel", self.collection.path, run_id)
+            _logger.info("%s %s is not there any more: nothing to cancel", self.collection.path, self.run_id)
 
     async def _insist(self, send: Callable[[], Awaitable[Any]]) -> Any:
         for pause in _PAUSES:
@@ -106,7 +107,9 @@ class Debt:
     def unconfirmed(self) -> UnconfirmedCancel:
         """Return what is to be told of it where it could not be paid."""
         key = self.create.idempotency_key if self.create else None
-        return UnconfirmedCancel(path=self.collection.path, run_id=self.run_id, idempotency_key=key, error=self.error)
+        return UnconfirmedCancel(
+            path=self.collection.path, run_id=self.run_id or None, idempotency_key=key, error=self.error
+        )
 
 
 class Debtor(Protocol):

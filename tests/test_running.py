@@ -419,18 +419,14 @@ async def test_a_create_that_failed_in_doubt_is_cleaned_up(emulator: Emulator) -
         assert emulator.alive() == []
 
 
-async def test_a_create_that_is_over_when_it_is_learned_needs_no_cancel(emulator: Emulator) -> None:
-    async with (
-        Emulator(queued=0, running=0) as quick,
-        client_for(quick.url, api_key=quick.api_key, timeout=0.1, retry=ONCE) as client,
-    ):
-        quick.fail(CREATE, Fault.late_hang())
-        scene = Scene(quick, client)
-        with pytest.raises(APITimeoutError):
-            await scene.block()
+async def test_a_create_that_is_over_when_it_is_learned_needs_no_cancel(scene: Scene) -> None:
+    while_the_server_does_nothing(scene)
+    scene.emulator.fail(CREATE, Fault.status(201, body={"id": "splt_1", "status": "completed"}))
 
-        assert await client.aclose() == ()
-        assert scene.sent("/cancel") <= 1
+    await by_cancelling_the_task(scene)
+
+    assert await scene.client.aclose() == ()
+    assert not scene.sent("/cancel")
 
 
 @pytest.mark.parametrize("body", [b'{"status": "queued"}', b"<html>", b""])
@@ -790,14 +786,15 @@ class TestClosing:
         assert await scene.client.aclose() == ()
 
     async def test_and_a_create_that_is_answered_while_it_drains(self, scene: Scene) -> None:
-        scene.emulator.fail(CREATE, Fault.late(0.1))
-        scene.emulator.fail(CANCEL, Fault.late(0.3))
-        when_asked(scene, "POST /v1/splits")
+        scene.emulator.fail(CREATE, Fault.late(0.3))
+        scene.emulator.fail(CANCEL, Fault.late(0.6))
         task = asyncio.create_task(scene.block())
-        await scene.moment()
+        debtors: Any = scene.client._janitor.debtors
+        await until(lambda: any(each._under_way and each._under_way.trail.may_have_happened for each in debtors))
 
         assert await scene.client.aclose() == ()
         assert scene.emulator.alive() == []
+        assert scene.reached.is_set()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
