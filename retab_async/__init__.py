@@ -28,6 +28,7 @@ from retab_async.errors import (
 from retab_async.janitor import UnconfirmedCancel
 from retab_async.listing import Page
 from retab_async.models import FileRef, MIMEData, PrimitiveError, RetabUsage, Run, RunStatus
+from retab_async.pacing import RateLimit, Stats
 from retab_async.resources.partitions import (
     Partition,
     PartitionChunk,
@@ -70,6 +71,7 @@ __all__ = [
     "PartitionConsensus",
     "PermissionDeniedError",
     "PrimitiveError",
+    "RateLimit",
     "RateLimitError",
     "ResponseError",
     "RetabError",
@@ -87,6 +89,7 @@ __all__ = [
     "SplitConsensus",
     "SplitResult",
     "SplitSubdocumentLikelihood",
+    "Stats",
     "Subdocument",
     "UnconfirmedCancel",
     "ValidationError",

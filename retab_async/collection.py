@@ -10,7 +10,7 @@ from retab_async.documents import Document, create_body, sending_time
 from retab_async.errors import NotFoundError, ResponseError
 from retab_async.listing import Page
 from retab_async.models import Run
-from retab_async.protocol import CANCEL_CAP, Request, Trail, run_path
+from retab_async.protocol import CANCEL, CANCEL_CAP, Request, Trail, run_path
 from retab_async.reading import Reader, hint
 from retab_async.transport import Transport
 from retab_async.waiting import Rows
@@ -39,7 +39,7 @@ class Collection(Generic[RunT]):
         """Cancel a run; where the answer says no status, the run is read."""
         ends = self.transport.ends()
         try:
-            request = Request("POST", run_path(self.path, run_id, "/cancel"), cap=CANCEL_CAP)
+            request = Request("POST", run_path(self.path, run_id, CANCEL), cap=CANCEL_CAP)
             return self._reader.changed(await self.transport.send(request, ends), run_id)
         except ResponseError as error:
             _logger.warning("the cancel was accepted, its answer says no status: reading the run: %s", error)

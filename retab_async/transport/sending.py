@@ -1,31 +1,27 @@
 """Sends a `Request` over the pool, as often as it takes."""
 
-import logging
 import time
-from datetime import UTC, datetime
+from functools import partial
+from math import inf
 
-import aiohttp
-
-from retab_async.errors import APITimeoutError, CallError, ClientStateError, RetabError
-from retab_async.protocol import Request, Response, Trail, api_error, response_error
-from retab_async.retrying import SHORTEST_ATTEMPT, RetryPolicy, is_transient, try_again
+from retab_async.errors import APIConnectionError, CallError
+from retab_async.pacing import Lane, Pace, RateLimit
+from retab_async.protocol import Request, Response, Trail
+from retab_async.retrying import Restraint, RetryPolicy, asks_for_less, is_transient, try_again
 from retab_async.settings import Settings
-from retab_async.transport.exchange import SHORTEST_TIMEOUT, Exchange
-from retab_async.transport.failures import connection_error, harmless
+from retab_async.transport.attempts import Attempts
 from retab_async.transport.pool import Pool
-
-_logger = logging.getLogger("retab_async")
 
 
 class Transport:
-    """Sends requests over a pool for one client: its credential, its patience, its way there."""
+    """Sends requests over a pool for one client: its credential, its patience, its way there, its pace."""
 
-    def __init__(self, pool: Pool, settings: Settings, policy: RetryPolicy) -> None:
+    def __init__(self, pool: Pool, settings: Settings, policy: RetryPolicy, pace: Pace) -> None:
         self._pool = pool
         self._settings = settings
         self._policy = policy
-        self._usual_seconds = min(settings.timeout, policy.deadline)
-        self._exchange = Exchange(pool, settings, self._usual_seconds)
+        self._pace = pace
+        self._attempts = Attempts(pool, settings, min(settings.timeout, policy.deadline), pace)
 
     @property
     def address(self) -> str:
@@ -35,7 +31,13 @@ class Transport:
     def hastened(self, *, timeout: float, policy: RetryPolicy) -> "Transport":
         """Return one on the same pool and with the same credential that gives up sooner."""
         settings = self._settings._replace(timeout=min(timeout, self._settings.timeout))
-        return Transport(self._pool, settings, policy)
+        return Transport(self._pool, settings, policy, self._pace)
+
+    def patient(self, at_once: int, rate_limit: RateLimit | None = None) -> "PatientTransport":
+        """Return one for bulk work on the same pool, with the same credential and in the same pace."""
+        return PatientTransport(
+            self._pool, self._settings, self._policy, self._pace, at_once=at_once, rate_limit=rate_limit
+        )
 
     def ends(self, extra: float = 0.0) -> float:
         """Return when a call that begins now must be over, in `time.monotonic()`; `extra` as in `Request`."""
@@ -50,61 +52,63 @@ class Transport:
         """
         trail = trail or Trail()
         try:
-            return await self._attempt(request, 1, ends, trail)
+            return await self._attempts.make(request, 1, ends, trail)
         except CallError as error:
             if not is_transient(error):
                 raise
             failure = error
-        return await try_again(self._policy, ends, failure, lambda number: self._attempt(request, number, ends, trail))
+        pace = self._attempts.pace_of(request)
 
-    async def _attempt(self, request: Request, number: int, ends: float, trail: Trail) -> Response:
-        if not self._pool.places.take():
-            await self._wait_for_place(request, number, ends)
-        began = time.monotonic()
-        seconds = min(self._usual_seconds + request.extra, max(ends - began, SHORTEST_TIMEOUT))
-        cause: BaseException | None = None
+        def allows(error: BaseException | None) -> bool:
+            return pace.budget.spend(is_throttled=asks_for_less(error), is_cancel=request.is_cancel)
+
+        attempt = partial(self._attempts.make, request, ends=ends, trail=trail)
+        return await try_again(self._policy, ends, failure, attempt, Restraint(pace.pause, allows))
+
+
+class PatientTransport(Transport):
+    """A transport for one job of bulk work, at most `at_once` in flight and within a rate limit of its own."""
+
+    def __init__(  # noqa: PLR0913 - what a transport is made of, and what is its own
+        self,
+        pool: Pool,
+        settings: Settings,
+        policy: RetryPolicy,
+        pace: Pace,
+        *,
+        at_once: int,
+        rate_limit: RateLimit | None,
+    ) -> None:
+        super().__init__(pool, settings, policy, pace)
+        self._lane = Lane(pace, at_once, rate_limit)
+
+    async def send(self, request: Request, ends: float = inf, trail: Trail | None = None) -> Response:
+        """Send a request once, in its turn; again, uncounted, as often as it is refused for pace.
+
+        `ends` is not kept to, but for the timeout of the attempt. For requests without a body. Raises as the `send` of
+        any transport, after that one attempt.
+        """
+        trail = trail or Trail()
+        while True:
+            try:
+                return await self._send_once(request, trail)
+            except CallError as error:
+                if not asks_for_less(error):
+                    raise
+
+    async def _send_once(self, request: Request, trail: Trail) -> Response:
+        passage = await self._lane.enter()
         try:
-            response = await self._exchange.make(request, number, seconds, trail)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            failure: RetabError | None = self._meaning(request, number, seconds, error)
-            cause = harmless(error)
-            trail.in_doubt |= trail.under_way and not isinstance(error, aiohttp.ClientConnectorError)
+            response = await self._attempts.make(request, 1, inf, trail, passage.set_out)
+        except APIConnectionError:
+            passage.was_turned_away()
+            raise
+        except CallError as error:
+            if asks_for_less(error):
+                passage.was_turned_away()
+            raise
         else:
-            failure = _refusal(response)
-        finally:
-            self._pool.places.give_back()
-        trail.under_way = False
-        if _logger.isEnabledFor(logging.DEBUG):
-            outcome = response.status if failure is None else failure.args[0]
-            took = (time.monotonic() - began) * 1000
-            _logger.debug("%s %s, attempt %d: %s in %.1f ms", request.method, request.path, number, outcome, took)
-        if failure is None:
+            passage.got_through()
             return response
-        if isinstance(failure, CallError):
-            trail.in_doubt |= failure.in_doubt
-            failure.in_doubt = trail.in_doubt and request.method != "GET"
-        raise failure from cause
-
-    async def _wait_for_place(self, request: Request, number: int, ends: float) -> None:
-        # A client that cannot send at all says so at once.
-        self._pool.session()
-        try:
-            await self._pool.places.wait(max(ends - time.monotonic() - SHORTEST_ATTEMPT, SHORTEST_TIMEOUT))
-        except TimeoutError:
-            msg = "no connection came free before the deadline"
-            raise APITimeoutError(msg, method=request.method, url=request.path, attempts=number - 1) from None
-
-    def _meaning(self, request: Request, number: int, seconds: float, error: Exception) -> RetabError:
-        if self._pool.closed:
-            return ClientStateError("this client was closed while a call was under way")
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            seconds = min(seconds, self._usual_seconds)
-        return connection_error(request, number, seconds, error)
-
-
-def _refusal(response: Response) -> CallError | None:
-    if not 200 <= response.status < 300:
-        return api_error(response, datetime.now(UTC))
-    if len(response.body) > response.request.cap:
-        return response_error(response, f"the answer is larger than {response.request.cap} bytes")
-    return None
+        finally:
+            passage.end()
