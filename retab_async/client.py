@@ -92,8 +92,8 @@ class AsyncRetab:
     ) -> "AsyncRetab":
         """Return a copy with other settings on the same connections, for one caller or a few calls.
 
-        What is not given stays as it is; a copy with the same key keeps to the same pace. The pool belongs to the client that the copy was made from: closing that one
-        ends the copy too, closing the copy ends nothing.
+        What is not given stays as it is; a copy with the same key keeps to the same pace. The pool belongs to the
+        client that the copy was made from: closing that one ends the copy too, closing the copy ends nothing.
 
         Raises `ConfigurationError` for settings that cannot work.
         """
@@ -108,7 +108,7 @@ class AsyncRetab:
         return other
 
     def stats(self) -> Stats:
-        """Return the figures of this moment: what is in flight, the pace, refusals, what is left for retries, latencies.
+        """Return the figures of this moment: what is in flight, the pace, refusals, tokens for retries, latencies.
 
         They are those of one key: of this client and all its copies with the same one.
         """

@@ -47,7 +47,7 @@ class Rolling:
     """Admits so many in any stretch of a length; refused ones do not count."""
 
     def __init__(self, requests: int, per: float, phase: float) -> None:
-        self.requests, self.per = requests, per
+        self.requests, self.per, self.phase = requests, per, phase
         self._admitted: deque[float] = deque()
 
     def refuse(self, now: float) -> float:
@@ -67,7 +67,7 @@ class Bucket:
     """Holds so many tokens and gains them evenly."""
 
     def __init__(self, requests: int, per: float, phase: float) -> None:
-        self.requests, self.per = requests, per
+        self.requests, self.per, self.phase = requests, per, phase
         self._tokens, self._seen = float(requests), 1000.0
 
     def refuse(self, now: float) -> float:
@@ -128,7 +128,7 @@ class Job(NamedTuple):
     make: type[Any]
     requests: int
     per: float
-    count: int
+    sends: int
     told: str = "no"
     phase: float = 0.0
     workers: int = 64
@@ -137,14 +137,15 @@ class Job(NamedTuple):
     rate_limit: RateLimit | None = None
 
     def run(self) -> Course:
-        return in_virtual_time(self._story)
+        course: Course = in_virtual_time(self._story)
+        return course
 
     async def _story(self, clock: Clock) -> Course:
         dice = random.Random(self.seed)
         server = self.make(self.requests, self.per, self.phase)
         pace = Pace(clock)
         lane = Lane(pace, self.workers, self.rate_limit)
-        left = iter(range(self.count))
+        left = iter(range(self.sends))
         refused = 0
         began = clock()
 
@@ -178,4 +179,4 @@ class Job(NamedTuple):
         async with asyncio.TaskGroup() as crew:
             for _ in range(self.workers):
                 crew.create_task(work())
-        return Course(clock() - began, self.count, refused, server.least(self.count), pace.stats())
+        return Course(clock() - began, self.sends, refused, server.least(self.sends), pace.stats())

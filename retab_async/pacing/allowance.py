@@ -1,74 +1,64 @@
-"""How many requests the server bears in how much time, learned from what got through before and after refusals."""
+"""When the next request may go: a gate that refusals close, and behind it the rate that was learned from them."""
 
 from collections import deque
-from itertools import islice
 from math import inf
+
+from retab_async.pacing.estimate import Estimate, Reopening
 
 # How far back is remembered what got through.
 _REMEMBERED = 4096
-# Fewer than this in a row tell nothing about a rate.
-_TELLING = 4
-# After a refusal without a word about when to come back: the first pause in seconds, and each next one as a part of the
-# time since.
+# Without a word of the server about when to come back, probes go after: at first so many seconds, or this part of the
+# period; then this part of the time for which it has been closed; but at least so often.
 _FIRST_PAUSE = 0.1
-_FINE = 25
-_NEXT_PAUSE = 0.25
-# How much quicker than on average an allowance is used that comes back all at once.
+_FINE = 1 / 40
+_NEXT_PAUSE = 0.3
+_LONGEST_PAUSE = 60.0
+# How much quicker than on average a count is used that comes back all at once.
 _HASTE = 5.0
-_GROWTH = 0.95
-_LONGEST_HOLD = 256
-# A rate that has grown so far, or for so many seconds and periods, without being refused limits nothing.
-_FAR_BEYOND = 4.0
+# So many successes after it opened, a gate without a rate behind it is open to all.
+_OPEN_TO_ALL = 32
+# A rate that was not refused for so many seconds and two periods limits nothing.
 _LONG_AGO = 300.0
+# What takes longer to answer was at work, and not on its way.
+_LONGEST_ROUND_TRIP = 2.0
 
 
 class Allowance:
-    """A count in a period, and the moment from which the next request may go; times are of one clock.
+    """The moment from which the next request may go, learned from answers and refusals; times are of one clock.
 
-    There is none to begin with. The first refusal closes, one probe at a time goes until one gets through; what got
-    through from the beginning of the busy stretch until then is the count, and that stretch the period: 300 sent at once
-    and 60 s of refusals are 300 in 60 s. From there on the period shrinks by a twentieth with so many successes (additive
-    increase of the rate), and grows with a refusal. A count that is refused while most of it should be left was a burst
-    which the server had saved up: then it is one at a time, half as often with each refusal until it fits.
+    A refusal closes the gate, for as long as the server asks. Then one goes at a time, until one gets through; the
+    others follow, twice as many each round trip, at the rate that was learned, if it was a refusal for pace.
     """
 
     def __init__(self) -> None:
-        self.count = 0
-        self.period = 0.0
+        self.estimate = Estimate()
         self.is_closed = False
+        self.told_until = -inf
         self._gone: deque[float] = deque(maxlen=_REMEMBERED)
         self._probe_at = -inf
-        self._told_until = -inf
         self._closed_at = -inf
-        self._reacted = -inf
         self._refused_at = -inf
-        self._is_learning = False
-        self._reopened = -inf
-        self._passed = 0
-        self._grown_at = 0
-        self._hold = 0
-        self._strikes = 0
+        self._reacted_at = -inf
+        self._reopened_at = -inf
         self._slack = 0.0
-        self._borne = 0.0
-        self._rate_refused = 0.0
+        self._is_learning = False
+        self._passed = 0
         self._round_trip = 0.05
 
-    @property
-    def rate(self) -> float | None:
-        """The requests a second that are kept to, None where there is nothing to keep to."""
-        return self.count / self.period if self.count else None
-
     def opens(self, now: float) -> float:
-        """Return when the next may go."""
+        """Return when the next may go; `-inf` where nothing is to be kept to."""
         if self.is_closed:
-            return max(self._probe_at, self._told_until)
-        if not self.count or now - self._refused_at > _LONG_AGO + 2 * self.period:
-            self.count = 0
+            return max(self._probe_at, self.told_until)
+        count, period = self.estimate.count, self.estimate.period
+        if now - self._refused_at > _LONG_AGO + 2 * period:
+            self.estimate.forget()
             return -inf
-        spacing = self.period / (self.count if self.count == 1 else self.count * _HASTE)
-        # What has just opened is tried gently, twice as many each round trip.
-        opens = self._gone[-1] + max(spacing, self._round_trip / (1 + self._passed)) if self._gone else -inf
-        return max(opens, self._gone[-self.count] + self.period) if len(self._gone) >= self.count else opens
+        last = self._gone[-1] if self._gone else -inf
+        gently = last + self._round_trip / (1 + self._passed)
+        if not count:
+            return gently if self._passed < _OPEN_TO_ALL else -inf
+        evenly = last + period / (1 if count == 1 else count * _HASTE)
+        return max(gently, evenly, self._gone[-count] + period if count <= len(self._gone) else -inf)
 
     def went(self, now: float) -> None:
         """Count one that goes."""
@@ -77,102 +67,42 @@ class Allowance:
             self._probe_at = now + self._next_pause(now)
 
     def got_through(self, sent: float, now: float) -> bool:
-        """Take note that what went at that moment was answered; tells whether that opened what was closed."""
-        self._round_trip += (now - sent - self._round_trip) / 8
-        if self.is_closed:
-            if sent < self._reacted:
-                self._passed += 1
-                return False
-            self._reopen(sent)
+        """Take note that what went at that moment was taken; tells whether that opened the gate."""
+        self._round_trip += (min(now - sent, _LONGEST_ROUND_TRIP) - self._round_trip) / 8
+        if self.is_closed and sent >= self._reacted_at:
+            self._open(sent)
             return True
         self._passed += 1
-        if self.count and self._passed - self._grown_at >= self._hold:
-            self._grown_at = self._passed
-            self._borne = self.period
-            self.period *= _GROWTH
-            if (self.rate or 0.0) > self._rate_refused * _FAR_BEYOND:
-                self.count = 0
+        if not self.is_closed:
+            self.estimate.grow(self._passed)
         return False
 
     def refused(self, sent: float, now: float, told: float | None, *, is_for_pace: bool) -> None:
-        """Take note of a refusal; what went before the last one was noted says nothing more, but for its pause."""
+        """Take note of a refusal; what went before the last one was noted says nothing new, but for its pause."""
         if sent in self._gone:
             self._gone.remove(sent)
         self._refused_at = now
         if told is not None:
-            self._told_until = max(self._told_until, now + told)
-        if sent < self._reacted:
+            self.told_until = max(self.told_until, now + told)
+        if sent < self._reacted_at:
             return
-        self._reacted = now
+        self._reacted_at = now
         if not self.is_closed:
-            self.is_closed = True
-            self._closed_at = now
-            self._is_learning = False
+            self.is_closed, self._closed_at, self._is_learning = True, now, False
         self._is_learning |= is_for_pace
-        # By how much the next probe may come too late: a number of whole seconds has been rounded up.
-        self._slack = self._next_pause(now) if told is None else min(told, 1.0) if told == int(told) else 0.0
-        self._probe_at = now + self._next_pause(now)
+        pause = self._next_pause(now)
+        self._probe_at = now + pause
+        # A number of whole seconds has been rounded up.
+        self._slack = pause if told is None else min(told, 1.0) if told.is_integer() else 0.0
 
     def _next_pause(self, now: float) -> float:
-        first = max(2 * self._round_trip, min(self.period / _FINE, _FIRST_PAUSE)) if self.count else _FIRST_PAUSE
-        return max(first, _NEXT_PAUSE * (now - self._closed_at))
+        fine = self.estimate.period * _FINE if self.estimate.count else _FIRST_PAUSE
+        return min(max(2 * self._round_trip, fine, _NEXT_PAUSE * (now - self._closed_at)), _LONGEST_PAUSE)
 
-    def _reopen(self, sent: float) -> None:
+    def _open(self, sent: float) -> None:
         self.is_closed = False
         if self._is_learning:
-            if self.count:
-                self._correct(sent)
-            else:
-                self._learn(sent)
-        self._reopened = sent
+            took, closed = sent - self._reopened_at, sent - self._closed_at
+            self.estimate.reopen(self._gone, Reopening(sent, took, closed, self._slack, self._passed))
+        self._reopened_at = sent
         self._passed = 1
-        self._grown_at = 0
-
-    def _learn(self, sent: float) -> None:
-        # The stretch up to now over which most got through: it begins with the burst that led to the refusal.
-        latest_first = islice(reversed(self._gone), 1, None)
-        stretches = (
-            (number / (sent - when), number, when) for number, when in enumerate(latest_first, 1) if when < sent
-        )
-        _, number, when = max(stretches, default=(0.0, 0, 0.0))
-        if number >= _TELLING:
-            self.count, self.period = number, sent - when - self._slack / 2
-            self._borne = sent - when
-            self._rate_refused = self.count / self.period
-            self._hold = number
-            self._strikes = 0
-
-    def _correct(self, sent: float) -> None:
-        took = sent - self._reopened
-        if self.count == 1:
-            self._slow_down(took)
-        elif self._passed >= 0.9 * self.count:
-            self._restore(sent)
-        elif self._passed >= self.count / 4 and sent - self._closed_at > took / 3:
-            self.count, self.period, self._borne = self._passed, took - self._slack / 2, took
-        elif self._strikes:
-            self.count, self.period, self._hold = 1, 2 * self.period / self.count, 8
-            self._slow_down(took)
-        else:
-            self._strikes = 1
-            self.period *= 1.1
-        self._rate_refused = self.count / self.period
-
-    def _slow_down(self, took: float) -> None:
-        if self._passed >= _TELLING:
-            self.period = max(self.period * 1.05, min(took / self._passed, self.period * 2))
-        else:
-            self.period *= 2
-        self._hold = min(max(self._hold * 2, 8), _LONGEST_HOLD)
-
-    def _restore(self, sent: float) -> None:
-        self._strikes = 0
-        self._hold = min(self._hold * 2, _LONGEST_HOLD)
-        most = self.period + sent - self._closed_at
-        if self.count < len(self._gone):
-            most = min(most, sent - self._gone[-self.count - 1])
-        if most - self._slack <= self._borne <= most:
-            self.period = self._borne
-        else:
-            self._borne = most
-            self.period = max(self.period * 1.02, most - self._slack / 2)

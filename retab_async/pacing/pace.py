@@ -65,8 +65,8 @@ class Pace:
         return self._elsewhere
 
     def pause(self) -> float:
-        """Return the seconds until the gate opens, 0 where it is not closed."""
-        return max(0.0, self.allowance.opens(self.clock()) - self.clock()) if self.allowance.is_closed else 0.0
+        """Return the seconds for which the API has asked to be left alone, as far as they are not over."""
+        return max(0.0, self.allowance.told_until - self.clock())
 
     def went(self) -> float:
         """Count a send; returns its moment, by which its outcome is to be told."""
@@ -89,7 +89,7 @@ class Pace:
         is_opened = self.allowance.got_through(sent, now)
         if not self.is_free:
             if is_opened:
-                _logger.debug("the API takes requests again, kept to %s a second", self.allowance.rate)
+                _logger.debug("the API takes requests again, kept to %s a second", self.allowance.estimate.rate)
             self.turns.nudge()
 
     def refused(self, sent: float, told: float | None, *, is_for_pace: bool) -> None:
@@ -109,7 +109,7 @@ class Pace:
         return Stats(
             in_flight=self.in_flight,
             limit=self.window.limit,
-            rate=self.allowance.rate,
+            rate=self.allowance.estimate.rate,
             sent=self.sent,
             throttled=self.throttled,
             tokens=self.budget.tokens,

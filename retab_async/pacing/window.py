@@ -1,8 +1,10 @@
 """How many requests of bulk work may be in flight, learned from refusals."""
 
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from retab_async.pacing.lines import Line
+if TYPE_CHECKING:
+    from retab_async.pacing.lines import Line
 
 _START = 8
 _DECREASE = 0.7

@@ -84,8 +84,9 @@ class Attempts:
             await pace.turns.stand(ends - SHORTEST_ATTEMPT)
         except TooLateError:
             msg = "the API takes no more requests before the deadline"
-            told = {"method": request.method, "url": request.path, "attempts": number - 1}
-            raise APITimeoutError(msg, transient=False, **told) from None
+            raise APITimeoutError(
+                msg, method=request.method, url=request.path, attempts=number - 1, transient=False
+            ) from None
 
     async def _wait_for_place(self, request: Request, number: int, ends: float) -> None:
         # A client that cannot send at all says so at once.

@@ -82,24 +82,28 @@ class PatientTransport(Transport):
         super().__init__(pool, settings, policy, pace)
         self._lane = Lane(pace, at_once, rate_limit)
 
+    def ends(self, extra: float = 0.0) -> float:  # noqa: ARG002 - as of any transport
+        """Return that a call is over when it is: `inf`."""
+        return inf
+
     async def send(self, request: Request, ends: float = inf, trail: Trail | None = None) -> Response:
         """Send a request once, in its turn; again, uncounted, as often as it is refused for pace.
 
-        `ends` is not kept to, but for the timeout of the attempt. For requests without a body. Raises as the `send` of
-        any transport, after that one attempt.
+        Each send has the usual timeout, and is over at `ends`. For requests without a body. Raises as the `send` of any
+        transport, after that one attempt.
         """
         trail = trail or Trail()
         while True:
             try:
-                return await self._send_once(request, trail)
+                return await self._send_once(request, ends, trail)
             except CallError as error:
                 if not asks_for_less(error):
                     raise
 
-    async def _send_once(self, request: Request, trail: Trail) -> Response:
+    async def _send_once(self, request: Request, ends: float, trail: Trail) -> Response:
         passage = await self._lane.enter()
         try:
-            response = await self._attempts.make(request, 1, inf, trail, passage.set_out)
+            response = await self._attempts.make(request, 1, ends, trail, passage.set_out)
         except APIConnectionError:
             passage.was_turned_away()
             raise
