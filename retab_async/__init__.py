@@ -29,6 +29,7 @@ from retab_async.errors import (
 from retab_async.janitor import UnconfirmedCancel
 from retab_async.listing import Page
 from retab_async.models import FileRef, MIMEData, Primitive, PrimitiveError, RetabUsage, Run, RunStatus
+from retab_async.pacing import RateLimit, Stats
 from retab_async.resources.partitions import (
     Partition,
     PartitionChunk,
@@ -73,6 +74,7 @@ __all__ = [
     "PermissionDeniedError",
     "Primitive",
     "PrimitiveError",
+    "RateLimit",
     "RateLimitError",
     "ResponseError",
     "RetabError",
@@ -90,6 +92,7 @@ __all__ = [
     "SplitConsensus",
     "SplitResult",
     "SplitSubdocumentLikelihood",
+    "Stats",
     "Subdocument",
     "UnconfirmedCancel",
     "ValidationError",

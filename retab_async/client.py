@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from retab_async.janitor import Janitor, UnconfirmedCancel
+from retab_async.pacing import Pace, Stats
 from retab_async.resources.partitions import Partitions
 from retab_async.resources.splits import Splits
 from retab_async.retrying import RetryPolicy
@@ -66,18 +67,19 @@ class AsyncRetab:
             user_agent=user_agent,
         )
         pool = Pool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
-        self._assemble(pool, settings, retry, Janitor(), is_copy=False)
-
-    def _assemble(self, pool: Pool, settings: Settings, retry: RetryPolicy, janitor: Janitor, *, is_copy: bool) -> None:
         self._pool = pool
-        self._janitor = janitor
+        self._janitor = Janitor()
         self._closing: asyncio.Task[None] | None = None
+        self._is_copy = False
+        self._assemble(settings, retry, Pace())
+
+    def _assemble(self, settings: Settings, retry: RetryPolicy, pace: Pace) -> None:
         self._settings = settings
         self._retry = retry
-        self._is_copy = is_copy
-        transport = Transport(pool, settings, retry)
-        self.splits = Splits(transport, janitor)
-        self.partitions = Partitions(transport, janitor)
+        self._pace = pace
+        transport = Transport(self._pool, settings, retry, pace)
+        self.splits = Splits(transport, self._janitor)
+        self.partitions = Partitions(transport, self._janitor)
 
     def with_options(
         self,
@@ -90,8 +92,8 @@ class AsyncRetab:
     ) -> "AsyncRetab":
         """Return a copy with other settings on the same connections, for one caller or a few calls.
 
-        What is not given stays as it is. The pool belongs to the client that the copy was made from: closing that one
-        ends the copy too, closing the copy ends nothing.
+        What is not given stays as it is; a copy with the same key keeps to the same pace. The pool belongs to the
+        client that the copy was made from: closing that one ends the copy too, closing the copy ends nothing.
 
         Raises `ConfigurationError` for settings that cannot work.
         """
@@ -99,8 +101,18 @@ class AsyncRetab:
             api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent
         )
         other = copy(self)
-        other._assemble(self._pool, settings, retry or self._retry, self._janitor, is_copy=True)  # noqa: SLF001 - one of us
+        other._is_copy = True  # noqa: SLF001 - one of us
+        # Limits are kept for a key: what one key was told says nothing about another one.
+        pace = self._pace if settings.credential == self._settings.credential else Pace()
+        other._assemble(settings, retry or self._retry, pace)  # noqa: SLF001 - one of us
         return other
+
+    def stats(self) -> Stats:
+        """Return the figures of this moment: what is in flight, the pace, refusals, tokens for retries, latencies.
+
+        They are those of one key: of this client and all its copies with the same one.
+        """
+        return self._pace.stats()
 
     async def aclose(self) -> tuple[UnconfirmedCancel, ...]:
         """Send the cancels that are still owed, for 10 seconds at the most, then close the connections.

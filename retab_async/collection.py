@@ -13,7 +13,7 @@ from retab_async.documents import create_body, sending_time
 from retab_async.errors import NotFoundError, ResponseError
 from retab_async.listing import Page
 from retab_async.models import Run
-from retab_async.protocol import CANCEL_CAP, BytesBody, Request, Trail, run_path
+from retab_async.protocol import CANCEL, CANCEL_CAP, BytesBody, Request, Trail, run_path
 from retab_async.reading import Reader, hint
 from retab_async.retrying import RetryPolicy
 from retab_async.transport import Transport
@@ -48,7 +48,7 @@ class Collection(Generic[RunT]):
         ends = self.transport.ends()
         fields = self._dialect.cancel_fields
         body = None if fields is None else BytesBody(orjson.dumps(fields()))
-        request = Request("POST", run_path(self.path, run_id, "/cancel"), cap=CANCEL_CAP, body=body)
+        request = Request("POST", run_path(self.path, run_id, CANCEL), cap=CANCEL_CAP, body=body)
         try:
             return self._reader.cancelled(await self.transport.send(request, ends), run_id)
         except ResponseError as error:

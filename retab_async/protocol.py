@@ -12,6 +12,7 @@ import orjson
 from retab_async.errors import APIError, InvalidRunIdError, ResponseError, error_class
 
 MIB = 1024 * 1024
+CANCEL = "/cancel"
 CANCEL_CAP = MIB
 RESULT_CAP = 64 * MIB
 ERROR_CAP = 64 * 1024
@@ -77,6 +78,11 @@ class Request(NamedTuple):
     extra: float = 0.0
     elsewhere: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_cancel(self) -> bool:
+        """Whether it cancels a run, and so ends what costs money."""
+        return self.path.endswith(CANCEL)
 
 
 class Trail:

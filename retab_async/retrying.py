@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard, TypeVar
 
 import attrs
 
@@ -48,6 +48,20 @@ class RetryPolicy:
     deadline: float = attrs.field(default=60.0, validator=_check_seconds)
 
 
+class Restraint(NamedTuple):
+    """What others on the same client have to say to a retry.
+
+    `pause` tells the seconds for which the API has asked all of them to wait; `allows` pays for a retry after a failure
+    and tells whether there is to be one.
+    """
+
+    pause: Callable[[], float] = float
+    allows: Callable[[BaseException | None], bool] = lambda _: True
+
+
+_FREE = Restraint()
+
+
 def is_transient(error: BaseException) -> bool:
     """Tell whether the same call may well succeed the next time."""
     if isinstance(error, ConflictError):
@@ -58,8 +72,21 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, APIConnectionError) and error.transient
 
 
-async def try_again(policy: RetryPolicy, ends: float, failure: CallError, attempt: Callable[[int], Awaitable[T]]) -> T:
-    """Go on after a first attempt that ended in `failure`, until one succeeds or the policy says stop.
+def asks_for_less(error: BaseException | None) -> TypeGuard[APIError]:
+    """Tell whether a failure is a refusal for pace: a 429, or a 503 that says when to come back."""
+    return isinstance(error, APIError) and (
+        error.status_code == 429 or (error.status_code == 503 and error.retry_after is not None)
+    )
+
+
+async def try_again(
+    policy: RetryPolicy,
+    ends: float,
+    failure: CallError,
+    attempt: Callable[[int], Awaitable[T]],
+    restraint: Restraint = _FREE,
+) -> T:
+    """Go on after a first attempt that ended in `failure`, until one succeeds, or the policy or restraint says stop.
 
     `ends` is the `time.monotonic()` of the deadline; `attempt` makes the attempt of that number. Raises the last error
     that an attempt raised.
@@ -78,7 +105,7 @@ async def try_again(policy: RetryPolicy, ends: float, failure: CallError, attemp
         return await attempt(number)
 
     def wait(state: "RetryCallState") -> float:
-        asked = getattr(_failure(state), "retry_after", None) or 0.0
+        asked = max(getattr(_failure(state), "retry_after", None) or 0.0, restraint.pause())
         # The server's wait is never shortened. What comes on top keeps all that were told the same second from coming
         # back in it, and takes no more than half of the time that is left, or the attempt would be left without any.
         left = max(0.0, ends - time.monotonic() - asked - SHORTEST_ATTEMPT)
@@ -86,7 +113,9 @@ async def try_again(policy: RetryPolicy, ends: float, failure: CallError, attemp
 
     def is_over(state: "RetryCallState") -> bool:
         left = ends - time.monotonic() - state.upcoming_sleep
-        return state.attempt_number >= policy.attempts or left < SHORTEST_ATTEMPT
+        if state.attempt_number >= policy.attempts or left < SHORTEST_ATTEMPT:
+            return True
+        return not restraint.allows(_failure(state))
 
     retrying = AsyncRetrying(
         sleep=asyncio.sleep,

@@ -1,4 +1,4 @@
-"""How fast a client may go: so many requests in flight, and a queue for the others."""
+"""Places: so many requests in flight, and a queue for the others."""
 
 import asyncio
 from collections import deque
@@ -22,8 +22,8 @@ class Places:
         self._free -= 1
         return True
 
-    async def wait(self, seconds: float) -> None:
-        """Wait for a place that another one gives back; raises `TimeoutError` after so many seconds."""
+    async def wait(self, seconds: float | None) -> None:
+        """Wait for a place that another one gives back; raises `TimeoutError` after so many seconds, if any."""
         turn = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
         came = False

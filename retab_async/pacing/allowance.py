@@ -1,0 +1,108 @@
+"""When the next request may go: a gate that refusals close, and behind it the rate that was learned from them."""
+
+from collections import deque
+from math import inf
+
+from retab_async.pacing.estimate import Estimate, Reopening
+
+# How far back is remembered what got through.
+_REMEMBERED = 4096
+# Without a word of the server about when to come back, probes go after: at first so many seconds, or this part of the
+# period; then this part of the time for which it has been closed; but at least so often.
+_FIRST_PAUSE = 0.1
+_FINE = 1 / 40
+_NEXT_PAUSE = 0.3
+_LONGEST_PAUSE = 60.0
+# How much quicker than on average a count is used that comes back all at once.
+_HASTE = 5.0
+# So many successes after it opened, a gate without a rate behind it is open to all.
+_OPEN_TO_ALL = 32
+# A rate that was not refused for so many seconds and two periods limits nothing.
+_LONG_AGO = 300.0
+# What takes longer to answer was at work, and not on its way.
+_LONGEST_ROUND_TRIP = 2.0
+
+
+class Allowance:
+    """The moment from which the next request may go, learned from answers and refusals; times are of one clock.
+
+    A refusal closes the gate, for as long as the server asks. Then one goes at a time, until one gets through; the
+    others follow, twice as many each round trip, at the rate that was learned, if it was a refusal for pace.
+    """
+
+    def __init__(self) -> None:
+        self.estimate = Estimate()
+        self.is_closed = False
+        self.told_until = -inf
+        self._gone: deque[float] = deque(maxlen=_REMEMBERED)
+        self._probe_at = -inf
+        self._closed_at = -inf
+        self._refused_at = -inf
+        self._reacted_at = -inf
+        self._reopened_at = -inf
+        self._slack = 0.0
+        self._is_learning = False
+        self._passed = 0
+        self._round_trip = 0.05
+
+    def opens(self, now: float) -> float:
+        """Return when the next may go; `-inf` where nothing is to be kept to."""
+        if self.is_closed:
+            return max(self._probe_at, self.told_until)
+        count, period = self.estimate.count, self.estimate.period
+        if now - self._refused_at > _LONG_AGO + 2 * period:
+            self.estimate.forget()
+            return -inf
+        last = self._gone[-1] if self._gone else -inf
+        gently = last + self._round_trip / (1 + self._passed)
+        if not count:
+            return gently if self._passed < _OPEN_TO_ALL else -inf
+        evenly = last + period / (1 if count == 1 else count * _HASTE)
+        return max(gently, evenly, self._gone[-count] + period if count <= len(self._gone) else -inf)
+
+    def went(self, now: float) -> None:
+        """Count one that goes."""
+        self._gone.append(now)
+        if self.is_closed:
+            self._probe_at = now + self._next_pause(now)
+
+    def got_through(self, sent: float, now: float) -> bool:
+        """Take note that what went at that moment was taken; tells whether that opened the gate."""
+        self._round_trip += (min(now - sent, _LONGEST_ROUND_TRIP) - self._round_trip) / 8
+        if self.is_closed and sent >= self._reacted_at:
+            self._open(sent)
+            return True
+        self._passed += 1
+        if not self.is_closed:
+            self.estimate.grow(self._passed)
+        return False
+
+    def refused(self, sent: float, now: float, told: float | None, *, is_for_pace: bool) -> None:
+        """Take note of a refusal; what went before the last one was noted says nothing new, but for its pause."""
+        if sent in self._gone:
+            self._gone.remove(sent)
+        self._refused_at = now
+        if told is not None:
+            self.told_until = max(self.told_until, now + told)
+        if sent < self._reacted_at:
+            return
+        self._reacted_at = now
+        if not self.is_closed:
+            self.is_closed, self._closed_at, self._is_learning = True, now, False
+        self._is_learning |= is_for_pace
+        pause = self._next_pause(now)
+        self._probe_at = now + pause
+        # A number of whole seconds has been rounded up.
+        self._slack = pause if told is None else min(told, 1.0) if told.is_integer() else 0.0
+
+    def _next_pause(self, now: float) -> float:
+        fine = self.estimate.period * _FINE if self.estimate.count else _FIRST_PAUSE
+        return min(max(2 * self._round_trip, fine, _NEXT_PAUSE * (now - self._closed_at)), _LONGEST_PAUSE)
+
+    def _open(self, sent: float) -> None:
+        self.is_closed = False
+        if self._is_learning:
+            took, closed = sent - self._reopened_at, sent - self._closed_at
+            self.estimate.reopen(self._gone, Reopening(sent, took, closed, self._slack, self._passed))
+        self._reopened_at = sent
+        self._passed = 1

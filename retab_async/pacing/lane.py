@@ -1,0 +1,80 @@
+"""The way of bulk work: in turn, so many in flight as the server bears, within a rate limit that is known."""
+
+from math import inf
+
+from retab_async.pacing.limits import Quota, RateLimit
+from retab_async.pacing.lines import Line
+from retab_async.pacing.pace import Pace
+
+
+class Lane:
+    """Lets the sends of one job through, at most `most` in flight, in the pace that they share with all others.
+
+    One at a time stands at the gate of the pace, so that a job of thousands does not keep single calls waiting.
+    """
+
+    def __init__(self, pace: Pace, most: int, rate_limit: RateLimit | None) -> None:
+        self.pace = pace
+        self.most = most
+        self.quota = Quota(rate_limit) if rate_limit else None
+        self._is_gate_taken = False
+        self._line = Line(pace.clock, self._wait, self._go)
+        pace.window.lines.add(self._line)
+
+    async def enter(self) -> "Passage":
+        """Wait until the next send may go to the gate; its passage has to be ended, whatever becomes of it."""
+        if not self._line.passes():
+            await self._line.stand()
+        return Passage(self)
+
+    def leave_gate(self) -> None:
+        """Let the next one come to the gate."""
+        self._is_gate_taken = False
+        self._line.nudge()
+
+    def _wait(self) -> float:
+        if self._is_gate_taken or not self.pace.window.has_room(self.most):
+            return inf
+        return self.quota.wait(self.pace.clock()) if self.quota is not None else 0.0
+
+    def _go(self) -> None:
+        self._is_gate_taken = True
+        self.pace.window.in_flight += 1
+        if self.quota is not None:
+            self.quota.go()
+
+
+class Passage:
+    """One send on a lane."""
+
+    __slots__ = ("_lane", "_sent")
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._sent: float | None = None
+
+    def set_out(self) -> None:
+        """Leave the gate: its turn has come, it is sent."""
+        self._sent = self._lane.pace.clock()
+        self._lane.leave_gate()
+
+    def got_through(self) -> None:
+        """Take note of a success."""
+        self._lane.pace.window.grow(self._lane.most)
+
+    def was_turned_away(self) -> None:
+        """Take note of a refusal for pace, or of a connection that was lost."""
+        if self._sent is not None:
+            self._lane.pace.window.cut(self._sent, self._lane.pace.clock())
+
+    def end(self) -> None:
+        """Give back what it took, set out or not."""
+        lane = self._lane
+        if self._sent is None:
+            lane.leave_gate()
+        if lane.quota is not None:
+            lane.quota.come_back(lane.pace.clock())
+        window = lane.pace.window
+        window.in_flight -= 1
+        for line in window.lines:
+            line.nudge()

@@ -1,0 +1,121 @@
+"""One attempt: a place on the pool, a turn in the pace, one exchange, and what came of it."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from math import inf
+
+import aiohttp
+
+from retab_async.errors import APITimeoutError, CallError, ClientStateError, RetabError
+from retab_async.pacing import Pace, TooLateError
+from retab_async.protocol import Request, Response, Trail, api_error, response_error
+from retab_async.retrying import SHORTEST_ATTEMPT, asks_for_less
+from retab_async.settings import Settings
+from retab_async.transport.exchange import SHORTEST_TIMEOUT, Exchange
+from retab_async.transport.failures import connection_error, harmless
+from retab_async.transport.pool import Pool
+
+_logger = logging.getLogger("retab_async")
+
+
+class Attempts:
+    """Makes attempts over a pool for one client, and tells its pace what came of them."""
+
+    def __init__(self, pool: Pool, settings: Settings, usual_seconds: float, pace: Pace) -> None:
+        self._pool = pool
+        self._pace = pace
+        self._usual_seconds = usual_seconds
+        self._exchange = Exchange(pool, settings, usual_seconds)
+
+    def pace_of(self, request: Request) -> Pace:
+        """Return the pace that a request is sent in."""
+        return self._pace.elsewhere if request.elsewhere else self._pace
+
+    async def make(
+        self, request: Request, number: int, ends: float, trail: Trail, set_out: Callable[[], None] | None = None
+    ) -> Response:
+        """Make attempt `number` of a request, over at `ends`; `set_out` is called as it leaves.
+
+        Raises `APIError` for an answer that is not a 2xx, `APIConnectionError` for none, `ResponseError` for one over
+        its cap.
+        """
+        if not self._pool.places.take():
+            await self._wait_for_place(request, number, ends)
+        try:
+            pace = self.pace_of(request)
+            if not (pace.is_free or pace.turns.passes()):
+                await self._wait_for_turn(pace, request, number, ends)
+            if set_out is not None:
+                set_out()
+            return await self._send(pace, request, number, ends, trail)
+        finally:
+            self._pool.places.give_back()
+
+    async def _send(self, pace: Pace, request: Request, number: int, ends: float, trail: Trail) -> Response:
+        sent = pace.went()
+        seconds = min(self._usual_seconds + request.extra, max(ends - time.monotonic(), SHORTEST_TIMEOUT))
+        try:
+            response = await self._exchange.make(request, number, seconds, trail)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            failure: RetabError | None = self._meaning(request, number, seconds, error)
+            cause = harmless(error)
+            trail.in_doubt |= trail.under_way and not isinstance(error, aiohttp.ClientConnectorError)
+        else:
+            failure, cause = _refusal(response), None
+            _tell(pace, sent, failure)
+        finally:
+            pace.came_back()
+        trail.under_way = False
+        if _logger.isEnabledFor(logging.DEBUG):
+            outcome = response.status if failure is None else failure.args[0]
+            took = (pace.clock() - sent) * 1000
+            _logger.debug("%s %s, attempt %d: %s in %.1f ms", request.method, request.path, number, outcome, took)
+        if failure is None:
+            return response
+        if isinstance(failure, CallError):
+            trail.in_doubt |= failure.in_doubt
+            failure.in_doubt = trail.in_doubt and request.method != "GET"
+        raise failure from cause
+
+    async def _wait_for_turn(self, pace: Pace, request: Request, number: int, ends: float) -> None:
+        try:
+            await pace.turns.stand(ends - SHORTEST_ATTEMPT)
+        except TooLateError:
+            msg = "the API takes no more requests before the deadline"
+            raise APITimeoutError(
+                msg, method=request.method, url=request.path, attempts=number - 1, transient=False
+            ) from None
+
+    async def _wait_for_place(self, request: Request, number: int, ends: float) -> None:
+        # A client that cannot send at all says so at once.
+        self._pool.session()
+        try:
+            left = max(ends - time.monotonic() - SHORTEST_ATTEMPT, SHORTEST_TIMEOUT)
+            await self._pool.places.wait(None if left == inf else left)
+        except TimeoutError:
+            msg = "no connection came free before the deadline"
+            raise APITimeoutError(msg, method=request.method, url=request.path, attempts=number - 1) from None
+
+    def _meaning(self, request: Request, number: int, seconds: float, error: Exception) -> RetabError:
+        if self._pool.closed:
+            return ClientStateError("this client was closed while a call was under way")
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            seconds = min(seconds, self._usual_seconds)
+        return connection_error(request, number, seconds, error)
+
+
+def _refusal(response: Response) -> CallError | None:
+    if not 200 <= response.status < 300:
+        return api_error(response, datetime.now(UTC))
+    if len(response.body) > response.request.cap:
+        return response_error(response, f"the answer is larger than {response.request.cap} bytes")
+    return None
+
+
+def _tell(pace: Pace, sent: float, failure: CallError | None) -> None:
+    if asks_for_less(failure):
+        pace.refused(sent, failure.retry_after, is_for_pace=failure.status_code == 429)
+    else:
+        pace.got_through(sent, is_success=failure is None)

@@ -1,0 +1,130 @@
+"""One send of a `Request`, and the reading of its answer."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from retab_async.protocol import ERROR_CAP, Request, Response, Trail
+from retab_async.settings import Settings
+from retab_async.transport.payload import Streamed
+from retab_async.transport.pool import LOST, Pool, opened_sockets
+
+if TYPE_CHECKING:
+    from socket import socket
+
+# No attempt is given less, in seconds: aiohttp takes 0 for no timeout at all.
+SHORTEST_TIMEOUT = 0.001
+
+# aiohttp rounds timeouts above its threshold up to the whole second.
+_NEVER_ROUND = 1e9
+
+
+class Exchange:
+    """Sends requests over a pool, each once, with the headers of one client; `usual_seconds` is their timeout."""
+
+    def __init__(self, pool: Pool, settings: Settings, usual_seconds: float) -> None:
+        self.usual_seconds = usual_seconds
+        self._pool = pool
+        self._usual_timeout = _timeout(usual_seconds)
+        self._redact = settings.credential.redact
+        self._address = URL(settings.base_url)
+        self._prefix = self._address.raw_path.rstrip("/")
+        self._user_agent = settings.user_agent
+        self._headers = {
+            "Accept": "application/json",
+            "User-Agent": settings.user_agent,
+            settings.credential.header: settings.credential.value,
+        }
+        options = {
+            "headers": CIMultiDict(self._headers),
+            # The key would be sent along to wherever a redirect points.
+            "allow_redirects": False,
+            **({"proxy": URL(settings.proxy)} if settings.proxy else {}),
+        }
+        self._options: dict[str, dict[str, Any]] = {
+            method: options | pool.options(method) for method in ("GET", "POST", "PUT", "DELETE")
+        }
+
+    async def make(self, request: Request, number: int, seconds: float, trail: Trail) -> Response:
+        """Send attempt `number` of a request and return its answer, all within so many seconds.
+
+        A kept-alive connection that the server had closed costs another send. Raises what aiohttp raises.
+        """
+        until = time.monotonic() + seconds
+        opened: list[socket] = []
+        opened_sockets.set(opened)
+        # What carries no body is gone as soon as it is on the socket; a body says when it is.
+        trail.under_way = request.body is None
+        try:
+            return await self._send(request, number, seconds, trail)
+        except LOST as error:
+            lost: Exception = error
+        return await self._resend(request, number, until, lost, trail)
+
+    async def _resend(self, request: Request, number: int, until: float, lost: Exception, trail: Trail) -> Response:
+        again = True
+        while again and not opened_sockets.get() and not isinstance(lost, aiohttp.ClientConnectorError):
+            # The server had closed this kept-alive socket: send again, uncounted, until a socket has to be opened. In
+            # someone else's session that cannot be told, so there it is done once.
+            again = not self._pool.is_foreign
+            trail.in_doubt |= trail.under_way
+            trail.under_way = request.body is None
+            try:
+                return await self._send(request, number, max(until - time.monotonic(), SHORTEST_TIMEOUT), trail)
+            except LOST as error:
+                lost = error
+        raise lost
+
+    async def _send(self, request: Request, number: int, seconds: float, trail: Trail) -> Response:
+        session = self._pool.session()
+        timeout = self._usual_timeout if seconds == self.usual_seconds else self._timeout(seconds)
+        body = None if request.body is None else Streamed(request.body, trail)
+        options = self._options[request.method] if body is None else self._loaded(request, body)
+        try:
+            answer = await session.request(request.method, self._url(request), timeout=timeout, **options)
+        except aiohttp.ClientError:
+            if body is not None and body.failure is not None:
+                raise body.failure from None
+            raise
+        try:
+            content = await _read(answer, request.cap if 200 <= answer.status < 300 else ERROR_CAP)
+        finally:
+            # Read to its end it has closed itself and its connection is back in the pool; any other one is of no use.
+            if not answer.closed:
+                answer.close()
+        return Response(request, answer.status, answer.headers, content, number, self._redact)
+
+    def _url(self, request: Request) -> URL:
+        if request.elsewhere:
+            return URL(request.elsewhere, encoded=True)
+        url = self._address.with_path(self._prefix + request.path, encoded=True)
+        return URL(f"{url}?{request.query}", encoded=True) if request.query else url
+
+    def _loaded(self, request: Request, body: Streamed) -> dict[str, Any]:
+        told = {"User-Agent": self._user_agent} if request.elsewhere else self._headers
+        headers = CIMultiDict({**told, **dict(request.headers)})
+        if request.idempotency_key:
+            headers["Idempotency-Key"] = request.idempotency_key
+        return {**self._options[request.method], "headers": headers, "data": body}
+
+    def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
+        # What may take long to be answered is to connect as quickly as everything else.
+        return _timeout(seconds, min(seconds, self.usual_seconds))
+
+
+async def _read(answer: aiohttp.ClientResponse, cap: int) -> bytes:
+    content = await answer.content.read(cap + 1)
+    if len(content) > cap or answer.content.at_eof():
+        return content
+    # In pieces, and no further than one byte past the cap: a few kilobytes of gzip can stand for gigabytes.
+    body = bytearray(content)
+    while len(body) <= cap and (piece := await answer.content.read(cap + 1 - len(body))):
+        body += piece
+    return bytes(body)
+
+
+def _timeout(seconds: float, connecting: float | None = None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=connecting, ceil_threshold=_NEVER_ROUND)
