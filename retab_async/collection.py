@@ -24,11 +24,12 @@ _logger = logging.getLogger("retab_async")
 
 
 class Collection(Generic[RunT]):
-    """The runs of one kind, at `path`; raises what the transport raises, and `ResponseError`."""
+    """The runs of one kind, at `path`, which ends in their `name`. Raises `ResponseError`, and what the transport does."""
 
     def __init__(self, transport: Transport, path: str, reader: Reader[RunT]) -> None:
         self.transport = transport
         self.path = path
+        self.name = path.rsplit("/", 1)[-1]
         self._reader = reader
 
     def over(self, transport: Transport) -> "Collection[RunT]":
