@@ -1,5 +1,6 @@
 """An async client for runs on the Retab document-processing API: start, follow, cancel, and leave none behind."""
 
+from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition
 from retab_async.client import AsyncRetab
 from retab_async.documents import Document
 from retab_async.errors import (
@@ -54,9 +55,13 @@ __all__ = [
     "APITimeoutError",
     "AsyncRetab",
     "AuthenticationError",
+    "CancelJob",
+    "CancelOutcome",
+    "CancelReport",
     "ClientStateError",
     "ConfigurationError",
     "ConflictError",
+    "Disposition",
     "Document",
     "FileRef",
     "InternalServerError",

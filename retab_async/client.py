@@ -2,22 +2,31 @@
 
 import asyncio
 from copy import copy
+from functools import partial
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
+from retab_async.arguments import refuse
+from retab_async.bulk import CancelJob, Order, Terms
 from retab_async.janitor import Janitor, UnconfirmedCancel
+from retab_async.models import Run
+from retab_async.resources import RESOURCES
 from retab_async.pacing import Pace, Stats
 from retab_async.resources.partitions import Partitions
 from retab_async.resources.splits import Splits
 from retab_async.retrying import RetryPolicy
+from retab_async.runs import RunResource
 from retab_async.settings import Settings
 from retab_async.transport import Pool, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterable, Iterable, Sequence
 
     import aiohttp
+
+# A run, or the collection of one and its id: `("splits", id)`, `(client.splits, id)`.
+AnyRun: TypeAlias = Run | tuple[str | RunResource[Any], str | Run]
 
 # Seconds that closing may take for cancels that are still owed.
 _DRAINING = 10.0
@@ -114,6 +123,26 @@ class AsyncRetab:
         """
         return self._pace.stats()
 
+    def cancel_many(
+        self,
+        runs: "Iterable[AnyRun] | AsyncIterable[AnyRun]",
+        *,
+        concurrency: int = 64,
+        order: Order = "completion",
+        wait: bool = False,
+        patience: float = 60.0,
+    ) -> CancelJob[Run]:
+        """Cancel runs of several kinds: `await` it for a `CancelReport`, or `async with` it for each `CancelOutcome`.
+
+        `runs`: runs, whose class tells their kind, or pairs of a collection and an id, `("splits", id)` or
+        `(client.splits, id)`. What is neither, a bare id for one, is `rejected`: the kind is not guessed. The rest is
+        as in the `cancel_many` of a collection.
+        """
+        terms = Terms.checked(concurrency=concurrency, order=order, wait=wait, patience=patience)
+        resources: dict[str, RunResource[Any]] = {name: getattr(self, name) for name in RESOURCES}
+        kinds = [resource._kind for resource in resources.values()]  # noqa: SLF001 - one of us
+        return CancelJob(runs, kinds, partial(_named, resources), terms)
+
     async def aclose(self) -> tuple[UnconfirmedCancel, ...]:
         """Send the cancels that are still owed, for 10 seconds at the most, then close the connections.
 
@@ -146,3 +175,17 @@ class AsyncRetab:
     def __repr__(self) -> str:
         state = "closed" if self._pool.closed else "open"
         return f"<AsyncRetab {self._settings.base_url} timeout={self._settings.timeout:g} {state}>"
+
+
+def _named(resources: dict[str, RunResource[Any]], run: AnyRun) -> tuple[str, str]:
+    of: RunResource[Any] | None = None
+    meant: str | Run | None = None
+    if isinstance(run, Run):
+        of, meant = next((each for each in resources.values() if isinstance(run, each.run_type)), None), run
+    elif isinstance(run, tuple) and len(run) == 2:
+        name, meant = run
+        own = (each for each in resources.values() if each is name)
+        of = resources.get(name) if isinstance(name, str) else next(own, None)
+    if of is None:
+        refuse(f"no run, and no pair of a collection of this client and an id, as ('splits', id) is: {run!r:.200}")
+    return of._named(meant)  # noqa: SLF001 - one of us

@@ -29,11 +29,12 @@ _logger = logging.getLogger("retab_async")
 
 
 class Collection(Generic[RunT]):
-    """The runs of one kind, at `path`; raises what the transport raises, and `ResponseError`."""
+    """The runs of one kind, at `path`, which ends in their `name`. Raises `ResponseError`, and what the transport does."""
 
     def __init__(self, transport: Transport, path: str, reader: Reader[RunT], dialect: Dialect) -> None:
         self.transport = transport
         self.path = path
+        self.name = path.removeprefix("/v1/").replace("/", ".")
         self.is_listed = dialect.is_listed
         self.has_output = dialect.has_output
         self._reader = reader

@@ -1,10 +1,11 @@
 """Every verb that runs share, written once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from datetime import date
 from typing import Any, Generic, Literal, TypeVar
 
 from retab_async.arguments import idempotency_key, refuse
+from retab_async.bulk import CancelJob, Kind, Matching, Order, Terms, unfinished
 from retab_async.collection import Collection
 from retab_async.dialects import Dialect
 from retab_async.errors import InvalidRunIdError
@@ -47,6 +48,62 @@ class RunResource(Generic[RunT]):
         `POST {path}/{id}/cancel`
         """
         return await self._collection.cancel(self._id_of(run_id))
+
+    def cancel_many(
+        self,
+        ids: Iterable[str | RunT] | AsyncIterable[str | RunT],
+        *,
+        concurrency: int = 64,
+        order: Order = "completion",
+        wait: bool = False,
+        patience: float = 60.0,
+    ) -> CancelJob[RunT]:
+        """Cancel many runs: `await` it for a `CancelReport`, or `async with` it for each `CancelOutcome` as it comes.
+
+        `ids`: ids or runs, from any iterable, an asynchronous or endless one too; `concurrency` workers pull from it,
+        so memory does not grow with its length. Each that is taken has exactly one outcome; one that comes twice is
+        sent twice. `order="input"`: outcomes in the order of the ids, as the first of them permits. `wait`: follow what
+        is accepted and not over yet to its end, an hour at the most.
+
+        What fails in a way that may pass is tried again, as the client's `retry` says. While the server is away nothing
+        is sent but a probe now and then: the last cancel that was answered, again, or one of those that wait. After
+        `patience` seconds the remaining ids are reported `unconfirmed`, unsent; of an iterable that has no length as
+        many as come within a second, and the report's `ended_early` says if there were more.
+
+        Raises `InvalidRequestError` and `ConfigurationError` at once; the job, what the iterable raises, and
+        `ClientStateError`. One id's failure is its outcome.
+
+        `POST {path}/{id}/cancel`
+        """
+        terms = Terms.checked(concurrency=concurrency, order=order, wait=wait, patience=patience)
+        return CancelJob(ids, (self._kind,), self._named, terms)
+
+    def cancel_matching(  # noqa: PLR0913 - the filters of a list, each by its name
+        self,
+        *,
+        status: RunStatus | str | None = None,
+        filename: str | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        concurrency: int = 64,
+        order: Order = "completion",
+        dry_run: bool = False,
+        wait: bool = False,
+        patience: float = 60.0,
+    ) -> CancelJob[RunT]:
+        """Cancel all runs that match, while listing them: by default those that are not over, whatever their status.
+
+        The lists are walked, oldest runs first, until a walk brings no run that was not met before; each is cancelled
+        once. `dry_run`: one walk, and each outcome is `planned`, with the run; nothing but lists is sent. The filters
+        are those of `list`, the rest and what it gives is as in `cancel_many`. A list that cannot be had, not for as
+        long as `patience` lasts, ends the job.
+
+        `GET {path}`, `POST {path}/{id}/cancel`
+        """
+        terms = Terms.checked(concurrency=concurrency, order=order, wait=wait, patience=patience, dry_run=dry_run)
+        lists = unfinished(status, filename, from_date, to_date)
+        matching = Matching(self._collection.page, lists, patience=patience, passes_once=dry_run)
+        return CancelJob(matching, (self._kind,), self._named, terms)
 
     async def get(self, run_id: str | RunT, *, include_output: bool = True) -> RunT:
         """Return a run as it is now; with `include_output=False` a cheap read, of the status above all.
@@ -154,6 +211,16 @@ class RunResource(Generic[RunT]):
         run_path(self.path, run_id)
         handle = RunHandle(self._collection, self._watch, run_id, told)
         return RunScope(self._collection, self._watch, self._janitor, handle)
+
+    @property
+    def _kind(self) -> Kind[RunT]:
+        return Kind(self._collection.name, self._collection, self._watch)
+
+    def _named(self, run: str | RunT) -> tuple[str, str]:
+        run_id = self._id_of(run)
+        if not isinstance(run_id, str):
+            run_path(self.path, run_id)
+        return self._collection.name, run_id
 
     async def _create(self, fields: Mapping[str, Any], key: str | None) -> RunT:
         async with self._collection.to_create(fields, idempotency_key(key)) as request:

@@ -28,6 +28,16 @@ class Transport:
         """The base URL of the API, without a slash at its end."""
         return self._settings.base_url
 
+    @property
+    def policy(self) -> RetryPolicy:
+        """How its calls are tried again."""
+        return self._policy
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for one attempt."""
+        return self._settings.timeout
+
     def hastened(self, *, timeout: float, policy: RetryPolicy) -> "Transport":
         """Return one on the same pool and with the same credential that gives up sooner."""
         settings = self._settings._replace(timeout=min(timeout, self._settings.timeout))

@@ -1,0 +1,132 @@
+"""A job under way: its crew and what they share."""
+
+import asyncio
+import time
+from typing import Any, Generic, TypeVar
+
+from retab_async.bulk.crew import Crew
+from retab_async.bulk.handover import Handover
+from retab_async.bulk.intake import Intake, Read
+from retab_async.bulk.outcomes import Tally
+from retab_async.bulk.presence import Presence
+from retab_async.bulk.reporting import Reporting
+from retab_async.bulk.sending import Sending
+from retab_async.bulk.shift import Shift
+from retab_async.bulk.source import Source
+from retab_async.bulk.terms import Terms
+from retab_async.bulk.tickets import Kind
+from retab_async.models import Run
+
+RunT = TypeVar("RunT", bound=Run)
+
+# Seconds for which ids of an unknown number are still taken when nothing is sent any more: they may have no end.
+_DRAINING = 1.0
+
+
+class Engine(Generic[RunT]):
+    """Runs from `start` until its crew has ended; `aclose` ends it at once.
+
+    `failure`: what ended it that was no affair of one id. `ended_early`: there were more ids when it gave up.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a job is made of
+        self,
+        *,
+        source: Source[Any],
+        kinds: dict[str, Kind[RunT]],
+        read: Read,
+        terms: Terms,
+        tally: Tally,
+        handover: Handover[RunT] | None,
+    ) -> None:
+        self._source = source
+        self._handover = handover
+        self._timer: asyncio.TimerHandle | None = None
+        self._began = time.monotonic()
+        self._ended: float | None = None
+        self.failure: BaseException | None = None
+        self.ended_early = False
+        self._presence = Presence(terms.patience)
+        self._crew = Crew(self._work, terms.concurrency, on_failure=self._crash, on_end=self._end)
+        reporting = Reporting(tally, handover, terms.ledger, self._stop)
+        self._intake: Intake[RunT] = Intake(source, read, reporting, self._stop)
+        transport = next(iter(kinds.values())).collection.transport
+        self._shift = Shift(
+            intake=self._intake,
+            sending=Sending(kinds, transport, self._presence, lambda: self._crew.size, self._wake),
+            reporting=reporting,
+            presence=self._presence,
+            terms=terms,
+            may_take=self._may_take,
+            on_taken=self._grow,
+            on_failure=self._stop,
+            on_loss=self._give_up,
+        )
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from its start to its end, or until now."""
+        return (self._ended or time.monotonic()) - self._began
+
+    def start(self) -> None:
+        """Begin, with one worker; there are more as ids are taken."""
+        if self._handover is not None:
+            self._handover.on_given = self._shift.wake_one
+        self._source.open()
+        self._crew.grow()
+
+    async def finish(self) -> None:
+        """Wait until all is done."""
+        await self._crew.finish()
+
+    async def aclose(self) -> None:
+        """End at once; what is under way is broken off."""
+        await self._crew.abort()
+        await self._source.aclose()
+
+    async def _work(self) -> None:
+        await self._shift.work()
+
+    def _wake(self) -> None:
+        self._shift.wake()
+
+    def _may_take(self) -> bool:
+        under_way = self._intake.taken + len(self._intake.takers)
+        return self._handover is None or not self._handover.is_full(under_way)
+
+    def _grow(self) -> None:
+        # Whoever waits for the source already is enough.
+        if not self._intake.takers:
+            self._crew.grow()
+
+    def _stop(self, error: BaseException) -> None:
+        self.failure = self.failure or error
+        self._close_intake()
+
+    def _crash(self, error: BaseException) -> None:
+        self._stop(error)
+        if self._presence.is_away:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._presence.give_up()
+        if not self._intake.is_sized and not self._intake.is_closed:
+            self._timer = asyncio.get_running_loop().call_later(_DRAINING, self._end_early)
+        self._shift.wake()
+
+    def _end_early(self) -> None:
+        if not self._intake.is_closed:
+            self.ended_early = True
+            self._close_intake()
+
+    def _close_intake(self) -> None:
+        self._intake.close()
+        self._crew.dismiss(self._intake.takers)
+        self._shift.wake()
+
+    def _end(self) -> None:
+        self._ended = time.monotonic()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._handover is not None:
+            self._handover.close()

@@ -1,0 +1,100 @@
+"""Taking ids from their source, one ticket for each."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from retab_async.bulk.outcomes import Disposition
+from retab_async.bulk.reporting import Reporting
+from retab_async.bulk.source import Source
+from retab_async.bulk.tickets import Ticket
+from retab_async.errors import InvalidRequestError, InvalidRunIdError
+from retab_async.models import Run
+
+RunT = TypeVar("RunT", bound=Run)
+
+# From an item to the name of its collection and its id.
+Read = Callable[[Any], tuple[str, str]]
+
+_SHOWN = 200
+
+
+class Intake(Generic[RunT]):
+    """Makes tickets of what a source has; `taken` counts them, `takers` are the workers that wait for the source.
+
+    What the source raises goes to `on_failure`; what cannot be an id is reported `rejected` at once.
+    """
+
+    def __init__(
+        self, source: Source[Any], read: Read, reporting: Reporting[RunT], on_failure: Callable[[Exception], None]
+    ) -> None:
+        self._source = source
+        self._read = read
+        self._reporting = reporting
+        self._on_failure = on_failure
+        self.taken = 0
+        self.takers: set[asyncio.Task[Any]] = set()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is to be had."""
+        return self._source.is_closed
+
+    @property
+    def is_async(self) -> bool:
+        """Whether taking may have to wait for somebody."""
+        return self._source.is_async
+
+    @property
+    def is_sized(self) -> bool:
+        """Whether the ids have a known number."""
+        return self._source.is_sized
+
+    def close(self) -> None:
+        """Take nothing more."""
+        self._source.is_closed = True
+
+    async def take(self) -> Ticket[RunT] | None:
+        """Return the next id's ticket, or None where this one had none to give: closed, or settled at once."""
+        try:
+            item = await self._pull() if self._source.is_async else self._source.next_at_hand()
+            ticket = self._ticket(item)
+        except (StopIteration, StopAsyncIteration):
+            self.close()
+            return None
+        except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
+            self._on_failure(error)
+            return None
+        if ticket is None:
+            # Others have a turn, however many there are of these.
+            await asyncio.sleep(0)
+        return ticket
+
+    async def _pull(self) -> Any:
+        taker = asyncio.current_task()
+        assert taker is not None  # noqa: S101 - this is a worker's
+        self.takers.add(taker)
+        try:
+            return await self._source.next()
+        finally:
+            self.takers.discard(taker)
+
+    def _ticket(self, item: Any) -> Ticket[RunT] | None:
+        try:
+            resource, run_id = self._read(item)
+        except (InvalidRunIdError, InvalidRequestError) as error:
+            shown = item if isinstance(item, str) else f"{item!r:.{_SHOWN}}"
+            self._reporting.report(self._number(Ticket("", shown, 0)), Disposition.REJECTED, error=error)
+            return None
+        if self._reporting.settled_earlier(resource, run_id):
+            return None
+        return self._number(Ticket(resource, run_id, 0, _run_of(item)))
+
+    def _number(self, ticket: Ticket[RunT]) -> Ticket[RunT]:
+        ticket.number = self.taken
+        self.taken += 1
+        return ticket
+
+
+def _run_of(item: Any) -> Any:
+    return item if isinstance(item, Run) else None

@@ -1,0 +1,71 @@
+"""From what became of an id to the outcome, and to all who are told of it."""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from retab_async.bulk.handover import Handover
+from retab_async.bulk.outcomes import CancelOutcome, Disposition, Tally
+from retab_async.bulk.tickets import Ledger, Ticket
+from retab_async.errors import CallError
+from retab_async.models import Run
+
+RunT = TypeVar("RunT", bound=Run)
+
+
+class Reporting(Generic[RunT]):
+    """Makes outcomes; they are noted in the ledger, counted, and handed over, where there is somebody who iterates."""
+
+    def __init__(
+        self,
+        tally: Tally,
+        handover: Handover[RunT] | None,
+        ledger: Ledger | None,
+        on_failure: Callable[[Exception], None],
+    ) -> None:
+        self._tally = tally
+        self._handover = handover
+        self._ledger = ledger
+        self._on_failure = on_failure
+
+    def report(
+        self, ticket: Ticket[RunT], disposition: Disposition, run: RunT | None = None, error: Exception | None = None
+    ) -> None:
+        """Give a ticket its outcome."""
+        outcome = CancelOutcome(
+            run_id=ticket.run_id,
+            resource=ticket.resource,
+            disposition=disposition,
+            run=run,
+            error=error if error is None else _told(ticket, error),
+            attempts=ticket.attempts,
+        )
+        if self._ledger is not None:
+            self._note(self._ledger, outcome)
+        self._tally.add(ticket.number, outcome)
+        if self._handover is not None:
+            self._handover.put(ticket.number, outcome)
+
+    def settled_earlier(self, resource: str, run_id: str) -> bool:
+        """Count an id whose outcome the ledger has from an earlier job; tells whether it has."""
+        earlier = None if self._ledger is None else self._ledger.earlier(resource, run_id)
+        if earlier is not None:
+            self._tally.counts[earlier] += 1
+        return earlier is not None
+
+    def _note(self, ledger: Ledger, outcome: CancelOutcome[RunT]) -> None:
+        try:
+            ledger.note(outcome)
+        except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
+            self._on_failure(error)
+
+
+def _told(ticket: Ticket[Any], error: Exception) -> Exception:
+    if error is ticket.error:
+        ticket.error.attempts = ticket.attempts
+    if isinstance(error, CallError):
+        # Kept by the thousand, its frames would keep every answer alive.
+        kept: BaseException | None = error
+        while kept is not None:
+            kept.__traceback__ = None
+            kept = kept.__cause__ or kept.__context__
+    return error

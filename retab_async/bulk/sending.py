@@ -1,0 +1,113 @@
+"""One send of a cancel, what it tells of the server, and whether there is to be another."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from retab_async.bulk.presence import Presence
+from retab_async.bulk.tickets import Kind, Ticket
+from retab_async.errors import AnswerError, CallError, InvalidRunIdError, RateLimitError, RetabError
+from retab_async.models import Run
+from retab_async.retrying import RetryPolicy, is_transient
+from retab_async.transport import Transport
+
+RunT = TypeVar("RunT", bound=Run)
+
+# Seconds to wait when the server says that it was too much, and not for how long.
+_AFTER_TOO_MUCH = 1.0
+_LARGEST_POWER = 60
+
+
+class Sending(Generic[RunT]):
+    """Sends the cancels of a job, one attempt each; `workers` tells how many send."""
+
+    def __init__(
+        self,
+        kinds: dict[str, Kind[RunT]],
+        transport: Transport,
+        presence: Presence,
+        workers: Callable[[], int],
+        on_return: Callable[[], None],
+    ) -> None:
+        self._kinds = kinds
+        self._transport = transport
+        self._policy = transport.policy
+        self._presence = presence
+        self._workers = workers
+        self._on_return = on_return
+        self._answered: Ticket[RunT] | None = None
+        self._patient = {name: kind.over(_patient(transport)) for name, kind in kinds.items()}
+
+    async def attempt(self, ticket: Ticket[RunT]) -> RunT | RetabError:
+        """Send a cancel once; returns the run, or what went wrong. Raises what is no affair of one id."""
+        return await self._send(ticket, self._patient[ticket.resource])
+
+    async def probe(self, ticket: Ticket[RunT]) -> RunT | RetabError:
+        """Send a cancel once, to find out whether the server is back; the rest as in `attempt`."""
+        seconds = self._presence.probe_timeout
+        policy = RetryPolicy(attempts=1, deadline=seconds)
+        transport = self._transport.hastened(timeout=seconds, policy=policy)
+        return await self._send(ticket, self._kinds[ticket.resource].over(transport))
+
+    def answered(self) -> Ticket[RunT] | None:
+        """Return a ticket of its own for the id that had the last answer, None before there was one."""
+        last = self._answered
+        return None if last is None else Ticket(last.resource, last.run_id, last.number)
+
+    async def follow(self, ticket: Ticket[RunT]) -> RunT:
+        """Return the run when it is over; raises what `wait` raises."""
+        return await self._kinds[ticket.resource].watch.wait(ticket.run_id)
+
+    def pause_after(self, ticket: Ticket[RunT], error: RetabError) -> float | None:
+        """Return the seconds after which to send again what failed, or None where that is to be its end."""
+        if isinstance(error, RateLimitError):
+            return (error.retry_after or _AFTER_TOO_MUCH) + random.uniform(0, self._policy.wait_initial)
+        if not is_transient(error):
+            return None
+        if self._presence.is_away or self._presence.is_lost:
+            return 0.0
+        doubled = 2.0 ** min(ticket.failures - 1, _LARGEST_POWER)
+        longest = min(self._policy.wait_initial * doubled, self._policy.wait_max)
+        pause = (getattr(error, "retry_after", None) or 0.0) + random.uniform(0, longest)
+        is_enough = ticket.failures >= self._policy.attempts or time.monotonic() + pause > ticket.ends
+        return None if is_enough else pause
+
+    async def _send(self, ticket: Ticket[RunT], kind: Kind[RunT]) -> RunT | RetabError:
+        began = time.monotonic()
+        try:
+            run = await kind.collection.cancel(ticket.run_id)
+        except InvalidRunIdError as error:
+            return error
+        except CallError as error:
+            self._note_failure(ticket, error, began)
+            return error
+        ticket.attempts += 1
+        self._note_answer(ticket, began)
+        return run
+
+    def _note_answer(self, ticket: Ticket[RunT], began: float) -> None:
+        self._answered = ticket
+        if self._presence.answer(time.monotonic() - began):
+            self._on_return()
+
+    def _note_failure(self, ticket: Ticket[RunT], error: CallError, began: float) -> None:
+        ticket.attempts += error.attempts
+        error.in_doubt |= ticket.error is not None and ticket.error.in_doubt
+        ticket.error = error
+        if not is_transient(error) or isinstance(error, RateLimitError):
+            if isinstance(error, AnswerError):
+                self._note_answer(ticket, began)
+            return
+        self._presence.fail(error, self._workers())
+        # While nothing can succeed, a failure says nothing about an id.
+        if not self._presence.is_away:
+            ticket.failures += 1
+            ticket.ends = ticket.ends or time.monotonic() + self._policy.deadline
+
+
+def _patient(transport: Transport) -> Transport:
+    # One attempt a call: what comes after a failure is the job's affair.
+    return transport.hastened(
+        timeout=transport.timeout, policy=RetryPolicy(attempts=1, deadline=transport.policy.deadline)
+    )

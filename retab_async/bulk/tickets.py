@@ -1,0 +1,55 @@
+"""What a crew works on: the kinds of run that a job is about, and an id that was taken."""
+
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import attrs
+
+from retab_async.bulk.outcomes import CancelOutcome, Disposition
+from retab_async.collection import Collection
+from retab_async.errors import CallError
+from retab_async.models import Run
+from retab_async.transport import Transport
+from retab_async.waiting import Watch
+
+RunT = TypeVar("RunT", bound=Run)
+
+
+class Kind(NamedTuple, Generic[RunT]):
+    """The runs of one collection, by their `name`: how they are cancelled, and how they are waited for."""
+
+    name: str
+    collection: Collection[RunT]
+    watch: Watch[RunT]
+
+    def over(self, transport: Transport) -> "Kind[RunT]":
+        """Return the same kind, cancelled over another transport."""
+        return self._replace(collection=self.collection.over(transport))
+
+
+@attrs.define(eq=False)
+class Ticket(Generic[RunT]):
+    """An id that was taken, the `number`-th: it is owed one outcome.
+
+    `attempts`: how often it was sent. `failures`: how often that failed in a way that may pass, not counting those of
+    an `outages`-th outage and before. `ends`: when the last attempt must have begun, known from the first failure on.
+    """
+
+    resource: str
+    run_id: str
+    number: int
+    run: RunT | None = None
+    attempts: int = 0
+    failures: int = 0
+    outages: int = 0
+    ends: float = 0.0
+    error: CallError | None = None
+
+
+class Ledger(Protocol):
+    """What remembers outcomes from job to job. What it raises ends the job, as the producer's exceptions do."""
+
+    def earlier(self, resource: str, run_id: str) -> Disposition | None:
+        """Return what an id came to before, so that it is counted and not taken; None for one to be taken."""
+
+    def note(self, outcome: CancelOutcome[Run]) -> None:
+        """Take down an outcome, before it is told to anybody."""
