@@ -7,8 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from retab_async.janitor import Janitor, UnconfirmedCancel
-from retab_async.resources.partitions import Partitions
-from retab_async.resources.splits import Splits
+from retab_async.resources import Kinds
 from retab_async.retrying import RetryPolicy
 from retab_async.settings import Settings
 from retab_async.transport import Pool, Transport
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 _DRAINING = 10.0
 
 
-class AsyncRetab:
+class AsyncRetab(Kinds):
     """A session with the Retab API over one pool of connections; use it with `async with`, or call `aclose()`.
 
     `api_key` (or `RETAB_API_KEY`) is sent as `Api-Key`, `bearer_token` as `Authorization: Bearer`. `base_url` (or
@@ -75,9 +74,7 @@ class AsyncRetab:
         self._settings = settings
         self._retry = retry
         self._is_copy = is_copy
-        transport = Transport(pool, settings, retry)
-        self.splits = Splits(transport, janitor)
-        self.partitions = Partitions(transport, janitor)
+        self._furnish(Transport(pool, settings, retry), janitor)
 
     def with_options(
         self,

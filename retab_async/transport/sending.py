@@ -1,5 +1,6 @@
 """Sends a `Request` over the pool."""
 
+import asyncio
 import logging
 import time
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from retab_async.errors import APIConnectionError, APITimeoutError, CallError, C
 from retab_async.protocol import ERROR_CAP, Request, Response, Trail, api_error, response_error
 from retab_async.retrying import SHORTEST_ATTEMPT, RetryPolicy, is_transient, try_again
 from retab_async.settings import Settings
+from retab_async.transport.lines import AnswerLines
 from retab_async.transport.payload import Streamed
 from retab_async.transport.pool import LOST, LostError, Pool, opened_sockets
 
@@ -115,6 +117,7 @@ class Transport:
         cause: BaseException | None = None
         # What carries no body is gone as soon as it is on the socket; a body says when it is.
         trail.under_way = request.body is None
+        is_open = False
         try:
             try:
                 response = await self._exchange(request, number, seconds, trail)
@@ -122,6 +125,7 @@ class Transport:
                 lost = error
             if lost is not None:
                 response = await self._resend(request, number, began + seconds, lost, trail)
+            is_open = response.lines is not None
         except (aiohttp.ClientError, TimeoutError) as error:
             failure: RetabError | None = self._connection_error(request, number, seconds, error)
             cause = _harmless(error)
@@ -129,7 +133,9 @@ class Transport:
         else:
             failure = _refusal(response)
         finally:
-            self._pool.places.give_back()
+            # An answer that is still coming gives its place back when it is closed.
+            if not is_open:
+                self._pool.places.give_back()
         trail.under_way = False
         if _logger.isEnabledFor(logging.DEBUG):
             outcome = response.status if failure is None else failure.args[0]
@@ -171,11 +177,32 @@ class Transport:
         body = None if request.body is None else Streamed(request.body, trail)
         options = self._options[request.method] if body is None else self._loaded(request, body)
         try:
+            if request.is_streamed:
+                return await self._open(session, request, number, seconds, options)
             answer = await session.request(request.method, self._url(request), timeout=timeout, **options)
         except aiohttp.ClientError:
             if body is not None and body.failure is not None:
                 raise body.failure from None
             raise
+        return await self._read(answer, request, number)
+
+    async def _open(
+        self, session: aiohttp.ClientSession, request: Request, number: int, seconds: float, options: dict[str, Any]
+    ) -> Response:
+        def meaning(seconds: float, error: Exception) -> tuple[RetabError, BaseException | None]:
+            return self._connection_error(request, number, seconds, error), _harmless(error)
+
+        # aiohttp's own clock would go on ticking while the lines come.
+        async with asyncio.timeout(seconds):
+            answer = await session.request(
+                request.method, self._url(request), timeout=_timeout(None, self._usual_seconds), **options
+            )
+            if not 200 <= answer.status < 300:
+                return await self._read(answer, request, number)
+        lines = AnswerLines(answer, self._usual_seconds, meaning, self._pool.places.give_back)
+        return Response(request, answer.status, answer.headers, b"", number, self._redact, lines)
+
+    async def _read(self, answer: aiohttp.ClientResponse, request: Request, number: int) -> Response:
         try:
             cap = request.cap if 200 <= answer.status < 300 else ERROR_CAP
             content = await answer.content.read(cap + 1)
@@ -248,5 +275,5 @@ def _refusal(response: Response) -> CallError | None:
     return None
 
 
-def _timeout(seconds: float, connecting: float | None = None) -> aiohttp.ClientTimeout:
+def _timeout(seconds: float | None, connecting: float | None = None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds, sock_connect=connecting, ceil_threshold=_NEVER_ROUND)
