@@ -74,8 +74,10 @@ def json_object(name: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
-def texts_by_name(name: str, value: Any) -> dict[str, str]:
-    """Return a mapping of texts to texts."""
+def texts_by_name(name: str, value: Any) -> dict[str, str] | None:
+    """Return a mapping of texts to texts, or None for None."""
+    if value is None:
+        return None
     if not isinstance(value, Mapping) or not all(isinstance(each, str) for pair in value.items() for each in pair):
         refuse(f"{name} must be a mapping of texts to texts, not {value!r:.200}")
     return {str(key): str(each) for key, each in value.items()}

@@ -49,16 +49,15 @@ class Collection(Generic[RunT]):
         request = Request("POST", run_path(self.path, run_id, "/cancel"), cap=CANCEL_CAP, body=body)
         try:
             response = await self.transport.send(request, ends)
-        except NotFoundError as error:
-            if not self._dialect.is_absent_when_over:
-                raise
-            return await self._over(run_id, ends, error)
-        try:
             run = self._reader.cancelled(response, run_id)
         except ResponseError as error:
             _logger.warning("the cancel was accepted, its answer says no status: reading the run: %s", error)
             request = self._reading_of(run_id, include_output=False)
             return self._reader.cancelled(await self.transport.send(request, ends), run_id)
+        except NotFoundError as error:
+            if not self._dialect.is_absent_when_over:
+                raise
+            return await self._over(run_id, ends, error)
         refusal = None if run.status.is_terminal else self._reader.refusal(response)
         return run if refusal is None else await self._over(run_id, ends, refusal)
 

@@ -59,7 +59,11 @@ def structure_what_fits(value: dict[str, Any], cls: type[T]) -> tuple[T, tuple[S
         for problem, note in error.group_exceptions()[0]:
             fitting.pop(note.name, None)
             misfits.append(_shape_error(problem, note.name))
-    return structurer(cls)(fitting), tuple(misfits)
+    try:
+        return structurer(cls)(fitting), tuple(misfits)
+    except ShapeError as missing:
+        # What is missing now is what did not fit.
+        raise next((each for each in misfits if each.path.partition(".")[0] == missing.path), missing) from None
 
 
 def unstructure(value: object) -> Any:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import attrs
 import orjson
 
-from retab_async.arguments import refuse, several, text, texts_by_name
+from retab_async.arguments import refuse, several, text
 
 ItemT = TypeVar("ItemT")
 # Several words are sent as so many times the same key.
@@ -114,7 +114,7 @@ def end_of_day(value: Any) -> Any:
 
 def _filter(name: str, value: Any) -> str | Sequence[str] | None:
     if isinstance(value, Mapping):
-        return orjson.dumps(texts_by_name(name, value)).decode()
+        return orjson.dumps(dict(value)).decode()
     if isinstance(value, list | tuple):
         return [text(name, each) for each in several(name, value, "text")]
     return _text(name, value)

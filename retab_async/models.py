@@ -100,6 +100,9 @@ class UploadedFile(MIMEData):
 
     id: str
 
+    def __repr__(self) -> str:
+        return MIMEData.__repr__(self).replace("(", f"(id={self.id!r}, ", 1)
+
 
 @attrs.frozen(kw_only=True, repr=False)
 class RetabUsage(Told):

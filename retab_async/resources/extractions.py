@@ -173,7 +173,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             filename=filename,
             filename_contains=filename_contains,
             document_type=document_type,
-            metadata=metadata,
+            metadata=texts_by_name("metadata", metadata),
             from_date=from_date,
             to_date=to_date,
             order=order,
@@ -211,7 +211,7 @@ def _fields(  # noqa: PLR0913, PLR0917 - the fields of the request
             "model": text("model", model),
             "instructions": text_or_none("instructions", instructions),
             "n_consensus": whole_number("n_consensus", n_consensus, least=1, most=16),
-            "metadata": None if metadata is None else texts_by_name("metadata", metadata),
+            "metadata": texts_by_name("metadata", metadata),
             "additional_messages": None
             if messages is None
             else [json_object("a message", each) for each in several("additional_messages", messages, "message")],

@@ -120,7 +120,7 @@ class WorkflowRuns(DeletableRuns[WorkflowRun]):
             exclude_status=exclude_status,
             trigger_type=trigger_type,
             search=search,
-            metadata=metadata,
+            metadata=texts_by_name("metadata", metadata),
             min_duration_ms=None if least is None else str(least),
             max_duration_ms=None if most is None else str(most),
             from_date=from_date,
@@ -150,7 +150,7 @@ def _fields(  # noqa: PLR0913, PLR0917 - the fields of the request
             else None,
             "json_inputs": json_object("json_inputs", json_inputs) if json_inputs is not None else None,
             "version": text("version", version),
-            "metadata": None if metadata is None else texts_by_name("metadata", metadata),
+            "metadata": texts_by_name("metadata", metadata),
             "sources": None if sources is None else {"mode": one_of("sources", sources, ("located", "cited"))},
         }
     )
