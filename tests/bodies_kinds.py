@@ -218,9 +218,7 @@ LIFECYCLES: dict[str, dict[str, Any]] = {
     "on_hold": {"status": "on_hold"},
 }
 STATES = {
-    **{
-        kind: ("pending", "queued", "in_progress", "completed", "failed", "cancelled", "on_hold") for kind in PRIMITIVES
-    },
+    **dict.fromkeys(PRIMITIVES, ("pending", "queued", "in_progress", "completed", "failed", "cancelled", "on_hold")),
     **{kind: tuple(LIFECYCLES) for kind in WORKFLOWS},
 }
 

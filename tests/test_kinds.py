@@ -582,8 +582,10 @@ FILTERS: list[tuple[str, dict[str, Any], str]] = [
             "max_duration_ms": 5000,
             "from_date": date(2026, 11, 1),
         },
-        "workflow_id=wrk_1&status=awaiting_review&exclude_status=error&trigger_type=api&search=5x"
-        "&metadata=%7B%22a%22%3A%22b%22%7D&min_duration_ms=0&max_duration_ms=5000&from_date=2026-11-01",
+        (
+            "workflow_id=wrk_1&status=awaiting_review&exclude_status=error&trigger_type=api&search=5x"
+            "&metadata=%7B%22a%22%3A%22b%22%7D&min_duration_ms=0&max_duration_ms=5000&from_date=2026-11-01"
+        ),
     ),
     (
         "workflows.evals.runs",
@@ -597,8 +599,10 @@ FILTERS: list[tuple[str, dict[str, Any], str]] = [
             "from_date": date(2026, 11, 1),
             "to_date": date(2026, 11, 1),
         },
-        "workflow_id=wrk_1&eval_id=e&target_block_id=b&status=running&exclude_status=error&trigger_type=email"
-        "&from_date=2026-11-01T00%3A00%3A00%2B00%3A00&to_date=2026-11-01T23%3A59%3A59.999999%2B00%3A00",
+        (
+            "workflow_id=wrk_1&eval_id=e&target_block_id=b&status=running&exclude_status=error&trigger_type=email"
+            "&from_date=2026-11-01T00%3A00%3A00%2B00%3A00&to_date=2026-11-01T23%3A59%3A59.999999%2B00%3A00"
+        ),
     ),
     (
         "workflows.evals.runs",
@@ -616,8 +620,10 @@ FILTERS: list[tuple[str, dict[str, Any], str]] = [
             "trigger_type": "api",
             "to_date": date(2026, 11, 1),
         },
-        "workflow_id=wrk_1&experiment_id=exp_1&block_id=b&status=error&exclude_status=queued&trigger_type=api"
-        "&to_date=2026-11-01",
+        (
+            "workflow_id=wrk_1&experiment_id=exp_1&block_id=b&status=error&exclude_status=queued&trigger_type=api"
+            "&to_date=2026-11-01"
+        ),
     ),
 ]
 WRONG_FILTERS: list[tuple[str, dict[str, Any], str]] = [

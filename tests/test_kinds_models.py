@@ -48,8 +48,8 @@ from retab_async.resources import RESOURCES
 
 MODELS = [
     kind
-    for kind in (getattr(retab_async, name) for name in retab_async.__all__)
-    if isinstance(kind, type) and attrs.has(kind) and issubclass(kind, retab_async.models.Told) and kind is not Run
+    for kind in (getattr(retab_async, name) for name in sorted(set(retab_async.__all__) - {"Run"}))
+    if isinstance(kind, type) and attrs.has(kind) and issubclass(kind, retab_async.models.Told)
 ]
 EVERY_STATE = [(kind, state) for kind, states in STATES.items() for state in states]
 

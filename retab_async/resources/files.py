@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import attrs
 
+from retab_async.arguments import one_of
 from retab_async.dialects import Dialect
 from retab_async.documents import Document, store, unsigned
 from retab_async.errors import ShapeError
@@ -116,7 +117,7 @@ class Files(Namespace):
             mime_type=mime_type,
             from_date=from_date,
             to_date=to_date,
-            sort_by=sort_by,
+            sort_by=None if sort_by is None else one_of("sort_by", sort_by, ("created_at", "updated_at")),
             order=order,
             limit=limit,
             before=before,

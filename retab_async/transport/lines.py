@@ -56,7 +56,7 @@ class AnswerLines:
         seen = 0
         while (end := self._buffer.find(b"\n", seen)) < 0 and len(self._buffer) <= LINE_CAP:
             seen = len(self._buffer)
-            piece = await self._answer.content.read(_PIECE)
+            piece = await self._read()
             if not piece:
                 break
             self._buffer += piece
@@ -65,3 +65,10 @@ class AnswerLines:
         line = bytes(self._buffer[: end if end >= 0 else LINE_CAP + 1])
         del self._buffer[: len(line) + 1]
         return line
+
+    async def _read(self) -> bytes:
+        try:
+            return await self._answer.content.read(_PIECE)
+        except RuntimeError as error:
+            # What aiohttp says of a connection that was closed from this side while nobody was reading.
+            raise aiohttp.ClientConnectionError from error
