@@ -130,7 +130,7 @@ LIFECYCLES: Mapping[str, type[Lifecycle]] = MappingProxyType(
 class RunTrigger(Told):
     """What started a run: `api`, `manual`, `schedule`, ..., an open vocabulary."""
 
-    type: str = ""
+    type: str | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False)
