@@ -777,3 +777,14 @@ class TestCancelOfTheWorkflowFamily:
         with pytest.raises(RunFailedError, match="E_TIME: timed out"):
             async with client.workflows.runs.attach("run_1") as run:
                 await run.result()
+
+
+async def test_a_client_of_somebody_s_own_may_have_attributes_of_its_own() -> None:
+    class Own(AsyncRetab):
+        tenant: str = "north"
+        seen: "dict[str, int]"
+
+    async with Own("sk_test_0123456789", proxy=False) as client:
+        assert client.tenant == "north"
+        assert not hasattr(client, "seen")
+        assert type(client.splits) is RESOURCES["splits"]

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from bodies import KEY
 from bodies_kinds import body
 from clients import ONCE, client_for, connections_in_use
 from raw_server import (
@@ -354,6 +355,13 @@ class TestErrors:
             await streamed(whole(lines(PARTS[1]) + line))
 
         assert caught.value.in_doubt
+
+    async def test_that_quote_a_line_leave_out_the_key(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG)
+        with pytest.raises(ResponseError) as caught:
+            await streamed(whole(f"you sent {KEY}\n".encode()))
+
+        assert KEY not in f"{caught.value!r}{vars(caught.value)}{caplog.text}"
 
     async def test_of_a_line_without_an_end_are_told_before_it_fills_the_memory(self) -> None:
         with pytest.raises(ResponseError, match=f"longer than {LINE_CAP} bytes"):
