@@ -69,6 +69,8 @@ class RunResource(Generic[RunT]):
     async def get(self, run_id: str | RunT, *, include_output: bool = True) -> RunT:
         """Return a run as it is now; with `include_output=False` a cheap read, of the status above all.
 
+        Where the API has no such read, for schema generations and the runs of workflows, it is the same as without.
+
         Raises `InvalidRunIdError` before anything is sent, `NotFoundError` and the other `APIError`s,
         `APIConnectionError`, and `ResponseError` for a body of another shape, with the place in its `path`.
 
