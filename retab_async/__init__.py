@@ -28,15 +28,43 @@ from retab_async.errors import (
     WaitTimeoutError,
 )
 from retab_async.janitor import UnconfirmedCancel
+from retab_async.lifecycles import (
+    AwaitingReviewLifecycle,
+    CancelledLifecycle,
+    CompletedLifecycle,
+    ErrorDetails,
+    ErrorLifecycle,
+    Lifecycle,
+    MeasuredTiming,
+    OtherLifecycle,
+    PendingLifecycle,
+    QueuedLifecycle,
+    RunningLifecycle,
+    RunTiming,
+    RunTrigger,
+    WorkflowFamilyRun,
+)
 from retab_async.listing import Page
-from retab_async.models import FileRef, MIMEData, Primitive, PrimitiveError, RetabUsage, Run, RunStatus
+from retab_async.models import FileRef, MIMEData, Primitive, PrimitiveError, RetabUsage, Run, RunStatus, UploadedFile
 from retab_async.pacing import RateLimit, Stats
+from retab_async.resources.classifications import (
+    Category,
+    Classification,
+    ClassificationConsensus,
+    ClassificationDecision,
+)
+from retab_async.resources.edits import BBox, Edit, EditConfig, EditResult, FormField
+from retab_async.resources.extractions import Extraction, ExtractionConsensus
+from retab_async.resources.file_blueprints import FileBlueprint
+from retab_async.resources.files import DownloadLink, File
+from retab_async.resources.parses import Parse, ParseOutput
 from retab_async.resources.partitions import (
     Partition,
     PartitionChunk,
     PartitionChunkLikelihood,
     PartitionConsensus,
 )
+from retab_async.resources.schemas import SchemaGeneration
 from retab_async.resources.splits import (
     SheetRegion,
     Split,
@@ -45,9 +73,20 @@ from retab_async.resources.splits import (
     SplitSubdocumentLikelihood,
     Subdocument,
 )
+from retab_async.resources.workflow_eval_runs import (
+    BlockEvalBatchExecutionCounts,
+    BlockEvalLifecycleCounts,
+    BlockEvalOutcomeCounts,
+    EvalRunBlockTarget,
+    EvalRunFreshness,
+    WorkflowEvalRun,
+)
+from retab_async.resources.workflow_experiment_runs import ExperimentRun
+from retab_async.resources.workflow_runs import RunInputs, WorkflowRun
 from retab_async.retrying import RetryPolicy
 from retab_async.scope import RunHandle, RunScope
 from retab_async.settings import VERSION as __version__  # noqa: N811 - the name that tools look for
+from retab_async.streaming import RunStream
 
 __all__ = [
     "APIConnectionError",
@@ -55,30 +94,62 @@ __all__ = [
     "APITimeoutError",
     "AsyncRetab",
     "AuthenticationError",
+    "AwaitingReviewLifecycle",
+    "BBox",
+    "BlockEvalBatchExecutionCounts",
+    "BlockEvalLifecycleCounts",
+    "BlockEvalOutcomeCounts",
     "CancelJob",
     "CancelOutcome",
     "CancelReport",
+    "CancelledLifecycle",
+    "Category",
+    "Classification",
+    "ClassificationConsensus",
+    "ClassificationDecision",
     "ClientStateError",
+    "CompletedLifecycle",
     "ConfigurationError",
     "ConflictError",
     "Disposition",
     "Document",
+    "DownloadLink",
+    "Edit",
+    "EditConfig",
+    "EditResult",
+    "ErrorDetails",
+    "ErrorLifecycle",
+    "EvalRunBlockTarget",
+    "EvalRunFreshness",
+    "ExperimentRun",
+    "Extraction",
+    "ExtractionConsensus",
+    "File",
+    "FileBlueprint",
     "FileRef",
+    "FormField",
     "InternalServerError",
     "InvalidDocumentError",
     "InvalidRequestError",
     "InvalidRunIdError",
     "JournalError",
+    "Lifecycle",
     "MIMEData",
+    "MeasuredTiming",
     "NotFoundError",
+    "OtherLifecycle",
     "Page",
+    "Parse",
+    "ParseOutput",
     "Partition",
     "PartitionChunk",
     "PartitionChunkLikelihood",
     "PartitionConsensus",
+    "PendingLifecycle",
     "PermissionDeniedError",
     "Primitive",
     "PrimitiveError",
+    "QueuedLifecycle",
     "RateLimit",
     "RateLimitError",
     "ResponseError",
@@ -90,8 +161,14 @@ __all__ = [
     "RunError",
     "RunFailedError",
     "RunHandle",
+    "RunInputs",
     "RunScope",
     "RunStatus",
+    "RunStream",
+    "RunTiming",
+    "RunTrigger",
+    "RunningLifecycle",
+    "SchemaGeneration",
     "SheetRegion",
     "Split",
     "SplitConsensus",
@@ -100,7 +177,11 @@ __all__ = [
     "Stats",
     "Subdocument",
     "UnconfirmedCancel",
+    "UploadedFile",
     "ValidationError",
     "WaitTimeoutError",
+    "WorkflowEvalRun",
+    "WorkflowFamilyRun",
+    "WorkflowRun",
     "__version__",
 ]

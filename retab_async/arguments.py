@@ -1,11 +1,16 @@
 """What a caller's arguments must be for the API to take them, checked before anything is sent."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 from uuid import uuid4
+
+import orjson
 
 from retab_async.errors import InvalidRequestError
 
 _LONGEST_KEY = 255
+# Of what every reader of JSON takes for a whole number.
+_LARGEST = 2**53
 
 
 def refuse(reason: str) -> NoReturn:
@@ -45,11 +50,55 @@ def whole_number(name: str, value: Any, *, least: int, most: int) -> int:
     return value
 
 
+def whole_number_or_none(name: str, value: Any, *, least: int) -> int | None:
+    """Return a whole number that is not too small, or None for None."""
+    return None if value is None else whole_number(name, value, least=least, most=_LARGEST)
+
+
 def flag(name: str, value: Any) -> bool:
     """Return True or False; nothing else is taken for either."""
     if not isinstance(value, bool):
         refuse(f"{name} must be True or False, not {value!r:.200}")
     return value
+
+
+def one_of(name: str, value: Any, words: Sequence[str]) -> str:
+    """Return one of these words."""
+    if not isinstance(value, str) or value not in words:
+        refuse(f"{name} must be {' or '.join(map(repr, words))}, not {value!r:.200}")
+    return str(value)
+
+
+def several(name: str, value: Any, what: str) -> Sequence[Any]:
+    """Return a list or tuple of at least one of what is named; a text is none, nor is what can be read only once."""
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence) or not value:
+        refuse(f"{name} must be a list of at least one {what}, not {value!r:.200}")
+    return value
+
+
+def json_object(name: str, value: Any) -> Mapping[str, Any]:
+    """Return a mapping that can be sent as JSON."""
+    if not isinstance(value, Mapping):
+        refuse(f"{name} must be a mapping, not {value!r:.200}")
+    try:
+        orjson.dumps(dict(value))
+    except TypeError as error:
+        refuse(f"{name} cannot be sent as JSON: {error}")
+    return value
+
+
+def texts_by_name(name: str, value: Any) -> dict[str, str] | None:
+    """Return a mapping of texts to texts, or None for None."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not all(isinstance(each, str) for pair in value.items() for each in pair):
+        refuse(f"{name} must be a mapping of texts to texts, not {value!r:.200}")
+    return {str(key): str(each) for key, each in value.items()}
+
+
+def given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that are told: those that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def idempotency_key(value: Any) -> str:

@@ -11,10 +11,8 @@ from retab_async.arguments import refuse
 from retab_async.bulk import CancelJob, Order, Terms
 from retab_async.janitor import Janitor, UnconfirmedCancel
 from retab_async.models import Run
-from retab_async.resources import RESOURCES
 from retab_async.pacing import Pace, Stats
-from retab_async.resources.partitions import Partitions
-from retab_async.resources.splits import Splits
+from retab_async.resources import RESOURCES, Kinds
 from retab_async.retrying import RetryPolicy
 from retab_async.runs import RunResource
 from retab_async.settings import Settings
@@ -32,7 +30,7 @@ AnyRun: TypeAlias = Run | tuple[str | RunResource[Any], str | Run]
 _DRAINING = 10.0
 
 
-class AsyncRetab:
+class AsyncRetab(Kinds):
     """A session with the Retab API over one pool of connections; use it with `async with`, or call `aclose()`.
 
     `api_key` (or `RETAB_API_KEY`) is sent as `Api-Key`, `bearer_token` as `Authorization: Bearer`. `base_url` (or
@@ -86,9 +84,7 @@ class AsyncRetab:
         self._settings = settings
         self._retry = retry
         self._pace = pace
-        transport = Transport(self._pool, settings, retry, pace)
-        self.splits = Splits(transport, self._janitor)
-        self.partitions = Partitions(transport, self._janitor)
+        self._furnish(Transport(self._pool, settings, retry, pace), self._janitor)
 
     def with_options(
         self,

@@ -10,10 +10,10 @@ import orjson
 
 from retab_async.dialects import Dialect
 from retab_async.documents import create_body, sending_time
-from retab_async.errors import NotFoundError, ResponseError
+from retab_async.errors import CallError, NotFoundError, ResponseError
 from retab_async.listing import Page
 from retab_async.models import Run
-from retab_async.protocol import CANCEL, CANCEL_CAP, BytesBody, Request, Trail, run_path
+from retab_async.protocol import CANCEL, CANCEL_CAP, BytesBody, Request, Response, Trail, run_path
 from retab_async.reading import Reader, hint
 from retab_async.retrying import RetryPolicy
 from retab_async.transport import Transport
@@ -22,14 +22,14 @@ from retab_async.waiting import Rows
 RunT = TypeVar("RunT", bound=Run)
 
 # Seconds for which the answer to a create may be waited for that is given when all is done.
-_IN_FOREGROUND = 1800.0
+IN_FOREGROUND = 1800.0
 _LISTING = RetryPolicy(attempts=1, deadline=5.0)
 
 _logger = logging.getLogger("retab_async")
 
 
 class Collection(Generic[RunT]):
-    """The runs of one kind, at `path`, which ends in their `name`. Raises `ResponseError`, and what the transport does."""
+    """The runs of one kind, by their `path` and `name`. Raises `ResponseError`, and what the transport raises."""
 
     def __init__(self, transport: Transport, path: str, reader: Reader[RunT], dialect: Dialect) -> None:
         self.transport = transport
@@ -51,27 +51,31 @@ class Collection(Generic[RunT]):
         body = None if fields is None else BytesBody(orjson.dumps(fields()))
         request = Request("POST", run_path(self.path, run_id, CANCEL), cap=CANCEL_CAP, body=body)
         try:
-            return self._reader.cancelled(await self.transport.send(request, ends), run_id)
+            response = await self.transport.send(request, ends)
+            run = self._reader.cancelled(response, run_id)
         except ResponseError as error:
             _logger.warning("the cancel was accepted, its answer says no status: reading the run: %s", error)
+            request = self._reading_of(run_id, include_output=False)
+            return self._reader.cancelled(await self.transport.send(request, ends), run_id)
         except NotFoundError as error:
+            if not self._dialect.is_absent_when_over:
+                raise
             return await self._over(run_id, ends, error)
-        request = self._reading_of(run_id, include_output=False)
-        return self._reader.cancelled(await self.transport.send(request, ends), run_id)
+        refusal = None if run.status.is_terminal else self._reader.refusal(response)
+        return run if refusal is None else await self._over(run_id, ends, refusal)
 
-    async def _over(self, run_id: str, ends: float, absent: NotFoundError) -> RunT:
-        if not self._dialect.is_absent_when_over:
-            raise absent
+    async def _over(self, run_id: str, ends: float, refusal: CallError) -> RunT:
         run = self._reader.run(await self.transport.send(self._reading_of(run_id, include_output=True), ends), run_id)
         if not run.status.is_terminal:
-            raise absent
+            raise refusal
         return run
 
     @asynccontextmanager
     async def to_create(self, fields: Mapping[str, Any], key: str) -> AsyncIterator[Request]:
         """Give the request of a create, of use until this is left; what is large is uploaded before."""
         async with create_body(self.transport, fields) as body:
-            extra = sending_time(body.length) + (0 if fields["background"] else _IN_FOREGROUND)
+            # A kind that cannot be asked for in the foreground is always in the background.
+            extra = sending_time(body.length) + (0 if fields.get("background", True) else IN_FOREGROUND)
             yield Request("POST", self.path, body=body, idempotency_key=key, extra=extra)
 
     async def create(self, request: Request, trail: Trail) -> RunT:
@@ -82,6 +86,17 @@ class Collection(Generic[RunT]):
         except ResponseError:
             trail.in_doubt = True
             raise
+
+    async def open_stream(self, fields: Mapping[str, Any], key: str) -> Response:
+        """Create a run whose states come as the `lines` of the answer, which is to be closed; see `read_state`."""
+        headers = (("Accept", "application/stream+json"),)
+        async with self.to_create(fields, key) as create:
+            request = create._replace(path=f"{self.path}/stream", headers=headers, is_streamed=True)
+            return await self.transport.send(request, self.transport.ends(request.extra))
+
+    def read_state(self, response: Response, line: bytes, run_id: str) -> RunT:
+        """Return the run that a line of a stream shows; `run_id` is for one that does not tell it."""
+        return self._reader.state(response._replace(body=line), run_id)
 
     async def look(self, run_id: str, *, include_output: bool) -> tuple[RunT, float | None]:
         """Return a run as it is now, and after how many seconds the server would have it looked at again."""

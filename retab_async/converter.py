@@ -13,7 +13,8 @@ from cattrs.gen import make_dict_structure_fn, override
 from cattrs.preconf.orjson import make_converter as make_orjson_converter
 
 from retab_async.errors import ShapeError
-from retab_async.models import RunStatus
+from retab_async.lifecycles import LIFECYCLES, Lifecycle, OtherLifecycle
+from retab_async.models import RunStatus, default_of
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
@@ -58,7 +59,11 @@ def structure_what_fits(value: dict[str, Any], cls: type[T]) -> tuple[T, tuple[S
         for problem, note in error.group_exceptions()[0]:
             fitting.pop(note.name, None)
             misfits.append(_shape_error(problem, note.name))
-    return structurer(cls)(fitting), tuple(misfits)
+    try:
+        return structurer(cls)(fitting), tuple(misfits)
+    except ShapeError as missing:
+        # What is missing now is what did not fit.
+        raise next((each for each in misfits if each.path.partition(".")[0] == missing.path), missing) from None
 
 
 def unstructure(value: object) -> Any:
@@ -90,12 +95,19 @@ def _converter() -> Converter:
     converter.register_structure_hook(datetime, _read_datetime)
     converter.register_unstructure_hook(datetime, _write_datetime)
     # Free-form objects are kept as they came.
-    converter.register_structure_hook_func(_is_of(Mapping), _exactly(dict))
+    converter.register_structure_hook_factory(_is_of(Mapping))(_mapping_hook)
     # A string is iterable too: cattrs would make the pages (1, 2) of "12".
     converter.register_structure_hook_factory(_is_of(tuple))(_tuple_hook)
     # A key that is null means what an absent key means: the default.
     converter.register_structure_hook_factory(attrs.has)(_object_hook)
+    # Told apart by a word that is open; and written as what it is, not as what the field is declared to be.
+    converter.register_structure_hook_factory(_is_lifecycle)(_lifecycle_hook)
+    converter.register_unstructure_hook_func(_is_lifecycle, lambda value: converter.unstructure(value, type(value)))
     return converter
+
+
+def _is_lifecycle(cls: Any) -> bool:
+    return cls is Lifecycle
 
 
 def _is_of(origin: Any) -> Callable[[Any], bool]:
@@ -166,9 +178,34 @@ def _tuple_hook(cls: Any, converter: BaseConverter) -> Hook:
     return read
 
 
+def _mapping_hook(cls: Any, converter: BaseConverter) -> Hook:
+    kind = get_args(cls)[1]
+    read_object = _exactly(dict)
+    if kind is Any:
+        return read_object
+    read_value = converter.get_structure_hook(kind)
+
+    def read(value: Any, _: Any) -> Any:
+        # Its keys are the caller's words, and stay out of what is said of a value that does not fit.
+        return {key: read_value(each, kind) for key, each in read_object(value, cls).items()}
+
+    return read
+
+
+def _lifecycle_hook(_: Any, converter: BaseConverter) -> Hook:
+    hooks = {kind: converter.get_structure_hook(kind) for kind in (*LIFECYCLES.values(), OtherLifecycle)}
+
+    def read(value: Any, _: Any) -> Any:
+        word = value.get("status") if type(value) is dict else None
+        kind = LIFECYCLES.get(word, OtherLifecycle) if type(word) is str else OtherLifecycle
+        return hooks[kind](value, kind)
+
+    return read
+
+
 def _object_hook(cls: Any, converter: BaseConverter) -> Hook:
     optional: dict[str, Any] = {
-        field.name: override(struct_hook=_unless_null(_without_none(field.type), field.default, converter))
+        field.name: override(struct_hook=_unless_null(_without_none(field.type), default_of(field), converter))
         for field in attrs.fields(cls)
         if field.default is not attrs.NOTHING
     }

@@ -12,17 +12,21 @@ from retab_async.models import RunStatus
 class Dialect:
     """What a kind declares of itself; the defaults are what most kinds have in common.
 
-    `status_at`: the keys that lead to the status in a run's JSON. `has_output`: whether a read may leave the output
-    out, by `include_output`. `is_listed`: whether there is a list of the runs. `cancel_fields` makes the JSON that a
-    cancel carries, once for each call; `run_in_cancel` is the key under which its answer holds the run, where it is not
-    the run itself. `is_absent_when_over`: whether a cancel of a run that is over is answered with a 404.
+    `unfinished`: the statuses, in the order of life, of the runs that are not over, or (None,) where lists know no
+    filter for them. `status_at`: the keys that lead to the status in a run's JSON, none for what is no run.
+    `has_output`: whether a read may leave the output out, by `include_output`. `is_listed`: whether there is a list
+    of the runs. `cancel_fields` makes the JSON that a cancel carries, once for each call; `run_in_cancel` is the key
+    under which its answer holds the run, where it is not the run itself, and `refusal` the key and word by which it
+    says that it was of no use. `is_absent_when_over`: whether a cancel of a run that is over is answered with a 404.
     """
 
+    unfinished: tuple[str | None, ...] = (RunStatus.PENDING, RunStatus.QUEUED, RunStatus.IN_PROGRESS)
     status_at: tuple[str, ...] = ("status",)
     has_output: bool = True
     is_listed: bool = True
     cancel_fields: Callable[[], Mapping[str, Any]] | None = None
     run_in_cancel: str = ""
+    refusal: tuple[str, str] | None = None
     is_absent_when_over: bool = False
 
     def run_of_cancel(self, value: Any) -> Any:
@@ -30,9 +34,17 @@ class Dialect:
         inner = value.get(self.run_in_cancel) if isinstance(value, dict) and self.run_in_cancel else None
         return value if inner is None else inner
 
+    def is_refusal(self, value: Any) -> bool:
+        """Tell whether the answer to a cancel says that it was of no use, which it also may of a run that is over."""
+        return self.refusal is not None and isinstance(value, dict) and value.get(self.refusal[0]) == self.refusal[1]
+
+    def status_alone(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Return a run's JSON with nothing beside the status in the objects that lead to it."""
+        return _reduced(value, self.status_at) if self.status_at else value
+
     def with_status(self, value: dict[str, Any]) -> dict[str, Any]:
         """Return a run's JSON with a status in it: pending, as the API documents, where none is told."""
-        return _completed(value, self.status_at)
+        return _completed(value, self.status_at) if self.status_at else value
 
 
 def _completed(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
@@ -41,3 +53,11 @@ def _completed(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     if rest:
         return {**value, first: _completed(told if isinstance(told, dict) else {}, tuple(rest))}
     return value if isinstance(told, str) and told else {**value, first: str(RunStatus.PENDING)}
+
+
+def _reduced(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    first, *rest = keys
+    told = value.get(first)
+    if not rest or not isinstance(told, dict):
+        return value
+    return {**value, first: _reduced({rest[0]: told.get(rest[0])}, tuple(rest))}

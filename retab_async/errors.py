@@ -45,7 +45,14 @@ def _revive(cls: type["RetabError"], args: tuple[Any, ...], state: dict[str, Any
 
 
 class RetabError(Exception):
-    """Whatever this library raises on purpose."""
+    """Whatever this library raises on purpose.
+
+    `in_doubt`: whether a call may have taken effect all the same, in one of its attempts. A create then carries the
+    `idempotency_key` under which it can be repeated without being done twice.
+    """
+
+    in_doubt: bool = False
+    idempotency_key: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception is rebuilt from its args alone, which fails on keyword-only arguments: process pools and task
@@ -112,11 +119,7 @@ class WaitTimeoutError(RunError, TimeoutError):
 
 @attrs.define(slots=False, kw_only=True, repr=False)
 class CallError(RetabError):
-    """A call that went out and failed: which call (`url` is the path alone), and after how many attempts.
-
-    `in_doubt`: whether it may have taken effect all the same, in one of its attempts. A create then carries the
-    `idempotency_key` under which it can be repeated without being done twice.
-    """
+    """A call that went out and failed: which call (`url` is the path alone), and after how many attempts."""
 
     message: str = attrs.field(kw_only=False)
     method: str

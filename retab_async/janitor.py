@@ -13,6 +13,7 @@ import attrs
 
 from retab_async.collection import Collection
 from retab_async.errors import ConflictError, NotFoundError, RetabError
+from retab_async.pacing import Places
 from retab_async.protocol import Request, Trail
 from retab_async.retrying import RetryPolicy, is_transient
 
@@ -130,6 +131,8 @@ class Janitor:
         self._debts: deque[Debt] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._unconfirmed: deque[UnconfirmedCancel] = deque(maxlen=_MOST_REMEMBERED)
+        # Its own, for those of the client may be taken for half an hour.
+        self._places = Places(AT_ONCE)
         self._is_closed = False
 
     @property
@@ -148,7 +151,8 @@ class Janitor:
         if self._is_closed:
             self._give_up_all()
             return
-        debt.collection = debt.collection.over(debt.collection.transport.hastened(timeout=_TIMEOUT, policy=_ONE_SEND))
+        transport = debt.collection.transport.hastened(timeout=_TIMEOUT, policy=_ONE_SEND, places=self._places)
+        debt.collection = debt.collection.over(transport)
         if len(self._workers) < AT_ONCE:
             worker = asyncio.get_running_loop().create_task(self._work(), name="retab_async janitor")
             self._workers.add(worker)

@@ -1,17 +1,19 @@
 """Lists that page themselves: what a list is asked for, and the walk from page to page."""
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from datetime import date, datetime
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 import attrs
+import orjson
 
-from retab_async.errors import InvalidRequestError
-from retab_async.models import Run
+from retab_async.arguments import refuse, several, text
 
-RunT = TypeVar("RunT", bound=Run)
+ItemT = TypeVar("ItemT")
+# Several words are sent as so many times the same key.
+Query: TypeAlias = dict[str, str | Sequence[str]]
 
 _MAX_LIMIT = 100
 
@@ -19,39 +21,44 @@ _logger = logging.getLogger("retab_async")
 
 
 @attrs.frozen(kw_only=True)
-class Page(Generic[RunT]):
-    """One page of a list: its `runs`, and the ids to go on from in either direction, None where the list ends."""
+class Page(Generic[ItemT]):
+    """One page of a list: its `items`, and the ids to go on from in either direction, None where the list ends."""
 
-    runs: tuple[RunT, ...]
+    items: tuple[ItemT, ...]
     before: str | None = None
     after: str | None = None
 
+    @property
+    def runs(self) -> tuple[ItemT, ...]:
+        """The items, which in the list of a collection of runs are runs."""
+        return self.items
 
-class RunList(Generic[RunT]):
-    """The runs that a list request finds: `async for run in ...`, or page by page with `pages()`.
+
+class Listed(Generic[ItemT]):
+    """What a list request finds: `async for run in ...`, or page by page with `pages()`.
 
     Nothing is asked before the first step, and each walk begins anew.
     """
 
-    def __init__(self, fetch: Callable[[str], Awaitable[Page[RunT]]], query: dict[str, str]) -> None:
+    def __init__(self, fetch: Callable[[str], Awaitable[Page[ItemT]]], query: Query) -> None:
         self._fetch = fetch
         self._query = query
 
-    async def __aiter__(self) -> AsyncIterator[RunT]:
+    async def __aiter__(self) -> AsyncIterator[ItemT]:
         async for page in self.pages():
-            for run in page.runs:
-                yield run
+            for item in page.items:
+                yield item
 
-    async def pages(self) -> AsyncGenerator[Page[RunT], None]:
+    async def pages(self) -> AsyncGenerator[Page[ItemT], None]:
         """Yield page by page; `page.after` is where `list(after=...)` goes on another day.
 
         Ends with the list, or where a cursor comes a second time.
         """
         query = dict(self._query)
         cursor = "before" if "before" in query else "after"
-        seen = {query.get(cursor)}
+        seen: set[object] = {query.get(cursor)}
         while True:
-            page = await self._fetch(urlencode(query))
+            page = await self._fetch(urlencode(query, doseq=True))
             yield page
             reached = page.before if cursor == "before" else page.after
             if not reached:
@@ -63,29 +70,30 @@ class RunList(Generic[RunT]):
             query[cursor] = reached
 
 
-def list_query(  # noqa: PLR0913 - the filters of a list, each by its name
+def list_query(  # noqa: PLR0913 - the filters that lists have in common, each by its name
     *,
-    status: str | None,
-    filename: str | None,
     from_date: date | None,
     to_date: date | None,
     order: str,
     limit: int,
     before: str | None,
     after: str | None,
-) -> dict[str, str]:
-    """Return the query of a list request; raises `InvalidRequestError` for what the API would refuse."""
+    **more: str | Sequence[str] | Mapping[str, str] | None,
+) -> Query:
+    """Return the query of a list request; raises `InvalidRequestError` for what the API would refuse.
+
+    `more` are the filters that are not on every list: a text, several (any of them), or pairs (all of them).
+    """
     if before is not None and after is not None:
-        _refuse("give before or after, not both")
+        refuse("give before or after, not both")
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MAX_LIMIT:
-        _refuse(f"limit must be a whole number from 1 to {_MAX_LIMIT}, not {limit!r}")
+        refuse(f"limit must be a whole number from 1 to {_MAX_LIMIT}, not {limit!r}")
     if order not in {"asc", "desc"}:
-        _refuse(f"order must be 'asc' or 'desc', not {order!r}")
+        refuse(f"order must be 'asc' or 'desc', not {order!r}")
     told = {
         "limit": str(limit),
         "order": order,
-        "status": _text("status", status),
-        "filename": _text("filename", filename),
+        **{name: _filter(name, value) for name, value in more.items()},
         "from_date": _moment("from_date", from_date),
         "to_date": _moment("to_date", to_date),
         "before": _text("before", before),
@@ -94,13 +102,27 @@ def list_query(  # noqa: PLR0913 - the filters of a list, each by its name
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _refuse(reason: str) -> None:
-    raise InvalidRequestError(reason)
+def start_of_day(value: Any) -> Any:
+    """Return the first moment of a day in UTC; what is no plain date stays as it is."""
+    return datetime.combine(value, time.min, UTC) if type(value) is date else value
+
+
+def end_of_day(value: Any) -> Any:
+    """Return the last moment of a day in UTC; what is no plain date stays as it is."""
+    return datetime.combine(value, time.max, UTC) if type(value) is date else value
+
+
+def _filter(name: str, value: Any) -> str | Sequence[str] | None:
+    if isinstance(value, Mapping):
+        return orjson.dumps(dict(value)).decode()
+    if isinstance(value, list | tuple):
+        return [text(name, each) for each in several(name, value, "text")]
+    return _text(name, value)
 
 
 def _text(name: str, value: Any) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
-        _refuse(f"{name} must be a text that is not empty, not {value!r}")
+        refuse(f"{name} must be a text that is not empty, not {value!r}")
     # Of a member of an enum, str() gives its name.
     return None if value is None else str.__str__(value)
 
@@ -110,8 +132,8 @@ def _moment(name: str, value: Any) -> str | None:
         return None
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            _refuse(f"{name} must say its timezone, as datetime.now(UTC) does")
+            refuse(f"{name} must say its timezone, as datetime.now(UTC) does")
         return value.isoformat()
     if not isinstance(value, date):
-        _refuse(f"{name} must be a date or a datetime, not {value!r}")
+        refuse(f"{name} must be a date or a datetime, not {value!r}")
     return str(value.isoformat())

@@ -10,7 +10,7 @@ import attrs
 
 
 class RunStatus(StrEnum):
-    """Where a run stands.
+    """Where a run stands; `running`, `awaiting_review` (a pause) and `error` are words of the workflow kinds.
 
     Open: a word that the server adds later becomes a member-like value of its own, equal to its text and not terminal,
     instead of an error.
@@ -19,8 +19,11 @@ class RunStatus(StrEnum):
     PENDING = "pending"
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
+    RUNNING = "running"
+    AWAITING_REVIEW = "awaiting_review"
     COMPLETED = "completed"
     FAILED = "failed"
+    ERROR = "error"
     CANCELLED = "cancelled"
 
     @classmethod
@@ -34,12 +37,11 @@ class RunStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the run is over: completed, failed or cancelled."""
+        """Whether the run is over: completed, failed (of a workflow: `error` too) or cancelled."""
         return self in _TERMINAL
 
 
-# "error" is no status of the kinds there are, yet a run that reports it is not going to move again.
-_TERMINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus("error")})
+_TERMINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.ERROR, RunStatus.CANCELLED})
 
 
 class Told:
@@ -50,8 +52,14 @@ class Told:
     def __repr__(self) -> str:
         fields = attrs.fields(cast("type[attrs.AttrsInstance]", type(self)))
         values = ((field, getattr(self, field.name)) for field in fields)
-        shown = (f"{field.name}={value!r}" for field, value in values if value != field.default)
+        shown = (f"{field.name}={value!r}" for field, value in values if value != default_of(field))
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def default_of(field: "attrs.Attribute[Any]") -> Any:
+    """Return what a field of a model is where it is not told, `attrs.NOTHING` where it must be told."""
+    make = getattr(field.default, "factory", None)
+    return field.default if make is None else make()
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -80,9 +88,20 @@ class MIMEData(Told):
     url: str
 
     def __repr__(self) -> str:
-        # Behind its comma a data: URL is a whole document.
-        head, comma, _ = str(self.url).partition(",") if str(self.url)[:5].lower() == "data:" else (self.url, "", "")
-        return f"MIMEData(filename={self.filename!r}, url={f'{head},...' if comma else head!r:.500})"
+        # Behind its comma a data: URL is a whole document, and behind its question mark another one may be signed.
+        head, mark, _ = str(self.url).partition("," if str(self.url)[:5].lower() == "data:" else "?")
+        shown = f"{head}{mark}..." if mark else self.url
+        return f"{type(self).__name__}(filename={self.filename!r}, url={shown!r:.500})"
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class UploadedFile(MIMEData):
+    """A file that was uploaded: a document for as many creates as you like, and known to the API by its `id`."""
+
+    id: str
+
+    def __repr__(self) -> str:
+        return MIMEData.__repr__(self).replace("(", f"(id={self.id!r}, ", 1)
 
 
 @attrs.frozen(kw_only=True, repr=False)

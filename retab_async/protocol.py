@@ -16,6 +16,7 @@ CANCEL = "/cancel"
 CANCEL_CAP = MIB
 RESULT_CAP = 64 * MIB
 ERROR_CAP = 64 * 1024
+LINE_CAP = 16 * MIB
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 # Patterns of the way of errors are left to be compiled when they are first needed.
@@ -65,8 +66,8 @@ class Request(NamedTuple):
     """One call to make: `path` starts with `/v1`, `cap` is the most bytes its answer may have when decoded.
 
     `extra` seconds come on top of the timeout and the deadline, for what takes its time to send or to be answered. One
-    that goes `elsewhere`, to an address that the API named, goes with its own `headers` and without the credential;
-    `path` is then what errors call it.
+    that goes `elsewhere`, to an address that the API named, goes without the credential; `path` is then what errors
+    call it. Of one that `is_streamed` a 2xx comes line by line, without an end to the time that it may take in all.
     """
 
     method: str
@@ -78,6 +79,7 @@ class Request(NamedTuple):
     extra: float = 0.0
     elsewhere: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    is_streamed: bool = False
 
     @property
     def is_cancel(self) -> bool:
@@ -104,8 +106,24 @@ class Trail:
         return self.in_doubt or self.under_way
 
 
+class Lines(Protocol):
+    """The lines of an answer that is still coming."""
+
+    async def next(self, extra: float = 0.0) -> bytes | None:
+        """Return the next line, cut off behind `LINE_CAP`, or None at the end; `extra` seconds on top of the timeout.
+
+        Raises `APIConnectionError` where it does not come.
+        """
+
+    def close(self) -> None:
+        """Let go of the connection, whatever was still to come; more often is fine."""
+
+
 class Response(NamedTuple):
-    """One answer as it came, its body decoded and capped; `redact` takes the caller's secret out of what is quoted."""
+    """One answer as it came, its body decoded and capped; `redact` takes the caller's secret out of what is quoted.
+
+    Of one that `is_streamed` the body is empty, and in its `lines`, which whoever has it must close.
+    """
 
     request: Request
     status: int
@@ -113,6 +131,7 @@ class Response(NamedTuple):
     body: bytes
     attempts: int
     redact: Callable[[str], str]
+    lines: Lines | None = None
 
 
 def run_path(collection: str, run_id: object, verb: str = "") -> str:
@@ -131,6 +150,11 @@ def read_response(response: Response) -> Any:
     except ValueError:
         reason = "the answer is not JSON" if response.body else "the answer is empty"
     raise response_error(response, reason)
+
+
+def line_content(line: bytes) -> bytes:
+    """Return the JSON on a line of a stream, which may stand behind `data:`; empty for a line that says nothing."""
+    return line.strip().removeprefix(b"data:").strip()
 
 
 def response_error(response: Response, reason: str, path: str = "") -> ResponseError:

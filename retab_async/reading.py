@@ -1,17 +1,27 @@
 """What the answers of one collection say: a run, a page of runs, a row. No I/O in here."""
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
 
 from retab_async.dialects import Dialect
-from retab_async.errors import ShapeError
+from retab_async.errors import ResponseError, ShapeError
 from retab_async.listing import Page
-from retab_async.models import Run
-from retab_async.protocol import Response, read_response, read_retry_after, response_error
+from retab_async.protocol import LINE_CAP, Response, read_response, read_retry_after, response_error
 from retab_async.waiting import Rows
 
-RunT = TypeVar("RunT", bound=Run)
+
+class Named(Protocol):
+    """What has an id, as a run has."""
+
+    @property
+    def id(self) -> str:
+        """By which the API knows it."""
+
+
+RunT = TypeVar("RunT", bound=Named)
 
 _logger = logging.getLogger("retab_async")
 
@@ -20,14 +30,16 @@ class Reader(Generic[RunT]):
     """Reads the answers of the collection at `path`, whose runs are of `run_type` and spoken of in this dialect."""
 
     def __init__(self, path: str, run_type: type[RunT], dialect: Dialect) -> None:
-        # cattrs is a third of what importing this package takes, and before there is a client nothing needs it.
-        from retab_async.converter import structure_what_fits, structurer  # noqa: PLC0415
-
         self._path = path
         self._run_type = run_type
         self._dialect = dialect
-        self._structure = structurer(run_type)
-        self._structure_what_fits = structure_what_fits
+
+    @cached_property
+    def _structure(self) -> Callable[[object], RunT]:
+        # cattrs is a third of what importing this package takes, and a kind that nobody reads needs no hooks.
+        from retab_async.converter import structurer  # noqa: PLC0415
+
+        return structurer(self._run_type)
 
     def run(self, response: Response, run_id: str) -> RunT:
         """Return the run that was asked for by its id; `ResponseError` for a body of another shape."""
@@ -54,6 +66,12 @@ class Reader(Generic[RunT]):
         named = value if isinstance(value.get("id"), str) else {**value, "id": run_id}
         return self._what_fits(response, named, misfit)
 
+    def refusal(self, response: Response) -> ResponseError | None:
+        """Return the error for an answer that says that the cancel was of no use, None for any other."""
+        if not self._dialect.is_refusal(read_response(response)):
+            return None
+        return response_error(response, "the API says that the run could not be cancelled")
+
     def created(self, response: Response) -> RunT:
         """Return as much as can be read of a run that was created; `ResponseError` where not even its id can be."""
         value = read_response(response)
@@ -65,13 +83,29 @@ class Reader(Generic[RunT]):
             raise response_error(response, str(misfit), misfit.path)
         return self._what_fits(response, self._dialect.with_status(value), misfit)
 
+    def state(self, response: Response, run_id: str) -> RunT:
+        """Return as much as can be read of a run that a line of a stream shows, whose id may not be told yet.
+
+        `ResponseError` for a line that is no JSON object.
+        """
+        if len(response.body) > LINE_CAP:
+            raise response_error(response, f"a line is longer than {LINE_CAP} bytes")
+        value = read_response(response)
+        if not isinstance(value, dict):
+            raise response_error(response, "a line is no object")
+        named = value if isinstance(value.get("id"), str) else {**value, "id": run_id}
+        run, misfits = self._fitting(self._dialect.with_status(named))
+        if misfits:
+            _logger.debug("%s: left at their defaults: %s", self._path, "; ".join(map(str, misfits)))
+        return run
+
     def page(self, response: Response) -> Page[RunT]:
         """Return a page of a list; a row that does not fit comes with defaults, one without an id is left out."""
         rows, cursors = _list_of(response)
         before, after = (cursors.get(name) for name in ("before", "after"))
         runs = (self._row(row, number) for number, row in enumerate(rows))
         return Page(
-            runs=tuple(run for run in runs if run is not None),
+            items=tuple(run for run in runs if run is not None),
             before=before if isinstance(before, str) else None,
             after=after if isinstance(after, str) else None,
         )
@@ -97,17 +131,27 @@ class Reader(Generic[RunT]):
         if not isinstance(row, dict) or not isinstance(row.get("id"), str):
             _logger.warning("%s: row %d of the list has no id and is left out: %s", self._path, number, misfit)
             return None
-        run, misfits = self._structure_what_fits(self._dialect.with_status(row), self._run_type)
+        run, misfits = self._fitting(self._dialect.with_status(row))
         self._log(run, misfits or (misfit,))
         return run
 
     def _what_fits(self, response: Response, value: dict[str, Any], misfit: ShapeError) -> RunT:
         try:
-            run, misfits = self._structure_what_fits(value, self._run_type)
+            run, misfits = self._fitting(value)
         except ShapeError as error:
             raise response_error(response, str(error), error.path) from None
         self._log(run, misfits or (misfit,))
         return run
+
+    def _fitting(self, value: dict[str, Any]) -> tuple[RunT, tuple[ShapeError, ...]]:
+        from retab_async.converter import structure_what_fits  # noqa: PLC0415 - as above
+
+        try:
+            return structure_what_fits(value, self._run_type)
+        except ShapeError as error:
+            # What stands beside the status must not keep it from being read.
+            run, misfits = structure_what_fits(self._dialect.status_alone(value), self._run_type)
+            return run, (error, *misfits)
 
     def _log(self, run: RunT, misfits: tuple[ShapeError, ...]) -> None:
         _logger.warning("%s %s: left at their defaults: %s", self._path, run.id, "; ".join(map(str, misfits)))
@@ -122,6 +166,6 @@ def _list_of(response: Response) -> tuple[list[Any], dict[str, Any]]:
     value = read_response(response)
     rows = value.get("data") if isinstance(value, dict) else None
     if not isinstance(rows, list):
-        raise response_error(response, "no list of runs", "data")
+        raise response_error(response, "the answer holds no list", "data")
     told = value.get("list_metadata")
     return rows, told if isinstance(told, dict) else {}

@@ -5,12 +5,12 @@ from datetime import date
 from typing import Any, Generic, Literal, TypeVar
 
 from retab_async.arguments import idempotency_key, refuse
-from retab_async.bulk import CancelJob, Kind, Matching, Order, Terms, unfinished
+from retab_async.bulk import CancelJob, Kind, Matching, Order, Terms, lists_of
 from retab_async.collection import Collection
 from retab_async.dialects import Dialect
 from retab_async.errors import InvalidRunIdError
 from retab_async.janitor import Janitor
-from retab_async.listing import RunList, list_query
+from retab_async.listing import Listed, list_query
 from retab_async.models import Run, RunStatus
 from retab_async.protocol import Trail, run_path
 from retab_async.reading import Reader
@@ -22,7 +22,25 @@ RunT = TypeVar("RunT", bound=Run)
 
 
 class RunResource(Generic[RunT]):
-    """The runs of one kind; a kind declares its `path`, `run_type` and `dialect`, and brings its models."""
+    """The runs of one kind; a kind declares its `path`, `run_type` and `dialect`, and brings its models.
+
+    Here are the verbs that all kinds have; `DeletableRuns` and `ListedRuns` add what the API has not for all of them.
+    What the creates have in common:
+
+    `document`: a path, bytes, a binary file, an https:// or `data:` URL, a `MIMEData`, or the `FileRef` of another run;
+    files are read in pieces beside the event loop, and what is too large for one request is uploaded before.
+    `n_consensus`: how many votes are taken. `bust_cache`: not from the service's cache. `background`: come back at
+    once, for `wait` to follow, instead of when the run is over. `idempotency_key`: what is sent under the same key is
+    done once, within a day; by default a new one for each call, which its attempts share.
+
+    They raise `InvalidRequestError` before anything is sent, `InvalidDocumentError` among them, and what `get` raises.
+    An error whose `in_doubt` is True carries the `idempotency_key` under which to try again.
+
+    And the `running`s: each takes the arguments of its `create`, and ties what that creates in the background to a
+    block: `async with client.splits.running(...) as run: await run.result()`. Left before the run is over, by whichever
+    way, the block cancels it on the server; what is certain then, for each way out, stands at `RunScope`. The handle
+    also has `id`, `get()`, `cancel()`, and `detach()` to let the run go on.
+    """
 
     path: str
     run_type: type[RunT]
@@ -78,35 +96,10 @@ class RunResource(Generic[RunT]):
         terms = Terms.checked(concurrency=concurrency, order=order, wait=wait, patience=patience)
         return CancelJob(ids, (self._kind,), self._named, terms)
 
-    def cancel_matching(  # noqa: PLR0913 - the filters of a list, each by its name
-        self,
-        *,
-        status: RunStatus | str | None = None,
-        filename: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
-        concurrency: int = 64,
-        order: Order = "completion",
-        dry_run: bool = False,
-        wait: bool = False,
-        patience: float = 60.0,
-    ) -> CancelJob[RunT]:
-        """Cancel all runs that match, while listing them: by default those that are not over, whatever their status.
-
-        The lists are walked, oldest runs first, until a walk brings no run that was not met before; each is cancelled
-        once. `dry_run`: one walk, and each outcome is `planned`, with the run; nothing but lists is sent. The filters
-        are those of `list`, the rest and what it gives is as in `cancel_many`. A list that cannot be had, not for as
-        long as `patience` lasts, ends the job.
-
-        `GET {path}`, `POST {path}/{id}/cancel`
-        """
-        terms = Terms.checked(concurrency=concurrency, order=order, wait=wait, patience=patience, dry_run=dry_run)
-        lists = unfinished(status, filename, from_date, to_date)
-        matching = Matching(self._collection.page, lists, patience=patience, passes_once=dry_run)
-        return CancelJob(matching, (self._kind,), self._named, terms)
-
     async def get(self, run_id: str | RunT, *, include_output: bool = True) -> RunT:
         """Return a run as it is now; with `include_output=False` a cheap read, of the status above all.
+
+        Where the API has no such read, for schema generations and the runs of workflows, it is the same as without.
 
         Raises `InvalidRunIdError` before anything is sent, `NotFoundError` and the other `APIError`s,
         `APIConnectionError`, and `ResponseError` for a body of another shape, with the place in its `path`.
@@ -115,51 +108,6 @@ class RunResource(Generic[RunT]):
         """
         run, _ = await self._collection.look(self._id_of(run_id), include_output=include_output)
         return run
-
-    def list(  # noqa: PLR0913 - the filters of a list, each by its name
-        self,
-        *,
-        status: RunStatus | str | None = None,
-        filename: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
-        order: Literal["asc", "desc"] = "desc",
-        limit: int = 100,
-        before: str | None = None,
-        after: str | None = None,
-    ) -> RunList[RunT]:
-        """Return the runs that match all filters, newest first, as `async for` that asks page by page as it goes.
-
-        `filename`: its start, in either case. `from_date`, `to_date`: when a run was created; a `date` is that whole
-        day in UTC, a `datetime` must be an aware one. `limit`: runs a page, 1 to 100, not in all. `after`, `before`:
-        the id to go on from, forward or backward page by page. A row that does not fit is given with defaults and
-        logged, one without an id left out.
-
-        Raises `InvalidRequestError` at once; where it is walked, what `get` raises.
-
-        `GET {path}`
-        """
-        query = list_query(
-            status=status,
-            filename=filename,
-            from_date=from_date,
-            to_date=to_date,
-            order=order,
-            limit=limit,
-            before=before,
-            after=after,
-        )
-        return RunList(self._collection.page, query)
-
-    async def delete(self, run_id: str | RunT) -> None:
-        """Delete a run; one that is still going on is to be cancelled first.
-
-        A repeat whose earlier attempt may have deleted the run takes its absence for success. Raises
-        `InvalidRunIdError` before anything is sent, `NotFoundError` and the other `APIError`s, `APIConnectionError`.
-
-        `DELETE {path}/{id}`
-        """
-        await self._collection.delete(self._id_of(run_id))
 
     async def wait(
         self,
@@ -222,13 +170,27 @@ class RunResource(Generic[RunT]):
             run_path(self.path, run_id)
         return self._collection.name, run_id
 
+    def _cancel_matching(
+        self, filters: Mapping[str, Any], status: str | None, *, dry_run: bool, **terms: Any
+    ) -> CancelJob[RunT]:
+        checked = Terms.checked(**terms, dry_run=dry_run)
+        # In the order of life: a run that moves on while one list is walked is met in a later one.
+        lists = lists_of(self.dialect.unfinished if status is None else (status,), **filters)
+        matching = Matching(self._collection.page, lists, patience=checked.patience, passes_once=dry_run)
+        return CancelJob(matching, (self._kind,), self._named, checked)
+
+    def _list(self, **filters: Any) -> Listed[RunT]:
+        return Listed(self._collection.page, list_query(**filters))
+
     async def _create(self, fields: Mapping[str, Any], key: str | None) -> RunT:
         async with self._collection.to_create(fields, idempotency_key(key)) as request:
             return await self._collection.create(request, Trail())
 
     def _running(self, fields: Mapping[str, Any], key: str | None) -> RunScope[RunT]:
-        creation = Creation(fields, idempotency_key(key))
-        return RunScope(self._collection, self._watch, self._janitor, creation)
+        return RunScope(self._collection, self._watch, self._janitor, self._creation(fields, key))
+
+    def _creation(self, fields: Mapping[str, Any], key: str | None) -> Creation:
+        return Creation(fields, idempotency_key(key))
 
     def _id_of(self, run: str | RunT) -> str:
         if not isinstance(run, Run):
@@ -237,3 +199,82 @@ class RunResource(Generic[RunT]):
             msg = f"a {type(run).__name__} is not a run of {self.path}"
             raise InvalidRunIdError(msg)
         return run.id
+
+
+class DeletableRuns(RunResource[RunT]):
+    """The runs of a kind that can be deleted."""
+
+    async def delete(self, run_id: str | RunT) -> None:
+        """Delete a run; one that is still going on is to be cancelled first.
+
+        A repeat whose earlier attempt may have deleted the run takes its absence for success. Raises
+        `InvalidRunIdError` before anything is sent, `NotFoundError` and the other `APIError`s, `APIConnectionError`.
+
+        `DELETE {path}/{id}`
+        """
+        await self._collection.delete(self._id_of(run_id))
+
+
+class ListedRuns(RunResource[RunT]):
+    """The runs of a kind that can be listed, by the filters that most lists have."""
+
+    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+        self,
+        *,
+        status: RunStatus | str | None = None,
+        filename: str | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        order: Literal["asc", "desc"] = "desc",
+        limit: int = 100,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> Listed[RunT]:
+        """Return the runs that match all filters, newest first, as `async for` that asks page by page as it goes.
+
+        `filename`: its start, in either case. `from_date`, `to_date`: when a run was created; a `date` is that whole
+        day in UTC, a `datetime` must be an aware one. `limit`: runs a page, 1 to 100, not in all. `after`, `before`:
+        the id to go on from, forward or backward page by page. A row that does not fit is given with defaults and
+        logged, one without an id left out.
+
+        Raises `InvalidRequestError` at once; where it is walked, what `get` raises.
+
+        `GET {path}`
+        """
+        return self._list(
+            status=status,
+            filename=filename,
+            from_date=from_date,
+            to_date=to_date,
+            order=order,
+            limit=limit,
+            before=before,
+            after=after,
+        )
+
+    def cancel_matching(  # noqa: PLR0913 - the filters of a list, each by its name
+        self,
+        *,
+        status: RunStatus | str | None = None,
+        filename: str | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        concurrency: int = 64,
+        order: Order = "completion",
+        dry_run: bool = False,
+        wait: bool = False,
+        patience: float = 60.0,
+    ) -> CancelJob[RunT]:
+        """Cancel all runs that match, while listing them: by default those that are not over, whatever their status.
+
+        The lists are walked, oldest runs first, until a walk brings no run that was not met before; each is cancelled
+        once. `dry_run`: one walk, and each outcome is `planned`, with the run; nothing but lists is sent. The filters
+        are those of `list`, the rest and what it gives is as in `cancel_many`. A list that cannot be had, not for as
+        long as `patience` lasts, ends the job.
+
+        `GET {path}`, `POST {path}/{id}/cancel`
+        """
+        filters = {"filename": filename, "from_date": from_date, "to_date": to_date}
+        return self._cancel_matching(
+            filters, status, concurrency=concurrency, order=order, dry_run=dry_run, wait=wait, patience=patience
+        )

@@ -29,7 +29,6 @@ from retab_async import (
     __version__,
 )
 from retab_async.converter import unstructure
-from retab_async.resources import RESOURCES
 
 BASE = "https://api.retab.com/v1"
 SPLIT_CANCEL = f"{BASE}/splits/{SPLIT_ID}/cancel"
@@ -50,25 +49,6 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 # Exact calls
-
-
-@pytest.mark.parametrize("kind", RESOURCES)
-async def test_cancel_posts_to_the_runs_cancel_route(wire: aioresponses, client: AsyncRetab, kind: str) -> None:
-    wire.post(f"{BASE}/{kind}/run_1/cancel", payload={"id": "run_1", "status": "cancelled", "error": None})
-    run = await getattr(client, kind).cancel("run_1")
-
-    assert type(run) is RESOURCES[kind].run_type
-    assert run.status is RunStatus.CANCELLED
-    assert sent(wire) == [("POST", f"{BASE}/{kind}/run_1/cancel")]
-
-
-@pytest.mark.parametrize("kind", RESOURCES)
-async def test_get_reads_the_runs_route(wire: aioresponses, client: AsyncRetab, kind: str) -> None:
-    wire.get(f"{BASE}/{kind}/run_1", payload={"id": "run_1", "status": "queued"})
-    run = await getattr(client, kind).get("run_1")
-
-    assert type(run) is RESOURCES[kind].run_type
-    assert sent(wire) == [("GET", f"{BASE}/{kind}/run_1")]
 
 
 async def test_get_without_output_says_so(wire: aioresponses, client: AsyncRetab) -> None:

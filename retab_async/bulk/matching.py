@@ -3,47 +3,31 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from datetime import date
-from typing import Generic, Self, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Generic, Self, TypeVar
 from urllib.parse import urlencode
 
 from retab_async.errors import APIError, CallError
-from retab_async.listing import Page, list_query
-from retab_async.models import Run, RunStatus
+from retab_async.listing import Page, Query, list_query
+from retab_async.models import Run
 from retab_async.retrying import is_transient
 
 RunT = TypeVar("RunT", bound=Run)
 
-# In the order of life: a run that moves on while one list is walked is met in a later one.
-_UNFINISHED = (RunStatus.PENDING, RunStatus.QUEUED, RunStatus.IN_PROGRESS)
 _PAGE = 100
 # What a list says of a cursor that names nothing: the run that it stood for was deleted.
 _STALE = frozenset({400, 404, 422})
 _PAUSE = 1.0
 
 
-def unfinished(
-    status: str | None, filename: str | None, from_date: date | None, to_date: date | None
-) -> list[dict[str, str]]:
-    """Return the queries of the lists to walk, oldest runs first: one of a status, or one for each that is not over.
+def lists_of(statuses: Iterable[str | None], **filters: Any) -> list[Query]:
+    """Return the queries of the lists to walk, oldest runs first, one for each status; None is any.
 
     Raises `InvalidRequestError`.
     """
-    return [
-        list_query(
-            status=each,
-            filename=filename,
-            from_date=from_date,
-            to_date=to_date,
-            # New runs come at the end, where the walk has not been yet.
-            order="asc",
-            limit=_PAGE,
-            before=None,
-            after=None,
-        )
-        for each in (_UNFINISHED if status is None else (status,))
-    ]
+    # New runs come at the end, where the walk has not been yet.
+    walk: dict[str, Any] = {"order": "asc", "limit": _PAGE, "before": None, "after": None}
+    return [list_query(**walk, **filters, status=status) for status in statuses]
 
 
 class Matching(Generic[RunT]):
@@ -55,7 +39,7 @@ class Matching(Generic[RunT]):
     def __init__(
         self,
         fetch: Callable[[str], Awaitable[Page[RunT]]],
-        queries: list[dict[str, str]],
+        queries: list[Query],
         *,
         patience: float,
         passes_once: bool,
@@ -120,7 +104,7 @@ class Matching(Generic[RunT]):
         gives_up = time.monotonic() + self._patience
         while True:
             try:
-                return await self._fetch(urlencode(query))
+                return await self._fetch(urlencode(query, doseq=True))
             except CallError as error:
                 if self._is_stale(error):
                     return None

@@ -8,11 +8,13 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 import attrs
 import orjson
 
+from retab_async.documents.addresses import passed_on
 from retab_async.documents.bodies import RawBody
 from retab_async.documents.links import read_mime_data, split, unsigned
+from retab_async.documents.opening import opened
 from retab_async.documents.sources import Label, Source
-from retab_async.errors import APIError, CallError, InvalidRunIdError
-from retab_async.models import MIMEData
+from retab_async.errors import APIError, CallError, InvalidDocumentError, InvalidRunIdError
+from retab_async.models import FileRef, UploadedFile
 from retab_async.protocol import BytesBody, Request, read_response, response_error, run_path
 from retab_async.transport import Transport
 
@@ -32,7 +34,20 @@ def sending_time(length: int) -> float:
     return length / _SLOWEST
 
 
-async def upload(transport: Transport, source: Source) -> MIMEData:
+async def store(transport: Transport, document: object) -> UploadedFile:
+    """Upload what has bytes to be sent.
+
+    Raises `InvalidDocumentError` for what cannot be read, or is where the API can have it already, and what `upload`
+    raises.
+    """
+    if isinstance(document, FileRef) or passed_on(document) is not None:
+        msg = "this document is where the API can have it: give it to a create as it is"
+        raise InvalidDocumentError(msg)
+    async with opened(document) as source:
+        return await upload(transport, source)
+
+
+async def upload(transport: Transport, source: Source) -> UploadedFile:
     """Send a document to where the API says, and return by which name and URL it is then the document of a run.
 
     Raises `InvalidDocumentError` where it changed under way, `ResponseError` for an answer that does not say where to
@@ -43,7 +58,8 @@ async def upload(transport: Transport, source: Source) -> MIMEData:
     session = await _announce(transport, source.label)
     await _put(transport, session, source)
     request = Request("POST", run_path(_UPLOADS, session.file_id, "/complete"), body=BytesBody(b"{}"))
-    return read_mime_data(unsigned(await transport.send(request, transport.ends())))
+    told = read_mime_data(unsigned(await transport.send(request, transport.ends())))
+    return UploadedFile(id=session.file_id, filename=told.filename, url=told.url)
 
 
 class _Session(NamedTuple):

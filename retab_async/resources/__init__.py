@@ -1,11 +1,97 @@
-"""The register of the kinds of run: what the client, the command and the tests' roll-call go by."""
+"""The register of the kinds of run: what the client, the command and the tests' roll-call go by.
+
+To add a kind: its import, and a line with its name in the place where the client is to have it.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from retab_async.models import FileRef, UploadedFile
+from retab_async.namespaces import Namespace, kinds_of
+from retab_async.resources.classifications import Classifications
+from retab_async.resources.edits import Edits
+from retab_async.resources.extractions import Extractions
+from retab_async.resources.file_blueprints import FileBlueprint, FileBlueprints
+from retab_async.resources.files import Files
+from retab_async.resources.parses import Parses
 from retab_async.resources.partitions import Partitions
+from retab_async.resources.schemas import SchemaGenerations
 from retab_async.resources.splits import Splits
+from retab_async.resources.workflow_eval_runs import WorkflowEvalRuns
+from retab_async.resources.workflow_experiment_runs import ExperimentRuns
+from retab_async.resources.workflow_runs import WorkflowRuns
 from retab_async.runs import RunResource
 
-RESOURCES: Mapping[str, type[RunResource[Any]]] = MappingProxyType({"splits": Splits, "partitions": Partitions})
+
+class FilesAndBlueprints(Files):
+    """The files of an account, and the blueprints that are made of them."""
+
+    blueprints: FileBlueprints
+
+    async def create_blueprint(
+        self,
+        file_id: str | FileRef | UploadedFile,
+        *,
+        intent: str | None = None,
+        background: bool = False,
+        idempotency_key: str | None = None,
+    ) -> FileBlueprint:
+        """Start a file blueprint; the API's published name of `blueprints.create`.
+
+        `POST /v1/files/blueprints`
+        """
+        return await self.blueprints.create(
+            file_id=file_id, intent=intent, background=background, idempotency_key=idempotency_key
+        )
+
+    async def get_blueprint(self, blueprint_id: str | FileBlueprint, *, include_output: bool = True) -> FileBlueprint:
+        """Return a file blueprint; the API's published name of `blueprints.get`.
+
+        `GET /v1/files/blueprints/{blueprint_id}`
+        """
+        return await self.blueprints.get(blueprint_id, include_output=include_output)
+
+    async def create_blueprint_cancel(self, blueprint_id: str | FileBlueprint) -> FileBlueprint:
+        """Cancel a file blueprint; the API's published name of `blueprints.cancel`.
+
+        `POST /v1/files/blueprints/{blueprint_id}/cancel`
+        """
+        return await self.blueprints.cancel(blueprint_id)
+
+
+class WorkflowEvals(Namespace):
+    """What belongs to the evals of workflows."""
+
+    runs: WorkflowEvalRuns
+
+
+class WorkflowExperiments(Namespace):
+    """What belongs to the experiments on workflows."""
+
+    runs: ExperimentRuns
+
+
+class Workflows(Namespace):
+    """What belongs to workflows."""
+
+    runs: WorkflowRuns
+    evals: WorkflowEvals
+    experiments: WorkflowExperiments
+
+
+class Kinds(Namespace):
+    """Everything that a client has."""
+
+    splits: Splits
+    partitions: Partitions
+    classifications: Classifications
+    extractions: Extractions
+    parses: Parses
+    edits: Edits
+    schemas: SchemaGenerations
+    files: FilesAndBlueprints
+    workflows: Workflows
+
+
+RESOURCES: Mapping[str, type[RunResource[Any]]] = MappingProxyType(kinds_of(Kinds))

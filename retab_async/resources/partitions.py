@@ -7,7 +7,7 @@ import attrs
 from retab_async.arguments import flag, text, whole_number
 from retab_async.documents import Attachment, Document
 from retab_async.models import FileRef, Primitive, RetabUsage, Told
-from retab_async.runs import RunResource
+from retab_async.runs import DeletableRuns, ListedRuns
 from retab_async.scope import RunScope
 
 
@@ -50,7 +50,7 @@ class Partition(Primitive):
     usage: RetabUsage | None = None
 
 
-class Partitions(RunResource[Partition]):
+class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
     """The partition runs of an account: `/v1/partitions`."""
 
     path = "/v1/partitions"
@@ -71,14 +71,8 @@ class Partitions(RunResource[Partition]):
     ) -> Partition:
         """Start a partition and return it: over, or with `background=True` at once, for `wait` to follow.
 
-        `document`: a path, bytes, a binary file, an https:// or `data:` URL, a `MIMEData`, or the `FileRef` of another
-        run; files are read in pieces beside the event loop, and what is too large for one request is uploaded before.
-        `key`: what the pages are grouped by. `n_consensus`: how many votes are taken, 1 to 8. `allow_overlap`: whether
-        a page may be in several chunks. `bust_cache`: not from the service's cache. `idempotency_key`: what is sent
-        under the same key is done once, within a day; by default a new one for each call, which its attempts share.
-
-        Raises `InvalidRequestError` before anything is sent, `InvalidDocumentError` among them, and what `get` raises.
-        An error whose `in_doubt` is True carries the `idempotency_key` under which to try again.
+        `key`: what the pages are grouped by. `allow_overlap`: whether a page may be in several chunks. `n_consensus`: 1
+        to 8. The rest, and what is raised, is told at `RunResource`.
 
         `POST /v1/partitions`
         """
@@ -106,13 +100,7 @@ class Partitions(RunResource[Partition]):
         bust_cache: bool = False,
         idempotency_key: str | None = None,
     ) -> RunScope[Partition]:
-        """Tie a background partition to a block: `async with ....running(...) as run: await run.result()`.
-
-        Left before the run is over, by whichever way, the block cancels it on the server; what is certain then, for
-        each way out, stands at `RunScope`. The handle also has `id`, `get()`, `cancel()`, and `detach()` to let the run
-        go on.
-
-        The arguments are those of `create`, and so is what they and the entering raise.
+        """Tie a background partition to a block; see `RunResource`.
 
         `POST /v1/partitions`, `POST /v1/partitions/{partition_id}/cancel`
         """

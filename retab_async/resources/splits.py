@@ -5,10 +5,10 @@ from typing import Any
 
 import attrs
 
-from retab_async.arguments import any_text, flag, refuse, text, text_or_none, whole_number
+from retab_async.arguments import any_text, flag, given, refuse, several, text, text_or_none, whole_number
 from retab_async.documents import Attachment, Document
 from retab_async.models import FileRef, Primitive, RetabUsage, Told
-from retab_async.runs import RunResource
+from retab_async.runs import DeletableRuns, ListedRuns
 from retab_async.scope import RunScope
 
 
@@ -73,7 +73,7 @@ class Split(Primitive):
     usage: RetabUsage | None = None
 
 
-class Splits(RunResource[Split]):
+class Splits(ListedRuns[Split], DeletableRuns[Split]):
     """The split runs of an account: `/v1/splits`."""
 
     path = "/v1/splits"
@@ -93,14 +93,8 @@ class Splits(RunResource[Split]):
     ) -> Split:
         """Start a split and return it: over, or with `background=True` at once, for `wait` to follow.
 
-        `document`: a path, bytes, a binary file, an https:// or `data:` URL, a `MIMEData`, or the `FileRef` of another
-        run; files are read in pieces beside the event loop, and what is too large for one request is uploaded before.
-        `subdocuments`: what to look for, at least one. `n_consensus`: how many votes are taken, 1 to 8. `bust_cache`:
-        not from the service's cache. `idempotency_key`: what is sent under the same key is done once, within a day; by
-        default a new one for each call, which its attempts share.
-
-        Raises `InvalidRequestError` before anything is sent, `InvalidDocumentError` among them, and what `get` raises.
-        An error whose `in_doubt` is True carries the `idempotency_key` under which to try again.
+        `subdocuments`: what to look for, at least one. `n_consensus`: 1 to 8. The rest, and what is raised, is told at
+        `RunResource`.
 
         `POST /v1/splits`
         """
@@ -120,13 +114,7 @@ class Splits(RunResource[Split]):
         bust_cache: bool = False,
         idempotency_key: str | None = None,
     ) -> RunScope[Split]:
-        """Tie a background split to a block: `async with client.splits.running(...) as run: await run.result()`.
-
-        Left before the run is over, by whichever way, the block cancels it on the server; what is certain then, for
-        each way out, stands at `RunScope`. The handle also has `id`, `get()`, `cancel()`, and `detach()` to let the run
-        go on.
-
-        The arguments are those of `create`, and so is what they and the entering raise.
+        """Tie a background split to a block; see `RunResource`.
 
         `POST /v1/splits`, `POST /v1/splits/{split_id}/cancel`
         """
@@ -153,18 +141,17 @@ def _fields(  # noqa: PLR0913 - the fields of the request
     bust_cache: bool,
     background: bool,
 ) -> dict[str, Any]:
-    if isinstance(subdocuments, str) or not isinstance(subdocuments, Sequence) or not subdocuments:
-        refuse(f"subdocuments must be a list of at least one Subdocument, not {subdocuments!r:.200}")
-    fields = {
-        "document": Attachment(document),
-        "subdocuments": [_part(part) for part in subdocuments],
-        "model": text("model", model),
-        "instructions": text_or_none("instructions", instructions),
-        "n_consensus": whole_number("n_consensus", n_consensus, least=1, most=8),
-        "bust_cache": flag("bust_cache", bust_cache),
-        "background": flag("background", background),
-    }
-    return {name: value for name, value in fields.items() if value is not None}
+    return given(
+        {
+            "document": Attachment(document),
+            "subdocuments": [_part(part) for part in several("subdocuments", subdocuments, "Subdocument")],
+            "model": text("model", model),
+            "instructions": text_or_none("instructions", instructions),
+            "n_consensus": whole_number("n_consensus", n_consensus, least=1, most=8),
+            "bust_cache": flag("bust_cache", bust_cache),
+            "background": flag("background", background),
+        }
+    )
 
 
 def _part(part: Subdocument) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from math import inf
 import aiohttp
 
 from retab_async.errors import APITimeoutError, CallError, ClientStateError, RetabError
-from retab_async.pacing import Pace, TooLateError
+from retab_async.pacing import Pace, Places, TooLateError
 from retab_async.protocol import Request, Response, Trail, api_error, response_error
 from retab_async.retrying import SHORTEST_ATTEMPT, asks_for_less
 from retab_async.settings import Settings
@@ -21,13 +21,14 @@ _logger = logging.getLogger("retab_async")
 
 
 class Attempts:
-    """Makes attempts over a pool for one client, and tells its pace what came of them."""
+    """Makes attempts over a pool for one client, each in one of its places, and tells its pace what came of them."""
 
-    def __init__(self, pool: Pool, settings: Settings, usual_seconds: float, pace: Pace) -> None:
+    def __init__(self, pool: Pool, settings: Settings, usual_seconds: float, pace: Pace, places: Places) -> None:
         self._pool = pool
         self._pace = pace
+        self._places = places
         self._usual_seconds = usual_seconds
-        self._exchange = Exchange(pool, settings, usual_seconds)
+        self._exchange = Exchange(pool, settings, usual_seconds, self._meaning, places.give_back)
 
     def pace_of(self, request: Request) -> Pace:
         """Return the pace that a request is sent in."""
@@ -41,17 +42,22 @@ class Attempts:
         Raises `APIError` for an answer that is not a 2xx, `APIConnectionError` for none, `ResponseError` for one over
         its cap.
         """
-        if not self._pool.places.take():
+        if not self._places.take():
             await self._wait_for_place(request, number, ends)
+        is_open = False
         try:
             pace = self.pace_of(request)
             if not (pace.is_free or pace.turns.passes()):
                 await self._wait_for_turn(pace, request, number, ends)
             if set_out is not None:
                 set_out()
-            return await self._send(pace, request, number, ends, trail)
+            response = await self._send(pace, request, number, ends, trail)
+            is_open = response.lines is not None
+            return response
         finally:
-            self._pool.places.give_back()
+            # An answer that is still coming gives its place back when it is closed.
+            if not is_open:
+                self._places.give_back()
 
     async def _send(self, pace: Pace, request: Request, number: int, ends: float, trail: Trail) -> Response:
         sent = pace.went()
@@ -93,7 +99,7 @@ class Attempts:
         self._pool.session()
         try:
             left = max(ends - time.monotonic() - SHORTEST_ATTEMPT, SHORTEST_TIMEOUT)
-            await self._pool.places.wait(None if left == inf else left)
+            await self._places.wait(None if left == inf else left)
         except TimeoutError:
             msg = "no connection came free before the deadline"
             raise APITimeoutError(msg, method=request.method, url=request.path, attempts=number - 1) from None

@@ -1,19 +1,27 @@
 """One send of a `Request`, and the reading of its answer."""
 
+import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from retab_async.errors import RetabError
 from retab_async.protocol import ERROR_CAP, Request, Response, Trail
 from retab_async.settings import Settings
+from retab_async.transport.failures import harmless
+from retab_async.transport.lines import AnswerLines
 from retab_async.transport.payload import Streamed
 from retab_async.transport.pool import LOST, Pool, opened_sockets
 
 if TYPE_CHECKING:
     from socket import socket
+
+# From what aiohttp raised, after how many seconds, to what it means.
+Meaning: TypeAlias = Callable[[Request, int, float, Exception], RetabError]
 
 # No attempt is given less, in seconds: aiohttp takes 0 for no timeout at all.
 SHORTEST_TIMEOUT = 0.001
@@ -23,11 +31,18 @@ _NEVER_ROUND = 1e9
 
 
 class Exchange:
-    """Sends requests over a pool, each once, with the headers of one client; `usual_seconds` is their timeout."""
+    """Sends requests over a pool, each once, with the headers of one client; `usual_seconds` is their timeout.
 
-    def __init__(self, pool: Pool, settings: Settings, usual_seconds: float) -> None:
+    Of an answer that comes line by line, `meaning` tells what breaks it, and `release` is called when it is closed.
+    """
+
+    def __init__(
+        self, pool: Pool, settings: Settings, usual_seconds: float, meaning: Meaning, release: Callable[[], None]
+    ) -> None:
         self.usual_seconds = usual_seconds
         self._pool = pool
+        self._meaning = meaning
+        self._release = release
         self._usual_timeout = _timeout(usual_seconds)
         self._redact = settings.credential.redact
         self._address = URL(settings.base_url)
@@ -84,11 +99,31 @@ class Exchange:
         body = None if request.body is None else Streamed(request.body, trail)
         options = self._options[request.method] if body is None else self._loaded(request, body)
         try:
+            if request.is_streamed:
+                return await self._open(request, number, seconds, options)
             answer = await session.request(request.method, self._url(request), timeout=timeout, **options)
         except aiohttp.ClientError:
             if body is not None and body.failure is not None:
                 raise body.failure from None
             raise
+        return await self._whole(answer, request, number)
+
+    async def _open(self, request: Request, number: int, seconds: float, options: dict[str, Any]) -> Response:
+        # aiohttp's own clock would go on ticking while the lines come.
+        endless = _timeout(None, self.usual_seconds)
+        async with asyncio.timeout(seconds):
+            session = self._pool.session()
+            answer = await session.request(request.method, self._url(request), timeout=endless, **options)
+            if not 200 <= answer.status < 300:
+                return await self._whole(answer, request, number)
+
+        def meaning(seconds: float, error: Exception) -> tuple[RetabError, BaseException | None]:
+            return self._meaning(request, number, seconds, error), harmless(error)
+
+        lines = AnswerLines(answer, self.usual_seconds, meaning, self._release)
+        return Response(request, answer.status, answer.headers, b"", number, self._redact, lines)
+
+    async def _whole(self, answer: aiohttp.ClientResponse, request: Request, number: int) -> Response:
         try:
             content = await _read(answer, request.cap if 200 <= answer.status < 300 else ERROR_CAP)
         finally:
@@ -126,5 +161,5 @@ async def _read(answer: aiohttp.ClientResponse, cap: int) -> bytes:
     return bytes(body)
 
 
-def _timeout(seconds: float, connecting: float | None = None) -> aiohttp.ClientTimeout:
+def _timeout(seconds: float | None, connecting: float | None = None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds, sock_connect=connecting, ceil_threshold=_NEVER_ROUND)

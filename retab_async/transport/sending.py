@@ -4,8 +4,8 @@ import time
 from functools import partial
 from math import inf
 
-from retab_async.errors import APIConnectionError, CallError
-from retab_async.pacing import Lane, Pace, RateLimit
+from retab_async.errors import APIConnectionError, CallError, RetabError
+from retab_async.pacing import Lane, Pace, Places, RateLimit
 from retab_async.protocol import Request, Response, Trail
 from retab_async.retrying import Restraint, RetryPolicy, asks_for_less, is_transient, try_again
 from retab_async.settings import Settings
@@ -16,12 +16,14 @@ from retab_async.transport.pool import Pool
 class Transport:
     """Sends requests over a pool for one client: its credential, its patience, its way there, its pace."""
 
-    def __init__(self, pool: Pool, settings: Settings, policy: RetryPolicy, pace: Pace) -> None:
+    def __init__(
+        self, pool: Pool, settings: Settings, policy: RetryPolicy, pace: Pace, places: Places | None = None
+    ) -> None:
         self._pool = pool
         self._settings = settings
         self._policy = policy
         self._pace = pace
-        self._attempts = Attempts(pool, settings, min(settings.timeout, policy.deadline), pace)
+        self._attempts = Attempts(pool, settings, min(settings.timeout, policy.deadline), pace, places or pool.places)
 
     @property
     def address(self) -> str:
@@ -38,10 +40,13 @@ class Transport:
         """Seconds for one attempt."""
         return self._settings.timeout
 
-    def hastened(self, *, timeout: float, policy: RetryPolicy) -> "Transport":
-        """Return one on the same pool and with the same credential that gives up sooner."""
+    def hastened(self, *, timeout: float, policy: RetryPolicy, places: Places | None = None) -> "Transport":
+        """Return one on the same pool and with the same credential that gives up sooner.
+
+        With `places` of its own it does not wait for a connection until others have done with theirs.
+        """
         settings = self._settings._replace(timeout=min(timeout, self._settings.timeout))
-        return Transport(self._pool, settings, policy, self._pace)
+        return Transport(self._pool, settings, policy, self._pace, places)
 
     def patient(self, at_once: int, rate_limit: RateLimit | None = None) -> "PatientTransport":
         """Return one for bulk work on the same pool, with the same credential and in the same pace."""
@@ -61,6 +66,14 @@ class Transport:
         Raises `APIError` for any other answer, `APIConnectionError` for none, `ResponseError` for one over its cap.
         """
         trail = trail or Trail()
+        try:
+            return await self._send(request, ends, trail)
+        except RetabError as error:
+            if request.method != "GET" and trail.may_have_happened:
+                _say_doubt(error, request.idempotency_key)
+            raise
+
+    async def _send(self, request: Request, ends: float, trail: Trail) -> Response:
         try:
             return await self._attempts.make(request, 1, ends, trail)
         except CallError as error:
@@ -126,3 +139,9 @@ class PatientTransport(Transport):
             return response
         finally:
             passage.end()
+
+
+def _say_doubt(error: RetabError, key: str | None) -> None:
+    error.in_doubt, error.idempotency_key = True, key
+    if key is not None and not isinstance(error, CallError):
+        error.add_note(f"it may have been done: repeat it with idempotency_key={key!r}")

@@ -12,12 +12,39 @@ from retab_async import (
     APIConnectionError,
     APIError,
     AsyncRetab,
+    AwaitingReviewLifecycle,
+    BBox,
+    BlockEvalBatchExecutionCounts,
+    CancelledLifecycle,
+    Category,
+    Classification,
+    ClassificationConsensus,
+    ClassificationDecision,
+    CompletedLifecycle,
     Document,
+    DownloadLink,
+    Edit,
+    EditConfig,
+    EditResult,
+    ErrorDetails,
+    ErrorLifecycle,
+    EvalRunBlockTarget,
+    EvalRunFreshness,
+    ExperimentRun,
+    Extraction,
+    ExtractionConsensus,
+    File,
+    FileBlueprint,
     FileRef,
+    FormField,
     InvalidRunIdError,
+    Lifecycle,
+    MeasuredTiming,
     MIMEData,
     NotFoundError,
     Page,
+    Parse,
+    ParseOutput,
     Partition,
     PartitionChunk,
     PartitionChunkLikelihood,
@@ -33,8 +60,13 @@ from retab_async import (
     RunError,
     RunFailedError,
     RunHandle,
+    RunInputs,
     RunScope,
     RunStatus,
+    RunStream,
+    RunTiming,
+    RunTrigger,
+    SchemaGeneration,
     SheetRegion,
     Split,
     SplitConsensus,
@@ -42,7 +74,11 @@ from retab_async import (
     SplitSubdocumentLikelihood,
     Subdocument,
     UnconfirmedCancel,
+    UploadedFile,
     WaitTimeoutError,
+    WorkflowEvalRun,
+    WorkflowFamilyRun,
+    WorkflowRun,
     __version__,
 )
 
@@ -77,6 +113,7 @@ async def the_calls(client: AsyncRetab, split: Split, partition: Partition) -> N
     async for page in client.partitions.list(order="asc").pages():
         assert_type(page, Page[Partition])
         assert_type((page.runs, page.before, page.after), tuple[tuple[Partition, ...], str | None, str | None])
+        assert_type(page.items, tuple[Partition, ...])
     client.splits.list(order="newest")  # type: ignore[arg-type]  # no order of the API
     client.splits.list(from_date="2026-11-01")  # type: ignore[arg-type]  # a date is a date
     await client.splits.cancel(partition)  # type: ignore[arg-type]  # a run of another kind
@@ -117,6 +154,66 @@ async def following(client: AsyncRetab, split: Split) -> None:
     assert_type(client.partitions.running(document=b"%PDF", key="a", instructions="b"), RunScope[Partition])
     assert_type(client.splits.attach(split), RunScope[Split])
     assert_type(await client.aclose(), tuple[UnconfirmedCancel, ...])
+
+
+async def the_other_kinds(client: AsyncRetab, document: Document) -> None:
+    categories = [Category("letter", description="by hand", handle_key="left")]
+    assert_type(await client.classifications.create(document=document, categories=categories), Classification)
+    assert_type(await client.classifications.create_classification_cancel("clss_1"), Classification)
+    assert_type(await client.extractions.create(document=document, json_schema={"type": "object"}), Extraction)
+    assert_type(await client.extractions.create_extraction_cancel("extr_1"), Extraction)
+    assert_type([run async for run in client.extractions.list(document_type=["pdf"])], list[Extraction])
+    assert_type(await client.parses.create(document=document, table_parsing_format="yaml"), Parse)
+    assert_type([run async for run in client.parses.list(filename="a")], list[Parse])
+    assert_type(await client.edits.create(template_id="tmpl_1", instructions="A.", config=EditConfig()), Edit)
+    assert_type(await client.edits.create_edit_cancel("edt_1"), Edit)
+    assert_type(await client.schemas.create(documents=[document]), SchemaGeneration)
+    assert_type(await client.schemas.generate(documents=[document], background=True), SchemaGeneration)
+    assert_type(await client.files.blueprints.create(file_id=FileRef(id="file_1")), FileBlueprint)
+    assert_type(await client.files.create_blueprint_cancel("fbp_1"), FileBlueprint)
+    assert_type(await client.files.create_blueprint(file_id="file_1"), FileBlueprint)
+    assert_type(await client.files.get_blueprint("fbp_1"), FileBlueprint)
+    assert_type(await client.workflows.runs.create(workflow_id="wrk_1", documents={"a": document}), WorkflowRun)
+    assert_type(client.workflows.runs.running(workflow_id="wrk_1"), RunScope[WorkflowRun])
+    assert_type(await client.workflows.runs.delete("run_1"), None)
+    assert_type([run async for run in client.workflows.runs.list(min_duration_ms=5)], list[WorkflowRun])
+    assert_type(await client.workflows.evals.runs.create(workflow_id="wrk_1", eval_id="e"), WorkflowEvalRun)
+    assert_type(await client.workflows.evals.runs.wait("wfevalrun_1"), WorkflowEvalRun)
+    assert_type(await client.workflows.experiments.runs.create(experiment_id="exp_1"), ExperimentRun)
+    assert_type(await client.workflows.experiments.runs.cancel("exprun_1"), ExperimentRun)
+    client.parses.list(status="failed")  # type: ignore[call-arg]  # the API has no such filter
+    client.schemas.list()  # type: ignore[attr-defined]  # the API does not list them
+    client.workflows.evals.runs.delete("wfevalrun_1")  # type: ignore[attr-defined]  # the API deletes none
+    await client.workflows.runs.create(workflow_id="w", background=True)  # type: ignore[call-arg]  # it always is
+    await client.parses.create(document=document, table_parsing_format="csv")  # type: ignore[arg-type]  # no such format
+    await client.parses.cancel(await client.edits.get("edt_1"))  # type: ignore[arg-type]  # a run of another kind
+
+
+async def watching(client: AsyncRetab, document: Document) -> None:
+    async with client.extractions.stream(document=document, json_schema={}) as states:
+        assert_type(states, RunStream[Extraction])
+        async for state in states:
+            assert_type(state, Extraction)
+    assert_type(client.extractions.create_stream(document=document, json_schema={}), RunStream[Extraction])
+    assert_type(await states.aclose(), None)
+
+
+async def the_files(client: AsyncRetab, link: DownloadLink) -> None:
+    file = await client.files.upload(b"%PDF")
+    assert_type(file, UploadedFile)
+    assert_type((file.id, file.filename, file.url), tuple[str, str, str])
+    known = await client.files.get(file)
+    assert_type(known, File)
+    assert_type((known.object, known.page_count), tuple[str, int | None])
+    assert_type((known.created_at, known.updated_at), tuple[datetime | None, datetime | None])
+    assert_type(await client.files.download_link(known), DownloadLink)
+    assert_type(await client.files.get_download_link("file_1"), DownloadLink)
+    assert_type((link.download_url, link.expires_in), tuple[str, str])
+    assert_type(link.mime_data, MIMEData | None)
+    assert_type([each async for each in client.files.list(sort_by="updated_at")], list[File])
+    await client.parses.create(document=known)
+    await client.parses.create(document=file)
+    await client.files.blueprints.create(file_id=file)
 
 
 def left_behind(run: UnconfirmedCancel) -> None:
@@ -175,6 +272,120 @@ def a_partition(partition: Partition, consensus: PartitionConsensus, likely: Par
     assert_type(consensus.choices, tuple[tuple[PartitionChunk, ...], ...])
     assert_type(consensus.likelihoods, tuple[PartitionChunkLikelihood, ...])
     assert_type((likely.key, likely.pages), tuple[float | None, tuple[float, ...]])
+
+
+def a_classification(run: Classification, consensus: ClassificationConsensus, category: Category) -> None:
+    every_run(run)
+    assert_type(run.categories, tuple[Category, ...])
+    assert_type(run.output, ClassificationDecision | None)
+    assert_type(run.consensus, ClassificationConsensus | None)
+    assert_type(consensus.choices, tuple[ClassificationDecision, ...])
+    assert_type(consensus.likelihoods, float | None)
+    assert_type((consensus.choices[0].category, consensus.choices[0].reasoning), tuple[str, str])
+    assert_type((category.name, category.description, category.handle_key), tuple[str, str, str | None])
+
+
+def an_extraction(run: Extraction, consensus: ExtractionConsensus) -> None:
+    every_run(run)
+    assert_type((run.json_schema, run.output), tuple[Mapping[str, Any], Mapping[str, Any]])
+    assert_type(run.metadata, Mapping[str, str] | None)
+    assert_type(run.consensus, ExtractionConsensus | None)
+    assert_type(consensus.choices, tuple[Mapping[str, Any], ...])
+    assert_type(consensus.likelihoods, Mapping[str, Any] | None)
+
+
+def a_parse(run: Parse, output: ParseOutput) -> None:
+    every_run(run)
+    assert_type(run.output, ParseOutput)
+    assert_type((output.pages, output.text), tuple[tuple[str, ...], str])
+    assert_type(run.table_parsing_format, str | None)
+
+
+def an_edit(run: Edit, output: EditResult, field: FormField, box: BBox) -> None:
+    every_run(run)
+    assert_type(run.config, EditConfig | None)
+    assert_type(EditConfig().color, str)
+    assert_type(run.template_id, str | None)
+    assert_type(run.output, EditResult | None)
+    assert_type(run.filled_document_ref, FileRef | None)
+    assert_type(output.form_data, tuple[FormField, ...])
+    assert_type(output.filled_document, MIMEData | None)
+    assert_type((field.key, field.type, field.description, field.value), tuple[str, str, str, str | None])
+    assert_type(field.bbox, BBox | None)
+    assert_type((box.left, box.top, box.width, box.height, box.page), tuple[float, float, float, float, int])
+
+
+def a_schema_and_a_blueprint(schema: SchemaGeneration, blueprint: FileBlueprint) -> None:
+    every_run(schema)
+    every_run(blueprint)
+    assert_type((schema.object, schema.json_schema, schema.strict), tuple[str, Mapping[str, Any], bool])
+    assert_type((blueprint.intent, blueprint.mode), tuple[str | None, str | None])
+    assert_type((blueprint.started_at, blueprint.completed_at), tuple[datetime | None, datetime | None])
+    assert_type(blueprint.output, Mapping[str, Any])
+
+
+def a_lifecycle(lifecycle: Lifecycle, details: ErrorDetails) -> None:
+    assert_type(lifecycle.status, RunStatus)
+    match lifecycle:
+        case ErrorLifecycle():
+            assert_type((lifecycle.message, lifecycle.details), tuple[str, ErrorDetails | None])
+            assert_type((lifecycle.stage, lifecycle.category), tuple[str | None, str | None])
+            assert_type(lifecycle.failing_step_id, str | None)
+            assert_type(lifecycle.error, PrimitiveError)
+        case AwaitingReviewLifecycle(waiting_for_block_ids=blocks):
+            assert_type(blocks, tuple[str, ...])
+            assert_type(lifecycle.waiting_for_block_ids, tuple[str, ...])
+        case CancelledLifecycle(reason=reason):
+            assert_type((reason, lifecycle.reason), tuple[str | None, str | None])
+        case CompletedLifecycle():
+            pass
+    assert_type((details.message, details.stack_trace, details.error_code), tuple[str | None, str | None, str | None])
+    assert_type((details.block_id, details.block_name), tuple[str | None, str | None])
+    assert_type(details.context, Mapping[str, Any] | None)
+
+
+def a_workflow_run(run: WorkflowRun, inputs: RunInputs, family: WorkflowFamilyRun, timing: RunTiming) -> None:
+    every_run(run)
+    every_run(family)
+    assert_type(run.lifecycle, Lifecycle)
+    assert_type(run.timing, RunTiming)
+    assert_type(run.trigger, RunTrigger | None)
+    assert_type(RunTrigger().type, str | None)
+    assert_type((family.workflow_id, family.workflow_version_id), tuple[str | None, str | None])
+    assert_type(timing.created_at, datetime | None)
+    assert_type((timing.started_at, timing.completed_at), tuple[datetime | None, datetime | None])
+    assert_type(run.inputs, RunInputs)
+    assert_type((inputs.documents, inputs.json_data), tuple[Mapping[str, FileRef], Mapping[str, Any]])
+
+
+def an_eval_run(run: WorkflowEvalRun, counts: BlockEvalBatchExecutionCounts, freshness: EvalRunFreshness) -> None:
+    every_run(run)
+    assert_type(run.timing, MeasuredTiming)
+    assert_type(run.timing.duration_ms, int | None)
+    assert_type(run.target, EvalRunBlockTarget | None)
+    assert_type(EvalRunBlockTarget().block_id, str)
+    assert_type((run.eval_id, run.total_evals), tuple[str | None, int])
+    assert_type(run.counts, BlockEvalBatchExecutionCounts)
+    lifecycles, outcome = counts.lifecycle_counts, counts.outcome
+    assert_type((lifecycles.pending, lifecycles.queued, lifecycles.running), tuple[int, int, int])
+    assert_type((lifecycles.completed, lifecycles.error, lifecycles.cancelled), tuple[int, int, int])
+    assert_type((outcome.passed, outcome.failed, outcome.blocked), tuple[int, int, int])
+    assert_type(run.freshness, EvalRunFreshness | None)
+    assert_type((freshness.status, freshness.reasons), tuple[str, tuple[str, ...]])
+    assert_type((freshness.validity_fingerprint, freshness.input_fingerprint), tuple[str | None, str | None])
+    assert_type(freshness.baseline_run_id, str | None)
+
+
+def an_experiment_run(run: ExperimentRun) -> None:
+    every_run(run)
+    assert_type((run.experiment_id, run.block_id, run.block_type), tuple[str | None, str | None, str | None])
+    assert_type((run.parent_run_id, run.block_version_id), tuple[str | None, str | None])
+    assert_type(run.metrics_validity_fingerprint, str | None)
+    assert_type(run.metrics_validity_fingerprint_version, int | None)
+    assert_type((run.block_execution_fingerprint, run.documents_fingerprint), tuple[str | None, str | None])
+    assert_type((run.score, run.n_consensus), tuple[float | None, int | None])
+    assert_type((run.total_document_count, run.completed_document_count), tuple[int, int])
+    assert_type((run.document_count, run.error_count), tuple[int, int])
 
 
 def the_leaves(file: FileRef, error: PrimitiveError, usage: RetabUsage, part: Subdocument) -> None:

@@ -1,0 +1,74 @@
+"""File blueprints: how an uploaded file is laid out, for a purpose."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from retab_async.arguments import flag, given, text, text_or_none
+from retab_async.dialects import Dialect
+from retab_async.models import FileRef, Primitive, UploadedFile
+from retab_async.runs import RunResource
+from retab_async.scope import RunScope
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class FileBlueprint(Primitive):
+    """The run that makes a blueprint; its `output` is empty until it is completed. `mode` is a thing of the past."""
+
+    object: str = "file.blueprint"
+    file: FileRef | None = None
+    intent: str | None = None
+    output: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    mode: str | None = None
+
+
+class FileBlueprints(RunResource[FileBlueprint]):
+    """The file blueprints of an account, which the API does not list: `/v1/files/blueprints`."""
+
+    path = "/v1/files/blueprints"
+    run_type = FileBlueprint
+    dialect = Dialect(is_listed=False)
+
+    async def create(
+        self,
+        *,
+        file_id: str | FileRef | UploadedFile,
+        intent: str | None = None,
+        background: bool = False,
+        idempotency_key: str | None = None,
+    ) -> FileBlueprint:
+        """Start a file blueprint and return it: over, or with `background=True` at once, for `wait` to follow.
+
+        `file_id`: the id of a file that the API has, or what `client.files` told of it. `intent`: what the blueprint is
+        for. The rest, and what is raised, is told at `RunResource`.
+
+        `POST /v1/files/blueprints`
+        """
+        return await self._create(_fields(file_id, intent, background=background), idempotency_key)
+
+    def running(
+        self,
+        *,
+        file_id: str | FileRef | UploadedFile,
+        intent: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> RunScope[FileBlueprint]:
+        """Tie a background file blueprint to a block; see `RunResource`.
+
+        `POST /v1/files/blueprints`, `POST /v1/files/blueprints/{blueprint_id}/cancel`
+        """
+        return self._running(_fields(file_id, intent, background=True), idempotency_key)
+
+
+def _fields(file: str | FileRef | UploadedFile, intent: str | None, *, background: bool) -> dict[str, Any]:
+    return given(
+        {
+            "file_id": text("file_id", file.id if isinstance(file, FileRef | UploadedFile) else file),
+            "intent": text_or_none("intent", intent),
+            "background": flag("background", background),
+        }
+    )

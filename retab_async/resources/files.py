@@ -1,0 +1,140 @@
+"""Files: the documents that the service has, by themselves."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any, Literal
+
+import attrs
+
+from retab_async.arguments import one_of
+from retab_async.dialects import Dialect
+from retab_async.documents import Document, store, unsigned
+from retab_async.errors import ShapeError
+from retab_async.janitor import Janitor
+from retab_async.listing import Listed, Page, list_query
+from retab_async.models import FileRef, MIMEData, Told, UploadedFile
+from retab_async.namespaces import Namespace
+from retab_async.protocol import Request, read_response, response_error, run_path
+from retab_async.reading import Reader
+from retab_async.transport import Transport
+
+_PATH = "/v1/files"
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class File(FileRef):
+    """A file that the service has; it will do as a document wherever its `FileRef` will."""
+
+    object: str = "file"
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    page_count: int | None = None
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class DownloadLink(Told):
+    """Where a file can be had: whoever has the `download_url` has the file, for as long as `expires_in` says.
+
+    `mime_data` is the file as a document.
+    """
+
+    download_url: str
+    expires_in: str = ""
+    filename: str = ""
+    mime_data: MIMEData | None = None
+
+    def __repr__(self) -> str:
+        # Not the URL: it is signed.
+        return f"DownloadLink(filename={self.filename!r}, expires_in={self.expires_in!r})"
+
+
+class Files(Namespace):
+    """The files of an account: `/v1/files`; the API deletes none."""
+
+    def __init__(self, transport: Transport, janitor: Janitor) -> None:
+        super().__init__(transport, janitor)
+        self._transport = transport
+        self._reader = Reader(_PATH, File, Dialect(status_at=()))
+
+    async def upload(self, document: Document) -> UploadedFile:
+        """Send a document to the service, and return it as one for any number of creates.
+
+        A create sends, or uploads, its document by itself: this is for a document of several runs, and for what takes
+        the id of a file. Raises `InvalidDocumentError` for what cannot be read, or is where the API can have it: a URL,
+        a `FileRef`; and what the calls raise.
+
+        `POST /v1/files/upload`, a `PUT` to the address in the answer, `POST /v1/files/upload/{file_id}/complete`
+        """
+        return await store(self._transport, document)
+
+    async def get(self, file_id: str | FileRef | UploadedFile) -> File:
+        """Return what the service knows of a file.
+
+        Raises what the `get` of a collection of runs raises.
+
+        `GET /v1/files/{file_id}`
+        """
+        id_ = _id_of(file_id)
+        response = await self._transport.send(Request("GET", run_path(_PATH, id_)), self._transport.ends())
+        return self._reader.run(response, id_)
+
+    async def download_link(self, file_id: str | FileRef | UploadedFile) -> DownloadLink:
+        """Return where a file can be had, by whoever has the link.
+
+        `GET /v1/files/{file_id}/download-link`
+        """
+        request = Request("GET", run_path(_PATH, _id_of(file_id), "/download-link"))
+        response = unsigned(await self._transport.send(request, self._transport.ends()))
+        try:
+            return _structurer()(read_response(response))
+        except ShapeError as error:
+            raise response_error(response, str(error), error.path) from None
+
+    # The API's published name.
+    get_download_link = download_link
+
+    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+        self,
+        *,
+        filename: str | None = None,
+        mime_type: str | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        sort_by: Literal["created_at", "updated_at"] | None = None,
+        order: Literal["asc", "desc"] = "desc",
+        limit: int = 100,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> Listed[File]:
+        """Return the files that match all filters, newest first, as `async for` that asks page by page as it goes.
+
+        `sort_by`: what `order` goes by, `created_at` by default. The rest as in `ListedRuns.list`.
+
+        `GET /v1/files`
+        """
+        query = list_query(
+            filename=filename,
+            mime_type=mime_type,
+            from_date=from_date,
+            to_date=to_date,
+            sort_by=None if sort_by is None else one_of("sort_by", sort_by, ("created_at", "updated_at")),
+            order=order,
+            limit=limit,
+            before=before,
+            after=after,
+        )
+        return Listed(self._page, query)
+
+    async def _page(self, query: str) -> Page[File]:
+        return self._reader.page(await self._transport.send(Request("GET", _PATH, query), self._transport.ends()))
+
+
+def _id_of(file: Any) -> Any:
+    return file.id if isinstance(file, FileRef | UploadedFile) else file
+
+
+def _structurer() -> Callable[[object], DownloadLink]:
+    # As in `Reader`: what is not needed is not imported.
+    from retab_async.converter import structurer  # noqa: PLC0415
+
+    return structurer(DownloadLink)

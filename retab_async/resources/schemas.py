@@ -1,0 +1,77 @@
+"""Schema generations: a JSON Schema made from documents of one sort."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from retab_async.arguments import flag, given, several, text, text_or_none
+from retab_async.dialects import Dialect
+from retab_async.documents import Attachment, Document
+from retab_async.models import Primitive
+from retab_async.runs import RunResource
+from retab_async.scope import RunScope
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class SchemaGeneration(Primitive):
+    """The run that makes a schema; its `json_schema` is empty until it is completed."""
+
+    object: str = "schema"
+    json_schema: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
+    strict: bool = True
+
+
+class SchemaGenerations(RunResource[SchemaGeneration]):
+    """The schema generations of an account, which the API does not list: `/v1/schemas/generate`."""
+
+    path = "/v1/schemas/generate"
+    run_type = SchemaGeneration
+    dialect = Dialect(has_output=False, is_listed=False)
+
+    async def create(
+        self,
+        *,
+        documents: Sequence[Document],
+        model: str = "retab-small",
+        instructions: str | None = None,
+        background: bool = False,
+        idempotency_key: str | None = None,
+    ) -> SchemaGeneration:
+        """Start a schema generation and return it: over, or with `background=True` at once, for `wait` to follow.
+
+        `documents`: samples of what the schema is to describe, at least one. The rest, and what is raised, is told at
+        `RunResource`.
+
+        `POST /v1/schemas/generate`
+        """
+        fields = _fields(documents, model, instructions, background=background)
+        return await self._create(fields, idempotency_key)
+
+    # The API's published name.
+    generate = create
+
+    def running(
+        self,
+        *,
+        documents: Sequence[Document],
+        model: str = "retab-small",
+        instructions: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> RunScope[SchemaGeneration]:
+        """Tie a background schema generation to a block; see `RunResource`.
+
+        `POST /v1/schemas/generate`, `POST /v1/schemas/generate/{schema_generation_id}/cancel`
+        """
+        return self._running(_fields(documents, model, instructions, background=True), idempotency_key)
+
+
+def _fields(documents: Sequence[Document], model: str, instructions: str | None, *, background: bool) -> dict[str, Any]:
+    return given(
+        {
+            "documents": [Attachment(each) for each in several("documents", documents, "document")],
+            "model": text("model", model),
+            "instructions": text_or_none("instructions", instructions),
+            "background": flag("background", background),
+        }
+    )

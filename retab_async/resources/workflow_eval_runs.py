@@ -1,0 +1,188 @@
+"""Workflow eval runs: what a workflow makes of documents whose results are known."""
+
+from datetime import date
+from typing import Any, Literal
+
+import attrs
+
+from retab_async.arguments import refuse, text
+from retab_async.bulk import CancelJob, Order
+from retab_async.dialects import Dialect
+from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
+from retab_async.listing import Listed, end_of_day, start_of_day
+from retab_async.models import RunStatus, Told
+from retab_async.runs import RunResource
+from retab_async.scope import RunScope
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class EvalRunBlockTarget(Told):
+    """The block that is evaluated."""
+
+    type: str = "block"
+    block_id: str = ""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class BlockEvalLifecycleCounts(Told):
+    """How many of the evals stand where."""
+
+    pending: int = 0
+    queued: int = 0
+    running: int = 0
+    completed: int = 0
+    error: int = 0
+    cancelled: int = 0
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class BlockEvalOutcomeCounts(Told):
+    """How many of the evals came out how."""
+
+    passed: int = 0
+    failed: int = 0
+    blocked: int = 0
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class BlockEvalBatchExecutionCounts(Told):
+    """The evals of a run, counted."""
+
+    lifecycle_counts: BlockEvalLifecycleCounts = BlockEvalLifecycleCounts()
+    outcome: BlockEvalOutcomeCounts = BlockEvalOutcomeCounts()
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class EvalRunFreshness(Told):
+    """Whether the results still hold (`fresh`, `stale`, `unknown`), and why not."""
+
+    status: str = "unknown"
+    reasons: tuple[str, ...] = ()
+    validity_fingerprint: str | None = None
+    input_fingerprint: str | None = None
+    baseline_run_id: str | None = None
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class WorkflowEvalRun(WorkflowFamilyRun):
+    """An eval run; one that is completed may hold evals that failed: look at `counts`."""
+
+    timing: MeasuredTiming = MeasuredTiming()  # noqa: RUF009 - frozen
+    target: EvalRunBlockTarget | None = None
+    eval_id: str | None = None
+    total_evals: int = 0
+    counts: BlockEvalBatchExecutionCounts = BlockEvalBatchExecutionCounts()
+    freshness: EvalRunFreshness | None = None
+
+
+class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
+    """The eval runs of an account, always in the background: `/v1/workflows/evals/runs`."""
+
+    path = "/v1/workflows/evals/runs"
+    run_type = WorkflowEvalRun
+    dialect = Dialect(
+        unfinished=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING),
+        status_at=("lifecycle", "status"),
+        has_output=False,
+        is_absent_when_over=True,
+    )
+
+    async def create(
+        self,
+        *,
+        workflow_id: str,
+        eval_id: str | None = None,
+        block_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> WorkflowEvalRun:
+        """Start an eval run and return it at once, for `wait` to follow.
+
+        All saved evals of the workflow are run, or one of them, or those of a block. The rest, and what is raised, is
+        told at `RunResource`.
+
+        `POST /v1/workflows/evals/runs`
+        """
+        return await self._create(_fields(workflow_id, eval_id, block_id), idempotency_key)
+
+    def running(
+        self,
+        *,
+        workflow_id: str,
+        eval_id: str | None = None,
+        block_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> RunScope[WorkflowEvalRun]:
+        """Tie an eval run to a block of code; see `RunResource`.
+
+        `POST /v1/workflows/evals/runs`, `POST /v1/workflows/evals/runs/{run_id}/cancel`
+        """
+        return self._running(_fields(workflow_id, eval_id, block_id), idempotency_key)
+
+    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+        self,
+        *,
+        workflow_id: str | None = None,
+        eval_id: str | None = None,
+        target_block_id: str | None = None,
+        status: RunStatus | str | None = None,
+        exclude_status: RunStatus | str | None = None,
+        trigger_type: str | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        order: Literal["asc", "desc"] = "desc",
+        limit: int = 100,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> Listed[WorkflowEvalRun]:
+        """Return the eval runs that match all filters; see `ListedRuns.list`.
+
+        `GET /v1/workflows/evals/runs`
+        """
+        return self._list(
+            workflow_id=workflow_id,
+            eval_id=eval_id,
+            target_block_id=target_block_id,
+            status=status,
+            exclude_status=exclude_status,
+            trigger_type=trigger_type,
+            # This list takes moments alone.
+            from_date=start_of_day(from_date),
+            to_date=end_of_day(to_date),
+            order=order,
+            limit=limit,
+            before=before,
+            after=after,
+        )
+
+    def cancel_matching(  # noqa: PLR0913 - the filters, and how to go about it
+        self,
+        *,
+        workflow_id: str | None = None,
+        status: RunStatus | str | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        concurrency: int = 64,
+        order: Order = "completion",
+        dry_run: bool = False,
+        wait: bool = False,
+        patience: float = 60.0,
+    ) -> CancelJob[WorkflowEvalRun]:
+        """Cancel all runs that match, by default those that are not over; see `ListedRuns.cancel_matching`.
+
+        `GET /v1/workflows/evals/runs`, `POST /v1/workflows/evals/runs/{id}/cancel`
+        """
+        filters = {"workflow_id": workflow_id, "from_date": start_of_day(from_date), "to_date": end_of_day(to_date)}
+        return self._cancel_matching(
+            filters, status, concurrency=concurrency, order=order, dry_run=dry_run, wait=wait, patience=patience
+        )
+
+
+def _fields(workflow_id: str, eval_id: str | None, block_id: str | None) -> dict[str, Any]:
+    fields: dict[str, Any] = {"workflow_id": text("workflow_id", workflow_id)}
+    if eval_id is not None and block_id is not None:
+        refuse("give an eval_id or a block_id, not both")
+    if eval_id is not None:
+        fields["scope"] = {"type": "single", "eval_id": text("eval_id", eval_id)}
+    if block_id is not None:
+        fields["scope"] = {"type": "block", "block_id": text("block_id", block_id)}
+    return fields

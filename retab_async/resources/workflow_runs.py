@@ -1,0 +1,180 @@
+"""Workflow runs: documents on their way through the blocks of a workflow."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Literal
+from uuid import uuid4
+
+import attrs
+
+from retab_async.arguments import given, json_object, one_of, refuse, text, texts_by_name, whole_number_or_none
+from retab_async.bulk import CancelJob, Order
+from retab_async.dialects import Dialect
+from retab_async.documents import Attachment, Document
+from retab_async.lifecycles import WorkflowFamilyRun
+from retab_async.listing import Listed
+from retab_async.models import FileRef, RunStatus, Told
+from retab_async.runs import DeletableRuns
+from retab_async.scope import RunScope
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class RunInputs(Told):
+    """What a run was started with: documents and JSON, each by the id of its start block."""
+
+    documents: Mapping[str, FileRef] = attrs.field(factory=dict, hash=False)
+    json_data: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class WorkflowRun(WorkflowFamilyRun):
+    """A workflow run; its state is its `lifecycle`, and `awaiting_review` is a pause, not an end."""
+
+    inputs: RunInputs = RunInputs()
+    metadata: Mapping[str, str] | None = attrs.field(default=None, hash=False)
+
+
+class WorkflowRuns(DeletableRuns[WorkflowRun]):
+    """The workflow runs of an account, always in the background: `/v1/workflows/runs`."""
+
+    path = "/v1/workflows/runs"
+    run_type = WorkflowRun
+    dialect = Dialect(
+        unfinished=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.AWAITING_REVIEW),
+        status_at=("lifecycle", "status"),
+        has_output=False,
+        # By which the service knows a cancel that is sent again.
+        cancel_fields=lambda: {"command_id": str(uuid4())},
+        run_in_cancel="run",
+        refusal=("cancellation_status", "cancellation_failed"),
+    )
+
+    async def create(  # noqa: PLR0913 - the fields of the request, each by its name
+        self,
+        *,
+        workflow_id: str,
+        documents: Mapping[str, Document] | None = None,
+        json_inputs: Mapping[str, Any] | None = None,
+        version: str = "production",
+        metadata: Mapping[str, str] | None = None,
+        sources: Literal["located", "cited"] | None = None,
+        idempotency_key: str | None = None,
+    ) -> WorkflowRun:
+        """Start a workflow run and return it at once, for `wait` to follow.
+
+        `documents`, `json_inputs`: by the id of their start block. `version`: `production`, `draft`, or the id of one.
+        `metadata`: texts of yours, to find the run by. The rest, and what is raised, is told at `RunResource`.
+
+        `POST /v1/workflows/runs`
+        """
+        fields = _fields(workflow_id, documents, json_inputs, version, metadata, sources)
+        return await self._create(fields, idempotency_key)
+
+    def running(  # noqa: PLR0913 - the fields of the request, each by its name
+        self,
+        *,
+        workflow_id: str,
+        documents: Mapping[str, Document] | None = None,
+        json_inputs: Mapping[str, Any] | None = None,
+        version: str = "production",
+        metadata: Mapping[str, str] | None = None,
+        sources: Literal["located", "cited"] | None = None,
+        idempotency_key: str | None = None,
+    ) -> RunScope[WorkflowRun]:
+        """Tie a workflow run to a block; see `RunResource`.
+
+        `POST /v1/workflows/runs`, `POST /v1/workflows/runs/{run_id}/cancel`
+        """
+        fields = _fields(workflow_id, documents, json_inputs, version, metadata, sources)
+        return self._running(fields, idempotency_key)
+
+    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+        self,
+        *,
+        workflow_id: str | None = None,
+        status: RunStatus | str | None = None,
+        exclude_status: RunStatus | str | None = None,
+        trigger_type: str | None = None,
+        search: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        min_duration_ms: int | None = None,
+        max_duration_ms: int | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        order: Literal["asc", "desc"] = "desc",
+        limit: int = 100,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> Listed[WorkflowRun]:
+        """Return the workflow runs that match all filters; see `ListedRuns.list`.
+
+        `search`: a part of the run's id. `metadata`: all of these pairs.
+
+        `GET /v1/workflows/runs`
+        """
+        least, most = (
+            whole_number_or_none(name, value, least=0)
+            for name, value in (("min_duration_ms", min_duration_ms), ("max_duration_ms", max_duration_ms))
+        )
+        return self._list(
+            workflow_id=workflow_id,
+            status=status,
+            exclude_status=exclude_status,
+            trigger_type=trigger_type,
+            search=search,
+            metadata=texts_by_name("metadata", metadata),
+            min_duration_ms=None if least is None else str(least),
+            max_duration_ms=None if most is None else str(most),
+            from_date=from_date,
+            to_date=to_date,
+            order=order,
+            limit=limit,
+            before=before,
+            after=after,
+        )
+
+    def cancel_matching(  # noqa: PLR0913 - the filters, and how to go about it
+        self,
+        *,
+        workflow_id: str | None = None,
+        status: RunStatus | str | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        concurrency: int = 64,
+        order: Order = "completion",
+        dry_run: bool = False,
+        wait: bool = False,
+        patience: float = 60.0,
+    ) -> CancelJob[WorkflowRun]:
+        """Cancel all runs that match, by default those that are not over; see `ListedRuns.cancel_matching`.
+
+        `GET /v1/workflows/runs`, `POST /v1/workflows/runs/{id}/cancel`
+        """
+        filters = {"workflow_id": workflow_id, "from_date": from_date, "to_date": to_date}
+        return self._cancel_matching(
+            filters, status, concurrency=concurrency, order=order, dry_run=dry_run, wait=wait, patience=patience
+        )
+
+
+def _fields(  # noqa: PLR0913, PLR0917 - the fields of the request
+    workflow_id: str,
+    documents: Mapping[str, Document] | None,
+    json_inputs: Mapping[str, Any] | None,
+    version: str,
+    metadata: Mapping[str, str] | None,
+    sources: str | None,
+) -> dict[str, Any]:
+    if documents is not None and not isinstance(documents, Mapping):
+        refuse("documents must be a mapping from the ids of start blocks to documents")
+    return given(
+        {
+            "workflow_id": text("workflow_id", workflow_id),
+            "documents": {text("the id of a start block", at): Attachment(each) for at, each in documents.items()}
+            if documents
+            else None,
+            "json_inputs": json_object("json_inputs", json_inputs) if json_inputs is not None else None,
+            "version": text("version", version),
+            "metadata": texts_by_name("metadata", metadata),
+            "sources": None if sources is None else {"mode": one_of("sources", sources, ("located", "cited"))},
+        }
+    )

@@ -1,0 +1,39 @@
+"""The README's table of the kinds and their verbs, made from the register; run, it writes it there."""
+
+from pathlib import Path
+
+from retab_async.resources import RESOURCES
+
+README = Path(__file__).parent.parent / "README.md"
+START, END = "<!-- kinds: written by `python tests/kinds_table.py` -->\n", "<!-- end of kinds -->"
+_DECLARED = {"path", "run_type", "dialect"}
+
+
+def kinds_table() -> str:
+    """Return the sentence on what all kinds have, and the table of what each has beside it."""
+    verbs = {name: _verbs(resource) for name, resource in RESOURCES.items()}
+    shared = set.intersection(*map(set, verbs.values()))
+    rows = [
+        f"| `client.{name}` | `{RESOURCES[name].run_type.__name__}` | {_code(set(told) - shared)} |"
+        for name, told in verbs.items()
+    ]
+    every = ", ".join(f"`{verb}`" for verb in sorted(shared))
+    return "\n".join([f"Every kind has {every}; and:", "", "| kind | its run | also |", "|---|---|---|", *rows, "", ""])
+
+
+def written() -> str:
+    """Return the README with the table in it."""
+    before, _, rest = README.read_text().partition(START)
+    return f"{before}{START}{kinds_table()}{END}{rest.partition(END)[2]}"
+
+
+def _verbs(resource: type) -> list[str]:
+    return [name for name in dir(resource) if not name.startswith("_") and name not in _DECLARED]
+
+
+def _code(names: set[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
+
+
+if __name__ == "__main__":
+    README.write_text(written())

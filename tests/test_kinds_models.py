@@ -1,0 +1,376 @@
+"""The models of every kind: what is read of a body is all of it, and what is not told is at its default."""
+
+import pickle
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+import pytest
+from bodies_kinds import FULL, LIFECYCLES, STATES, WORKFLOWS, bare, body
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_converter import JSON, bent
+
+import retab_async
+from retab_async import (
+    AwaitingReviewLifecycle,
+    BBox,
+    CancelledLifecycle,
+    Category,
+    Classification,
+    ClassificationDecision,
+    DownloadLink,
+    Edit,
+    ErrorDetails,
+    ErrorLifecycle,
+    ExperimentRun,
+    Extraction,
+    File,
+    FileBlueprint,
+    FileRef,
+    Lifecycle,
+    MIMEData,
+    OtherLifecycle,
+    Parse,
+    ParseOutput,
+    PrimitiveError,
+    Run,
+    RunStatus,
+    SchemaGeneration,
+    UploadedFile,
+    WorkflowEvalRun,
+    WorkflowRun,
+)
+from retab_async.converter import structure_what_fits, structurer, unstructure
+from retab_async.errors import ShapeError
+from retab_async.lifecycles import LIFECYCLES as KNOWN
+from retab_async.resources import RESOURCES
+
+MODELS = [
+    kind
+    for kind in (getattr(retab_async, name) for name in sorted(set(retab_async.__all__) - {"Run"}))
+    if isinstance(kind, type) and attrs.has(kind) and issubclass(kind, retab_async.models.Told)
+]
+EVERY_STATE = [(kind, state) for kind, states in STATES.items() for state in states]
+
+
+def read(kind: str, value: object) -> Any:
+    return structurer(RESOURCES[kind].run_type)(value)
+
+
+def run_of(kind: type[Any], value: dict[str, Any]) -> Any:
+    return structurer(kind)(value)
+
+
+def test_there_are_bodies_of_every_kind() -> None:
+    assert list(FULL) == list(RESOURCES)
+
+
+@pytest.mark.parametrize(("kind", "state"), EVERY_STATE)
+def test_a_body_is_structured_and_unstructured_to_the_same_json(kind: str, state: str) -> None:
+    assert unstructure(read(kind, body(kind, state))) == body(kind, state)
+
+
+@pytest.mark.parametrize("kind", FULL)
+def test_a_full_body_leaves_no_field_at_its_default(kind: str) -> None:
+    run = read(kind, FULL[kind])
+    untold = {field.name for field in attrs.fields(type(run)) if getattr(run, field.name) == field.default}
+
+    assert untold <= {"error", "object", "instructions"}
+
+
+@pytest.mark.parametrize(("kind", "state"), EVERY_STATE)
+def test_an_answer_of_id_and_state_is_a_run(kind: str, state: str) -> None:
+    run = read(kind, bare(kind, state))
+
+    assert isinstance(run, Run)
+    assert (run.id, run.status) == (FULL[kind]["id"], state)
+    assert run.created_at is None
+
+
+@pytest.mark.parametrize("kind", FULL)
+def test_null_means_what_absent_means(kind: str) -> None:
+    least = bare(kind, "completed")
+    nulls = dict.fromkeys(FULL[kind].keys() - least.keys())
+
+    assert read(kind, least | nulls) == read(kind, least)
+
+
+@pytest.mark.parametrize("kind", FULL)
+def test_a_state_there_must_be(kind: str) -> None:
+    place = "lifecycle" if kind in WORKFLOWS else "status"
+    with pytest.raises(ShapeError) as caught:
+        read(kind, {"id": "x"})
+
+    assert caught.value.path == place
+
+
+@pytest.mark.parametrize("kind", FULL)
+def test_keys_that_are_added_later_are_ignored_wherever_they_are(kind: str) -> None:
+    def grown(value: Any, free: frozenset[str] = frozenset({"json_schema", "json_data", "metadata"})) -> Any:
+        if not isinstance(value, dict):
+            return [grown(each) for each in value] if isinstance(value, list) else value
+        return {"added_later": [1]} | {name: each if name in free else grown(each) for name, each in value.items()}
+
+    full = FULL[kind]
+    free = {"output", "consensus", "json_schema", "inputs", "metadata"}
+    told = {name: value if name in free else grown(value) for name, value in full.items()}
+
+    assert read(kind, {"added_later": {}, **told}) == read(kind, full)
+
+
+@pytest.mark.parametrize(("kind", "state"), EVERY_STATE)
+def test_equal_runs_are_one_in_a_set_and_survive_pickling(kind: str, state: str) -> None:
+    run = read(kind, body(kind, state))
+
+    assert len({run, read(kind, body(kind, state))}) == 1
+    assert pickle.loads(pickle.dumps(run)) == run  # noqa: S301 - pickled on the line itself
+
+
+@pytest.mark.parametrize("kind", FULL)
+def test_a_run_is_shown_by_what_is_told_of_it(kind: str) -> None:
+    shown = repr(read(kind, bare(kind, "completed")))
+
+    assert shown.count("=") <= 2
+    assert shown.startswith(f"{RESOURCES[kind].run_type.__name__}(id='{FULL[kind]['id']}', ")
+
+
+def test_two_runs_share_no_mapping_that_one_could_change() -> None:
+    one, other = (run_of(Extraction, bare("extractions", "queued")) for _ in range(2))
+
+    assert one.output == other.output == {}
+    assert one.output is not other.output
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_a_model_is_frozen_slotted_and_documented(model: type[Any]) -> None:
+    instance = object.__new__(model)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        instance.id = "x"
+
+    assert not hasattr(instance, "__dict__")
+    assert model.__doc__
+
+
+@pytest.mark.parametrize("kind", FULL)
+@settings(max_examples=40)
+@given(data=st.data())
+def test_whatever_json_comes_a_run_or_a_shape_error_is_made_of_it(kind: str, data: st.DataObject) -> None:
+    value = data.draw(JSON | bent(FULL[kind]))
+    try:
+        made = read(kind, value)
+    except ShapeError as error:
+        assert error.reason in str(error)  # noqa: PT017 - either outcome is right, and each is looked at
+    else:
+        assert isinstance(made, RESOURCES[kind].run_type)
+
+
+@pytest.mark.parametrize("kind", FULL)
+@settings(max_examples=40)
+@given(data=st.data())
+def test_what_fits_of_any_object_is_kept_or_its_id_or_state_did_not_fit(kind: str, data: st.DataObject) -> None:
+    value = data.draw(bent(FULL[kind]).filter(lambda value: isinstance(value, dict)))
+    try:
+        run, _ = structure_what_fits(value, RESOURCES[kind].run_type)
+    except ShapeError as error:
+        assert error.path.split(".")[0] in {"id", "status", "lifecycle"}  # noqa: PT017 - either outcome is right
+    else:
+        assert run.id == value["id"]
+
+
+class TestLeaves:
+    def test_of_a_classification(self) -> None:
+        run: Classification = run_of(Classification, FULL["classifications"])
+
+        assert run.categories == (
+            Category("letter", description="by hand", handle_key="left"),
+            Category("bill"),
+        )
+        assert run.output == ClassificationDecision(category="bill", reasoning="It has a sum to be paid.")
+        assert run.consensus
+        assert run.consensus.likelihoods == 0.67
+        assert run.consensus.choices[1].category == "letter"
+
+    def test_of_a_classification_whose_output_is_empty_or_null(self) -> None:
+        least = bare("classifications", "pending")
+
+        assert run_of(Classification, least | {"output": {}}).output == ClassificationDecision()
+        assert run_of(Classification, least | {"output": None, "categories": None}).output is None
+
+    def test_of_an_extraction(self) -> None:
+        run: Extraction = run_of(Extraction, FULL["extractions"])
+
+        assert run.output == {"name": "Ada", "sum": None}
+        assert run.metadata == {"tenant": "south"}
+        assert run.consensus
+        assert run.consensus.choices == ({"name": "Ada"}, {"name": "Eda"})
+        assert run.consensus.likelihoods == {"name": 0.5, "sum": None}
+
+    def test_of_a_parse(self) -> None:
+        run: Parse = run_of(Parse, FULL["parses"])
+
+        assert run.output == ParseOutput(pages=("One.", "Two."), text="One.\n\nTwo.")
+        assert run_of(Parse, bare("parses", "queued") | {"output": {}, "table_parsing_format": ""}).output.text == ""
+
+    def test_of_an_edit(self) -> None:
+        run: Edit = run_of(Edit, FULL["edits"])
+
+        assert run.output
+        (field,) = run.output.form_data
+        assert field.bbox == BBox(left=0.25, top=0.5, width=0.125, height=0.0625, page=1)
+        assert (field.key, field.type, field.value) == ("name", "text", "Ada")
+        assert run.output.filled_document == MIMEData(
+            filename="filled.pdf", url="https://storage.retab.com/org_1/file_9.pdf"
+        )
+
+    def test_of_a_schema_generation(self) -> None:
+        run: SchemaGeneration = run_of(SchemaGeneration, FULL["schemas"])
+
+        assert run.json_schema["type"] == "object"
+        assert run.strict is False
+        assert run_of(SchemaGeneration, bare("schemas", "queued")).strict is True
+
+    def test_of_a_file_blueprint(self) -> None:
+        run: FileBlueprint = run_of(FileBlueprint, FULL["files.blueprints"])
+
+        assert run.output == {"parts": [{"label": "totals", "pages": [2]}]}
+        assert run.completed_at == datetime(2026, 10, 2, 7, 41, 20, tzinfo=UTC)
+        assert run_of(FileBlueprint, FULL["files.blueprints"] | {"object": "file_blueprint"}).object == "file_blueprint"
+
+    def test_of_a_workflow_run(self) -> None:
+        run: WorkflowRun = run_of(WorkflowRun, FULL["workflows.runs"])
+
+        assert run.inputs.documents == {
+            "start-1": FileRef(id="file_4c1e", filename="forms.pdf", mime_type="application/pdf")
+        }
+        assert run.inputs.json_data == {"start-2": {"limit": 5}}
+        assert run.trigger
+        assert run.trigger.type == "email"
+        assert run.created_at == run.timing.created_at == datetime(2026, 10, 2, 7, 41, 9, tzinfo=UTC)
+
+    def test_of_an_eval_run(self) -> None:
+        run: WorkflowEvalRun = run_of(WorkflowEvalRun, FULL["workflows.evals.runs"])
+
+        assert run.counts.outcome.failed == 1
+        assert run.counts.lifecycle_counts.error == 1
+        assert run.freshness
+        assert run.freshness.reasons == ("inputs_changed",)
+        assert run.timing.duration_ms == 60_000
+
+    def test_of_an_experiment_run(self) -> None:
+        run: ExperimentRun = run_of(ExperimentRun, FULL["workflows.experiments.runs"])
+
+        assert (run.score, run.n_consensus, run.error_count) == (0.75, 5, 2)
+
+
+class TestLifecycles:
+    @pytest.mark.parametrize("word", KNOWN)
+    def test_are_told_apart_by_their_status(self, word: str) -> None:
+        lifecycle = run_of(Lifecycle, LIFECYCLES[word])
+
+        assert type(lifecycle) is KNOWN[word]
+        assert lifecycle.status == word
+
+    def test_of_a_word_that_is_not_known_keep_the_word(self) -> None:
+        assert run_of(Lifecycle, {"status": "frozen", "until": 5}) == OtherLifecycle(status=RunStatus("frozen"))
+
+    def test_tell_what_belongs_to_them(self) -> None:
+        assert run_of(Lifecycle, LIFECYCLES["awaiting_review"]) == AwaitingReviewLifecycle(
+            waiting_for_block_ids=("blk_4",)
+        )
+        assert run_of(Lifecycle, LIFECYCLES["cancelled"]) == CancelledLifecycle(reason="by its owner")
+        assert run_of(Lifecycle, LIFECYCLES["error"]) == ErrorLifecycle(
+            message="The block broke.",
+            details=ErrorDetails(
+                message="timed out", block_id="blk_4", block_name="Read", error_code="E_TIME", context={"try": 2}
+            ),
+            stage="execution",
+            category="transient",
+            failing_step_id="blk_4",
+        )
+
+    def test_of_an_eval_that_broke_need_no_more_than_the_word(self) -> None:
+        assert run_of(Lifecycle, {"status": "error", "message": None}) == ErrorLifecycle()
+
+    def test_give_the_error_as_the_other_kinds_tell_it(self) -> None:
+        run = read("workflows.runs", body("workflows.runs", "error"))
+
+        assert run.error == PrimitiveError(
+            code="E_TIME",
+            message="The block broke.",
+            details={
+                "stage": "execution",
+                "category": "transient",
+                "failing_step_id": "blk_4",
+                "block_id": "blk_4",
+                "block_name": "Read",
+                "context": {"try": 2},
+            },
+        )
+
+    def test_without_a_message_tell_the_one_in_the_details(self) -> None:
+        assert read("workflows.runs", body("workflows.runs", "failed")).error.message == "timed out"
+        assert read("workflows.runs", bare("workflows.runs", "error") | {"lifecycle": {"status": "error"}}).error == (
+            PrimitiveError()
+        )
+
+    @pytest.mark.parametrize("word", LIFECYCLES.keys() - {"error", "failed"})
+    def test_that_are_no_error_give_none(self, word: str) -> None:
+        assert read("workflows.runs", bare("workflows.runs", word)).error is None
+
+    @pytest.mark.parametrize(
+        ("word", "over"), [(word, word in {"completed", "error", "failed", "cancelled"}) for word in LIFECYCLES]
+    )
+    def test_that_are_an_end_are_known_for_it(self, word: str, *, over: bool) -> None:
+        assert read("workflows.runs", bare("workflows.runs", word)).status.is_terminal is over
+
+    @pytest.mark.parametrize(
+        ("value", "path", "reason"),
+        [
+            ({}, "lifecycle.status", "missing"),
+            ({"status": 5}, "lifecycle.status", "a status word was expected, not a number"),
+            ({"status": ["error"]}, "lifecycle.status", "a status word"),
+            ("completed", "lifecycle", "an object was expected, not a string"),
+            ({"status": "error", "message": 5}, "lifecycle.message", "a string was expected"),
+        ],
+    )
+    def test_that_do_not_fit_are_named_by_their_place(self, value: object, path: str, reason: str) -> None:
+        with pytest.raises(ShapeError, match=reason) as caught:
+            read("workflows.runs", {"id": "run_1", "lifecycle": value})
+
+        assert caught.value.path == path
+
+
+def test_a_mapping_of_another_shape_is_named_by_its_place_and_not_by_its_keys() -> None:
+    """A key is the caller's word, and a garbled answer may hold the caller's secret anywhere."""
+    inputs = {"documents": {"sk_live_1": {"filename": 5}}}
+    with pytest.raises(ShapeError) as caught:
+        read("workflows.runs", FULL["workflows.runs"] | {"inputs": inputs})
+    with pytest.raises(ShapeError, match="a string was expected, not a number") as other:
+        read("extractions", FULL["extractions"] | {"metadata": {"sk_live_1": 5}})
+
+    assert caught.value.path.startswith("inputs.documents")
+    assert other.value.path == "metadata"
+    assert "sk_live_1" not in f"{caught.value}{other.value}"
+
+
+def test_a_download_link_is_shown_without_its_url() -> None:
+    link = run_of(
+        DownloadLink,
+        {
+            "download_url": "https://x.test/a.pdf?sig=0123456789",
+            "expires_in": "60 minutes",
+            "filename": "a.pdf",
+            "mime_data": {"filename": "a.pdf", "url": "https://x.test/a.pdf?sig=0123456789"},
+        },
+    )
+
+    assert repr(link) == "DownloadLink(filename='a.pdf', expires_in='60 minutes')"
+    assert repr(link.mime_data) == "MIMEData(filename='a.pdf', url='https://x.test/a.pdf?...')"
+
+
+def test_a_file_and_an_uploaded_file_are_shown_by_their_names() -> None:
+    assert repr(File(id="file_1")) == "File(id='file_1')"
+    assert repr(UploadedFile(id="file_1", filename="a.pdf", url="https://x.test/a?b")) == (
+        "UploadedFile(id='file_1', filename='a.pdf', url='https://x.test/a?...')"
+    )
