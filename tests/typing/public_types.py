@@ -23,6 +23,7 @@ from retab_async import (
     PartitionChunkLikelihood,
     PartitionConsensus,
     PrimitiveError,
+    RateLimit,
     RateLimitError,
     ResponseError,
     RetabError,
@@ -40,6 +41,7 @@ from retab_async import (
     SplitConsensus,
     SplitResult,
     SplitSubdocumentLikelihood,
+    Stats,
     Subdocument,
     UnconfirmedCancel,
     WaitTimeoutError,
@@ -117,6 +119,16 @@ async def following(client: AsyncRetab, split: Split) -> None:
     assert_type(client.partitions.running(document=b"%PDF", key="a", instructions="b"), RunScope[Partition])
     assert_type(client.splits.attach(split), RunScope[Split])
     assert_type(await client.aclose(), tuple[UnconfirmedCancel, ...])
+
+
+def the_pace(client: AsyncRetab, stats: Stats) -> None:
+    assert_type(client.stats(), Stats)
+    assert_type((stats.in_flight, stats.limit, stats.rate), tuple[int, int, float | None])
+    assert_type((stats.sent, stats.throttled, stats.tokens), tuple[int, int, int])
+    assert_type((stats.latency_p50, stats.latency_p95), tuple[float | None, float | None])
+    limit = RateLimit(300, per=60)
+    assert_type((limit.requests, limit.per), tuple[int, float])
+    RateLimit(300, 60)  # type: ignore[call-arg]  # 60 what?
 
 
 def left_behind(run: UnconfirmedCancel) -> None:
