@@ -1,80 +1,488 @@
-"""Places: taken at once while there are some, waited for in order after that, and never lost."""
+"""The pace: what it learns from refusals of each make of server, and how those wait who have to."""
 
 import asyncio
+import logging
+from math import inf
+from typing import Any
 
+import attrs
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from simulation import Bucket, Clock, Course, Fixed, Job, Rolling, in_virtual_time
 
-from retab_async.pacing import Places
+from retab_async import ConfigurationError, RateLimit
+from retab_async.pacing import Lane, Pace, TooLateError
+from retab_async.pacing.budget import Budget
+from retab_async.pacing.lines import Line
+from retab_async.pacing.window import Window
 
-
-async def test_a_free_place_is_taken_at_once() -> None:
-    places = Places(2)
-
-    assert [places.take(), places.take(), places.take()] == [True, True, False]
-
-
-async def test_a_place_given_back_can_be_taken_again() -> None:
-    places = Places(1)
-    places.take()
-    places.give_back()
-
-    assert places.take()
-
-
-async def test_places_come_in_the_order_in_which_they_were_asked_for() -> None:
-    places = Places(1)
-    places.take()
-    served: list[int] = []
-
-    async def stand(number: int) -> None:
-        await places.wait(5)
-        served.append(number)
-        places.give_back()
-
-    async with asyncio.TaskGroup() as group:
-        for number in range(4):
-            group.create_task(stand(number))
-        await asyncio.sleep(0)
-        places.give_back()
-
-    assert served == [0, 1, 2, 3]
-    assert places.take()
+LIMITS = {
+    "300/60 s": (300, 60.0, 0.1),
+    "300/3 s": (300, 3.0, 0.05),
+    "50/1 s": (50, 1.0, 0.02),
+    "20/0.5 s": (20, 0.5, 0.01),
+}
+MAKES = {
+    "rolling": (Rolling, 0.0),
+    "bucket": (Bucket, 0.0),
+    "fixed": (Fixed, 0.0),
+    "fixed, half over": (Fixed, 0.5),
+    "fixed, nearly over": (Fixed, 0.9),
+}
+limits = pytest.mark.parametrize("limit", LIMITS.values(), ids=LIMITS)
+makes = pytest.mark.parametrize(("make", "phase"), MAKES.values(), ids=MAKES)
 
 
-async def test_a_wait_ends_with_its_time_and_takes_no_place() -> None:
-    places = Places(1)
-    places.take()
-    with pytest.raises(TimeoutError):
-        await places.wait(0.01)
-    places.give_back()
+class Hands:
+    """A clock that is set by hand."""
 
-    assert places.take()
-    assert not places.take()
+    def __init__(self) -> None:
+        self.now = 100.0
 
-
-async def test_one_who_gave_up_is_passed_over() -> None:
-    places = Places(1)
-    places.take()
-    gone = asyncio.create_task(places.wait(5))
-    patient = asyncio.create_task(places.wait(5))
-    await asyncio.sleep(0)
-    gone.cancel()
-    places.give_back()
-
-    await patient
-    assert gone.cancelled() or gone.cancelling()
-    with pytest.raises(asyncio.CancelledError):
-        await gone
+    def __call__(self) -> float:
+        return self.now
 
 
-async def test_a_place_that_came_in_the_moment_of_giving_up_goes_to_the_next() -> None:
-    places = Places(1)
-    places.take()
-    late = asyncio.create_task(places.wait(5))
-    await asyncio.sleep(0)
-    places.give_back()
-    late.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await late
+def job(limit: tuple[int, float, float], make: type[Any], phase: float, told: str = "no") -> Course:
+    """A job of a minute, and of six periods at the least."""
+    requests, per, latency = limit
+    sends = requests * max(6, int(60 / per))
+    return Job(make, requests, per, sends, told=told, phase=phase, latency=latency).run()
 
-    assert places.take()
+
+class TestTheGoals:
+    """Against the least possible time: all that is admitted at a moment sent in that moment, by an oracle.
+
+    The first burst counts as possible, and so does each later one: `(n - 1) // requests` periods for a rolling window;
+    the same less what was over of the first one for a fixed window; `(n - requests) * per / requests` for a bucket.
+    """
+
+    @limits
+    @makes
+    def test_nine_tenths_of_the_possible_rate_and_a_refusal_in_twenty(
+        self, limit: tuple[int, float, float], make: type[Any], phase: float
+    ) -> None:
+        course = job(limit, make, phase)
+
+        assert course.part_of_possible >= 0.89
+        assert course.refusals_a_success <= 0.05
+
+    @limits
+    @makes
+    def test_the_same_where_the_server_says_when_to_come_back(
+        self, limit: tuple[int, float, float], make: type[Any], phase: float
+    ) -> None:
+        course = job(limit, make, phase, told="exact")
+
+        assert course.part_of_possible >= 0.92
+        assert course.refusals_a_success <= 0.05
+
+    @limits
+    @makes
+    def test_pauses_in_whole_seconds_cost_no_more_than_their_rounding(
+        self, limit: tuple[int, float, float], make: type[Any], phase: float
+    ) -> None:
+        course = job(limit, make, phase, told="whole")
+
+        # Where a period is hardly longer than the second to which the server rounds up, each refusal costs a period.
+        assert course.part_of_possible >= (0.94 if limit[1] > 5 else 0.87 if limit[1] > 1 else 0.75)
+        assert course.refusals_a_success <= 0.05
+
+    @limits
+    @makes
+    def test_a_limit_that_is_known_is_kept_to_without_a_refusal(
+        self, limit: tuple[int, float, float], make: type[Any], phase: float
+    ) -> None:
+        requests, per, latency = limit
+        told = RateLimit(requests, per=per)
+        course = Job(make, requests, per, sends=requests * 6, phase=phase, latency=latency, rate_limit=told).run()
+
+        # What any rolling window allows is the most that can be sent without knowing when the server's begins.
+        assert Rolling(requests, per, 0).least(course.succeeded) / course.seconds >= 0.95
+        assert course.refused == 0
+        assert course.stats.rate is None
+
+    @settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate])
+    @given(
+        make=st.sampled_from([Rolling, Bucket, Fixed]),
+        phase=st.floats(0, 0.99),
+        requests=st.integers(20, 200),
+        per=st.floats(4, 30),
+        workers=st.sampled_from([8, 32, 64]),
+        told=st.sampled_from(["no", "exact"]),
+        seed=st.integers(0, 1000),
+    )
+    def test_any_limit_is_found_within_reason(self, **told: Any) -> None:
+        course = Job(sends=told["requests"] * 12, latency=0.04, **told).run()
+
+        assert course.part_of_possible >= 0.7
+        assert course.refused <= 0.05 * course.succeeded + 64
+
+
+class TestLearning:
+    def test_without_refusals_nothing_is_kept_to(self) -> None:
+        course = Job(Rolling, 10_000, 1.0, sends=5000, latency=0.02).run()
+
+        assert course.refused == 0
+        assert (course.stats.rate, course.stats.limit) == (None, 64)
+        assert course.seconds == pytest.approx(5000 * 0.022 / 64, rel=0.25)
+
+    def test_a_limit_that_is_lifted_is_outgrown(self) -> None:
+        pace = learned()
+        pace.clock.now += 500  # type: ignore[attr-defined]
+
+        assert pace.turns.passes()
+        assert pace.is_free
+        assert pace.stats().rate is None
+
+    def test_a_rate_far_beyond_what_was_refused_is_kept_to_no_more(self) -> None:
+        pace = learned()
+        told = pace.stats().rate
+        rates = [told]
+        while not pace.is_free:
+            send(pace)
+            pace.clock.now += 0.01  # type: ignore[attr-defined]
+            pace.turns.passes()
+            rates.append(pace.stats().rate or 0.0)
+
+        assert told == pytest.approx(1, rel=0.1)
+        assert 3.5 < max(rate or 0.0 for rate in rates) < 4.5
+
+    def test_a_few_requests_tell_no_rate(self) -> None:
+        pace = Pace(Hands())
+        send(pace)
+        refuse(pace, told=None)
+        pace.clock.now += 1  # type: ignore[attr-defined]
+        assert pace.turns.passes()
+        send(pace)
+
+        assert pace.stats().rate is None
+        assert not pace.is_free
+
+    def test_a_pause_without_a_limit_teaches_no_rate(self) -> None:
+        pace = Pace(Hands())
+        for _ in range(20):
+            send(pace)
+        sent = pace.went()
+        pace.came_back()
+        pace.refused(sent, 2.0, is_for_pace=False)
+        assert not pace.turns.passes()
+        pace.clock.now += 2  # type: ignore[attr-defined]
+        assert pace.turns.passes()
+        for _ in range(40):
+            send(pace)
+
+        assert pace.stats().rate is None
+        assert pace.stats().throttled == 0
+        assert pace.turns.passes()
+        assert pace.is_free
+
+    def test_refusals_of_one_moment_count_once(self) -> None:
+        pace = learned()
+        before = pace.stats().rate
+        together = [pace.went() for _ in range(20)]
+        pace.clock.now += 0.05  # type: ignore[attr-defined]
+        for sent in together:
+            pace.came_back()
+            pace.refused(sent, None, is_for_pace=True)
+            pace.clock.now += 0.001  # type: ignore[attr-defined]
+        pace.clock.now += 5  # type: ignore[attr-defined]
+        send(pace)
+
+        assert before is not None
+        assert before / 1.2 < (pace.stats().rate or 0.0) < before
+
+    def test_the_gate_opens_only_to_what_went_after_it_closed_the_gate(self) -> None:
+        pace = Pace(Hands())
+        earlier = pace.went()
+        pace.clock.now += 0.1  # type: ignore[attr-defined]
+        refuse(pace, told=5)
+        pace.came_back()
+        pace.got_through(earlier, is_success=True)
+
+        assert not pace.turns.passes()
+        assert pace.pause() == pytest.approx(5)
+
+    def test_a_pause_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG, "retab_async")
+        pace = Pace(Hands())
+        for _ in range(10):
+            refuse(pace, told=2)
+        pace.clock.now += 3  # type: ignore[attr-defined]
+        refuse(pace, told=0.25)
+
+        lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+        assert lines == [
+            ("WARNING", "the API asked for a pause of 2.0 s"),
+            ("DEBUG", "the API asked for a pause of 0.2 s"),
+        ]
+
+    def test_what_goes_elsewhere_has_a_pace_of_its_own(self) -> None:
+        pace = Pace(Hands())
+        refuse(pace.elsewhere, told=5)
+
+        assert pace.is_free
+        assert pace.elsewhere is pace.elsewhere
+        assert not pace.elsewhere.is_free
+
+
+def send(pace: Pace) -> None:
+    sent = pace.went()
+    pace.came_back()
+    pace.got_through(sent, is_success=True)
+
+
+def refuse(pace: Pace, told: float | None) -> None:
+    sent = pace.went()
+    pace.came_back()
+    pace.refused(sent, told, is_for_pace=True)
+
+
+def learned() -> Pace:
+    """A pace that has learned of about one a second: twenty at once, refused for twenty seconds."""
+    pace = Pace(Hands())
+    for _ in range(20):
+        send(pace)
+    refuse(pace, told=19.5)
+    pace.clock.now += 20  # type: ignore[attr-defined]
+    send(pace)
+    return pace
+
+
+class TestStats:
+    def test_an_answer_that_is_no_success_gives_no_token_back(self) -> None:
+        pace = Pace(Hands())
+        pace.budget.spend(is_throttled=True, is_cancel=False)
+        pace.got_through(pace.went(), is_success=False)
+
+        assert pace.stats().tokens == 495
+
+    def test_tell_what_is_and_was(self) -> None:
+        pace = Pace(clock := Hands())
+        assert pace.stats().latency_p50 is None
+        for hundredth in range(1, 101):
+            sent = pace.went()
+            clock.now += hundredth / 100
+            pace.came_back()
+            pace.got_through(sent, is_success=True)
+        pace.went()
+        refuse(pace, told=None)
+
+        stats = pace.stats()
+        assert (stats.in_flight, stats.limit, stats.sent, stats.throttled, stats.tokens) == (1, 8, 102, 1, 500)
+        assert stats.latency_p50 == pytest.approx(0.5, abs=0.02)
+        assert stats.latency_p95 == pytest.approx(0.95, abs=0.02)
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            stats.sent = 0  # type: ignore[misc]
+
+
+class TestALine:
+    def test_lets_one_after_the_other_pass_in_the_order_of_their_coming(self) -> None:
+        async def story(clock: Clock) -> list[tuple[int, float]]:
+            opens = clock()
+            passed: list[tuple[int, float]] = []
+
+            def go() -> None:
+                nonlocal opens
+                opens = clock() + 1
+
+            line = Line(clock, lambda: opens - clock(), go)
+            assert line.passes()
+            begun = clock()
+
+            async def stand(number: int) -> None:
+                await line.stand()
+                passed.append((number, round(clock() - begun, 3)))
+
+            async with asyncio.TaskGroup() as group:
+                for number in range(4):
+                    group.create_task(stand(number))
+            assert not len(line)
+            return passed
+
+        assert in_virtual_time(story) == [(0, 1), (1, 2), (2, 3), (3, 4)]
+
+    def test_one_who_gives_up_passes_the_turn_on_and_leaves_nothing(self) -> None:
+        async def story(clock: Clock) -> float:
+            opens = clock() + 10
+            line = Line(clock, lambda: opens - clock(), lambda: None)
+            first, second, third = (asyncio.create_task(line.stand()) for _ in range(3))
+            await asyncio.sleep(1)
+            assert not line.passes()
+            first.cancel()
+            await asyncio.sleep(1)
+            third.cancel()
+            await second
+            assert first.cancelled()
+            assert third.cancelled()
+            assert not len(line)
+            return opens - clock()
+
+        assert in_virtual_time(story) == pytest.approx(0, abs=0.01)
+
+    def test_one_who_gives_up_in_the_moment_of_the_turn_passes_it_on(self) -> None:
+        async def story(clock: Clock) -> None:
+            is_open = False
+            line = Line(clock, lambda: 0.0 if is_open else inf, lambda: None)
+            first, second = (asyncio.create_task(line.stand()) for _ in range(2))
+            await asyncio.sleep(0)
+            is_open = True
+            line.nudge()
+            line.nudge()
+            first.cancel()
+            await second
+
+            assert first.cancelled()
+
+        in_virtual_time(story)
+
+    def test_one_who_would_come_too_late_is_told_so_at_once(self) -> None:
+        async def story(clock: Clock) -> float:
+            opens = clock() + 10
+            line = Line(clock, lambda: opens - clock(), lambda: None)
+            waiting = asyncio.create_task(line.stand())
+            await asyncio.sleep(0)
+            begun = clock()
+            with pytest.raises(TooLateError):
+                await line.stand(ends=begun + 9)
+            took = clock() - begun
+            await waiting
+            return took
+
+        assert in_virtual_time(story) == 0
+
+    def test_one_before_whom_others_stand_waits_until_it_is_too_late(self) -> None:
+        async def story(clock: Clock) -> float:
+            line = Line(clock, lambda: inf, lambda: None)
+            first = asyncio.create_task(line.stand())
+            await asyncio.sleep(0)
+            begun = clock()
+            with pytest.raises(TooLateError):
+                await line.stand(ends=begun + 3)
+            first.cancel()
+            return clock() - begun
+
+        assert in_virtual_time(story) == pytest.approx(3)
+
+
+class TestTheWindow:
+    def test_begins_with_eight_and_grows_by_one_a_success(self) -> None:
+        window = Window()
+        for _ in range(100):
+            window.grow(50)
+
+        assert Window().limit == 8
+        assert window.limit == 50
+
+    def test_a_refusal_takes_three_tenths_once_a_round_trip(self) -> None:
+        window = Window()
+        for _ in range(42):
+            window.grow(50)
+        for _ in range(50):
+            window.cut(sent=1.0, now=2.0)
+
+        assert window.limit == 35
+        window.cut(sent=2.5, now=3.0)
+        assert window.limit == 24
+
+    def test_after_a_refusal_it_grows_by_one_a_round_trip(self) -> None:
+        window = Window()
+        window.cut(sent=1.0, now=2.0)
+        for _ in range(6):
+            window.grow(50)
+
+        assert window.limit == 6
+
+    def test_it_never_falls_below_one(self) -> None:
+        window = Window()
+        for moment in range(20):
+            window.cut(sent=moment, now=moment)
+
+        assert window.limit == 1
+
+    def test_two_jobs_share_it(self) -> None:
+        async def story(clock: Clock) -> None:
+            pace = Pace(clock)
+            one, other = Lane(pace, 8, None), Lane(pace, 8, None)
+            passages = [await one.enter() for _ in range(8) if not passages_set_out(one)]
+            waiting = asyncio.create_task(other.enter())
+            await asyncio.sleep(1)
+            assert not waiting.done()
+            passages.pop().end()
+            passages.append(await waiting)
+            for passage in passages:
+                passage.end()
+
+            assert pace.window.in_flight == 0
+
+        in_virtual_time(story)
+
+
+def passages_set_out(lane: Lane) -> bool:
+    lane.leave_gate()
+    return False
+
+
+class TestALane:
+    def test_one_at_a_time_stands_at_the_gate(self) -> None:
+        async def story(clock: Clock) -> None:
+            lane = Lane(Pace(clock), 8, None)
+            first = await lane.enter()
+            second, third = (asyncio.create_task(lane.enter()) for _ in range(2))
+            await asyncio.sleep(1)
+            assert not second.done()
+            first.set_out()
+            (await second).end()
+            third.cancel()
+            first.was_turned_away()
+            first.end()
+            assert lane.pace.window.limit == 5
+            assert lane.pace.window.in_flight == 0
+
+        in_virtual_time(story)
+
+    def test_what_was_never_sent_says_nothing_about_the_server(self) -> None:
+        async def story(clock: Clock) -> None:
+            lane = Lane(Pace(clock), 8, RateLimit(1, per=5))
+            passage = await lane.enter()
+            passage.was_turned_away()
+            passage.end()
+
+            assert lane.pace.window.limit == 8
+
+        in_virtual_time(story)
+
+
+class TestARateLimit:
+    @pytest.mark.parametrize(("requests", "per"), [(0, 1), (1.5, 1), (True, 1), (5, 0), (5, -1), (5, inf), (5, "1")])
+    def test_must_be_one(self, requests: Any, per: Any) -> None:
+        with pytest.raises(ConfigurationError):
+            RateLimit(requests, per=per)
+
+    def test_shows_what_it_is(self) -> None:
+        assert repr(RateLimit(300, per=60)) == "RateLimit(requests=300, per=60)"
+
+
+class TestTheBudget:
+    def test_is_used_up_by_retries_down_to_what_is_kept_for_cancels(self, caplog: pytest.LogCaptureFixture) -> None:
+        budget = Budget()
+        spent = [budget.spend(is_throttled=False, is_cancel=False) for _ in range(40)]
+        assert (sum(spent), budget.tokens) == (28, 108)
+        assert [budget.spend(is_throttled=True, is_cancel=False) for _ in range(3)] == [True, False, False]
+        assert [budget.spend(is_throttled=False, is_cancel=True) for _ in range(8)] == [True] * 7 + [False]
+
+        assert budget.tokens == 5
+        assert len(caplog.records) == 1
+        assert "retry budget is used up" in caplog.text
+
+    def test_is_filled_by_successes(self, caplog: pytest.LogCaptureFixture) -> None:
+        budget = Budget()
+        for _ in range(2):
+            while budget.spend(is_throttled=False, is_cancel=True):
+                pass
+            for _ in range(600):
+                budget.refund()
+
+        assert budget.tokens == 500
+        assert len(caplog.records) == 2

@@ -93,7 +93,7 @@ class Allowance:
         pause = self._next_pause(now)
         self._probe_at = now + pause
         # A number of whole seconds has been rounded up.
-        self._slack = pause if told is None else min(told, 1.0) if told.is_integer() else 0.0
+        self._slack = pause if told is None else min(told, 1.0) if told == int(told) else 0.0
 
     def _next_pause(self, now: float) -> float:
         fine = self.estimate.period * _FINE if self.estimate.count else _FIRST_PAUSE

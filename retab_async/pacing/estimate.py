@@ -109,7 +109,7 @@ class Estimate:
         elif found.passed >= self.count / 4 and found.closed > found.took / 3:
             self._measure(found.passed, found.took, found.slack)
         elif self._is_suspect:
-            self.count, self.period, self._hold = 1, 2 * self.period / self.count, _SHORT_HOLD
+            self.count, self.period = 1, 2 * self.period / self.count
             self._slow_down(found)
         else:
             # Once may be chance: requests overtake each other on the way.
@@ -118,9 +118,12 @@ class Estimate:
             self._hold = max(self.count, _HOLD_OF_MANY)
 
     def _slow_down(self, found: Reopening) -> None:
-        slower = found.took / found.passed if found.passed >= _TELLING else 2 * self.period
-        self.period = max(self.period * 1.05, min(slower, self.period * 2))
-        self._hold = min(max(self._hold * 2, _SHORT_HOLD), _LONG_HOLD)
+        if found.passed >= _TELLING:
+            self.period = max(self.period * 1.05, min(found.took / found.passed, self.period * 2))
+            self._hold = min(self._hold * 2, _LONG_HOLD)
+        else:
+            self.period *= 2
+            self._hold = _SHORT_HOLD
 
     def _lengthen(self, gone: Sequence[float], found: Reopening) -> None:
         measured = self.period + found.closed

@@ -50,6 +50,7 @@ from retab_async import (
     PartitionChunkLikelihood,
     PartitionConsensus,
     PrimitiveError,
+    RateLimit,
     RateLimitError,
     ResponseError,
     RetabError,
@@ -72,6 +73,7 @@ from retab_async import (
     SplitConsensus,
     SplitResult,
     SplitSubdocumentLikelihood,
+    Stats,
     Subdocument,
     UnconfirmedCancel,
     UploadedFile,
@@ -214,6 +216,16 @@ async def the_files(client: AsyncRetab, link: DownloadLink) -> None:
     await client.parses.create(document=known)
     await client.parses.create(document=file)
     await client.files.blueprints.create(file_id=file)
+
+
+def the_pace(client: AsyncRetab, stats: Stats) -> None:
+    assert_type(client.stats(), Stats)
+    assert_type((stats.in_flight, stats.limit, stats.rate), tuple[int, int, float | None])
+    assert_type((stats.sent, stats.throttled, stats.tokens), tuple[int, int, int])
+    assert_type((stats.latency_p50, stats.latency_p95), tuple[float | None, float | None])
+    limit = RateLimit(300, per=60)
+    assert_type((limit.requests, limit.per), tuple[int, float])
+    RateLimit(300, 60)  # type: ignore[call-arg]  # 60 what?
 
 
 def left_behind(run: UnconfirmedCancel) -> None:
