@@ -24,7 +24,7 @@ _logger = logging.getLogger("retab_async")
 
 
 class Collection(Generic[RunT]):
-    """The runs of one kind, at `path`, which ends in their `name`. Raises `ResponseError`, and what the transport does."""
+    """The runs of one kind, at a `path` ending in their `name`; raises `ResponseError`, and what the transport does."""
 
     def __init__(self, transport: Transport, path: str, reader: Reader[RunT]) -> None:
         self.transport = transport
