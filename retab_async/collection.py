@@ -34,7 +34,8 @@ class Collection(Generic[RunT]):
     def __init__(self, transport: Transport, path: str, reader: Reader[RunT], dialect: Dialect) -> None:
         self.transport = transport
         self.path = path
-        self.name = path.removeprefix("/v1/").replace("/", ".")
+        # As it hangs on the client: /v1/schemas/generate are its schemas.
+        self.name = path.removeprefix("/v1/").removesuffix("/generate").replace("/", ".")
         self.is_listed = dialect.is_listed
         self.has_output = dialect.has_output
         self._reader = reader

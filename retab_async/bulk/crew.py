@@ -11,15 +11,8 @@ class Crew:
     `on_failure` is called with what a worker raised, `on_end` when the last one has ended.
     """
 
-    def __init__(
-        self,
-        work: Callable[[], Coroutine[Any, Any, None]],
-        most: int,
-        *,
-        on_failure: Callable[[BaseException], None],
-        on_end: Callable[[], None],
-    ) -> None:
-        self._work = work
+    def __init__(self, most: int, *, on_failure: Callable[[BaseException], None], on_end: Callable[[], None]) -> None:
+        self._work: Callable[[], Coroutine[Any, Any, None]] | None = None
         self._most = most
         self._on_failure = on_failure
         self._on_end = on_end
@@ -32,12 +25,18 @@ class Crew:
         """How many workers there are."""
         return len(self._workers)
 
-    def grow(self) -> None:
-        """Take on one more, if there may be more."""
-        if len(self._workers) < self._most:
+    def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Take on the first one, who does this work, as all others will."""
+        self._work = work
+        self.grow()
+
+    def grow(self) -> bool:
+        """Take on one more, if there may be more; tells whether there may."""
+        if len(self._workers) < self._most and self._work is not None:
             worker = asyncio.get_running_loop().create_task(self._work(), name="retab_async cancel_many")
             self._workers.add(worker)
             worker.add_done_callback(self._leave)
+        return len(self._workers) < self._most
 
     def dismiss(self, workers: Iterable["asyncio.Task[Any]"] | None = None) -> None:
         """Cancel some workers, or all."""

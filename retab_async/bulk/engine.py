@@ -47,9 +47,9 @@ class Engine(Generic[RunT]):
         self.failure: BaseException | None = None
         self.ended_early = False
         self._presence = Presence(terms.patience)
-        self._crew = Crew(self._work, terms.concurrency, on_failure=self._crash, on_end=self._end)
+        self._crew = Crew(terms.concurrency, on_failure=self._crash, on_end=self._end)
         reporting = Reporting(tally, handover, terms.ledger, self._stop)
-        self._intake: Intake[RunT] = Intake(source, read, reporting, self._stop)
+        self._intake: Intake[RunT] = Intake(source, read, reporting, self._stop, keeps_runs=terms.is_dry)
         transport = next(iter(kinds.values())).collection.transport
         self._shift = Shift(
             intake=self._intake,
@@ -73,7 +73,7 @@ class Engine(Generic[RunT]):
         if self._handover is not None:
             self._handover.on_given = self._shift.wake_one
         self._source.open()
-        self._crew.grow()
+        self._crew.begin(self._shift.work)
 
     async def finish(self) -> None:
         """Wait until all is done."""
@@ -84,9 +84,6 @@ class Engine(Generic[RunT]):
         await self._crew.abort()
         await self._source.aclose()
 
-    async def _work(self) -> None:
-        await self._shift.work()
-
     def _wake(self) -> None:
         self._shift.wake()
 
@@ -94,10 +91,10 @@ class Engine(Generic[RunT]):
         under_way = self._intake.taken + len(self._intake.takers)
         return self._handover is None or not self._handover.is_full(under_way)
 
-    def _grow(self) -> None:
-        # Whoever waits for the source already is enough.
-        if not self._intake.takers:
-            self._crew.grow()
+    def _grow(self) -> bool:
+        # Whoever waits for the source already is enough. Otherwise one who finds work makes two more: those who begin
+        # in the same turn of the loop go on together, which is cheaper than one in each turn.
+        return bool(self._intake.takers) or (self._crew.grow() and self._crew.grow())
 
     def _stop(self, error: BaseException) -> None:
         self.failure = self.failure or error

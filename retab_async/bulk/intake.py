@@ -22,16 +22,24 @@ _SHOWN = 200
 class Intake(Generic[RunT]):
     """Makes tickets of what a source has; `taken` counts them, `takers` are the workers that wait for the source.
 
-    What the source raises goes to `on_failure`; what cannot be an id is reported `rejected` at once.
+    With `keeps_runs` the items are runs, and the tickets keep them. What the source raises goes to `on_failure`; what
+    cannot be an id is reported `rejected` at once.
     """
 
     def __init__(
-        self, source: Source[Any], read: Read, reporting: Reporting[RunT], on_failure: Callable[[Exception], None]
+        self,
+        source: Source[Any],
+        read: Read,
+        reporting: Reporting[RunT],
+        on_failure: Callable[[Exception], None],
+        *,
+        keeps_runs: bool,
     ) -> None:
         self._source = source
         self._read = read
         self._reporting = reporting
         self._on_failure = on_failure
+        self._keeps_runs = keeps_runs
         self.taken = 0
         self.takers: set[asyncio.Task[Any]] = set()
 
@@ -54,21 +62,28 @@ class Intake(Generic[RunT]):
         """Take nothing more."""
         self._source.is_closed = True
 
-    async def take(self) -> Ticket[RunT] | None:
-        """Return the next id's ticket, or None where this one had none to give: closed, or settled at once."""
+    def take(self) -> Ticket[RunT] | None:
+        """Return the ticket of the next id of an ordinary iterable; None where it has no more, or that one is settled.
+
+        With an asynchronous iterable it is `take_later` that does it.
+        """
         try:
-            item = await self._pull() if self._source.is_async else self._source.next_at_hand()
-            ticket = self._ticket(item)
-        except (StopIteration, StopAsyncIteration):
+            return self._ticket(self._source.next_at_hand())
+        except StopIteration:
             self.close()
-            return None
         except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
             self._on_failure(error)
-            return None
-        if ticket is None:
-            # Others have a turn, however many there are of these.
-            await asyncio.sleep(0)
-        return ticket
+        return None
+
+    async def take_later(self) -> Ticket[RunT] | None:
+        """Return what `take` returns, from an asynchronous iterable."""
+        try:
+            return self._ticket(await self._pull())
+        except StopAsyncIteration:
+            self.close()
+        except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
+            self._on_failure(error)
+        return None
 
     async def _pull(self) -> Any:
         taker = asyncio.current_task()
@@ -83,18 +98,15 @@ class Intake(Generic[RunT]):
         try:
             resource, run_id = self._read(item)
         except (InvalidRunIdError, InvalidRequestError) as error:
-            shown = item if isinstance(item, str) else f"{item!r:.{_SHOWN}}"
-            self._reporting.report(self._number(Ticket("", shown, 0)), Disposition.REJECTED, error=error)
+            self._reject(item, error)
             return None
         if self._reporting.settled_earlier(resource, run_id):
             return None
-        return self._number(Ticket(resource, run_id, 0, _run_of(item)))
-
-    def _number(self, ticket: Ticket[RunT]) -> Ticket[RunT]:
-        ticket.number = self.taken
         self.taken += 1
-        return ticket
+        return Ticket(resource, run_id, self.taken - 1, item if self._keeps_runs else None)
 
-
-def _run_of(item: Any) -> Any:
-    return item if isinstance(item, Run) else None
+    def _reject(self, item: Any, error: Exception) -> None:
+        shown = item if isinstance(item, str) else f"{item!r:.{_SHOWN}}"
+        ticket: Ticket[RunT] = Ticket("", shown, self.taken)
+        self.taken += 1
+        self._reporting.report(ticket, Disposition.REJECTED, error=error)

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from retab_async.bulk.presence import Presence
@@ -37,18 +37,33 @@ class Sending(Generic[RunT]):
         self._workers = workers
         self._on_return = on_return
         self._answered: Ticket[RunT] | None = None
-        self._patient = {name: kind.over(_patient(transport)) for name, kind in kinds.items()}
+        patient = _patient(transport)
+        self._cancels = {name: kind.collection.over(patient).cancel for name, kind in kinds.items()}
 
-    async def attempt(self, ticket: Ticket[RunT]) -> RunT | RetabError:
+    async def attempt(
+        self, ticket: Ticket[RunT], cancel: Callable[[str], Awaitable[RunT]] | None = None
+    ) -> RunT | RetabError:
         """Send a cancel once; returns the run, or what went wrong. Raises what is no affair of one id."""
-        return await self._send(ticket, self._patient[ticket.resource])
+        began = time.monotonic()
+        try:
+            run = await (cancel or self._cancels[ticket.resource])(ticket.run_id)
+        except InvalidRunIdError as error:
+            return error
+        except CallError as error:
+            self._note_failure(ticket, error, began)
+            return error
+        ticket.attempts += 1
+        self._answered = ticket
+        if self._presence.answer(time.monotonic() - began):
+            self._on_return()
+        return run
 
     async def probe(self, ticket: Ticket[RunT]) -> RunT | RetabError:
         """Send a cancel once, to find out whether the server is back; the rest as in `attempt`."""
         seconds = self._presence.probe_timeout
         policy = RetryPolicy(attempts=1, deadline=seconds)
         transport = self._transport.hastened(timeout=seconds, policy=policy)
-        return await self._send(ticket, self._kinds[ticket.resource].over(transport))
+        return await self.attempt(ticket, self._kinds[ticket.resource].collection.over(transport).cancel)
 
     def answered(self) -> Ticket[RunT] | None:
         """Return a ticket of its own for the id that had the last answer, None before there was one."""
@@ -73,31 +88,15 @@ class Sending(Generic[RunT]):
         is_enough = ticket.failures >= self._policy.attempts or time.monotonic() + pause > ticket.ends
         return None if is_enough else pause
 
-    async def _send(self, ticket: Ticket[RunT], kind: Kind[RunT]) -> RunT | RetabError:
-        began = time.monotonic()
-        try:
-            run = await kind.collection.cancel(ticket.run_id)
-        except InvalidRunIdError as error:
-            return error
-        except CallError as error:
-            self._note_failure(ticket, error, began)
-            return error
-        ticket.attempts += 1
-        self._note_answer(ticket, began)
-        return run
-
-    def _note_answer(self, ticket: Ticket[RunT], began: float) -> None:
-        self._answered = ticket
-        if self._presence.answer(time.monotonic() - began):
-            self._on_return()
-
     def _note_failure(self, ticket: Ticket[RunT], error: CallError, began: float) -> None:
         ticket.attempts += error.attempts
         error.in_doubt |= ticket.error is not None and ticket.error.in_doubt
         ticket.error = error
         if not is_transient(error) or isinstance(error, RateLimitError):
             if isinstance(error, AnswerError):
-                self._note_answer(ticket, began)
+                self._answered = ticket
+                if self._presence.answer(time.monotonic() - began):
+                    self._on_return()
             return
         self._presence.fail(error, self._workers())
         # While nothing can succeed, a failure says nothing about an id.

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from retab_async.bulk.intake import Intake
-from retab_async.bulk.outcomes import Disposition, disposition_of_error, disposition_of_run
 from retab_async.bulk.presence import Presence
 from retab_async.bulk.reporting import Reporting
 from retab_async.bulk.sending import Sending
+from retab_async.bulk.settling import Settling
 from retab_async.bulk.terms import Terms
 from retab_async.bulk.tickets import Ticket
 from retab_async.errors import RetabError
@@ -24,8 +24,9 @@ _MORE_HELD = 16
 class Shift(Generic[RunT]):
     """The work of one job. `held` are the ids that were taken and wait, unsent or to be sent again, for the server.
 
-    `may_take`: whether there is room for one more. `on_taken`, `on_failure` and `on_loss` are called when an id was
-    taken, when something is wrong that is no affair of one id, and when the server was away for too long.
+    `may_take`: whether there is room for one more. `on_taken` is called when an id was taken, for as long as it returns
+    True; `on_failure` when something is wrong that is no affair of one id; `on_loss` when the server was away for too
+    long.
     """
 
     def __init__(  # noqa: PLR0913 - what a job is made of
@@ -37,19 +38,19 @@ class Shift(Generic[RunT]):
         presence: Presence,
         terms: Terms,
         may_take: Callable[[], bool],
-        on_taken: Callable[[], None],
+        on_taken: Callable[[], bool],
         on_failure: Callable[[Exception], None],
         on_loss: Callable[[], None],
     ) -> None:
         self._intake = intake
         self._sending = sending
-        self._reporting = reporting
+        self._settling = Settling(sending, reporting, waits=terms.waits)
         self._presence = presence
-        self._waits = terms.waits
-        self._see_to = self._plan if terms.is_dry else self._see_through
+        self._see_to = self._settling.plan if terms.is_dry else self._see_through
         self._most_held = terms.concurrency + _MORE_HELD
         self._may_take = may_take
         self._on_taken = on_taken
+        self._may_grow = True
         self._on_failure = on_failure
         self._on_loss = on_loss
         self._held: deque[Ticket[RunT]] = deque()
@@ -58,8 +59,11 @@ class Shift(Generic[RunT]):
     async def work(self) -> None:
         """Do it, until there is nothing more to do."""
         try:
-            while (ticket := await self._next()) is not None:
-                await self._settle(ticket, self._see_to)
+            while (ticket := self._next_at_hand() or await self._next()) is not None:
+                try:
+                    await self._see_to(ticket)
+                except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
+                    self._spoil(ticket, error)
                 if not ticket.attempts:
                     # Others have a turn, however many there are of those that cost nothing.
                     await asyncio.sleep(0)
@@ -84,6 +88,16 @@ class Shift(Generic[RunT]):
         self._resting.append(turn)
         await turn
 
+    def _next_at_hand(self) -> Ticket[RunT] | None:
+        # The next one, where there is nothing to wait for; this is the way of most.
+        intake = self._intake
+        if self._presence.is_away or self._held or intake.is_async or intake.is_closed or not self._may_take():
+            return None
+        ticket = intake.take()
+        if self._may_grow and ticket is not None:
+            self._may_grow = self._on_taken()
+        return ticket
+
     async def _next(self) -> Ticket[RunT] | None:
         while self._held or not self._intake.is_closed:
             if self._presence.is_away:
@@ -92,8 +106,13 @@ class Shift(Generic[RunT]):
                 return self._resumed()
             elif not self._may_take():
                 await self._rest()
-            elif (ticket := await self._intake.take()) is not None:
-                self._on_taken()
+            elif not self._intake.is_async:
+                # Others have a turn, however many there are of those that are settled at once.
+                await asyncio.sleep(0)
+                if (ticket := self._next_at_hand()) is not None:
+                    return ticket
+            elif (ticket := await self._intake.take_later()) is not None:
+                self._may_grow = self._may_grow and self._on_taken()
                 return ticket
         return None
 
@@ -104,45 +123,19 @@ class Shift(Generic[RunT]):
             ticket.failures, ticket.outages = 0, self._presence.outages
         return ticket
 
-    async def _settle(self, ticket: Ticket[RunT], see_to: Callable[[Ticket[RunT]], Awaitable[None]]) -> None:
-        try:
-            await see_to(ticket)
-        except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
-            self._reporting.report(ticket, Disposition.UNCONFIRMED, error=error)
-            self._fail(error)
-
-    async def _plan(self, ticket: Ticket[RunT]) -> None:
-        self._reporting.report(ticket, Disposition.PLANNED, ticket.run)
-
     async def _see_through(self, ticket: Ticket[RunT]) -> None:
         while not self._presence.is_lost:
             if self._presence.is_away:
                 self._held.append(ticket)
                 return
-            pause = await self._read(ticket, await self._sending.attempt(ticket))
-            if pause is None:
+            result = await self._sending.attempt(ticket)
+            if not isinstance(result, RetabError):
+                await self._settling.accept(ticket, result)
+                return
+            if (pause := self._settling.fail(ticket, result)) is None:
                 return
             await asyncio.sleep(pause)
-        self._reporting.report(ticket, Disposition.UNCONFIRMED, error=ticket.error or self._presence.error)
-
-    async def _read(self, ticket: Ticket[RunT], result: RunT | RetabError) -> float | None:
-        # After how many seconds to send again, or None where the ticket has its outcome.
-        if not isinstance(result, RetabError):
-            await self._accept(ticket, result)
-            return None
-        pause = self._sending.pause_after(ticket, result)
-        if pause is None:
-            self._reporting.report(ticket, disposition_of_error(result), error=result)
-        return pause
-
-    async def _accept(self, ticket: Ticket[RunT], run: RunT) -> None:
-        problem = None
-        if self._waits and not run.status.is_terminal:
-            try:
-                run = await self._sending.follow(ticket)
-            except RetabError as error:
-                problem = error
-        self._reporting.report(ticket, disposition_of_run(run), run, problem)
+        self._settling.lose(ticket, ticket.error or self._presence.error)
 
     async def _sit_out(self) -> None:
         if self._presence.is_probed:
@@ -151,42 +144,63 @@ class Shift(Generic[RunT]):
         self._presence.is_probed = True
         try:
             await asyncio.sleep(self._presence.pause())
-            if self._presence.is_away:
-                await self._probe()
+            accepted = await self._probe()
         finally:
             self._presence.is_probed = False
+        # Only now: whoever follows a run to its end is not there for the next probe.
+        if accepted is not None:
+            await self._accept(*accepted)
 
-    async def _probe(self) -> None:
-        if self._presence.is_overdue():
+    async def _probe(self) -> tuple[Ticket[RunT], RunT] | None:
+        accepted = None
+        if self._presence.is_away and self._presence.is_overdue():
             self._on_loss()
-            return
-        self._presence.begin_probe()
-        # A cancel that was answered before will be again, which cannot be said of those that have only failed so far:
-        # it may be on account of them.
-        ticket = self._sending.answered()
-        if ticket is not None:
-            await self._ask_again(ticket)
-        elif (ticket := await self._to_probe_with()) is not None:
-            await self._settle(ticket, self._probe_with)
-        if self._presence.is_away:
-            self._presence.fail_probe()
+        elif self._presence.is_away:
+            self._presence.begin_probe()
+            accepted = await self._ask()
+            if self._presence.is_away:
+                self._presence.fail_probe()
+        return accepted
 
-    async def _ask_again(self, ticket: Ticket[RunT]) -> None:
+    async def _ask(self) -> tuple[Ticket[RunT], RunT] | None:
+        # A cancel that was answered before will be again. Of those that only failed so far nobody knows whether it is
+        # on their own account, so in their place new ones are sent for as long as they may be taken.
+        again = self._sending.answered()
+        ticket = again or await self._to_probe_with()
+        if ticket is None:
+            return None
         try:
-            await self._sending.probe(ticket)
+            result = await self._sending.probe(ticket)
         except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
+            if again is None:
+                self._settling.lose(ticket, error)
             self._fail(error)
-
-    async def _probe_with(self, ticket: Ticket[RunT]) -> None:
-        if await self._read(ticket, await self._sending.probe(ticket)) is not None:
+            return None
+        if again is not None:
+            return None
+        if not isinstance(result, RetabError):
+            return ticket, result
+        if self._settling.fail(ticket, result) is not None:
             self._held.append(ticket)
+        return None
 
     async def _to_probe_with(self) -> Ticket[RunT] | None:
         if self._may_take() and not self._intake.is_closed:
-            is_cheap = not self._intake.is_async and len(self._held) < self._most_held
-            if is_cheap or not self._held:
-                return await self._intake.take()
+            if not self._intake.is_async and len(self._held) < self._most_held:
+                return self._intake.take()
+            if not self._held:
+                return await self._intake.take_later()
         return self._held.popleft() if self._held else None
+
+    async def _accept(self, ticket: Ticket[RunT], run: RunT) -> None:
+        try:
+            await self._settling.accept(ticket, run)
+        except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
+            self._spoil(ticket, error)
+
+    def _spoil(self, ticket: Ticket[RunT], error: Exception) -> None:
+        self._settling.lose(ticket, error)
+        self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         self._on_failure(error)

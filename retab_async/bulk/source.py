@@ -1,7 +1,7 @@
 """Where the ids come from: any iterable, asynchronous ones too, from which each worker takes the next."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sized
 from typing import Generic, TypeVar
 
 from retab_async.arguments import refuse
@@ -20,7 +20,8 @@ class Source(Generic[T]):
             refuse(f"ids must be an iterable of several ids or runs, not {items!r:.200}")
         self._items = items
         self._ahead: AsyncIterator[T] | None = None
-        self._at_hand: Iterator[T] | None = None
+        # Of an ordinary iterable: returns the next item, or raises StopIteration, and what the iterable raises.
+        self.next_at_hand: Callable[[], T] = iter(()).__next__
         self._turn = asyncio.Lock()
         self.is_async = isinstance(items, AsyncIterable)
         self.is_sized = isinstance(items, Sized)
@@ -31,13 +32,7 @@ class Source(Generic[T]):
         if isinstance(self._items, AsyncIterable):
             self._ahead = aiter(self._items)
         else:
-            self._at_hand = iter(self._items)
-
-    def next_at_hand(self) -> T:
-        """Return the next item of an ordinary iterable; raises `StopIteration`, and what the iterable raises."""
-        if self._at_hand is None:
-            raise StopIteration
-        return next(self._at_hand)
+            self.next_at_hand = iter(self._items).__next__
 
     async def next(self) -> T:
         """Return the next item of an asynchronous iterable, in turn; raises `StopAsyncIteration` at the end."""

@@ -8,7 +8,6 @@ from retab_async.bulk.outcomes import CancelOutcome, Disposition
 from retab_async.collection import Collection
 from retab_async.errors import CallError
 from retab_async.models import Run
-from retab_async.transport import Transport
 from retab_async.waiting import Watch
 
 RunT = TypeVar("RunT", bound=Run)
@@ -20,10 +19,6 @@ class Kind(NamedTuple, Generic[RunT]):
     name: str
     collection: Collection[RunT]
     watch: Watch[RunT]
-
-    def over(self, transport: Transport) -> "Kind[RunT]":
-        """Return the same kind, cancelled over another transport."""
-        return self._replace(collection=self.collection.over(transport))
 
 
 @attrs.define(eq=False)
