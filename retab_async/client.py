@@ -1,6 +1,7 @@
 """The client: one session, its settings, and a collection for each kind of run."""
 
 import asyncio
+import os
 from copy import copy
 from functools import partial
 from ssl import SSLContext
@@ -11,7 +12,7 @@ from retab_async.arguments import refuse
 from retab_async.bulk import CancelJob, Order, Terms
 from retab_async.janitor import Janitor, UnconfirmedCancel
 from retab_async.models import Run
-from retab_async.pacing import Pace, Stats
+from retab_async.pacing import Pace, RateLimit, Stats
 from retab_async.resources import RESOURCES, Kinds
 from retab_async.retrying import RetryPolicy
 from retab_async.runs import RunResource
@@ -119,11 +120,13 @@ class AsyncRetab(Kinds):
         """
         return self._pace.stats()
 
-    def cancel_many(
+    def cancel_many(  # noqa: PLR0913 - how to go about it, all of it optional
         self,
         runs: "Iterable[AnyRun] | AsyncIterable[AnyRun]",
         *,
         concurrency: int = 64,
+        rate_limit: RateLimit | None = None,
+        journal: str | os.PathLike[str] | None = None,
         order: Order = "completion",
         wait: bool = False,
         patience: float = 60.0,
@@ -134,7 +137,14 @@ class AsyncRetab(Kinds):
         `(client.splits, id)`. What is neither, a bare id for one, is `rejected`: the kind is not guessed. The rest is
         as in the `cancel_many` of a collection.
         """
-        terms = Terms.checked(concurrency=concurrency, order=order, wait=wait, patience=patience)
+        terms = Terms.checked(
+            concurrency=concurrency,
+            rate_limit=rate_limit,
+            journal=journal,
+            order=order,
+            wait=wait,
+            patience=patience,
+        )
         resources: dict[str, RunResource[Any]] = {name: getattr(self, name) for name in RESOURCES}
         kinds = [resource._kind for resource in resources.values()]  # noqa: SLF001 - one of us
         return CancelJob(runs, kinds, partial(_named, resources), terms)

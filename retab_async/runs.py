@@ -1,5 +1,6 @@
 """Every verb that runs share, written once."""
 
+import os
 from collections.abc import AsyncIterable, Iterable, Mapping
 from datetime import date
 from typing import Any, Generic, Literal, TypeVar
@@ -12,6 +13,7 @@ from retab_async.errors import InvalidRunIdError
 from retab_async.janitor import Janitor
 from retab_async.listing import Listed, list_query
 from retab_async.models import Run, RunStatus
+from retab_async.pacing import RateLimit
 from retab_async.protocol import Trail, run_path
 from retab_async.reading import Reader
 from retab_async.scope import Creation, RunHandle, RunScope
@@ -67,11 +69,13 @@ class RunResource(Generic[RunT]):
         """
         return await self._collection.cancel(self._id_of(run_id))
 
-    def cancel_many(
+    def cancel_many(  # noqa: PLR0913 - how to go about it, all of it optional
         self,
         ids: Iterable[str | RunT] | AsyncIterable[str | RunT],
         *,
         concurrency: int = 64,
+        rate_limit: RateLimit | None = None,
+        journal: str | os.PathLike[str] | None = None,
         order: Order = "completion",
         wait: bool = False,
         patience: float = 60.0,
@@ -83,17 +87,28 @@ class RunResource(Generic[RunT]):
         sent twice. `order="input"`: outcomes in the order of the ids, as the first of them permits. `wait`: follow what
         is accepted and not over yet to its end, an hour at the most.
 
+        `rate_limit`: keep to `RateLimit(300, per=60)` from the start; without it the job learns what the server bears,
+        beginning with 8 at once. `journal`: a file that takes down each outcome within a second; with the same one
+        again, ids that came to a final outcome before are skipped, and counted. A job has its journal to itself.
+
         What fails in a way that may pass is tried again, as the client's `retry` says. While the server is away nothing
         is sent but a probe now and then: the last cancel that was answered, again, or one of those that wait. After
         `patience` seconds the remaining ids are reported `unconfirmed`, unsent; of an iterable that has no length as
         many as come within a second, and the report's `ended_early` says if there were more.
 
-        Raises `InvalidRequestError` and `ConfigurationError` at once; the job, what the iterable raises, and
-        `ClientStateError`. One id's failure is its outcome.
+        Raises `InvalidRequestError` and `ConfigurationError` at once; the job, what the iterable raises,
+        `JournalError` where outcomes cannot be taken down any more, and `ClientStateError`. One id's failure is its outcome.
 
         `POST {path}/{id}/cancel`
         """
-        terms = Terms.checked(concurrency=concurrency, order=order, wait=wait, patience=patience)
+        terms = Terms.checked(
+            concurrency=concurrency,
+            rate_limit=rate_limit,
+            journal=journal,
+            order=order,
+            wait=wait,
+            patience=patience,
+        )
         return CancelJob(ids, (self._kind,), self._named, terms)
 
     async def get(self, run_id: str | RunT, *, include_output: bool = True) -> RunT:
@@ -260,6 +275,8 @@ class ListedRuns(RunResource[RunT]):
         from_date: date | None = None,
         to_date: date | None = None,
         concurrency: int = 64,
+        rate_limit: RateLimit | None = None,
+        journal: str | os.PathLike[str] | None = None,
         order: Order = "completion",
         dry_run: bool = False,
         wait: bool = False,
@@ -276,5 +293,13 @@ class ListedRuns(RunResource[RunT]):
         """
         filters = {"filename": filename, "from_date": from_date, "to_date": to_date}
         return self._cancel_matching(
-            filters, status, concurrency=concurrency, order=order, dry_run=dry_run, wait=wait, patience=patience
+            filters,
+            status,
+            concurrency=concurrency,
+            rate_limit=rate_limit,
+            journal=journal,
+            order=order,
+            dry_run=dry_run,
+            wait=wait,
+            patience=patience,
         )

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from retab_async.bulk.crew import Crew
 from retab_async.bulk.handover import Handover
 from retab_async.bulk.intake import Intake, Read
+from retab_async.bulk.ledger import Ledger
 from retab_async.bulk.outcomes import Tally
 from retab_async.bulk.presence import Presence
 from retab_async.bulk.reporting import Reporting
@@ -38,6 +39,7 @@ class Engine(Generic[RunT]):
         terms: Terms,
         tally: Tally,
         handover: Handover[RunT] | None,
+        ledger: Ledger | None,
     ) -> None:
         self._source = source
         self._handover = handover
@@ -48,12 +50,12 @@ class Engine(Generic[RunT]):
         self.ended_early = False
         self._presence = Presence(terms.patience)
         self._crew = Crew(terms.concurrency, on_failure=self._crash, on_end=self._end)
-        reporting = Reporting(tally, handover, terms.ledger, self._stop)
+        reporting = Reporting(tally, handover, ledger, self._stop)
         self._intake: Intake[RunT] = Intake(source, read, reporting, self._stop, keeps_runs=terms.is_dry)
         transport = next(iter(kinds.values())).collection.transport
         self._shift = Shift(
             intake=self._intake,
-            sending=Sending(kinds, transport, self._presence, lambda: self._crew.size, self._wake),
+            sending=Sending(kinds, transport, terms, self._presence, lambda: self._crew.size, self._wake),
             reporting=reporting,
             presence=self._presence,
             terms=terms,

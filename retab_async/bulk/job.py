@@ -7,10 +7,13 @@ from typing import Any, Generic, Self, TypeVar
 from retab_async.bulk.engine import Engine
 from retab_async.bulk.handover import Handover
 from retab_async.bulk.intake import Read
+from retab_async.bulk.ledger import Ledger
 from retab_async.bulk.outcomes import CancelOutcome, CancelReport, Tally
 from retab_async.bulk.source import Source
 from retab_async.bulk.terms import Terms
 from retab_async.bulk.tickets import Kind
+from retab_async.errors import JournalError
+from retab_async.journal import Journal
 from retab_async.models import Run
 
 RunT = TypeVar("RunT", bound=Run)
@@ -42,6 +45,8 @@ class CancelJob(Generic[RunT]):
         self._tally = Tally()
         self._handover: Handover[RunT] | None = None
         self._engine: Engine[RunT] | None = None
+        self._journal: Journal | None = None
+        self._is_begun = False
 
     @property
     def report(self) -> CancelReport:
@@ -60,7 +65,7 @@ class CancelJob(Generic[RunT]):
     async def __aenter__(self) -> Self:
         self._tally = Tally(_MOST_FAILURES_KEPT)
         self._handover = Handover(2 * self._terms.concurrency, in_order=self._terms.in_order)
-        self._begin(self._handover)
+        await self._begin(self._handover)
         return self
 
     async def __aexit__(
@@ -69,6 +74,7 @@ class CancelJob(Generic[RunT]):
         if self._engine is not None and self._handover is not None:
             self._handover.clear()
             await self._engine.aclose()
+            await self._close_journal(is_told=kind is None)
 
     def __aiter__(self) -> Self:
         return self
@@ -84,19 +90,28 @@ class CancelJob(Generic[RunT]):
         raise failure or StopAsyncIteration
 
     async def _to_its_end(self) -> CancelReport:
-        engine = self._begin(None)
+        engine = await self._begin(None)
+        is_finished = False
         try:
             await engine.finish()
+            is_finished = True
         finally:
             await engine.aclose()
+            await self._close_journal(is_told=is_finished and engine.failure is None)
         if engine.failure is not None:
             raise engine.failure
         return self.report
 
-    def _begin(self, handover: Handover[RunT] | None) -> Engine[RunT]:
-        if self._engine is not None:
+    async def _begin(self, handover: Handover[RunT] | None) -> Engine[RunT]:
+        if self._is_begun:
             msg = "this job was begun before: it is for one `await`, or one `async with`"
             raise RuntimeError(msg)
+        self._is_begun = True
+        ledger = None
+        if self._terms.journal is not None:
+            self._journal = await Journal.open(self._terms.journal)
+            ledger = Ledger(self._journal)
+            self._tally.counts.update(ledger.earlier)
         self._engine = Engine(
             source=self._source,
             kinds=self._kinds,
@@ -104,6 +119,17 @@ class CancelJob(Generic[RunT]):
             terms=self._terms,
             tally=self._tally,
             handover=handover,
+            ledger=ledger,
         )
         self._engine.start()
         return self._engine
+
+    async def _close_journal(self, *, is_told: bool) -> None:
+        if self._journal is None:
+            return
+        try:
+            await self._journal.aclose()
+        except JournalError:
+            # Where something else is raised already, the log has it.
+            if is_told:
+                raise

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from retab_async.bulk.handover import Handover
+from retab_async.bulk.ledger import Ledger
 from retab_async.bulk.outcomes import CancelOutcome, Disposition, Tally
-from retab_async.bulk.tickets import Ledger, Ticket
+from retab_async.bulk.tickets import Ticket
 from retab_async.errors import CallError
 from retab_async.models import Run
 
@@ -51,11 +52,8 @@ class Reporting(Generic[RunT]):
             self._handover.put(ticket.number, outcome)
 
     def settled_earlier(self, resource: str, run_id: str) -> bool:
-        """Count an id whose outcome the ledger has from an earlier job; tells whether it has."""
-        earlier = None if self._ledger is None else self._ledger.earlier(resource, run_id)
-        if earlier is not None:
-            self._tally.counts[earlier] += 1
-        return earlier is not None
+        """Tell whether an id came to its final outcome in an earlier run of the job, and is counted already."""
+        return self._ledger is not None and self._ledger.is_settled(resource, run_id)
 
     def _note(self, ledger: Ledger, outcome: CancelOutcome[RunT]) -> None:
         try:

@@ -6,26 +6,26 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from retab_async.bulk.presence import Presence
+from retab_async.bulk.terms import Terms
 from retab_async.bulk.tickets import Kind, Ticket
-from retab_async.errors import AnswerError, CallError, InvalidRunIdError, RateLimitError, RetabError
+from retab_async.errors import AnswerError, CallError, InvalidRunIdError, RetabError
 from retab_async.models import Run
 from retab_async.retrying import RetryPolicy, is_transient
 from retab_async.transport import Transport
 
 RunT = TypeVar("RunT", bound=Run)
 
-# Seconds to wait when the server says that it was too much, and not for how long.
-_AFTER_TOO_MUCH = 1.0
 _LARGEST_POWER = 60
 
 
 class Sending(Generic[RunT]):
     """Sends the cancels of a job, one attempt each; `workers` tells how many send."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a job shares
         self,
         kinds: dict[str, Kind[RunT]],
         transport: Transport,
+        terms: Terms,
         presence: Presence,
         workers: Callable[[], int],
         on_return: Callable[[], None],
@@ -37,7 +37,7 @@ class Sending(Generic[RunT]):
         self._workers = workers
         self._on_return = on_return
         self._answered: Ticket[RunT] | None = None
-        patient = _patient(transport)
+        patient = transport.patient(terms.concurrency, terms.rate_limit)
         self._cancels = {name: kind.collection.over(patient).cancel for name, kind in kinds.items()}
 
     async def attempt(
@@ -62,8 +62,8 @@ class Sending(Generic[RunT]):
         """Send a cancel once, to find out whether the server is back; the rest as in `attempt`."""
         seconds = self._presence.probe_timeout
         policy = RetryPolicy(attempts=1, deadline=seconds)
-        transport = self._transport.hastened(timeout=seconds, policy=policy)
-        return await self.attempt(ticket, self._kinds[ticket.resource].collection.over(transport).cancel)
+        hasty = self._transport.hastened(timeout=seconds, policy=policy).patient(1)
+        return await self.attempt(ticket, self._kinds[ticket.resource].collection.over(hasty).cancel)
 
     def answered(self) -> Ticket[RunT] | None:
         """Return a ticket of its own for the id that had the last answer, None before there was one."""
@@ -76,8 +76,6 @@ class Sending(Generic[RunT]):
 
     def pause_after(self, ticket: Ticket[RunT], error: RetabError) -> float | None:
         """Return the seconds after which to send again what failed, or None where that is to be its end."""
-        if isinstance(error, RateLimitError):
-            return (error.retry_after or _AFTER_TOO_MUCH) + random.uniform(0, self._policy.wait_initial)
         if not is_transient(error):
             return None
         if self._presence.is_away or self._presence.is_lost:
@@ -92,7 +90,7 @@ class Sending(Generic[RunT]):
         ticket.attempts += error.attempts
         error.in_doubt |= ticket.error is not None and ticket.error.in_doubt
         ticket.error = error
-        if not is_transient(error) or isinstance(error, RateLimitError):
+        if not is_transient(error):
             if isinstance(error, AnswerError):
                 self._answered = ticket
                 if self._presence.answer(time.monotonic() - began):
@@ -103,10 +101,3 @@ class Sending(Generic[RunT]):
         if not self._presence.is_away:
             ticket.failures += 1
             ticket.ends = ticket.ends or time.monotonic() + self._policy.deadline
-
-
-def _patient(transport: Transport) -> Transport:
-    # One attempt a call: what comes after a failure is the job's affair.
-    return transport.hastened(
-        timeout=transport.timeout, policy=RetryPolicy(attempts=1, deadline=transport.policy.deadline)
-    )

@@ -1,9 +1,11 @@
 """What a job was told about how to go about it."""
 
+from os import PathLike, fspath
 from typing import Literal, NamedTuple, Self, TypeAlias
 
 from retab_async.arguments import flag, refuse
-from retab_async.bulk.tickets import Ledger
+from retab_async.errors import ConfigurationError
+from retab_async.pacing import RateLimit
 from retab_async.settings import check_count, check_seconds
 
 Order: TypeAlias = Literal["completion", "input"]
@@ -12,7 +14,7 @@ Order: TypeAlias = Literal["completion", "input"]
 class Terms(NamedTuple):
     """How many cancels at once, whether outcomes come in the order of the ids, whether runs are followed to their end.
 
-    `patience`: seconds for which the server may be away. With `is_dry` nothing is sent.
+    `patience`: seconds for which the server may be away. With `is_dry` nothing is sent, and nothing is taken down.
     """
 
     concurrency: int
@@ -20,10 +22,21 @@ class Terms(NamedTuple):
     waits: bool
     patience: float
     is_dry: bool
-    ledger: Ledger | None = None
+    rate_limit: RateLimit | None
+    journal: str | PathLike[str] | None
 
     @classmethod
-    def checked(cls, *, concurrency: int, order: Order, wait: bool, patience: float, dry_run: bool = False) -> Self:
+    def checked(  # noqa: PLR0913 - all that a job is told
+        cls,
+        *,
+        concurrency: int,
+        order: Order,
+        wait: bool,
+        patience: float,
+        rate_limit: RateLimit | None,
+        journal: str | PathLike[str] | None,
+        dry_run: bool = False,
+    ) -> Self:
         """Return the terms as a caller gives them; raises `InvalidRequestError` and `ConfigurationError`."""
         if order not in {"completion", "input"}:
             refuse(f"order must be 'completion' or 'input', not {order!r:.200}")
@@ -33,4 +46,13 @@ class Terms(NamedTuple):
             waits=flag("wait", wait),
             patience=check_seconds("patience", patience),
             is_dry=flag("dry_run", dry_run),
+            rate_limit=_checked_limit(rate_limit),
+            journal=None if dry_run or journal is None else fspath(journal),
         )
+
+
+def _checked_limit(rate_limit: RateLimit | None) -> RateLimit | None:
+    if rate_limit is not None and not isinstance(rate_limit, RateLimit):
+        msg = f"rate_limit must be a RateLimit, as RateLimit(300, per=60), not {rate_limit!r:.200}"
+        raise ConfigurationError(msg)
+    return rate_limit

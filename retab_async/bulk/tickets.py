@@ -1,10 +1,9 @@
 """What a crew works on: the kinds of run that a job is about, and an id that was taken."""
 
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import attrs
 
-from retab_async.bulk.outcomes import CancelOutcome, Disposition
 from retab_async.collection import Collection
 from retab_async.errors import CallError
 from retab_async.models import Run
@@ -38,13 +37,3 @@ class Ticket(Generic[RunT]):
     outages: int = 0
     ends: float = 0.0
     error: CallError | None = None
-
-
-class Ledger(Protocol):
-    """What remembers outcomes from job to job. What it raises ends the job, as the producer's exceptions do."""
-
-    def earlier(self, resource: str, run_id: str) -> Disposition | None:
-        """Return what an id came to before, so that it is counted and not taken; None for one to be taken."""
-
-    def note(self, outcome: CancelOutcome[Run]) -> None:
-        """Take down an outcome, before it is told to anybody."""

@@ -1,5 +1,6 @@
 """Parses: a document as text, page by page."""
 
+import os
 from datetime import date
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from retab_async.dialects import Dialect
 from retab_async.documents import Attachment, Document
 from retab_async.listing import Listed
 from retab_async.models import FileRef, Primitive, RetabUsage, Told
+from retab_async.pacing import RateLimit
 from retab_async.runs import DeletableRuns
 from retab_async.scope import RunScope
 
@@ -115,6 +117,8 @@ class Parses(DeletableRuns[Parse]):
         from_date: date | None = None,
         to_date: date | None = None,
         concurrency: int = 64,
+        rate_limit: RateLimit | None = None,
+        journal: str | os.PathLike[str] | None = None,
         order: Order = "completion",
         dry_run: bool = False,
         wait: bool = False,
@@ -126,7 +130,15 @@ class Parses(DeletableRuns[Parse]):
         """
         filters = {"filename": filename, "from_date": from_date, "to_date": to_date}
         return self._cancel_matching(
-            filters, None, concurrency=concurrency, order=order, dry_run=dry_run, wait=wait, patience=patience
+            filters,
+            None,
+            concurrency=concurrency,
+            rate_limit=rate_limit,
+            journal=journal,
+            order=order,
+            dry_run=dry_run,
+            wait=wait,
+            patience=patience,
         )
 
 

@@ -1,5 +1,6 @@
 """Workflow eval runs: what a workflow makes of documents whose results are known."""
 
+import os
 from datetime import date
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from retab_async.dialects import Dialect
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
 from retab_async.listing import Listed, end_of_day, start_of_day
 from retab_async.models import RunStatus, Told
+from retab_async.pacing import RateLimit
 from retab_async.runs import RunResource
 from retab_async.scope import RunScope
 
@@ -162,6 +164,8 @@ class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
         from_date: date | None = None,
         to_date: date | None = None,
         concurrency: int = 64,
+        rate_limit: RateLimit | None = None,
+        journal: str | os.PathLike[str] | None = None,
         order: Order = "completion",
         dry_run: bool = False,
         wait: bool = False,
@@ -173,7 +177,15 @@ class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
         """
         filters = {"workflow_id": workflow_id, "from_date": start_of_day(from_date), "to_date": end_of_day(to_date)}
         return self._cancel_matching(
-            filters, status, concurrency=concurrency, order=order, dry_run=dry_run, wait=wait, patience=patience
+            filters,
+            status,
+            concurrency=concurrency,
+            rate_limit=rate_limit,
+            journal=journal,
+            order=order,
+            dry_run=dry_run,
+            wait=wait,
+            patience=patience,
         )
 
 

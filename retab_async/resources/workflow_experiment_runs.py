@@ -1,5 +1,6 @@
 """Experiment runs: one block of a workflow, several times over the same documents."""
 
+import os
 from datetime import date
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from retab_async.dialects import Dialect
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
 from retab_async.listing import Listed
 from retab_async.models import RunStatus
+from retab_async.pacing import RateLimit
 from retab_async.runs import RunResource
 from retab_async.scope import RunScope
 
@@ -123,6 +125,8 @@ class ExperimentRuns(RunResource[ExperimentRun]):
         from_date: date | None = None,
         to_date: date | None = None,
         concurrency: int = 64,
+        rate_limit: RateLimit | None = None,
+        journal: str | os.PathLike[str] | None = None,
         order: Order = "completion",
         dry_run: bool = False,
         wait: bool = False,
@@ -134,7 +138,15 @@ class ExperimentRuns(RunResource[ExperimentRun]):
         """
         filters = {"workflow_id": workflow_id, "from_date": from_date, "to_date": to_date}
         return self._cancel_matching(
-            filters, status, concurrency=concurrency, order=order, dry_run=dry_run, wait=wait, patience=patience
+            filters,
+            status,
+            concurrency=concurrency,
+            rate_limit=rate_limit,
+            journal=journal,
+            order=order,
+            dry_run=dry_run,
+            wait=wait,
+            patience=patience,
         )
 
 

@@ -1,5 +1,6 @@
 """Workflow runs: documents on their way through the blocks of a workflow."""
 
+import os
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from retab_async.documents import Attachment, Document
 from retab_async.lifecycles import WorkflowFamilyRun
 from retab_async.listing import Listed
 from retab_async.models import FileRef, RunStatus, Told
+from retab_async.pacing import RateLimit
 from retab_async.runs import DeletableRuns
 from retab_async.scope import RunScope
 
@@ -141,6 +143,8 @@ class WorkflowRuns(DeletableRuns[WorkflowRun]):
         from_date: date | None = None,
         to_date: date | None = None,
         concurrency: int = 64,
+        rate_limit: RateLimit | None = None,
+        journal: str | os.PathLike[str] | None = None,
         order: Order = "completion",
         dry_run: bool = False,
         wait: bool = False,
@@ -152,7 +156,15 @@ class WorkflowRuns(DeletableRuns[WorkflowRun]):
         """
         filters = {"workflow_id": workflow_id, "from_date": from_date, "to_date": to_date}
         return self._cancel_matching(
-            filters, status, concurrency=concurrency, order=order, dry_run=dry_run, wait=wait, patience=patience
+            filters,
+            status,
+            concurrency=concurrency,
+            rate_limit=rate_limit,
+            journal=journal,
+            order=order,
+            dry_run=dry_run,
+            wait=wait,
+            patience=patience,
         )
 
 
