@@ -4,6 +4,7 @@ import asyncio
 import os
 from copy import copy
 from functools import partial
+from operator import attrgetter
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
@@ -145,7 +146,7 @@ class AsyncRetab(Kinds):
             wait=wait,
             patience=patience,
         )
-        resources: dict[str, RunResource[Any]] = {name: getattr(self, name) for name in RESOURCES}
+        resources: dict[str, RunResource[Any]] = {name: attrgetter(name)(self) for name in RESOURCES}
         kinds = [resource._kind for resource in resources.values()]  # noqa: SLF001 - one of us
         return CancelJob(runs, kinds, partial(_named, resources), terms)
 

@@ -97,7 +97,8 @@ class RunResource(Generic[RunT]):
         many as come within a second, and the report's `ended_early` says if there were more.
 
         Raises `InvalidRequestError` and `ConfigurationError` at once; the job, what the iterable raises,
-        `JournalError` where outcomes cannot be taken down any more, and `ClientStateError`. One id's failure is its outcome.
+        `JournalError` where outcomes cannot be taken down any more, and `ClientStateError`. One id's failure is its
+        outcome.
 
         `POST {path}/{id}/cancel`
         """
