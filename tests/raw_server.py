@@ -4,15 +4,11 @@ import asyncio
 import json
 import socket
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ssl import SSLContext
 from typing import Any, NamedTuple
-
-
-class Wire(NamedTuple):
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
 
 
 class RawRequest(NamedTuple):
@@ -22,6 +18,14 @@ class RawRequest(NamedTuple):
     target: str
     headers: dict[str, str]
     body: bytes
+
+
+class Wire(NamedTuple):
+    """A connection, and the request on it that is to be answered."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    request: RawRequest
 
 
 Step = Callable[[Wire], Awaitable[None]]
@@ -48,7 +52,7 @@ class RawServer:
             while not writer.is_closing() and (request := await _read_request(reader)):
                 self.requests.append(request)
                 self.asked.set()
-                await self.steps[min(len(self.requests), len(self.steps)) - 1](Wire(reader, writer))
+                await self.steps[min(len(self.requests), len(self.steps)) - 1](Wire(reader, writer, request))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client went away, as some tests want it to
         finally:
@@ -135,6 +139,18 @@ async def reset(wire: Wire) -> None:
     linger = struct.pack("ii", 1, 0)
     wire.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     wire.writer.transport.abort()
+
+
+def each_run(*steps: Step) -> Step:
+    """Answer the n-th request for a run with the n-th step, and all later ones with the last step."""
+    asked: Counter[str] = Counter()
+
+    async def step(wire: Wire) -> None:
+        run_id = wire.request.target.split("?")[0].removesuffix("/cancel")
+        asked[run_id] += 1
+        await steps[min(asked[run_id], len(steps)) - 1](wire)
+
+    return step
 
 
 def drip(told: bytes, drop: bytes = b" ", every: float = 0.02) -> Step:
