@@ -36,8 +36,8 @@ class AsyncRetab:
     default headers are sent too, and a connection that is lost may cost one more send than is counted, because from
     outside a used connection of aiohttp cannot be told from a new one.
 
-    The connections are opened on first use, in the event loop that runs then, and belong to it. A client that is never
-    closed gives a `ResourceWarning`.
+    The connections are opened on first use, in the event loop and the process that run then, and belong to them. A
+    client that is never closed gives a `ResourceWarning`.
 
     Raises `ConfigurationError` for settings that cannot work, and says what to do.
     """
@@ -109,7 +109,10 @@ class AsyncRetab:
         goes on though its caller is cancelled. Closing twice is fine, and a session of your own is left open.
         """
         if not self._is_copy:
-            if self._janitor.is_idle and self._closing is None:
+            # What a process inherited is its parent's to pay.
+            if self._pool.is_inherited:
+                await self._pool.aclose()
+            elif self._janitor.is_idle and self._closing is None:
                 await self._close()
             else:
                 self._closing = self._closing or asyncio.get_running_loop().create_task(self._close())

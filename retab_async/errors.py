@@ -5,7 +5,7 @@ RetabError
 ├── InvalidRunIdError                 an id that could not be one of a run (a ValueError)
 ├── InvalidRequestError               arguments that the API would refuse (a ValueError)
 │   └── InvalidDocumentError          a document that cannot be read or sent
-├── ClientStateError                  a client that is closed, or belongs to another event loop (a RuntimeError)
+├── ClientStateError                  a client that is closed, or another loop's or process's (a RuntimeError)
 ├── RunError                          a run that did not come to what was waited for
 │   ├── RunFailedError                it failed
 │   ├── RunCancelledError             it was cancelled
@@ -69,7 +69,7 @@ class InvalidDocumentError(InvalidRequestError):
 
 
 class ClientStateError(RetabError, RuntimeError):
-    """The client is closed, or was opened in another event loop."""
+    """The client is closed, or was opened in another event loop or before this process was forked."""
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)

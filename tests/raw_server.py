@@ -5,9 +5,11 @@ import json
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from ssl import SSLContext
+from threading import Thread
 from typing import Any, NamedTuple
 
 
@@ -77,6 +79,27 @@ async def raw_server(*steps: Step, ssl: SSLContext | None = None) -> AsyncIterat
     finally:
         server.close()
         await raw.hang_up()
+
+
+@contextmanager
+def raw_server_beside(*steps: Step) -> Iterator[RawServer]:
+    """Serve from a thread with a loop of its own, for tests that come and go with theirs."""
+    started: Future[tuple[RawServer, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def serve() -> None:
+        over = asyncio.Event()
+        async with raw_server(*steps) as server:
+            started.set_result((server, asyncio.get_running_loop(), over))
+            await over.wait()
+
+    thread = Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    server, loop, over = started.result(10)
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(10)
 
 
 async def _read_request(reader: asyncio.StreamReader) -> RawRequest | None:

@@ -36,7 +36,7 @@ class Whole:
     async def check(self) -> None:
         """Assert that nothing is held, nothing waits, and nothing is owed."""
         await until(lambda: self._client._janitor.is_idle)
-        await until(lambda: tasks() <= self.tasks | {asyncio.current_task()})  # type: ignore[arg-type]
+        await until(lambda: tasks() <= self.tasks | {asyncio.current_task()})
 
         assert self._client._pool.closed or connections_in_use(self._client) == 0
         assert self._client._pool.places._free == self._free

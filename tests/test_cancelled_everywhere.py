@@ -1,10 +1,11 @@
-"""Every public coroutine, cancelled at every point at which it can be suspended, leaves the client and the API whole."""
+"""Every public coroutine, cancelled at every point at which it can be suspended, leaves client and API whole."""
 
 import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -192,7 +193,7 @@ DOCUMENTS = (in_memory, in_a_file, in_a_file_object, in_a_pipe)
 
 # What makes a run, or is for one that exists: after each way through it, no run is alive that it is about.
 TIED: dict[str, Callable[[Scene], Awaitable[object]]] = {
-    **{f"running, {document.__name__}": (lambda scene, it=document: scene.run(it)) for document in DOCUMENTS},
+    **{f"running, {document.__name__}": partial(Scene.run, document=document) for document in DOCUMENTS},
     "running, left before its end": Scene.leave,
     "attach": Scene.attach,
     "cancel in a block": Scene.cancel_in_a_block,
@@ -202,7 +203,7 @@ LOOSE: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "list": Scene.walk,
     "wait": Scene.wait,
     "wait_many": Scene.wait_many,
-    **{f"create, {document.__name__}": (lambda scene, it=document: scene.create(it)) for document in DOCUMENTS},
+    **{f"create, {document.__name__}": partial(Scene.create, document=document) for document in DOCUMENTS},
 }
 
 
@@ -215,12 +216,11 @@ async def test_what_leaves_runs_alone(make: Callable[[Scene], Awaitable[object]]
 
 
 @pytest.mark.parametrize("make", TIED.values(), ids=TIED)
-@pytest.mark.parametrize("large", [False, True], ids=["", "uploaded"])
+@pytest.mark.parametrize("largest", [10_000_000, 100], ids=["in one", "uploaded"])
 async def test_what_is_tied_to_a_block(
-    make: Callable[[Scene], Awaitable[object]], large: bool, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[Scene], Awaitable[object]], largest: int, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if large:
-        monkeypatch.setattr("retab_async.documents.creating._LARGEST", 100)
+    monkeypatch.setattr("retab_async.documents.creating._LARGEST", largest)
     whole = Whole(scene.client)
 
     async def check() -> None:
@@ -242,15 +242,16 @@ async def test_a_create_that_uploads(
 
 
 async def test_a_wait_that_shares_its_looks_with_others(scene: Scene) -> None:
+    whole = Whole(scene.client)
     others = [asyncio.ensure_future(scene.client.splits.wait(each, poll_interval=0.01)) for each in scene.seed(9)]
     await asyncio.sleep(0.02)
-    whole = Whole(scene.client)
+    before = tasks()
     (over,) = scene.emulator.seed("splits", queued=0, running=0)
 
     async def check() -> None:
         # Theirs go on, and one of them may be looking right now.
         assert not [other for other in others if other.done()]
-        await until(lambda: tasks() <= whole.tasks)
+        await until(lambda: tasks() <= before)
 
     def wait() -> Awaitable[object]:
         return scene.client.splits.wait(over, poll_interval=0.01)
@@ -262,22 +263,20 @@ async def test_a_wait_that_shares_its_looks_with_others(scene: Scene) -> None:
     await whole.check()
 
 
-@pytest.mark.parametrize("owes", [False, True], ids=["that owes nothing", "that owes a cancel"])
-async def test_a_close_of_a_client(owes: bool, scene: Scene) -> None:
+@pytest.mark.parametrize("debts", [0, 1, 3])
+async def test_a_close_of_a_client_that_owes_cancels(debts: int, scene: Scene) -> None:
     emulator = scene.emulator
     clients: list[AsyncRetab] = []
 
     async def prepare() -> None:
         client = client_for(emulator.url, api_key=emulator.api_key)
         clients.append(client)
-        (run_id,) = scene.seed()
-        if not owes:
-            await client.splits.cancel(run_id)
-            return
-        with anyio.CancelScope() as scope:
-            async with client.splits.attach(run_id):
-                scope.cancel()
-                await asyncio.sleep(1)
+        await client.splits.list(limit=1).pages().__anext__()
+        for run_id in scene.seed(debts):
+            with anyio.CancelScope() as scope:
+                async with client.splits.attach(run_id):
+                    scope.cancel()
+                    await asyncio.sleep(1)
 
     async def check() -> None:
         client = clients[-1]
@@ -287,7 +286,10 @@ async def test_a_close_of_a_client(owes: bool, scene: Scene) -> None:
         assert tasks() <= before
         await prepare()
 
+    async def close() -> None:
+        await clients[-1].aclose()
+
     before = tasks()
     await prepare()
-    assert await cancel_everywhere(lambda: clients[-1].aclose(), check=check) > 0
+    assert await cancel_everywhere(close, check=check) > 0
     await clients[-1].aclose()

@@ -319,13 +319,10 @@ def test_whoever_cancels_the_stepper_ends_the_run_that_it_steps(run: Run) -> Non
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
-def test_eager_tasks_are_stepped_as_others_are(run: Run) -> None:
-    async def eager() -> int:
-        loop = asyncio.get_running_loop()
-        loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
-        try:
-            return await cancel_everywhere(one_of_each)
-        finally:
-            loop.set_task_factory(None)
-
-    assert run(eager()) == 3
+async def test_eager_tasks_are_stepped_as_others_are() -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+    try:
+        assert await cancel_everywhere(one_of_each) == 3
+    finally:
+        loop.set_task_factory(None)
