@@ -1,14 +1,56 @@
 """The frame round every fault: what must hold of a client, of its loop and of its process whatever has happened."""
 
 import asyncio
+import gc
+import logging
+import pickle
 import sys
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pytest
+from bodies import KEY, SPLIT_ID
 from clients import connections_in_use
-from raw_server import until
+from raw_server import Early, Step, until
 
-from retab_async import AsyncRetab
+import retab_async
+from retab_async import AsyncRetab, RetabError, Split, Subdocument
+
+PACKAGE = str(Path(retab_async.__file__).parent)
+PROXY_WORD = "word-of-the-proxy"
+# In base64 as well, in which a proxy is told it: "user:word-of-the-proxy".
+SECRETS = (KEY, PROXY_WORD, "dXNlcjp3b3JkLW9mLXRoZS1wcm94eQ==")
+# More than fits into what a socket holds for one that does not read.
+LARGE = bytes(6 * 1024 * 1024)
+
+VERBS: dict[str, Callable[[AsyncRetab], Awaitable[Split]]] = {
+    "cancel": lambda client: client.splits.cancel(SPLIT_ID),
+    "get": lambda client: client.splits.get(SPLIT_ID),
+    "create": lambda client: client.splits.create(document=LARGE, subdocuments=[Subdocument("a")], background=True),
+}
+
+
+class Case(NamedTuple):
+    """What a server does with the requests of one call, and what is to come of it: an error, or else the run.
+
+    `says` is in the error's text; `sends` requests arrive whole, on so many `connections`.
+    """
+
+    steps: tuple[Step | Early, ...]
+    error: type[RetabError] | None = None
+    says: str = ""
+    sends: int = 1
+    connections: int = 1
+    settings: dict[str, Any] = {}  # noqa: RUF012 - only read
+    verbs: tuple[str, ...] = tuple(VERBS)
+
+
+def by_verb(cases: dict[str, Case]) -> list[Any]:
+    """Return what `parametrize` is to go through: each case with each of its verbs."""
+    return [pytest.param(case, verb, id=f"{name}-{verb}") for name, case in cases.items() for verb in case.verbs]
 
 
 def tasks() -> "set[asyncio.Task[Any]]":
@@ -42,3 +84,61 @@ class Whole:
         assert self._client._pool.places._free == self._free
         assert not [turn for turn in self._client._pool.places._queue if not turn.done()]
         assert self._client._janitor.unconfirmed == ()
+
+
+@asynccontextmanager
+async def quiet(caplog: pytest.LogCaptureFixture, *secrets: str) -> AsyncIterator[None]:
+    """Assert of what is done inside that it leaves no task and no descriptor, and says nothing secret to any log."""
+    caplog.set_level(logging.DEBUG)
+    before, opened = tasks(), descriptors()
+    yield
+    # What was never closed complains when it is collected, and pytest makes an error of that.
+    gc.collect(1)
+    await until(lambda: tasks() <= before)
+    await until(lambda: descriptors() <= opened)
+    logged = "\n".join((caplog.text, *(repr((record.args, record.exc_info)) for record in caplog.records)))
+    for secret in secrets or SECRETS:
+        assert secret not in logged
+
+
+async def came_of(call: Awaitable[Split]) -> Split | RetabError:
+    """Return the run or the error; of an error, assert first that it keeps its secrets."""
+    try:
+        return await call
+    except RetabError as error:
+        keeps(error)
+        return error
+
+
+def keeps(error: BaseException, *secrets: str) -> None:
+    """Assert that no secret is to be had from an error: its text, its parts, what stands behind it, our own locals."""
+    said = said_by(error)
+    for secret in secrets or SECRETS:
+        assert secret not in said
+        assert secret.encode() not in pickle.dumps(error)
+        for place, value in own_locals(error):
+            assert secret not in value, place
+
+
+def said_by(error: BaseException) -> str:
+    """Return all that an error says to whoever prints it, or takes it apart."""
+    said = [repr((one, str(one), one.args, getattr(one, "__dict__", None))) for one in chain(error)]
+    return "\n".join([*said, *traceback.format_exception(error)])
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an error and all that stand behind it."""
+    while error is not None:
+        yield error
+        if error.__cause__ is not None:
+            yield from chain(error.__cause__)
+        error = error.__context__
+
+
+def own_locals(error: BaseException) -> Iterator[tuple[str, str]]:
+    """Give the locals that a traceback would show of the package's own frames, each with its place."""
+    for one in chain(error):
+        for frame in traceback.TracebackException.from_exception(one, capture_locals=True).stack:
+            if frame.filename.startswith(PACKAGE):
+                for name, value in (frame.locals or {}).items():
+                    yield f"{frame.filename}:{frame.lineno}: {name}", value

@@ -199,7 +199,15 @@ def told_by(code: str, url: str, loop_factory: Callable[[], object]) -> tuple[in
     """
     root = str(Path(retab_async.__file__).parent.parent)
     ended = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-W", "always::ResourceWarning", "-c", dedent(start) + dedent(code)],
+        [
+            sys.executable,
+            "-W",
+            "always::ResourceWarning",
+            "-W",
+            "ignore::DeprecationWarning",
+            "-c",
+            dedent(start) + dedent(code),
+        ],
         env={**os.environ, "PYTHONPATH": root},
         capture_output=True,
         text=True,

@@ -16,7 +16,6 @@ import trustme
 from bodies import BARE_SPLIT, FULL_SPLIT, SPLIT_ID
 from clients import ONCE, QUICK, client_for, connections_in_use
 from raw_server import (
-    RawServer,
     Step,
     Wire,
     close_early,
@@ -28,6 +27,7 @@ from raw_server import (
     say_and_close,
     say_and_stall,
     stall,
+    tunnel,
     until,
     unused_port,
 )
@@ -677,30 +677,13 @@ async def test_a_call_goes_through_a_connect_proxy_to_a_tls_server(
 ) -> None:
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
-    async with raw_server(ok, ssl=server_tls) as server, raw_server(_tunnel(server)) as proxy:
+    async with raw_server(ok, ssl=server_tls) as server, raw_server(tunnel(server)) as proxy:
         async with client_for(server.url, proxy=proxy.url, ssl=trusting) as client:
             run = await call(client)
 
         assert run.status == "cancelled"
         assert [request.method for request in proxy.requests] == ["CONNECT"]
         assert len(server.requests) == 1
-
-
-def _tunnel(server: RawServer) -> Step:
-    async def step(wire: Any) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        wire.writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
-        await asyncio.gather(_pour(wire.reader, writer), _pour(reader, wire.writer))
-
-    return step
-
-
-async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while piece := await reader.read(65536):
-            writer.write(piece)
-    finally:
-        writer.close()
 
 
 async def test_the_environments_proxy_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
