@@ -78,6 +78,10 @@ class Request(NamedTuple):
     elsewhere: str = ""
     headers: tuple[tuple[str, str], ...] = ()
 
+    def __repr__(self) -> str:
+        # Tracebacks may show locals: no document, and no address that is signed.
+        return f"Request({self.method} {self.path})"
+
 
 class Trail:
     """What a call may have brought about so far, for whoever has to clean up after it.
@@ -107,6 +111,10 @@ class Response(NamedTuple):
     body: bytes
     attempts: int
     redact: Callable[[str], str]
+
+    def __repr__(self) -> str:
+        # What is in it may echo a key.
+        return f"Response({self.status} to {self.request.method} {self.request.path})"
 
 
 def run_path(collection: str, run_id: object, verb: str = "") -> str:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from bodies import KEY, SPLIT_ID
 from clients import connections_in_use
-from raw_server import Early, Step, until
+from raw_server import Early, RawServer, Step, until
 
 import retab_async
 from retab_async import AsyncRetab, RetabError, Split, Subdocument
@@ -26,10 +26,17 @@ SECRETS = (KEY, PROXY_WORD, "dXNlcjp3b3JkLW9mLXRoZS1wcm94eQ==")
 # More than fits into what a socket holds for one that does not read.
 LARGE = bytes(6 * 1024 * 1024)
 
+
+def create(client: AsyncRetab, document: bytes = b"%PDF-1.7") -> Awaitable[Split]:
+    return client.splits.create(document=document, subdocuments=[Subdocument("invoice")], background=True)
+
+
+ALL = ("cancel", "get", "create")
 VERBS: dict[str, Callable[[AsyncRetab], Awaitable[Split]]] = {
     "cancel": lambda client: client.splits.cancel(SPLIT_ID),
     "get": lambda client: client.splits.get(SPLIT_ID),
-    "create": lambda client: client.splits.create(document=LARGE, subdocuments=[Subdocument("a")], background=True),
+    "create": create,
+    "create large": lambda client: create(client, LARGE),
 }
 
 
@@ -45,7 +52,13 @@ class Case(NamedTuple):
     sends: int = 1
     connections: int = 1
     settings: dict[str, Any] = {}  # noqa: RUF012 - only read
-    verbs: tuple[str, ...] = tuple(VERBS)
+    verbs: tuple[str, ...] = ALL
+
+    def check(self, outcome: Split | RetabError, server: RawServer) -> None:
+        """Assert that this is what came of it."""
+        assert type(outcome) is (self.error or Split), outcome
+        assert self.says in str(outcome)
+        assert (len(server.requests), server.connections) == (self.sends, self.connections)
 
 
 def by_verb(cases: dict[str, Case]) -> list[Any]:

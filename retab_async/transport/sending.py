@@ -111,17 +111,11 @@ class Transport:
         seconds = min(self._usual_seconds + request.extra, max(ends - began, _SHORTEST_TIMEOUT))
         opened: list[socket] = []
         opened_sockets.set(opened)
-        lost: Exception | None = None
         cause: BaseException | None = None
         # What carries no body is gone as soon as it is on the socket; a body says when it is.
         trail.under_way = request.body is None
         try:
-            try:
-                response = await self._exchange(request, number, seconds, trail)
-            except LOST as error:
-                lost = error
-            if lost is not None:
-                response = await self._resend(request, number, began + seconds, lost, trail)
+            response = await self._exchange_or_resend(request, number, seconds, trail)
         except (aiohttp.ClientError, TimeoutError) as error:
             failure: RetabError | None = self._connection_error(request, number, seconds, error)
             cause = _harmless(error)
@@ -151,6 +145,14 @@ class Transport:
             msg = "no connection came free before the deadline"
             raise APITimeoutError(msg, method=request.method, url=request.path, attempts=number - 1) from None
 
+    async def _exchange_or_resend(self, request: Request, number: int, seconds: float, trail: Trail) -> Response:
+        until = time.monotonic() + seconds
+        try:
+            return await self._exchange(request, number, seconds, trail)
+        except LOST as error:
+            lost = error
+        return await self._resend(request, number, until, lost, trail)
+
     async def _resend(self, request: Request, number: int, until: float, lost: Exception, trail: Trail) -> Response:
         again = True
         while again and not opened_sockets.get() and not isinstance(lost, aiohttp.ClientConnectorError):
@@ -169,13 +171,17 @@ class Transport:
         session = self._pool.session()
         timeout = self._usual_timeout if seconds == self._usual_seconds else self._timeout(seconds)
         body = None if request.body is None else Streamed(request.body, trail)
-        options = self._options[request.method] if body is None else self._loaded(request, body)
+        failure: RetabError | None = None
         try:
-            answer = await session.request(request.method, self._url(request), timeout=timeout, **options)
+            answer = await session.request(
+                request.method, self._url(request), timeout=timeout, **self._told_with(request, body)
+            )
         except aiohttp.ClientError:
-            if body is not None and body.failure is not None:
-                raise body.failure from None
-            raise
+            failure = body.failure if body is not None else None
+            if failure is None:
+                raise
+        if failure is not None:
+            raise failure
         try:
             cap = request.cap if 200 <= answer.status < 300 else ERROR_CAP
             content = await answer.content.read(cap + 1)
@@ -193,7 +199,10 @@ class Transport:
         url = self._address.with_path(self._prefix + request.path, encoded=True)
         return URL(f"{url}?{request.query}", encoded=True) if request.query else url
 
-    def _loaded(self, request: Request, body: Streamed) -> dict[str, Any]:
+    def _told_with(self, request: Request, body: Streamed | None) -> dict[str, Any]:
+        # Never to be held by a frame that errors pass through: whoever collects locals would have the key.
+        if body is None:
+            return self._options[request.method]
         told = {"User-Agent": self._settings.user_agent} if request.elsewhere else self._headers
         headers = CIMultiDict({**told, **dict(request.headers)})
         if request.idempotency_key:
@@ -234,10 +243,13 @@ async def _read_on(answer: aiohttp.ClientResponse, start: bytes, cap: int) -> by
 
 
 def _harmless(error: Exception) -> BaseException | None:
-    # What may stand behind an error of ours without quoting a key, a password or an answer.
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error
-    return None if isinstance(error, _QUOTING) else error
+    # What may stand behind an error of ours without quoting a key, a password or an answer: by itself, for the frames
+    # that it has passed through hold all of them, aiohttp's above all.
+    if isinstance(error, _QUOTING):
+        return None
+    shown = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    shown.__cause__ = shown.__context__ = None
+    return shown.with_traceback(None)
 
 
 def _refusal(response: Response) -> CallError | None:
