@@ -68,7 +68,7 @@ def by_verb(cases: dict[str, Case]) -> list[Any]:
 
 def tasks() -> "set[asyncio.Task[Any]]":
     """All tasks, but for those in which servers of the tests serve their connections."""
-    served = ("RequestHandler", "RawServer.serve", "_accept_connection2")
+    served = ("RequestHandler", "RawServer.serve", "_accept_connection2", "_pour")
     return {task for task in asyncio.all_tasks() if not any(name in repr(task.get_coro()) for name in served)}
 
 
