@@ -10,7 +10,7 @@ from retab_async.janitor import Janitor, UnconfirmedCancel
 from retab_async.resources.partitions import Partitions
 from retab_async.resources.splits import Splits
 from retab_async.retrying import RetryPolicy
-from retab_async.settings import Settings
+from retab_async.settings import Settings, veiled
 from retab_async.transport import Pool, Transport
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ class AsyncRetab:
         user_agent: str | None = None,
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
     ) -> None:
+        # A traceback that shows locals is not to show these, nor the frames below them.
+        api_key, bearer_token, base_url = veiled(api_key), veiled(bearer_token), veiled(base_url)
+        proxy = proxy if proxy is False else veiled(proxy)
         settings = Settings.resolve(
             api_key=api_key,
             bearer_token=bearer_token,
@@ -95,6 +98,7 @@ class AsyncRetab:
 
         Raises `ConfigurationError` for settings that cannot work.
         """
+        api_key, bearer_token = veiled(api_key), veiled(bearer_token)
         settings = self._settings.changed(
             api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent
         )
@@ -134,5 +138,8 @@ class AsyncRetab:
         await self.aclose()
 
     def __repr__(self) -> str:
+        if "_settings" not in vars(self):
+            # Its settings were refused: what shows the locals of that traceback comes here.
+            return "<AsyncRetab that was not made>"
         state = "closed" if self._pool.closed else "open"
         return f"<AsyncRetab {self._settings.base_url} timeout={self._settings.timeout:g} {state}>"

@@ -79,7 +79,7 @@ class RunError(RetabError):
     run: "Run | None" = None
 
     def __str__(self) -> str:
-        return "no run was seen" if self.run is None else f"run {self.run.id} is {_state(self.run)}"
+        return "no run was seen" if self.run is None else f"run {one_line(self.run.id)} is {_state(self.run)}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -102,7 +102,7 @@ class WaitTimeoutError(RunError, TimeoutError):
 
     def __str__(self) -> str:
         seen = "it was never seen" if self.run is None else f"last seen {_state(self.run)}"
-        return f"run {self.run_id} was not over within {self.timeout:g} s: {seen}"
+        return f"run {one_line(self.run_id)} was not over within {self.timeout:g} s: {seen}"
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
@@ -219,20 +219,23 @@ class ShapeError(ValueError):
     """JSON of another shape than its class, at `path` (`subdocuments[2].name`): what `ResponseError`s are made of."""
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}" if path else reason)
+        super().__init__(one_line(f"{path}: {reason}" if path else reason))
         self.path = path
         self.reason = reason
 
 
 def _state(run: "Run") -> str:
     reasons = (run.error.code, run.error.message) if run.error else ()
-    return ": ".join(part for part in map(_one_line, (str(run.status), *reasons)) if part)
+    return ": ".join(part for part in map(_shortened, (str(run.status), *reasons)) if part)
 
 
-def _one_line(text: str) -> str:
-    # What a server says is printed and logged: no line breaks, no terminal's escapes.
-    told = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return told[:_MESSAGE_LENGTH]
+def _shortened(text: str) -> str:
+    return one_line(text)[:_MESSAGE_LENGTH]
+
+
+def one_line(text: str) -> str:
+    """Return what a server says as it can be printed and logged: no line breaks, no terminal's escapes."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 _BY_STATUS: dict[int, type[APIError]] = {

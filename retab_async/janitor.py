@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from retab_async.collection import Collection
-from retab_async.errors import NotFoundError, RetabError
+from retab_async.errors import NotFoundError, RetabError, one_line
 from retab_async.protocol import Request, Trail
 from retab_async.retrying import RetryPolicy
 
@@ -40,7 +40,7 @@ class UnconfirmedCancel:
     error: RetabError | None = None
 
     def __str__(self) -> str:
-        name = self.run_id or f"created under idempotency_key={self.idempotency_key!r}"
+        name = one_line(self.run_id or "") or f"created under idempotency_key={self.idempotency_key!r}"
         return f"{self.path} {name} may still be going on: {self.error or 'there was no time to cancel it'}"
 
 
@@ -76,7 +76,7 @@ class Debt:
                 await asyncio.sleep(pause)
             else:
                 return
-        _logger.info("%s %s is not there any more: nothing to cancel", self.collection.path, run_id)
+        _logger.info("%s %s is not there any more: nothing to cancel", self.collection.path, one_line(run_id))
 
     def unconfirmed(self) -> UnconfirmedCancel:
         """Return what is to be told of it where it could not be paid."""

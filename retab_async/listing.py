@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import attrs
 
-from retab_async.errors import InvalidRequestError
+from retab_async.errors import InvalidRequestError, one_line
 from retab_async.models import Run
 
 RunT = TypeVar("RunT", bound=Run)
@@ -57,7 +57,7 @@ class RunList(Generic[RunT]):
             if not reached:
                 return
             if reached in seen:
-                _logger.warning("the list came back to %s: it ends here", reached)
+                _logger.warning("the list came back to %s: it ends here", one_line(reached))
                 return
             seen.add(reached)
             query[cursor] = reached

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from retab_async.errors import APIError, InvalidRunIdError, ResponseError, error_class
+from retab_async.errors import APIError, InvalidRunIdError, ResponseError, error_class, one_line
 
 MIB = 1024 * 1024
 CANCEL_CAP = MIB
@@ -155,7 +155,7 @@ def api_error(response: Response, now: datetime) -> APIError:
     """Return the error for an answer that is not a 2xx; `now` is what a `Retry-After` date is measured from."""
     body = _text(response)
     problem = _redacted(read_problem(body), response.redact)
-    message = _one_line(problem.message) or _phrase(response.status)
+    message = one_line(problem.message) or _phrase(response.status)
     if response.status in _REDIRECTS:
         message = f"the API answered with a redirect, which would carry the key elsewhere: {message}"
     return error_class(response.status)(
@@ -260,7 +260,7 @@ def _phrase(status: int) -> str:
 
 def _request_id(response: Response) -> str | None:
     told = response.headers.get("x-request-id", "")
-    return response.redact(_one_line(told))[:_REQUEST_ID_LENGTH] or None
+    return response.redact(one_line(told))[:_REQUEST_ID_LENGTH] or None
 
 
 def _text(response: Response) -> str:
@@ -272,8 +272,3 @@ def _redacted(problem: Problem, redact: Callable[[str], str]) -> Problem:
     # Once more after reading: in JSON a key may be written with escapes.
     details = problem.details if redact(told := str(problem.details)) == told else None
     return Problem(redact(problem.message), redact(problem.code) if problem.code else None, details)
-
-
-def _one_line(text: str) -> str:
-    # What a server says is printed and logged: no line breaks, no terminal's escapes, no lone surrogates.
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from retab_async.dialects import Dialect
-from retab_async.errors import ShapeError
+from retab_async.errors import ShapeError, one_line
 from retab_async.listing import Page
 from retab_async.models import Run
 from retab_async.protocol import Response, read_response, read_retry_after, response_error
@@ -110,7 +110,7 @@ class Reader(Generic[RunT]):
         return run
 
     def _log(self, run: RunT, misfits: tuple[ShapeError, ...]) -> None:
-        _logger.warning("%s %s: left at their defaults: %s", self._path, run.id, "; ".join(map(str, misfits)))
+        _logger.warning("%s %s: left at their defaults: %s", self._path, one_line(run.id), "; ".join(map(str, misfits)))
 
 
 def hint(response: Response) -> float | None:
