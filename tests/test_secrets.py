@@ -12,10 +12,11 @@ import pytest
 from bodies import BARE_SPLIT, KEY, SPLIT_ID
 from clients import QUICK, client_for
 from raw_server import Step, close_early, message, raw_server, reply, say_and_close, unused_port
-from rig import keeps
+from rig import came_of, create, keeps
 
 from retab_async import AsyncRetab, ConfigurationError, RetabError
 
+SIGNATURE = "signed-0123456789"
 ECHO = {"Api-Key": KEY, "Authorization": f"Bearer {KEY}", "X-All": f"Api-Key={KEY}"}
 
 
@@ -156,6 +157,26 @@ def test_what_the_environment_says_wrong_is_not_repeated(name: str, monkeypatch:
         AsyncRetab(base_url="https://api.retab.com")
 
     keeps(caught.value, KEY)
+
+
+async def test_the_signature_of_an_upload_reaches_no_error_and_no_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retab_async.documents.creating._LARGEST", 100)
+    caplog.set_level(logging.DEBUG, "retab_async")
+    async with raw_server(close_early) as store:
+        told = {
+            "fileId": "file_1",
+            "uploadUrl": f"{store.url}/put?X-Signature={SIGNATURE}",
+            "uploadHeaders": {"X-Token": SIGNATURE},
+        }
+        async with raw_server(reply(told)) as server, client_for(server.url) as client:
+            error = await came_of(create(client, bytes(5000)))
+
+    assert isinstance(error, RetabError)
+    assert SIGNATURE in str(store.requests)
+    keeps(error, SIGNATURE, KEY)
+    assert SIGNATURE not in caplog.text
 
 
 async def test_nothing_of_a_client_shows_the_key() -> None:
