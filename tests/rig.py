@@ -17,7 +17,7 @@ from clients import connections_in_use
 from raw_server import Early, RawServer, Step, until
 
 import retab_async
-from retab_async import AsyncRetab, RetabError, Split, Subdocument
+from retab_async import APIConnectionError, AsyncRetab, RetabError, Split, Subdocument
 
 PACKAGE = str(Path(retab_async.__file__).parent)
 PROXY_WORD = "word-of-the-proxy"
@@ -43,7 +43,8 @@ VERBS: dict[str, Callable[[AsyncRetab], Awaitable[Split]]] = {
 class Case(NamedTuple):
     """What a server does with the requests of one call, and what is to come of it: an error, or else the run.
 
-    `says` is in the error's text; `sends` requests arrive whole, on so many `connections`.
+    `says` is in the error's text; `sends` requests arrive whole, on so many `connections`. What is `final` no other
+    try can help.
     """
 
     steps: tuple[Step | Early, ...]
@@ -53,11 +54,13 @@ class Case(NamedTuple):
     connections: int = 1
     settings: dict[str, Any] = {}  # noqa: RUF012 - only read
     verbs: tuple[str, ...] = ALL
+    final: bool = False
 
     def check(self, outcome: Split | RetabError, server: RawServer) -> None:
         """Assert that this is what came of it."""
         assert type(outcome) is (self.error or Split), outcome
         assert self.says in str(outcome)
+        assert not isinstance(outcome, APIConnectionError) or outcome.transient is not self.final
         assert (len(server.requests), server.connections) == (self.sends, self.connections)
 
 

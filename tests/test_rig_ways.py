@@ -12,6 +12,7 @@ from bodies import BARE_SPLIT
 from clients import ONCE, client_for
 from raw_server import (
     Early,
+    Step,
     close_early,
     raw_server,
     reply,
@@ -29,7 +30,7 @@ from retab_async import APIConnectionError, APITimeoutError, RetryPolicy
 ok = reply(BARE_SPLIT)
 TWICE: dict[str, Any] = {"retry": RetryPolicy(attempts=2, wait_initial=0.001)}
 HASTY: dict[str, Any] = {"timeout": 0.5, "retry": ONCE}
-UNTRUSTED = Case((ok,), APIConnectionError, "the server's certificate is not trusted", 0)
+UNTRUSTED = Case((ok,), APIConnectionError, "the server's certificate is not trusted", 0, final=True)
 NO_CONNECTION = Case((ok,), APIConnectionError, "no connection to the host", 0, 2, TWICE)
 
 
@@ -150,27 +151,31 @@ async def test_a_handshake_that(case: Case, verb: str, caplog: pytest.LogCapture
 # Proxies
 
 
+def refused(step: Step) -> Case:
+    return Case((step,), APIConnectionError, "the proxy refused to connect to the host", final=True)
+
+
+def broken(step: Step) -> Case:
+    return Case((step,), APIConnectionError, "", 2, 2, TWICE)
+
+
+def late(step: Step) -> Case:
+    return Case((step,), APITimeoutError, "no answer within 0.5 s", settings=HASTY)
+
+
 # What the proxy does with each CONNECT; sends and connections are the proxy's.
 PROXIES: dict[str, Case] = {
-    "refuses": Case((reply(b"", 403),), APIConnectionError, "the proxy refused to connect to the host"),
-    "wants to know who asks": Case(
-        (reply(b"", 407, {"Proxy-Authenticate": "Basic"}),), APIConnectionError, "the proxy refused"
-    ),
-    "cannot reach the host": Case((reply(b"", 502),), APIConnectionError, "the proxy refused"),
-    "redirects": Case((reply(b"", 302, {"Location": "http://127.0.0.1:9"}),), APIConnectionError, "the proxy refused"),
-    "breaks off": Case((close_early,), APIConnectionError, "", 2, 2, TWICE),
-    "resets": Case((reset,), APIConnectionError, "", 2, 2, TWICE),
-    "stalls": Case((stall,), APITimeoutError, "no answer within 0.5 s", 1, 1, HASTY),
-    "stalls in its answer": Case(
-        (say_and_stall(b"HTTP/1.1 200 Conn"),), APITimeoutError, "no answer within 0.5 s", 1, 1, HASTY
-    ),
-    "connects to nothing": Case(
-        (say_and_close(b"HTTP/1.1 200 Connected\r\n\r\n"),), APIConnectionError, "", 2, 2, TWICE
-    ),
-    "connects and stalls": Case(
-        (say_and_stall(b"HTTP/1.1 200 Connected\r\n\r\n"),), APITimeoutError, "no answer within 0.5 s", 1, 1, HASTY
-    ),
-    "is none": Case((say_and_close(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),), APIConnectionError, "", 2, 2, TWICE),
+    "refuses": refused(reply(b"", 403)),
+    "wants to know who asks": refused(reply(b"", 407, {"Proxy-Authenticate": "Basic"})),
+    "cannot reach the host": refused(reply(b"", 502)),
+    "redirects": refused(reply(b"", 302, {"Location": "http://127.0.0.1:9"})),
+    "breaks off": broken(close_early),
+    "resets": broken(reset),
+    "is none": broken(say_and_close(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")),
+    "connects to nothing": broken(say_and_close(b"HTTP/1.1 200 Connected\r\n\r\n")),
+    "connects and stalls": late(say_and_stall(b"HTTP/1.1 200 Connected\r\n\r\n")),
+    "stalls": late(stall),
+    "stalls in its answer": late(say_and_stall(b"HTTP/1.1 200 Conn")),
 }
 
 

@@ -1,13 +1,16 @@
 """The stepper that cancels a coroutine wherever it can be: that it finds the places, and what it has to say of them."""
 
+import ast
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from retab_async import testing
 from retab_async.testing import cancel_everywhere
 
 Run = Callable[[Coroutine[Any, Any, int]], int]
@@ -326,3 +329,11 @@ async def test_eager_tasks_are_stepped_as_others_are() -> None:
         assert await cancel_everywhere(one_of_each) == 3
     finally:
         loop.set_task_factory(None)
+
+
+def test_it_needs_nothing_but_python() -> None:
+    tree = ast.parse(Path(testing.__file__).read_text())
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+
+    assert {str(name).partition(".")[0] for name in imported} <= sys.stdlib_module_names
