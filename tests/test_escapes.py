@@ -20,7 +20,7 @@ from retab_async import (
     Subdocument,
     WaitTimeoutError,
 )
-from retab_async.errors import one_line
+from retab_async.errors import ShapeError, one_line
 
 # Colours, a title for the window, the one-byte form of both, a bell, a new line, an overstrike, letters from the right.
 EVIL = "\x1b[31mred\x1b]0;title\x07\x9b2J\r\nWARNING forged\b\u202egpj\u2028\x00"
@@ -88,6 +88,10 @@ def test_nor_does_what_is_said_of_a_run() -> None:
 
     assert all(str(error).isprintable() and repr(error).isprintable() for error in told)
     assert "red" in str(told[0])
+
+
+def test_nor_does_the_place_of_what_does_not_fit() -> None:
+    assert str(ShapeError(EVIL, EVIL)).isprintable()
 
 
 def test_what_can_be_printed_stays_as_it_is() -> None:
