@@ -17,7 +17,7 @@ from retab_async.pacing import Pace, RateLimit, Stats
 from retab_async.resources import RESOURCES, Kinds
 from retab_async.retrying import RetryPolicy
 from retab_async.runs import RunResource
-from retab_async.settings import Settings
+from retab_async.settings import Settings, veiled
 from retab_async.transport import Pool, Transport
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class AsyncRetab(Kinds):
     default headers are sent too, and a connection that is lost may cost one more send than is counted, because from
     outside a used connection of aiohttp cannot be told from a new one.
 
-    The connections are opened on first use, in the event loop that runs then, and belong to it. A client that is never
-    closed gives a `ResourceWarning`.
+    The connections are opened on first use, in the event loop and the process that run then, and belong to them. A
+    client that is never closed gives a `ResourceWarning`.
 
     Raises `ConfigurationError` for settings that cannot work, and says what to do.
     """
@@ -67,6 +67,9 @@ class AsyncRetab(Kinds):
         user_agent: str | None = None,
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
     ) -> None:
+        # A traceback that shows locals is not to show these, nor the frames below them.
+        api_key, bearer_token, base_url = veiled(api_key), veiled(bearer_token), veiled(base_url)
+        proxy = proxy if proxy is False else veiled(proxy)
         settings = Settings.resolve(
             api_key=api_key,
             bearer_token=bearer_token,
@@ -104,6 +107,7 @@ class AsyncRetab(Kinds):
 
         Raises `ConfigurationError` for settings that cannot work.
         """
+        api_key, bearer_token = veiled(api_key), veiled(bearer_token)
         settings = self._settings.changed(
             api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent
         )
@@ -158,7 +162,10 @@ class AsyncRetab(Kinds):
         cancelled. Closing twice is fine, closing a copy ends and sends nothing, a session of your own is left open.
         """
         if not self._is_copy:
-            if self._janitor.is_idle and self._closing is None:
+            # What a process inherited is its parent's to pay.
+            if self._pool.is_inherited:
+                await self._pool.aclose()
+            elif self._janitor.is_idle and self._closing is None:
                 await self._close()
             else:
                 self._closing = self._closing or asyncio.get_running_loop().create_task(self._close())
@@ -180,6 +187,9 @@ class AsyncRetab(Kinds):
         await self.aclose()
 
     def __repr__(self) -> str:
+        if "_settings" not in vars(self):
+            # Its settings were refused: what shows the locals of that traceback comes here.
+            return "<AsyncRetab that was not made>"
         state = "closed" if self._pool.closed else "open"
         return f"<AsyncRetab {self._settings.base_url} timeout={self._settings.timeout:g} {state}>"
 

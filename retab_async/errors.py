@@ -5,7 +5,7 @@ RetabError
 ├── InvalidRunIdError                 an id that could not be one of a run (a ValueError)
 ├── InvalidRequestError               arguments that the API would refuse (a ValueError)
 │   └── InvalidDocumentError          a document that cannot be read or sent
-├── ClientStateError                  a client that is closed, or belongs to another event loop (a RuntimeError)
+├── ClientStateError                  a client that is closed, or another loop's or process's (a RuntimeError)
 ├── JournalError                      a journal of cancels that cannot be read or written (an OSError)
 ├── RunError                          a run that did not come to what was waited for
 │   ├── RunFailedError                it failed
@@ -77,7 +77,7 @@ class InvalidDocumentError(InvalidRequestError):
 
 
 class ClientStateError(RetabError, RuntimeError):
-    """The client is closed, or was opened in another event loop."""
+    """The client is closed, or was opened in another event loop or before this process was forked."""
 
 
 class JournalError(RetabError, OSError):
@@ -91,7 +91,7 @@ class RunError(RetabError):
     run: "Run | None" = None
 
     def __str__(self) -> str:
-        return "no run was seen" if self.run is None else f"run {self.run.id} is {_state(self.run)}"
+        return "no run was seen" if self.run is None else f"run {one_line(self.run.id)} is {_state(self.run)}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -114,7 +114,7 @@ class WaitTimeoutError(RunError, TimeoutError):
 
     def __str__(self) -> str:
         seen = "it was never seen" if self.run is None else f"last seen {_state(self.run)}"
-        return f"run {self.run_id} was not over within {self.timeout:g} s: {seen}"
+        return f"run {one_line(self.run_id)} was not over within {self.timeout:g} s: {seen}"
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
@@ -227,20 +227,23 @@ class ShapeError(ValueError):
     """JSON of another shape than its class, at `path` (`subdocuments[2].name`): what `ResponseError`s are made of."""
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}" if path else reason)
+        super().__init__(one_line(f"{path}: {reason}" if path else reason))
         self.path = path
         self.reason = reason
 
 
 def _state(run: "Run") -> str:
     reasons = (run.error.code, run.error.message) if run.error else ()
-    return ": ".join(part for part in map(_one_line, (str(run.status), *reasons)) if part)
+    return ": ".join(part for part in map(_shortened, (str(run.status), *reasons)) if part)
 
 
-def _one_line(text: str) -> str:
-    # What a server says is printed and logged: no line breaks, no terminal's escapes.
-    told = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return told[:_MESSAGE_LENGTH]
+def _shortened(text: str) -> str:
+    return one_line(text)[:_MESSAGE_LENGTH]
+
+
+def one_line(text: str) -> str:
+    """Return what a server says as it can be printed and logged: no line breaks, no terminal's escapes."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 _BY_STATUS: dict[int, type[APIError]] = {

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import attrs
 
 from retab_async.collection import Collection
-from retab_async.errors import ConflictError, NotFoundError, RetabError
+from retab_async.errors import ConflictError, NotFoundError, RetabError, one_line
 from retab_async.pacing import Places
 from retab_async.protocol import Request, Trail
 from retab_async.retrying import RetryPolicy, is_transient
@@ -47,7 +47,7 @@ class UnconfirmedCancel:
     error: RetabError | None = None
 
     def __str__(self) -> str:
-        name = self.run_id or f"created under idempotency_key={self.idempotency_key!r}"
+        name = one_line(self.run_id or "") or f"created under idempotency_key={self.idempotency_key!r}"
         reason = self.error or "the client was closed before it could be cancelled"
         return f"{self.path} {name} may still be going on: {reason}"
 
@@ -89,7 +89,7 @@ class Debt:
         try:
             await self._insist(partial(self.collection.cancel, self.run_id))
         except NotFoundError:
-            _logger.info("%s %s is not there any more: nothing to cancel", self.collection.path, self.run_id)
+            _logger.info("%s %s is not there any more: nothing to cancel", self.collection.path, one_line(self.run_id))
 
     async def _insist(self, send: Callable[[], Awaitable[Any]]) -> Any:
         for pause in _PAUSES:

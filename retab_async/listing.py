@@ -10,6 +10,7 @@ import attrs
 import orjson
 
 from retab_async.arguments import refuse, several, text
+from retab_async.errors import one_line
 
 ItemT = TypeVar("ItemT")
 # Several words are sent as so many times the same key.
@@ -64,7 +65,7 @@ class Listed(Generic[ItemT]):
             if not reached:
                 return
             if reached in seen:
-                _logger.warning("the list came back to %s: it ends here", reached)
+                _logger.warning("the list came back to %s: it ends here", one_line(reached))
                 return
             seen.add(reached)
             query[cursor] = reached

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from retab_async.errors import APIError, InvalidRunIdError, ResponseError, error_class
+from retab_async.errors import APIError, InvalidRunIdError, ResponseError, error_class, one_line
 
 MIB = 1024 * 1024
 CANCEL = "/cancel"
@@ -86,6 +86,10 @@ class Request(NamedTuple):
         """Whether it cancels a run, and so ends what costs money."""
         return self.path.endswith(CANCEL)
 
+    def __repr__(self) -> str:
+        # Tracebacks may show locals: no document, and no address that is signed.
+        return f"Request({self.method} {self.path})"
+
 
 class Trail:
     """What a call may have brought about so far, for whoever has to clean up after it.
@@ -133,6 +137,10 @@ class Response(NamedTuple):
     redact: Callable[[str], str]
     lines: Lines | None = None
 
+    def __repr__(self) -> str:
+        # What is in it may echo a key.
+        return f"Response({self.status} to {self.request.method} {self.request.path})"
+
 
 def run_path(collection: str, run_id: object, verb: str = "") -> str:
     """Return the path of one run, or of a verb on it, with the id checked: `/v1/splits/splt_1/cancel`."""
@@ -177,7 +185,7 @@ def api_error(response: Response, now: datetime) -> APIError:
     """Return the error for an answer that is not a 2xx; `now` is what a `Retry-After` date is measured from."""
     body = _text(response)
     problem = _redacted(read_problem(body), response.redact)
-    message = _one_line(problem.message) or _phrase(response.status)
+    message = one_line(problem.message) or _phrase(response.status)
     if response.status in _REDIRECTS:
         message = f"the API answered with a redirect, which would carry the key elsewhere: {message}"
     return error_class(response.status)(
@@ -282,7 +290,7 @@ def _phrase(status: int) -> str:
 
 def _request_id(response: Response) -> str | None:
     told = response.headers.get("x-request-id", "")
-    return response.redact(_one_line(told))[:_REQUEST_ID_LENGTH] or None
+    return response.redact(one_line(told))[:_REQUEST_ID_LENGTH] or None
 
 
 def _text(response: Response) -> str:
@@ -294,8 +302,3 @@ def _redacted(problem: Problem, redact: Callable[[str], str]) -> Problem:
     # Once more after reading: in JSON a key may be written with escapes.
     details = problem.details if redact(told := str(problem.details)) == told else None
     return Problem(redact(problem.message), redact(problem.code) if problem.code else None, details)
-
-
-def _one_line(text: str) -> str:
-    # What a server says is printed and logged: no line breaks, no terminal's escapes, no lone surrogates.
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 from retab_async.dialects import Dialect
-from retab_async.errors import ResponseError, ShapeError
+from retab_async.errors import ResponseError, ShapeError, one_line
 from retab_async.listing import Page
 from retab_async.protocol import LINE_CAP, Response, read_response, read_retry_after, response_error
 from retab_async.waiting import Rows
@@ -154,7 +154,7 @@ class Reader(Generic[RunT]):
             return run, (error, *misfits)
 
     def _log(self, run: RunT, misfits: tuple[ShapeError, ...]) -> None:
-        _logger.warning("%s %s: left at their defaults: %s", self._path, run.id, "; ".join(map(str, misfits)))
+        _logger.warning("%s %s: left at their defaults: %s", self._path, one_line(run.id), "; ".join(map(str, misfits)))
 
 
 def hint(response: Response) -> float | None:

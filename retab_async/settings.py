@@ -4,7 +4,7 @@ import ipaddress
 import math
 import os
 import re
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -18,8 +18,22 @@ _SHORTEST_SECRET = 8
 _PRINTABLE = r"[!-~]+"
 
 
+class Veiled(str):
+    """A text that is not shown where a traceback shows locals."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def veiled(text: str | None) -> str | None:
+    """Return a text veiled, and what is none as it is."""
+    return Veiled(text) if isinstance(text, str) else text
+
+
 class Credential(NamedTuple):
-    """The one header that says who calls; shown without its value."""
+    """The one header that says who calls; shown without its value, and never pickled."""
 
     header: str
     value: str
@@ -27,6 +41,10 @@ class Credential(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Credential({self.header})"
+
+    def __reduce__(self) -> NoReturn:
+        msg = "a client holds a key, and is not to be pickled or copied: make one in each process"
+        raise TypeError(msg)
 
     def redact(self, text: str) -> str:
         """Return a text without the secret, should it quote it."""
@@ -102,15 +120,15 @@ def _resolve_credential(api_key: str | None, bearer_token: str | None) -> Creden
         msg = "give api_key or bearer_token, not both: the one is sent as Api-Key, the other as Authorization"
         raise ConfigurationError(msg)
     if bearer_token is not None:
-        token = _checked_secret("bearer_token", bearer_token)
+        token = str(_checked_secret("bearer_token", bearer_token))
         return Credential("Authorization", f"Bearer {token}", token)
     name = "api_key"
     if api_key is None:
-        name, api_key = "RETAB_API_KEY", os.environ.get("RETAB_API_KEY")
+        name, api_key = "RETAB_API_KEY", veiled(os.environ.get("RETAB_API_KEY"))
     if api_key is None:
         msg = 'no API key: set RETAB_API_KEY, or pass AsyncRetab(api_key="...")'
         raise ConfigurationError(msg)
-    key = _checked_secret(name, api_key)
+    key = str(_checked_secret(name, api_key))
     return Credential("Api-Key", key, key)
 
 
@@ -141,16 +159,26 @@ def _resolve_base_url(base_url: str | None) -> str:
 
 
 def _split_url(name: str, url: str) -> SplitResult:
-    parts = _read_url(url)
-    if parts.username is not None or parts.password is not None:
+    if _has_credentials(url):
         msg = f"{name} must not hold credentials: pass api_key or bearer_token"
         raise ConfigurationError(msg)
-    if parts.scheme not in {"http", "https"} or not _is_host(parts.hostname) or not re.fullmatch(_PRINTABLE, url):
+    if not _is_address_of_a_service(url):
         # One that cannot be taken apart may hold a password all the same.
-        told = "" if "@" in str(url) else f", not {url!r}"
+        told = "" if "@" in str(url) else f", not {str(url) if isinstance(url, str) else url!r}"
         msg = f"{name} must be an address such as {_DEFAULT_BASE_URL}{told}"
         raise ConfigurationError(msg)
-    return parts
+    return _read_url(url)
+
+
+def _has_credentials(url: str) -> bool:
+    parts = _read_url(url)
+    return parts.username is not None or parts.password is not None
+
+
+def _is_address_of_a_service(url: str) -> bool:
+    parts = _read_url(url)
+    known = parts.scheme in {"http", "https"} and _is_host(parts.hostname)
+    return known and re.fullmatch(_PRINTABLE, url) is not None
 
 
 def _read_url(url: Any) -> SplitResult:
@@ -185,14 +213,18 @@ def _resolve_proxy(proxy: str | Literal[False] | None, address: SplitResult) -> 
         return None
     name = "proxy"
     if proxy is None:
-        name, proxy = "the proxy that the environment names", _environment_proxy(address)
+        name, proxy = "the proxy that the environment names", veiled(_environment_proxy(address))
     if proxy is None:
         return None
-    parts = _read_url(proxy)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not _is_proxy(proxy):
         msg = f"{name} must be an http:// or https:// address; proxy=False goes without any"
         raise ConfigurationError(msg)
-    return proxy
+    return str(proxy)
+
+
+def _is_proxy(url: str) -> bool:
+    parts = _read_url(url)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def _environment_proxy(address: SplitResult) -> str | None:

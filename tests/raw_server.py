@@ -4,15 +4,13 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from ssl import SSLContext
+from threading import Thread
 from typing import Any, NamedTuple
-
-
-class Wire(NamedTuple):
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
 
 
 class RawRequest(NamedTuple):
@@ -24,15 +22,34 @@ class RawRequest(NamedTuple):
     body: bytes
 
 
+class Wire(NamedTuple):
+    """A connection, and the request on it that is to be answered."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    request: RawRequest
+
+
 Step = Callable[[Wire], Awaitable[None]]
 
 
-class RawServer:
-    """Answers the n-th request with the n-th step, and all later ones with the last step."""
+class Early(NamedTuple):
+    """A step that is taken when no more than so many bytes of a request are there."""
 
-    def __init__(self, steps: tuple[Step, ...]) -> None:
+    step: Step
+    after: int = 0
+
+
+class RawServer:
+    """Answers the n-th request with the n-th step, and all later ones with the last step.
+
+    A request that is dealt with early is not among the `requests`, but counts among those that are `broken`.
+    """
+
+    def __init__(self, steps: tuple[Step | Early, ...]) -> None:
         self.steps = steps
         self.connections = 0
+        self.broken = 0
         self.requests: list[RawRequest] = []
         self.open: set[asyncio.StreamWriter] = set()
         self.asked = asyncio.Event()
@@ -45,15 +62,26 @@ class RawServer:
         self.connections += 1
         self.open.add(writer)
         try:
-            while not writer.is_closing() and (request := await _read_request(reader)):
+            while not writer.is_closing() and (request := await self._read(reader)):
                 self.requests.append(request)
+                step = self.steps[min(len(self.requests) + self.broken, len(self.steps)) - 1]
+                if isinstance(step, Early):
+                    self.requests.pop()
+                    self.broken += 1
+                    step = step.step
                 self.asked.set()
-                await self.steps[min(len(self.requests), len(self.steps)) - 1](Wire(reader, writer))
+                await step(Wire(reader, writer, request))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client went away, as some tests want it to
         finally:
             self.open.discard(writer)
             writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader) -> RawRequest | None:
+        step = self.steps[min(len(self.requests) + self.broken, len(self.steps) - 1)]
+        if isinstance(step, Early):
+            return RawRequest("", "", {}, await reader.readexactly(step.after))
+        return await _read_request(reader)
 
     async def hang_up(self) -> None:
         for writer in list(self.open):
@@ -63,7 +91,7 @@ class RawServer:
 
 
 @asynccontextmanager
-async def raw_server(*steps: Step, ssl: SSLContext | None = None) -> AsyncIterator[RawServer]:
+async def raw_server(*steps: Step | Early, ssl: SSLContext | None = None) -> AsyncIterator[RawServer]:
     raw = RawServer(steps)
     server = await asyncio.start_server(raw.serve, "127.0.0.1", 0, ssl=ssl)
     raw.port = server.sockets[0].getsockname()[1]
@@ -73,6 +101,27 @@ async def raw_server(*steps: Step, ssl: SSLContext | None = None) -> AsyncIterat
     finally:
         server.close()
         await raw.hang_up()
+
+
+@contextmanager
+def raw_server_beside(*steps: Step) -> Iterator[RawServer]:
+    """Serve from a thread with a loop of its own, for tests that come and go with theirs."""
+    started: Future[tuple[RawServer, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def serve() -> None:
+        over = asyncio.Event()
+        async with raw_server(*steps) as server:
+            started.set_result((server, asyncio.get_running_loop(), over))
+            await over.wait()
+
+    thread = Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    server, loop, over = started.result(10)
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(10)
 
 
 async def _read_request(reader: asyncio.StreamReader) -> RawRequest | None:
@@ -137,6 +186,39 @@ async def reset(wire: Wire) -> None:
     wire.writer.transport.abort()
 
 
+def each_run(*steps: Step) -> Step:
+    """Answer the n-th request for a run with the n-th step, and all later ones with the last step."""
+    asked: Counter[str] = Counter()
+
+    async def step(wire: Wire) -> None:
+        run_id = wire.request.target.split("?")[0].removesuffix("/cancel")
+        asked[run_id] += 1
+        await steps[min(asked[run_id], len(steps)) - 1](wire)
+
+    return step
+
+
+def later(step: Step, seconds: float = 0.1) -> Step:
+    """Take a step so many seconds later."""
+
+    async def wait(wire: Wire) -> None:
+        await asyncio.sleep(seconds)
+        await step(wire)
+
+    return wait
+
+
+def say_and_reset(told: bytes) -> Step:
+    """Send these bytes, then close so that the client sees a reset after them."""
+
+    async def step(wire: Wire) -> None:
+        wire.writer.write(told)
+        await asyncio.sleep(0.02)
+        await reset(wire)
+
+    return step
+
+
 def drip(told: bytes, drop: bytes = b" ", every: float = 0.02) -> Step:
     """Send these bytes, then one more drop again and again, until the client goes away."""
 
@@ -155,6 +237,44 @@ async def until(come_true: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not come_true():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def blackhole() -> AsyncIterator[str]:
+    """Give the address of a server that accepts nobody, and whose queue is full."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)  # noqa: FBT003 - the one argument of socket's own
+            one.connect_ex(listening.getsockname())
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            for one in waiting:
+                one.close()
+
+
+def tunnel(to: RawServer) -> Step:
+    """Be the proxy that CONNECTs to a server."""
+
+    async def step(wire: Wire) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", to.port)
+        wire.writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        await asyncio.gather(_pour(wire.reader, writer), _pour(reader, wire.writer))
+
+    return step
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while piece := await reader.read(65536):
+            writer.write(piece)
+    except ConnectionError:
+        pass  # either side may break it off
+    finally:
+        writer.close()
 
 
 def unused_port() -> int:

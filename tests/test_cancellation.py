@@ -1,15 +1,13 @@
 """Every public coroutine, cancelled wherever it may wait, lets the cancellation through and leaves the pool clean."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from bodies import BARE_SPLIT, SPLIT_ID
 from clients import client_for, connections_in_use
-from raw_server import Step, message, raw_server, reply, say_and_stall, stall, until
+from raw_server import Step, blackhole, message, raw_server, reply, say_and_stall, stall, until
 
 from retab_async import AsyncRetab, RetryPolicy
 
@@ -122,26 +120,9 @@ async def test_a_task_group_that_fails_ends_the_calls_in_it(method: str, phase: 
         await _is_clean(client, call)
 
 
-@asynccontextmanager
-async def _full_backlog() -> AsyncIterator[tuple[str, socket.socket]]:
-    """The address of a server that accepts nobody, and whose queue is full."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        waiting = [socket.socket() for _ in range(4)]
-        for one in waiting:
-            one.setblocking(False)  # noqa: FBT003 - the one argument of socket's own
-            one.connect_ex(listening.getsockname())
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}", listening
-        finally:
-            for one in waiting:
-                one.close()
-
-
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 async def test_a_call_cancelled_while_connecting_leaves_no_connection_in_use(call: Call) -> None:
-    async with _full_backlog() as (url, _), client_for(url, max_connections=1) as client:
+    async with blackhole() as url, client_for(url, max_connections=1) as client:
         task = asyncio.ensure_future(call(client))
         await asyncio.sleep(0.05)
         assert not task.done()

@@ -3,8 +3,8 @@
 import html
 import json
 import logging
-import traceback
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -12,23 +12,12 @@ import pytest
 from bodies import BARE_SPLIT, KEY, SPLIT_ID
 from clients import QUICK, client_for
 from raw_server import Step, close_early, message, raw_server, reply, say_and_close, unused_port
+from rig import came_of, create, keeps
 
 from retab_async import AsyncRetab, ConfigurationError, RetabError
 
+SIGNATURE = "signed-0123456789"
 ECHO = {"Api-Key": KEY, "Authorization": f"Bearer {KEY}", "X-All": f"Api-Key={KEY}"}
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        if error.__cause__ is not None:
-            yield from _chain(error.__cause__)
-        error = error.__context__
-
-
-def _everything_said_by(error: BaseException) -> str:
-    said = [repr((one, str(one), one.args, getattr(one, "__dict__", None))) for one in _chain(error)]
-    return "\n".join([*said, *traceback.format_exception(error)])
 
 
 ECHOES: dict[str, Step] = {
@@ -69,7 +58,8 @@ async def test_no_echo_of_the_key_reaches_an_error_or_a_log(
             await getattr(client.splits, method)(SPLIT_ID)
 
     assert KEY in str(server.requests)
-    assert KEY not in _everything_said_by(caught.value)
+    # The JSON of a 2xx is in the hands of those who read it, whatever is in it.
+    keeps(caught.value, KEY, besides={"reading.py", "converter.py"})
     assert KEY not in caplog.text
 
 
@@ -84,7 +74,7 @@ async def test_no_echo_reaches_an_error_by_a_kept_alive_socket_or_someone_elses_
                     with pytest.raises(RetabError) as caught:
                         await call(SPLIT_ID)
 
-                    assert KEY not in _everything_said_by(caught.value)
+                    keeps(caught.value, KEY)
 
 
 async def test_the_key_does_not_reach_the_log_by_a_field_that_did_not_fit(caplog: pytest.LogCaptureFixture) -> None:
@@ -106,7 +96,7 @@ async def test_a_proxys_answer_does_not_carry_the_key(caplog: pytest.LogCaptureF
         with pytest.raises(RetabError) as caught:
             await client.splits.cancel(SPLIT_ID)
 
-    assert KEY not in _everything_said_by(caught.value)
+    keeps(caught.value, KEY)
     assert KEY not in caplog.text
 
 
@@ -117,7 +107,7 @@ async def test_a_proxys_password_reaches_no_error(caplog: pytest.LogCaptureFixtu
         with pytest.raises(RetabError) as caught:
             await client.splits.cancel(SPLIT_ID)
 
-    assert KEY not in _everything_said_by(caught.value)
+    keeps(caught.value, KEY)
     assert KEY not in caplog.text
 
 
@@ -147,7 +137,46 @@ def test_settings_that_are_refused_are_refused_without_the_key(settings: dict[st
     with pytest.raises(ConfigurationError) as caught:
         AsyncRetab(**settings)
 
-    assert KEY not in _everything_said_by(caught.value).replace(repr(settings), "")
+    keeps(caught.value, KEY)
+
+
+@pytest.mark.parametrize("settings", [{"api_key": KEY, "bearer_token": KEY}, {"api_key": f"{KEY} "}, {"timeout": 0}])
+async def test_a_copy_that_is_refused_is_refused_without_the_key(settings: dict[str, Any]) -> None:
+    async with AsyncRetab(KEY) as client:
+        with pytest.raises(ConfigurationError) as caught:
+            client.with_options(**settings)
+
+    keeps(caught.value, KEY)
+
+
+@pytest.mark.parametrize("name", ["RETAB_API_KEY", "HTTPS_PROXY"])
+def test_what_the_environment_says_wrong_is_not_repeated(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETAB_API_KEY", KEY)
+    monkeypatch.setenv(name, f"socks5://a:{KEY}@proxy.test ")
+    with pytest.raises(ConfigurationError) as caught:
+        AsyncRetab(base_url="https://api.retab.com")
+
+    keeps(caught.value, KEY)
+
+
+async def test_the_signature_of_an_upload_reaches_no_error_and_no_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retab_async.documents.creating._LARGEST", 100)
+    caplog.set_level(logging.DEBUG, "retab_async")
+    async with raw_server(close_early) as store:
+        told = {
+            "fileId": "file_1",
+            "uploadUrl": f"{store.url}/put?X-Signature={SIGNATURE}",
+            "uploadHeaders": {"X-Token": SIGNATURE},
+        }
+        async with raw_server(reply(told)) as server, client_for(server.url) as client:
+            error = await came_of(create(client, bytes(5000)))
+
+    assert isinstance(error, RetabError)
+    assert SIGNATURE in str(store.requests)
+    keeps(error, SIGNATURE, KEY)
+    assert SIGNATURE not in caplog.text
 
 
 async def test_nothing_of_a_client_shows_the_key() -> None:
@@ -157,3 +186,10 @@ async def test_nothing_of_a_client_shows_the_key() -> None:
     for shown in (client, client.with_options(bearer_token=KEY), client._settings, client.splits):
         assert KEY not in repr(shown)
         assert KEY not in str(shown)
+
+
+@pytest.mark.parametrize("part", [lambda client: client, lambda client: client.splits, lambda client: client._settings])
+async def test_nothing_of_a_client_can_be_pickled(part: Callable[[AsyncRetab], object]) -> None:
+    async with AsyncRetab(KEY) as client:
+        with pytest.raises(TypeError, match="make one in each process"):
+            pickle.dumps(part(client))

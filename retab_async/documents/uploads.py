@@ -67,6 +67,10 @@ class _Session(NamedTuple):
     url: str
     headers: dict[str, str]
 
+    def __repr__(self) -> str:
+        # Who has the address, or its headers, may write to it.
+        return f"_Session({self.file_id})"
+
 
 async def _announce(transport: Transport, label: Label) -> _Session:
     told = {"filename": label.filename, "size_bytes": label.size, "content_type": label.media_type}
@@ -106,10 +110,10 @@ def _are_headers(told: Any) -> bool:
     )
 
 
-async def _put(transport: Transport, session: _Session, source: Source) -> None:
+def _sending(session: _Session, source: Source) -> Request:
     headers = {name.title(): value for name, value in session.headers.items() if name.lower() not in _OWN_HEADERS}
     headers.setdefault("Content-Type", source.label.media_type)
-    request = Request(
+    return Request(
         "PUT",
         urlunsplit(urlsplit(session.url)._replace(query="", fragment="")),
         body=RawBody(source, headers["Content-Type"]),
@@ -117,6 +121,10 @@ async def _put(transport: Transport, session: _Session, source: Source) -> None:
         elsewhere=session.url,
         headers=tuple(headers.items()),
     )
+
+
+async def _put(transport: Transport, session: _Session, source: Source) -> None:
+    request = _sending(session, source)
     try:
         await transport.send(request, transport.ends(request.extra))
     except CallError as error:

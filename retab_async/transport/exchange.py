@@ -97,23 +97,29 @@ class Exchange:
         session = self._pool.session()
         timeout = self._usual_timeout if seconds == self.usual_seconds else self._timeout(seconds)
         body = None if request.body is None else Streamed(request.body, trail)
-        options = self._options[request.method] if body is None else self._loaded(request, body)
+        failure: RetabError | None = None
         try:
             if request.is_streamed:
-                return await self._open(request, number, seconds, options)
-            answer = await session.request(request.method, self._url(request), timeout=timeout, **options)
+                return await self._open(request, number, seconds, body)
+            answer = await session.request(
+                request.method, self._url(request), timeout=timeout, **self._told_with(request, body)
+            )
         except aiohttp.ClientError:
-            if body is not None and body.failure is not None:
-                raise body.failure from None
-            raise
+            failure = body.failure if body is not None else None
+            if failure is None:
+                raise
+        if failure is not None:
+            raise failure
         return await self._whole(answer, request, number)
 
-    async def _open(self, request: Request, number: int, seconds: float, options: dict[str, Any]) -> Response:
+    async def _open(self, request: Request, number: int, seconds: float, body: Streamed | None) -> Response:
         # aiohttp's own clock would go on ticking while the lines come.
         endless = _timeout(None, self.usual_seconds)
         async with asyncio.timeout(seconds):
             session = self._pool.session()
-            answer = await session.request(request.method, self._url(request), timeout=endless, **options)
+            answer = await session.request(
+                request.method, self._url(request), timeout=endless, **self._told_with(request, body)
+            )
             if not 200 <= answer.status < 300:
                 return await self._whole(answer, request, number)
 
@@ -138,7 +144,10 @@ class Exchange:
         url = self._address.with_path(self._prefix + request.path, encoded=True)
         return URL(f"{url}?{request.query}", encoded=True) if request.query else url
 
-    def _loaded(self, request: Request, body: Streamed) -> dict[str, Any]:
+    def _told_with(self, request: Request, body: Streamed | None) -> dict[str, Any]:
+        # Never to be held by a frame that errors pass through: whoever collects locals would have the key.
+        if body is None:
+            return self._options[request.method]
         told = {"User-Agent": self._user_agent} if request.elsewhere else self._headers
         headers = CIMultiDict({**told, **dict(request.headers)})
         if request.idempotency_key:

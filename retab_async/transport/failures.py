@@ -44,7 +44,12 @@ def connection_error(request: Request, number: int, seconds: float, error: Excep
 
 
 def harmless(error: Exception) -> BaseException | None:
-    """Return what may stand behind an error of ours without quoting a key, a password or an answer."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error
-    return None if isinstance(error, _QUOTING) else error
+    """Return what may stand behind an error of ours without quoting a key, a password or an answer.
+
+    It stands there by itself: the frames that it has passed through hold all of them, aiohttp's above all.
+    """
+    if isinstance(error, _QUOTING):
+        return None
+    shown = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    shown.__cause__ = shown.__context__ = None
+    return shown.with_traceback(None)

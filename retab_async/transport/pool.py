@@ -1,6 +1,7 @@
 """The connections of a client and its copies."""
 
 import asyncio
+import os
 import warnings
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -47,17 +48,27 @@ class Pool:
         self.is_foreign = session is not None
         self._session = session
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process: int | None = None
         self._ssl = ssl
         self._trace_configs = list(trace_configs)
         self.closed = False
 
     def __del__(self) -> None:
-        if not self.closed and not self.is_foreign:
+        if not self.closed and not self.is_foreign and not self.is_inherited:
             message = "an AsyncRetab was never closed: use `async with`, or `await client.aclose()`"
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
 
+    @property
+    def is_inherited(self) -> bool:
+        """Whether it was opened in the process from which this one was forked, which goes on using its sockets."""
+        return self._process is not None and self._process != os.getpid()
+
     def session(self) -> aiohttp.ClientSession:
         """Return the session, opening it if need be; raises `ClientStateError` where that cannot work."""
+        if self.is_inherited:
+            # Two processes that write to one socket read each other's answers.
+            msg = "this client was opened before this process was forked: make one AsyncRetab in each process"
+            raise ClientStateError(msg)
         loop = asyncio.get_running_loop()
         if loop is not self._loop or self.closed:
             self._settle_in(loop)
@@ -76,9 +87,10 @@ class Pool:
         return {"middlewares": (_send_once,)} if method in {"GET", "PUT", "DELETE"} else {}
 
     async def aclose(self) -> None:
-        """Close the session, unless it is someone else's; once or more often."""
+        """Close the session, unless it is someone else's or another process's; once or more often."""
         self.closed = True
-        if self._session is not None and not self.is_foreign:
+        # A forked process that took its sockets off the event loop would take them off its parent's as well.
+        if self._session is not None and not self.is_foreign and not self.is_inherited:
             await self._session.close()
 
     def _settle_in(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -97,6 +109,7 @@ class Pool:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=self._trace_configs,
             )
+        self._process = os.getpid()
         self._loop = loop
 
 

@@ -1,0 +1,295 @@
+"""Every public coroutine, cancelled at every point at which it can be suspended, leaves client and API whole."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from bodies import BARE_SPLIT
+from clients import ONCE, QUICK, client_for
+from raw_server import Step, close_early, each_run, message, raw_server, reply, reset, say_and_close, until
+from rig import Whole, tasks
+
+from retab_async import AsyncRetab, RetabError, RetryPolicy, Split, Subdocument
+from retab_async.emulator import Emulator
+from retab_async.testing import cancel_everywhere
+
+PDF = b"%PDF-1.7\n"
+PART = Subdocument("invoice")
+ok = reply(BARE_SPLIT)
+alone = say_and_close(message(json.dumps(BARE_SPLIT).encode(), headers={"Connection": "close"}))
+unavailable = reply(b"", 503)
+cut = say_and_close(message(b"{", headers={"Content-Length": "500"}))
+
+
+# Calls, over what the network may do to them
+
+CALLS = ("cancel", "get", "delete")
+# To what is done with the requests for one run, how often it may be tried, and which calls that is for.
+ANSWERS: dict[str, tuple[tuple[Step, ...], RetryPolicy, tuple[str, ...]]] = {
+    "answered": ((ok,), ONCE, CALLS),
+    "answered on a connection of its own": ((alone,), ONCE, CALLS),
+    "answered by 503, then as usual": ((unavailable, ok), QUICK, CALLS),
+    "reset, then answered": ((reset, ok), QUICK, CALLS),
+    "cut short, then answered": ((cut, ok), QUICK, CALLS),
+    "kept-alive and closed under us, then answered": ((close_early, ok), ONCE, CALLS),
+    "answered with nothing, then read": ((reply(b""), ok), ONCE, ("cancel",)),
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "name"), [(method, name) for name, (_, _, methods) in ANSWERS.items() for method in methods]
+)
+async def test_a_call_that_is(method: str, name: str) -> None:
+    steps, retry, _ = ANSWERS[name]
+    numbers = count()
+    async with raw_server(each_run(*steps)) as server, client_for(server.url, retry=retry) as client:
+
+        async def keep_one_alive() -> None:
+            with suppress(RetabError):
+                await client.splits.cancel("splt_warm")
+            await client.splits.cancel("splt_warm")
+
+        await keep_one_alive()
+        whole = Whole(client)
+
+        async def check() -> None:
+            await whole.check()
+            await keep_one_alive()
+
+        def call() -> Awaitable[object]:
+            return getattr(client.splits, method)(f"splt_{next(numbers)}")  # type: ignore[no-any-return]
+
+        assert await cancel_everywhere(call, check=check) > 0
+
+
+async def test_a_call_that_waits_for_a_place() -> None:
+    async with raw_server(ok) as server, client_for(server.url, max_connections=1) as client:
+        whole, places = Whole(client), client._pool.places
+
+        async def call() -> None:
+            assert places.take()
+            asyncio.get_running_loop().call_later(0.001, places.give_back)
+            await client.splits.cancel("splt_1")
+
+        async def check() -> None:
+            await asyncio.sleep(0.002)
+            await whole.check()
+
+        assert await cancel_everywhere(call, check=check) > 1
+
+
+# What goes on with runs, on the emulator
+
+
+class Scene:
+    """A client, its emulator, and a clock on which runs are over as soon as they were seen."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.now = 1000.0
+        self.path = tmp_path / "a.pdf"
+        self.path.write_bytes(PDF * 1000)
+        self.emulator = Emulator(queued=60, running=60, clock=lambda: self.now)
+        self.client: AsyncRetab = client_for("http://127.0.0.1:9")
+
+    def seed(self, number: int = 1) -> list[str]:
+        return self.emulator.seed("splits", number)
+
+    def seen(self, _: Split) -> None:
+        self.now += 200
+
+    def walk(self) -> Awaitable[object]:
+        async def step_by_step() -> None:
+            async for _ in self.client.splits.list(limit=2):
+                pass
+
+        return step_by_step()
+
+    def wait(self) -> Awaitable[object]:
+        return self.client.splits.wait(*self.seed(), poll_interval=0.005, on_status=self.seen)
+
+    def wait_many(self) -> Awaitable[object]:
+        async def step_by_step() -> None:
+            waits = self.client.splits.wait_many(self.seed(12), poll_interval=0.005, on_status=self.seen)
+            async for _ in waits:
+                pass
+
+        return step_by_step()
+
+    def create(self, document: Callable[["Scene"], Any]) -> Awaitable[object]:
+        return self.client.splits.create(document=document(self), subdocuments=[PART], background=True)
+
+    def run(self, document: Callable[["Scene"], Any]) -> Awaitable[object]:
+        async def block() -> None:
+            async with self.client.splits.running(document=document(self), subdocuments=[PART]) as run:
+                await asyncio.sleep(0)
+                await run.result(poll_interval=0.005, on_status=self.seen)
+
+        return block()
+
+    def leave(self) -> Awaitable[object]:
+        async def block() -> None:
+            async with self.client.splits.running(document=PDF, subdocuments=[PART]) as run:
+                await run.get()
+
+        return block()
+
+    def attach(self) -> Awaitable[object]:
+        async def block() -> None:
+            async with self.client.splits.attach(*self.seed()) as run:
+                await run.get()
+
+        return block()
+
+    def cancel_in_a_block(self) -> Awaitable[object]:
+        async def block() -> None:
+            async with self.client.splits.attach(*self.seed()) as run:
+                await run.cancel()
+
+        return block()
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    made = Scene(tmp_path)
+    await made.client.aclose()
+    async with made.emulator as emulator, client_for(emulator.url, api_key=emulator.api_key) as made.client:
+        yield made
+
+
+def in_memory(_: Scene) -> bytes:
+    return PDF
+
+
+def in_a_file(scene: Scene) -> Path:
+    return scene.path
+
+
+def in_a_file_object(_: Scene) -> io.BytesIO:
+    return io.BytesIO(PDF * 1000)
+
+
+def in_a_pipe(_: Scene) -> Any:
+    class Pipe(io.RawIOBase):
+        pieces = [PDF, PDF]  # noqa: RUF012 - read once
+
+        def readable(self) -> bool:
+            return True
+
+        def read(self, _: int = -1, /) -> bytes:
+            return self.pieces.pop() if self.pieces else b""
+
+    return Pipe()
+
+
+DOCUMENTS = (in_memory, in_a_file, in_a_file_object, in_a_pipe)
+
+# What makes a run, or is for one that exists: after each way through it, no run is alive that it is about.
+TIED: dict[str, Callable[[Scene], Awaitable[object]]] = {
+    **{f"running, {document.__name__}": partial(Scene.run, document=document) for document in DOCUMENTS},
+    "running, left before its end": Scene.leave,
+    "attach": Scene.attach,
+    "cancel in a block": Scene.cancel_in_a_block,
+}
+# What leaves runs alone.
+LOOSE: dict[str, Callable[[Scene], Awaitable[object]]] = {
+    "list": Scene.walk,
+    "wait": Scene.wait,
+    "wait_many": Scene.wait_many,
+    **{f"create, {document.__name__}": partial(Scene.create, document=document) for document in DOCUMENTS},
+}
+
+
+@pytest.mark.parametrize("make", LOOSE.values(), ids=LOOSE)
+async def test_what_leaves_runs_alone(make: Callable[[Scene], Awaitable[object]], scene: Scene) -> None:
+    scene.seed(5)
+    whole = Whole(scene.client)
+
+    assert await cancel_everywhere(lambda: make(scene), check=whole.check) > 0
+
+
+@pytest.mark.parametrize("make", TIED.values(), ids=TIED)
+@pytest.mark.parametrize("largest", [10_000_000, 100], ids=["in one", "uploaded"])
+async def test_what_is_tied_to_a_block(
+    make: Callable[[Scene], Awaitable[object]], largest: int, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retab_async.documents.creating._LARGEST", largest)
+    whole = Whole(scene.client)
+
+    async def check() -> None:
+        await whole.check()
+        assert scene.emulator.alive() == []
+
+    assert await cancel_everywhere(lambda: make(scene), check=check) > 0
+    assert await scene.client.aclose() == ()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+async def test_a_create_that_uploads(
+    document: Callable[[Scene], Any], scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retab_async.documents.creating._LARGEST", 100)
+    whole = Whole(scene.client)
+
+    assert await cancel_everywhere(lambda: scene.create(document), check=whole.check) > 3
+
+
+async def test_a_wait_that_shares_its_looks_with_others(scene: Scene) -> None:
+    whole = Whole(scene.client)
+    others = [asyncio.ensure_future(scene.client.splits.wait(each, poll_interval=0.01)) for each in scene.seed(9)]
+    await asyncio.sleep(0.02)
+    before = tasks()
+    (over,) = scene.emulator.seed("splits", queued=0, running=0)
+
+    async def check() -> None:
+        # Theirs go on, and one of them may be looking right now.
+        assert not [other for other in others if other.done()]
+        await until(lambda: tasks() <= before)
+
+    def wait() -> Awaitable[object]:
+        return scene.client.splits.wait(over, poll_interval=0.01)
+
+    assert await cancel_everywhere(wait, check=check) > 0
+    for other in others:
+        other.cancel()
+    await asyncio.wait(others)
+    await whole.check()
+
+
+@pytest.mark.parametrize("debts", [0, 1, 3])
+async def test_a_close_of_a_client_that_owes_cancels(debts: int, scene: Scene) -> None:
+    emulator = scene.emulator
+    clients: list[AsyncRetab] = []
+
+    async def prepare() -> None:
+        client = client_for(emulator.url, api_key=emulator.api_key)
+        clients.append(client)
+        await client.splits.list(limit=1).pages().__anext__()
+        for run_id in scene.seed(debts):
+            with anyio.CancelScope() as scope:
+                async with client.splits.attach(run_id):
+                    scope.cancel()
+                    await asyncio.sleep(1)
+
+    async def check() -> None:
+        client = clients[-1]
+        assert await client.aclose() == ()
+        assert client._pool.closed
+        assert emulator.alive() == []
+        assert tasks() <= before
+        await prepare()
+
+    async def close() -> None:
+        await clients[-1].aclose()
+
+    before = tasks()
+    await prepare()
+    assert await cancel_everywhere(close, check=check) > 0
+    await clients[-1].aclose()
