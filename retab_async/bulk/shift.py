@@ -103,7 +103,8 @@ class Shift(Generic[RunT]):
             if self._presence.is_away:
                 await self._sit_out()
             elif self._held:
-                return self._resumed()
+                if (ticket := self._resumed()) is not None:
+                    return ticket
             elif not self._may_take():
                 await self._rest()
             elif not self._intake.is_async:
@@ -116,11 +117,14 @@ class Shift(Generic[RunT]):
                 return ticket
         return None
 
-    def _resumed(self) -> Ticket[RunT]:
+    def _resumed(self) -> Ticket[RunT] | None:
         ticket = self._held.popleft()
         ticket.ends = 0.0
         if ticket.outages < self._presence.outages:
             ticket.failures, ticket.outages = 0, self._presence.outages
+        if ticket.error is not None and self._sending.is_exhausted(ticket):
+            self._settling.lose(ticket, ticket.error)
+            return None
         return ticket
 
     async def _see_through(self, ticket: Ticket[RunT]) -> None:
