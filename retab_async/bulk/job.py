@@ -1,6 +1,7 @@
 """A job as its caller has it: awaited for a report, or entered for its outcomes as they come."""
 
 from collections.abc import AsyncIterable, Generator, Iterable
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -42,6 +43,7 @@ class CancelJob(Generic[RunT]):
         self._tally = Tally()
         self._handover: Handover[RunT] | None = None
         self._engine: Engine[RunT] | None = None
+        self._leaving = AsyncExitStack()
 
     @property
     def report(self) -> CancelReport:
@@ -60,15 +62,15 @@ class CancelJob(Generic[RunT]):
     async def __aenter__(self) -> Self:
         self._tally = Tally(_MOST_FAILURES_KEPT)
         self._handover = Handover(2 * self._terms.concurrency, in_order=self._terms.in_order)
-        self._begin(self._handover)
+        engine = self._begin(self._handover)
+        self._leaving.push_async_callback(engine.aclose)
+        self._leaving.callback(self._handover.clear)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._engine is not None and self._handover is not None:
-            self._handover.clear()
-            await self._engine.aclose()
+        await self._leaving.aclose()
 
     def __aiter__(self) -> Self:
         return self
