@@ -320,6 +320,12 @@ async def test_the_producers_exception_comes_after_what_was_taken(
     assert sorted(told) == sorted(ids)
 
 
+async def test_what_can_be_no_id_is_rejected_from_an_asynchronous_source_too(client: AsyncRetab) -> None:
+    wrong: list[Any] = [None, 7, ("splits", "splt_1")]
+
+    assert (await client.splits.cancel_many(later(wrong))).counts == {"rejected": 3}
+
+
 async def test_a_producer_that_is_cancelled_does_not_pass_for_one_that_ended(client: AsyncRetab) -> None:
     async def cancelled() -> AsyncIterator[str]:
         yield "splt_1"

@@ -1,6 +1,7 @@
 """Cancelling many runs while the server is away, and when it comes back."""
 
 import asyncio
+import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -9,6 +10,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+import trustme
 from bodies import BARE_SPLIT
 from clients import client_for, connections_in_use, workers
 from raw_server import RawServer, Step, Wire, raw_server, reply, reset, stall, until, unused_port
@@ -24,6 +26,7 @@ from retab_async import (
     RetryPolicy,
 )
 from retab_async.bulk.presence import Presence
+from retab_async.waiting import Watch
 
 ok = reply(BARE_SPLIT)
 AWAY: dict[str, Step] = {"503": reply(b"", 503), "reset": reset, "Retry-After": reply(b"", 503, {"Retry-After": "0.3"})}
@@ -165,6 +168,25 @@ async def test_an_id_that_always_fails_is_not_taken_for_an_absent_server(at: int
     assert failed[0].attempts == 4
 
 
+async def test_an_id_that_failed_often_enough_is_not_sent_again_for_being_held() -> None:
+    policy = RetryPolicy(attempts=3, wait_initial=0.001)
+    async with asyncio.timeout(20), switched("splt_1", retry=policy) as (switch, client):
+        report = await client.splits.cancel_many(ids_of(3), concurrency=1)
+
+    assert report.counts == {"cancelled": 2, "unconfirmed": 1}
+    assert switch.sends["splt_1"] == report.failures[0].attempts == 3
+
+
+async def test_what_can_be_no_id_is_no_probe() -> None:
+    ids: list[Any] = [*ids_of(2), None, 5, *ids_of(2)]
+    async with switched() as (switch, client):
+        switch.away = reset
+        asyncio.get_running_loop().call_later(1.0, setattr, switch, "away", None)
+        report = await client.splits.cancel_many(ids, concurrency=2)
+
+    assert report.counts == {"cancelled": 4, "rejected": 2}
+
+
 async def test_of_an_asynchronous_source_too() -> None:
     async def later() -> AsyncIterator[str]:
         for run_id in ids_of(20):
@@ -252,6 +274,30 @@ async def test_runs_are_followed_from_a_probe_on_too() -> None:
         report = await client.splits.cancel_many(["splt_7Qd2mK9xVw"], wait=True)
 
     assert report.counts == {"cancelled": 1}
+
+
+async def test_a_programming_error_after_a_probe_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wait(_: Watch[Any], run_id: str) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Watch, "wait", wait)
+    steps = [reply(b"", 503)] * 3 + [reply({**BARE_SPLIT, "status": "in_progress"})]
+    async with raw_server(*steps) as server, client_for(server.url) as client:
+        job = client.splits.cancel_many(["splt_1"], wait=True)
+        with pytest.raises(ZeroDivisionError):
+            await job
+
+    assert job.report.counts == {"unconfirmed": 1}
+
+
+async def test_a_server_that_is_not_trusted_is_not_waited_for() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    async with raw_server(ok, ssl=context) as server, client_for(server.url) as client:
+        report = await client.splits.cancel_many(ids_of(20), concurrency=4)
+
+    assert report.counts == {"unconfirmed": 20}
+    assert {outcome.attempts for outcome in report.failures} == {1}
 
 
 async def test_what_ends_otherwise_in_a_probe_has_its_outcome() -> None:
