@@ -1,5 +1,6 @@
 """Clients for tests: of a made-up key, quick to try again, past any proxy."""
 
+import asyncio
 from typing import Any
 
 from bodies import KEY
@@ -15,6 +16,11 @@ def client_for(url: str, **settings: Any) -> AsyncRetab:
     if "bearer_token" not in told:
         told.setdefault("api_key", KEY)
     return AsyncRetab(**told)
+
+
+def workers() -> list["asyncio.Task[Any]"]:
+    """Return the tasks of the crews that are at work now."""
+    return [task for task in asyncio.all_tasks() if task.get_name() == "retab_async cancel_many"]
 
 
 def connections_in_use(client: AsyncRetab) -> int:

@@ -49,7 +49,7 @@ class Engine(Generic[RunT]):
         self.failure: BaseException | None = None
         self.ended_early = False
         self._presence = Presence(terms.patience)
-        self._crew = Crew(terms.concurrency, on_failure=self._crash, on_end=self._end)
+        self._crew = Crew(terms.concurrency, on_failure=self._stop, on_end=self._end)
         reporting = Reporting(tally, handover, ledger, self._stop)
         self._intake: Intake[RunT] = Intake(source, read, reporting, self._stop, keeps_runs=terms.is_dry)
         transport = next(iter(kinds.values())).collection.transport
@@ -102,11 +102,6 @@ class Engine(Generic[RunT]):
         self.failure = self.failure or error
         self._close_intake()
 
-    def _crash(self, error: BaseException) -> None:
-        self._stop(error)
-        if self._presence.is_away:
-            self._give_up()
-
     def _give_up(self) -> None:
         self._presence.give_up()
         if not self._intake.is_sized and not self._intake.is_closed:
@@ -114,9 +109,8 @@ class Engine(Generic[RunT]):
         self._shift.wake()
 
     def _end_early(self) -> None:
-        if not self._intake.is_closed:
-            self.ended_early = True
-            self._close_intake()
+        self.ended_early = not self._intake.is_closed
+        self._close_intake()
 
     def _close_intake(self) -> None:
         self._intake.close()

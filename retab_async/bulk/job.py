@@ -1,6 +1,7 @@
 """A job as its caller has it: awaited for a report, or entered for its outcomes as they come."""
 
 from collections.abc import AsyncIterable, Generator, Iterable
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -47,6 +48,7 @@ class CancelJob(Generic[RunT]):
         self._engine: Engine[RunT] | None = None
         self._journal: Journal | None = None
         self._is_begun = False
+        self._leaving = AsyncExitStack()
 
     @property
     def report(self) -> CancelReport:
@@ -65,15 +67,17 @@ class CancelJob(Generic[RunT]):
     async def __aenter__(self) -> Self:
         self._tally = Tally(_MOST_FAILURES_KEPT)
         self._handover = Handover(2 * self._terms.concurrency, in_order=self._terms.in_order)
-        await self._begin(self._handover)
+        engine = await self._begin(self._handover)
+        self._leaving.push_async_callback(engine.aclose)
+        self._leaving.callback(self._handover.clear)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._engine is not None and self._handover is not None:
-            self._handover.clear()
-            await self._engine.aclose()
+        try:
+            await self._leaving.aclose()
+        finally:
             await self._close_journal(is_told=kind is None)
 
     def __aiter__(self) -> Self:
@@ -96,8 +100,10 @@ class CancelJob(Generic[RunT]):
             await engine.finish()
             is_finished = True
         finally:
-            await engine.aclose()
-            await self._close_journal(is_told=is_finished and engine.failure is None)
+            try:
+                await engine.aclose()
+            finally:
+                await self._close_journal(is_told=is_finished and engine.failure is None)
         if engine.failure is not None:
             raise engine.failure
         return self.report

@@ -45,7 +45,7 @@ class CancelOutcome(Generic[RunT_co]):
     `run_id`: the id, or for what could not be one what it looks like. `resource`: the name of its collection
     (`splits`), empty where that was not to be learned. `run`: as it then was, where the API told. `error`: what went
     wrong; on one that is `requested`, why it could not be followed to its end. `attempts`: how often it was sent; 0
-    for never.
+    for never, and what was refused for pace is not counted.
     """
 
     run_id: str

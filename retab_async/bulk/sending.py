@@ -83,8 +83,12 @@ class Sending(Generic[RunT]):
         doubled = 2.0 ** min(ticket.failures - 1, _LARGEST_POWER)
         longest = min(self._policy.wait_initial * doubled, self._policy.wait_max)
         pause = (getattr(error, "retry_after", None) or 0.0) + random.uniform(0, longest)
-        is_enough = ticket.failures >= self._policy.attempts or time.monotonic() + pause > ticket.ends
+        is_enough = self.is_exhausted(ticket) or time.monotonic() + pause > ticket.ends
         return None if is_enough else pause
+
+    def is_exhausted(self, ticket: Ticket[RunT]) -> bool:
+        """Tell whether a ticket has failed as often as the client's policy allows."""
+        return ticket.failures >= self._policy.attempts
 
     def _note_failure(self, ticket: Ticket[RunT], error: CallError, began: float) -> None:
         ticket.attempts += error.attempts
@@ -96,8 +100,8 @@ class Sending(Generic[RunT]):
                 if self._presence.answer(time.monotonic() - began):
                     self._on_return()
             return
-        self._presence.fail(error, self._workers())
         # While nothing can succeed, a failure says nothing about an id.
         if not self._presence.is_away:
             ticket.failures += 1
             ticket.ends = ticket.ends or time.monotonic() + self._policy.deadline
+        self._presence.fail(error, self._workers())

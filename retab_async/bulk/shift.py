@@ -103,7 +103,8 @@ class Shift(Generic[RunT]):
             if self._presence.is_away:
                 await self._sit_out()
             elif self._held:
-                return self._resumed()
+                if (ticket := self._resumed()) is not None:
+                    return ticket
             elif not self._may_take():
                 await self._rest()
             elif not self._intake.is_async:
@@ -116,11 +117,14 @@ class Shift(Generic[RunT]):
                 return ticket
         return None
 
-    def _resumed(self) -> Ticket[RunT]:
+    def _resumed(self) -> Ticket[RunT] | None:
         ticket = self._held.popleft()
         ticket.ends = 0.0
         if ticket.outages < self._presence.outages:
             ticket.failures, ticket.outages = 0, self._presence.outages
+        if ticket.error is not None and self._sending.is_exhausted(ticket):
+            self._settling.lose(ticket, ticket.error)
+            return None
         return ticket
 
     async def _see_through(self, ticket: Ticket[RunT]) -> None:
@@ -166,7 +170,7 @@ class Shift(Generic[RunT]):
         # A cancel that was answered before will be again. Of those that only failed so far nobody knows whether it is
         # on their own account, so in their place new ones are sent for as long as they may be taken.
         again = self._sending.answered()
-        ticket = again or await self._to_probe_with()
+        ticket = again or self._to_probe_with()
         if ticket is None:
             return None
         try:
@@ -184,12 +188,10 @@ class Shift(Generic[RunT]):
             self._held.append(ticket)
         return None
 
-    async def _to_probe_with(self) -> Ticket[RunT] | None:
-        if self._may_take() and not self._intake.is_closed:
-            if not self._intake.is_async and len(self._held) < self._most_held:
-                return self._intake.take()
-            if not self._held:
-                return await self._intake.take_later()
+    def _to_probe_with(self) -> Ticket[RunT] | None:
+        intake = self._intake
+        if len(self._held) < self._most_held and not (intake.is_async or intake.is_closed) and self._may_take():
+            return intake.take()
         return self._held.popleft() if self._held else None
 
     async def _accept(self, ticket: Ticket[RunT], run: RunT) -> None:

@@ -15,12 +15,16 @@ from retab_async import (
     AwaitingReviewLifecycle,
     BBox,
     BlockEvalBatchExecutionCounts,
+    CancelJob,
     CancelledLifecycle,
+    CancelOutcome,
+    CancelReport,
     Category,
     Classification,
     ClassificationConsensus,
     ClassificationDecision,
     CompletedLifecycle,
+    Disposition,
     Document,
     DownloadLink,
     Edit,
@@ -226,6 +230,35 @@ def the_pace(client: AsyncRetab, stats: Stats) -> None:
     limit = RateLimit(300, per=60)
     assert_type((limit.requests, limit.per), tuple[int, float])
     RateLimit(300, 60)  # type: ignore[call-arg]  # 60 what?
+
+
+async def cancelling_many(client: AsyncRetab, split: Split, partition: Partition) -> None:
+    assert_type(client.splits.cancel_many(["splt_1", split]), CancelJob[Split])
+    assert_type(await client.splits.cancel_many(client.splits.list(), concurrency=8, patience=5), CancelReport)
+    assert_type(await client.partitions.cancel_matching(status="queued", dry_run=True), CancelReport)
+    async with client.partitions.cancel_many([partition], order="input", wait=True) as outcomes:
+        async for outcome in outcomes:
+            assert_type(outcome, CancelOutcome[Partition])
+            assert_type(outcome.run, Partition | None)
+        assert_type(outcomes.report, CancelReport)
+    async with client.cancel_many([split, ("splits", "splt_1"), (client.partitions, partition)]) as mixed:
+        assert_type([outcome async for outcome in mixed], list[CancelOutcome[Run]])
+    client.splits.cancel_many(partition)  # type: ignore[arg-type]  # one run, and of another kind
+    client.splits.cancel_many([partition])  # type: ignore[list-item]  # a run of another kind
+    client.splits.cancel_many([], order="newest")  # type: ignore[arg-type]  # no order there is
+    client.cancel_many(["splt_1"])  # type: ignore[list-item]  # of what kind?
+
+
+def what_became_of_them(report: CancelReport, outcome: CancelOutcome[Split]) -> None:
+    assert_type((outcome.run_id, outcome.resource, outcome.attempts), tuple[str, str, int])
+    assert_type((outcome.disposition, outcome.disposition.is_failure), tuple[Disposition, bool])
+    assert_type((outcome.run, outcome.error), tuple[Split | None, Exception | None])
+    assert_type(report.counts[Disposition.CANCELLED], int)
+    assert_type(report.failures, tuple[CancelOutcome[Run], ...])
+    assert_type((report.elapsed, report.ended_early), tuple[float, bool])
+    assert_type(report.raise_for_failures(), None)
+    every: CancelOutcome[Run] = outcome
+    print(every)  # noqa: T201 - somebody would
 
 
 def left_behind(run: UnconfirmedCancel) -> None:

@@ -1,0 +1,697 @@
+"""Cancelling many runs: outcomes, reports, streams, sources and what ends a job."""
+
+import asyncio
+import errno
+import gc
+import json
+import os
+import threading
+import tracemalloc
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import anyio
+import pytest
+from bodies import BARE_SPLIT, FULL_SPLIT
+from clients import QUICK, client_for, connections_in_use, workers
+from raw_server import raw_server, reply, stall, until
+
+from retab_async import (
+    APIError,
+    AsyncRetab,
+    CancelJob,
+    CancelOutcome,
+    CancelReport,
+    ClientStateError,
+    ConfigurationError,
+    Disposition,
+    InvalidRequestError,
+    InvalidRunIdError,
+    JournalError,
+    NotFoundError,
+    Primitive,
+    RateLimit,
+    RetryPolicy,
+    RunStatus,
+    Split,
+    WaitTimeoutError,
+)
+from retab_async.emulator import Emulator, Fault, ManualClock
+from retab_async.waiting import Watch
+
+CANCEL = "POST /v1/splits/{id}/cancel"
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(running=1000.0) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(emulator: Emulator) -> AsyncIterator[AsyncRetab]:
+    async with client_for(emulator.url) as opened:
+        yield opened
+
+
+async def outcomes_of(job: CancelJob[Any]) -> list[CancelOutcome[Any]]:
+    async with job as outcomes:
+        return [outcome async for outcome in outcomes]
+
+
+def cancels(emulator: Emulator) -> Counter[str]:
+    """How often a cancel of each id reached the server."""
+    return Counter(served.path.split("/")[-2] for served in emulator.requests if served.path.endswith("/cancel"))
+
+
+class Pulled:
+    """Ids without an end, and how many of them were taken."""
+
+    def __init__(self, run_id: str = "splt_1") -> None:
+        self.count = 0
+        self.run_id = run_id
+
+    def __iter__(self) -> Iterator[str]:
+        while True:
+            self.count += 1
+            yield self.run_id
+
+
+async def later(ids: list[str], error: Exception | None = None) -> AsyncIterator[str]:
+    for run_id in ids:
+        await asyncio.sleep(0)
+        yield run_id
+    if error is not None:
+        raise error
+
+
+def test_what_each_answer_comes_to_is_told_by_its_outcome() -> None:
+    async def run() -> list[CancelOutcome[Split]]:
+        clock = ManualClock()
+        async with Emulator(clock=clock, queued=0) as emulator, client_for(emulator.url) as client:
+            (ended,) = emulator.seed("splits", running=1)
+            clock.advance(2)
+            (alive, refused, broken, odd) = emulator.seed("splits", 4, running=1000)
+            emulator.fail(CANCEL, Fault.status(403), Fault.status(418), *[Fault.status(501)])
+            ids: list[Any] = [refused, broken, odd, ended, alive, "gone", "a/b", 5]
+            return await outcomes_of(client.splits.cancel_many(ids, concurrency=1))
+
+    outcomes = asyncio.run(run())
+
+    told = [(str(each.disposition), type(each.error).__name__, each.attempts) for each in outcomes]
+    assert told == [
+        ("rejected", "PermissionDeniedError", 1),
+        ("rejected", "APIError", 1),
+        ("unconfirmed", "InternalServerError", 1),
+        ("finished", "NoneType", 1),
+        ("cancelled", "NoneType", 1),
+        ("not_found", "NotFoundError", 1),
+        ("rejected", "InvalidRunIdError", 0),
+        ("rejected", "InvalidRunIdError", 0),
+    ]
+    assert [each.run.status for each in outcomes if each.run] == ["completed", "cancelled"]
+    assert [each.resource for each in outcomes] == ["splits"] * 7 + [""]
+    assert outcomes[-1].run_id == "5"
+
+
+async def test_a_report_counts_what_became_of_all_and_keeps_what_failed(emulator: Emulator, client: AsyncRetab) -> None:
+    ids = emulator.seed("splits", 20)
+    report = await client.splits.cancel_many([*ids, "gone", "a/b"])
+
+    assert report.counts == {"cancelled": 20, "not_found": 1, "rejected": 1}
+    assert report.counts[Disposition.UNCONFIRMED] == 0
+    assert {outcome.run_id for outcome in report.failures} == {"gone", "a/b"}
+    assert report.elapsed > 0
+    assert not report.ended_early
+    assert emulator.alive() == []
+    with pytest.raises(ExceptionGroup, match="2 of 22 cancels failed") as caught:
+        report.raise_for_failures()
+    assert {type(error) for error in caught.value.exceptions} == {NotFoundError, InvalidRunIdError}
+
+
+async def test_a_report_of_nothing_but_successes_raises_nothing(emulator: Emulator, client: AsyncRetab) -> None:
+    runs = [await client.splits.get(run_id) for run_id in emulator.seed("splits", 3)]
+    report = await client.splits.cancel_many(runs)
+
+    report.raise_for_failures()
+    assert report.counts == {"cancelled": 3}
+    assert report.failures == ()
+
+
+@pytest.mark.parametrize("form", ["list", "generator", "async generator"])
+@pytest.mark.parametrize("order", ["completion", "input"])
+async def test_any_iterable_will_do(emulator: Emulator, client: AsyncRetab, form: str, order: Any) -> None:
+    ids = emulator.seed("splits", 30)
+    sources: dict[str, Any] = {"list": ids, "generator": iter(ids), "async generator": later(ids)}
+    emulator.fail(CANCEL, Fault.late(0.05), Fault.status(503))
+    outcomes = await outcomes_of(client.splits.cancel_many(sources[form], concurrency=7, order=order))
+
+    told = [outcome.run_id for outcome in outcomes]
+    assert (told == ids) == (order == "input")
+    assert sorted(told) == sorted(ids)
+    assert {outcome.disposition for outcome in outcomes} == {"cancelled"}
+
+
+async def test_no_ids_are_a_report_of_nothing(client: AsyncRetab) -> None:
+    assert (await client.splits.cancel_many([])).counts == {}
+    assert (await client.splits.cancel_many(later([]))).counts == {}
+    assert await outcomes_of(client.splits.cancel_many(())) == []
+
+
+async def test_failures_in_the_order_of_the_ids_where_that_is_asked_for(emulator: Emulator, client: AsyncRetab) -> None:
+    emulator.fail(CANCEL, Fault.slow(0.1))
+    report = await client.splits.cancel_many(["a", "b", "c"], order="input")
+
+    assert [outcome.run_id for outcome in report.failures] == ["a", "b", "c"]
+
+
+async def test_few_ids_take_few_workers(emulator: Emulator, client: AsyncRetab) -> None:
+    emulator.fail(CANCEL, *[Fault.late(0.1)] * 3)
+    task = asyncio.ensure_future(to_report(client.splits.cancel_many(emulator.seed("splits", 3))))
+    most = 0
+    while not task.done():
+        most = max(most, len(workers()))
+        await asyncio.sleep(0.005)
+
+    assert 3 <= most <= 8
+
+
+async def to_report(job: CancelJob[Any]) -> CancelReport:
+    return await job
+
+
+async def test_runs_of_several_kinds_are_told_by_class_or_name(emulator: Emulator, client: AsyncRetab) -> None:
+    splits, partitions = emulator.seed("splits", 3), emulator.seed("partitions", 3)
+    partition = await client.partitions.get(partitions[0])
+    runs: list[Any] = [
+        await client.splits.get(splits[0]),
+        partition,
+        ("splits", splits[1]),
+        ("partitions", partitions[1]),
+        (client.splits, splits[2]),
+        (client.partitions, partitions[2]),
+        (client.partitions, partition),
+    ]
+    outcomes = await outcomes_of(client.cancel_many(runs, order="input"))
+
+    assert [outcome.resource for outcome in outcomes] == ["splits", "partitions"] * 3 + ["partitions"]
+    assert {outcome.disposition for outcome in outcomes} == {"cancelled"}
+    assert emulator.alive() == []
+
+
+async def test_what_kind_a_run_is_of_is_never_guessed(emulator: Emulator, client: AsyncRetab) -> None:
+    (run_id,) = emulator.seed("splits")
+    split = await client.splits.get(run_id)
+    other = AsyncRetab("sk_other_0123456789", base_url=emulator.url)
+    wrong: list[Any] = [
+        run_id,
+        ("merges", run_id),
+        (other.splits, run_id),
+        ("splits", run_id, 1),
+        ("partitions", split),
+        ("splits", None),
+        (None, run_id),
+        Primitive(id=run_id, status=RunStatus.QUEUED),
+        None,
+    ]
+    await other.aclose()
+    outcomes = await outcomes_of(client.cancel_many(wrong))
+
+    assert [(str(outcome.disposition), outcome.attempts) for outcome in outcomes] == [("rejected", 0)] * len(wrong)
+    assert all(isinstance(outcome.error, InvalidRequestError | InvalidRunIdError) for outcome in outcomes)
+    assert outcomes[0].run_id == run_id
+    assert emulator.alive() == [run_id]
+
+
+async def test_what_fails_for_now_is_tried_again_and_counted(emulator: Emulator, client: AsyncRetab) -> None:
+    (run_id,) = emulator.seed("splits")
+    emulator.fail(CANCEL, Fault.reset(), Fault.status(503))
+    (outcome,) = await outcomes_of(client.splits.cancel_many([run_id]))
+
+    assert (str(outcome.disposition), outcome.attempts, outcome.error) == ("cancelled", 3, None)
+
+
+async def test_the_clients_policy_says_how_often(emulator: Emulator) -> None:
+    policy = RetryPolicy(attempts=2, wait_initial=0.001, wait_max=0.002)
+    emulator.fail(CANCEL, Fault.late_reset(), Fault.status(500))
+    async with client_for(emulator.url, retry=policy) as client:
+        (outcome,) = await outcomes_of(client.splits.cancel_many(emulator.seed("splits")))
+
+    assert (str(outcome.disposition), outcome.attempts) == ("unconfirmed", 2)
+    assert isinstance(outcome.error, APIError)
+    assert (outcome.error.attempts, outcome.error.in_doubt, outcome.error.__traceback__) == (2, True, None)
+
+
+async def test_no_attempt_is_made_beyond_the_deadline(emulator: Emulator) -> None:
+    emulator.fail(CANCEL, Fault.status(500, retry_after=5))
+    async with client_for(emulator.url, retry=RetryPolicy(deadline=2)) as client:
+        (outcome,) = await outcomes_of(client.splits.cancel_many(emulator.seed("splits")))
+
+    assert (str(outcome.disposition), outcome.attempts) == ("unconfirmed", 1)
+
+
+async def test_too_many_requests_are_waited_for_and_not_counted(emulator: Emulator, client: AsyncRetab) -> None:
+    emulator.fail(CANCEL, *[Fault.status(429, retry_after=0.01)] * 6)
+    (outcome,) = await outcomes_of(client.splits.cancel_many(emulator.seed("splits")))
+
+    assert (str(outcome.disposition), outcome.attempts) == ("cancelled", 1)
+
+
+async def test_a_run_that_is_not_over_yet_is_requested() -> None:
+    async with raw_server(reply({**BARE_SPLIT, "status": "in_progress"})) as server, client_for(server.url) as client:
+        (outcome,) = await outcomes_of(client.splits.cancel_many(["splt_1"]))
+
+    assert (str(outcome.disposition), outcome.run and outcome.run.status) == ("requested", "in_progress")
+
+
+@pytest.mark.parametrize(("end", "disposition"), [("cancelled", "cancelled"), ("completed", "finished")])
+async def test_waiting_follows_it_to_its_end(end: str, disposition: str) -> None:
+    steps = reply({**BARE_SPLIT, "status": "in_progress"}), reply({**FULL_SPLIT, "status": end})
+    async with raw_server(*steps) as server, client_for(server.url) as client:
+        (outcome,) = await outcomes_of(client.splits.cancel_many(["splt_7Qd2mK9xVw"], wait=True))
+
+    assert (str(outcome.disposition), outcome.run and outcome.run.status) == (disposition, end)
+    assert outcome.error is None
+
+
+async def test_what_cannot_be_followed_stays_requested() -> None:
+    steps = reply({**BARE_SPLIT, "status": "in_progress"}), reply({"detail": "no"}, 403)
+    async with raw_server(*steps) as server, client_for(server.url) as client:
+        report = await client.splits.cancel_many(["splt_7Qd2mK9xVw"], wait=True)
+        (outcome,) = await outcomes_of(client.splits.cancel_many(["splt_7Qd2mK9xVw"]))
+
+    assert report.counts == {"requested": 1}
+    assert str(outcome.disposition) == "rejected"
+
+
+async def test_what_is_not_over_in_time_stays_requested(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wait(_: Watch[Any], run_id: str) -> Any:
+        raise WaitTimeoutError(run_id=run_id, timeout=1)
+
+    monkeypatch.setattr(Watch, "wait", wait)
+    async with raw_server(reply({**BARE_SPLIT, "status": "queued"})) as server, client_for(server.url) as client:
+        (outcome,) = await outcomes_of(client.splits.cancel_many(["splt_1"], wait=True))
+
+    assert str(outcome.disposition) == "requested"
+    assert isinstance(outcome.error, WaitTimeoutError)
+
+
+@pytest.mark.parametrize("source", ["generator", "async generator"])
+async def test_the_producers_exception_comes_after_what_was_taken(
+    emulator: Emulator, client: AsyncRetab, source: str
+) -> None:
+    ids = emulator.seed("splits", 9)
+
+    def broken() -> Iterator[str]:
+        yield from ids
+        raise ZeroDivisionError
+
+    def made() -> Any:
+        return broken() if source == "generator" else later(ids, ZeroDivisionError())
+
+    job = client.splits.cancel_many(made())
+    with pytest.raises(ZeroDivisionError):
+        await job
+    async with client.splits.cancel_many(made()) as outcomes:
+        told = [(await anext(outcomes)).run_id for _ in ids]
+        with pytest.raises(ZeroDivisionError):
+            await anext(outcomes)
+        with pytest.raises(StopAsyncIteration):
+            await anext(outcomes)
+
+    assert job.report.counts == {"cancelled": 9}
+    assert sorted(told) == sorted(ids)
+
+
+async def test_what_can_be_no_id_is_rejected_from_an_asynchronous_source_too(client: AsyncRetab) -> None:
+    wrong: list[Any] = [None, 7, ("splits", "splt_1")]
+
+    assert (await client.splits.cancel_many(later(wrong))).counts == {"rejected": 3}
+
+
+async def test_a_producer_that_is_cancelled_does_not_pass_for_one_that_ended(client: AsyncRetab) -> None:
+    async def cancelled() -> AsyncIterator[str]:
+        yield "splt_1"
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await client.splits.cancel_many(cancelled())
+
+
+async def test_a_programming_error_ends_the_job_and_nobody_waits_for_the_producer(
+    emulator: Emulator, client: AsyncRetab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = emulator.seed("splits", 3)
+
+    async def endless() -> AsyncIterator[str]:
+        for run_id in ids:
+            yield run_id
+        await asyncio.Event().wait()
+
+    reader = client.splits._collection._reader
+    changed = reader.cancelled
+
+    def wrong(response: Any, run_id: str) -> Any:
+        return 1 / 0 if run_id == ids[1] else changed(response, run_id)
+
+    monkeypatch.setattr(reader, "cancelled", wrong)
+    job = client.splits.cancel_many(endless())
+    with pytest.raises(ZeroDivisionError):
+        async with asyncio.timeout(5):
+            await job
+
+    assert job.report.counts[Disposition.CANCELLED] <= 2
+    (failure,) = job.report.failures
+    assert (failure.run_id, failure.disposition) == (ids[1], "unconfirmed")
+    assert isinstance(failure.error, ZeroDivisionError)
+
+
+async def test_nothing_is_taken_after_a_programming_error(client: AsyncRetab) -> None:
+    ids = Pulled()
+    await client.aclose()
+    job = client.splits.cancel_many(ids, concurrency=4)
+    with pytest.raises(ClientStateError):
+        await job
+
+    assert job.report.counts[Disposition.UNCONFIRMED] == ids.count <= 4
+
+
+async def test_an_endless_generator_is_cancelled_for_as_long_as_somebody_iterates(client: AsyncRetab) -> None:
+    seen = 0
+    async with client.splits.cancel_many((f"splt_{n}" for n in count()), concurrency=8) as outcomes:
+        async for outcome in outcomes:
+            assert outcome.disposition == "not_found"
+            seen += 1
+            if seen == 1200:
+                break
+        report = outcomes.report
+
+    assert report.counts[Disposition.NOT_FOUND] >= 1200
+    assert len(report.failures) == 1000
+    assert workers() == []
+
+
+@pytest.mark.parametrize("order", ["completion", "input"])
+async def test_a_slow_consumer_stops_the_producer(client: AsyncRetab, order: Any) -> None:
+    ids = Pulled()
+    async with client.splits.cancel_many(ids, concurrency=5, order=order) as outcomes:
+        await anext(outcomes)
+        await asyncio.sleep(0.2)
+        assert ids.count <= 11
+        await anext(outcomes)
+        await until(lambda: ids.count >= 12)
+        await asyncio.sleep(0.05)
+        assert ids.count <= 12
+
+
+async def test_nobody_runs_far_ahead_of_the_first_of_an_order(emulator: Emulator, client: AsyncRetab) -> None:
+    emulator.fail(CANCEL, Fault.hang())
+    ids = Pulled()
+    async with client.splits.cancel_many(ids, concurrency=5, order="input") as outcomes:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await anext(outcomes)
+        assert ids.count == 10
+
+
+async def test_ids_that_cost_nothing_do_not_hold_up_the_loop(client: AsyncRetab) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await client.splits.cancel_many("a/b" for _ in count())
+
+    assert workers() == []
+
+
+async def test_an_id_that_comes_twice_is_sent_twice(emulator: Emulator, client: AsyncRetab) -> None:
+    (run_id,) = emulator.seed("splits")
+    report = await client.splits.cancel_many([run_id, run_id])
+
+    assert report.counts == {"cancelled": 2}
+    assert cancels(emulator) == {run_id: 2}
+
+
+async def test_a_list_of_runs_will_do_for_ids(emulator: Emulator, client: AsyncRetab) -> None:
+    emulator.seed("splits", 5)
+    async with client.splits.cancel_many(client.splits.list(limit=2), concurrency=1) as outcomes:
+        await anext(outcomes)
+    report = await client.splits.cancel_many(client.splits.list(limit=2))
+
+    assert report.counts == {"cancelled": 5}
+
+
+async def test_a_job_is_done_once(client: AsyncRetab) -> None:
+    job = client.splits.cancel_many([])
+    assert job.report == CancelReport(counts=Counter(), failures=(), elapsed=0.0)
+    with pytest.raises(RuntimeError, match="inside its block"):
+        await anext(job)
+    await job
+
+    with pytest.raises(RuntimeError, match="begun before"):
+        await job
+    with pytest.raises(RuntimeError, match="begun before"):
+        async with job:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("ids", "settings", "error"),
+    [
+        ("splt_1", {}, InvalidRequestError),
+        (None, {}, InvalidRequestError),
+        ([], {"concurrency": 0}, ConfigurationError),
+        ([], {"order": "random"}, InvalidRequestError),
+        ([], {"wait": 1}, InvalidRequestError),
+        ([], {"patience": -1}, ConfigurationError),
+    ],
+)
+async def test_what_a_job_cannot_work_with_is_said_at_once(
+    client: AsyncRetab, ids: Any, settings: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        client.splits.cancel_many(ids, **settings)
+
+
+async def test_with_its_journal_a_job_goes_on_where_it_stood(
+    emulator: Emulator, client: AsyncRetab, tmp_path: Path
+) -> None:
+    ids, journal = emulator.seed("splits", 20), tmp_path / "cancel.jsonl"
+    await client.splits.cancel_many([*ids[:12], "splt_missing", "a/b"], journal=journal)
+    report = await client.splits.cancel_many([*ids, "splt_missing", "a/b"], journal=str(journal))
+
+    assert report.counts == {"cancelled": 20, "not_found": 1, "rejected": 1}
+    assert [cancels(emulator)[run_id] for run_id in ids] == [1] * 20
+    assert report.failures == ()
+
+
+async def test_what_is_not_known_for_certain_is_asked_again(
+    emulator: Emulator, client: AsyncRetab, tmp_path: Path
+) -> None:
+    ids, journal = emulator.seed("splits", 3), tmp_path / "cancel.jsonl"
+    emulator.fail(CANCEL, *[Fault.status(500)] * 4)
+    async with client_for(emulator.url, retry=QUICK) as impatient:
+        first = await impatient.splits.cancel_many(ids, concurrency=1, patience=0.01, journal=journal)
+        assert first.counts[Disposition.UNCONFIRMED]
+    report = await client.splits.cancel_many(ids, journal=journal)
+
+    assert report.counts[Disposition.CANCELLED] == 3
+    assert emulator.alive() == []
+
+
+async def test_streamed_outcomes_are_in_the_journal_too(emulator: Emulator, client: AsyncRetab, tmp_path: Path) -> None:
+    ids, journal = emulator.seed("partitions", 5), tmp_path / "cancel.jsonl"
+    await outcomes_of(client.cancel_many([("partitions", run_id) for run_id in ids], journal=journal))
+
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert sorted(line["run_id"] for line in lines) == sorted(ids)
+    assert {(line["collection"], line["disposition"], line["status"]) for line in lines} == {
+        ("partitions", "cancelled", "cancelled")
+    }
+
+
+async def test_a_dry_run_writes_no_journal(emulator: Emulator, client: AsyncRetab, tmp_path: Path) -> None:
+    emulator.seed("splits", 3)
+    await client.splits.cancel_matching(dry_run=True, journal=tmp_path / "cancel.jsonl")
+
+    assert not os.listdir(tmp_path)  # noqa: PTH208 - no blocking call of a path's
+
+
+async def test_a_journal_belongs_to_one_job(emulator: Emulator, client: AsyncRetab, tmp_path: Path) -> None:
+    journal = tmp_path / "cancel.jsonl"
+    emulator.seed("splits")
+    async with client.splits.cancel_many([], journal=journal):
+        with pytest.raises(JournalError, match="another job"):
+            await client.splits.cancel_many(emulator.alive(), journal=journal)
+
+    assert len(emulator.alive()) == 1
+    await client.splits.cancel_many(emulator.alive(), journal=journal)
+    assert emulator.alive() == []
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_journal_that_fails_ends_the_job_and_says_so(
+    *, streams: bool, emulator: Emulator, client: AsyncRetab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("retab_async.journal.writing._INTERVAL", 0.01)
+    monkeypatch.setattr("retab_async.journal.writing.append", full)
+
+    async def endless() -> AsyncIterator[str]:
+        while True:
+            yield emulator.seed("splits")[0]
+            await asyncio.sleep(0.001)
+
+    job = client.splits.cancel_many(endless(), concurrency=2, journal=tmp_path / "cancel.jsonl")
+    with pytest.raises(JournalError, match="No space left"):
+        await (outcomes_of(job) if streams else job)
+
+    assert job.report.counts[Disposition.CANCELLED]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_journal_that_fails_at_the_very_end_says_so(
+    *, streams: bool, emulator: Emulator, client: AsyncRetab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("retab_async.journal.writing.append", full)
+    monkeypatch.setattr("retab_async.journal.writing._INTERVAL", 60)
+    job = client.splits.cancel_many(emulator.seed("splits", 3), journal=tmp_path / "cancel.jsonl")
+
+    with pytest.raises(JournalError, match="No space left"):
+        await (outcomes_of(job) if streams else job)
+
+    assert job.report.counts[Disposition.CANCELLED] == 3
+
+
+async def test_a_job_that_is_cancelled_lets_go_of_its_journal(
+    emulator: Emulator, client: AsyncRetab, tmp_path: Path
+) -> None:
+    journal, ids = tmp_path / "cancel.jsonl", emulator.seed("splits", 3)
+    emulator.fail(CANCEL, *[Fault.hang()] * 3)
+    with anyio.move_on_after(0.1):
+        await client.splits.cancel_many(ids, journal=journal)
+    await until(lambda: not any("journal" in thread.name for thread in threading.enumerate()))
+
+    assert (await client.splits.cancel_many(ids, journal=journal)).counts[Disposition.CANCELLED] == 3
+
+
+async def test_a_rate_limit_is_kept_to_from_the_start(emulator: Emulator, client: AsyncRetab) -> None:
+    ids = emulator.seed("splits", 9)
+    limit = RateLimit(3, per=0.2)
+    clock = asyncio.get_running_loop().time
+    async with client.splits.cancel_many(ids, rate_limit=limit) as outcomes:
+        sent = [clock() async for _ in outcomes]
+
+    assert all(later - earlier >= 0.15 for earlier, later in zip(sent, sent[3:], strict=False))
+
+
+async def test_what_is_no_rate_limit_is_refused_at_once(client: AsyncRetab) -> None:
+    with pytest.raises(ConfigurationError, match="RateLimit"):
+        client.splits.cancel_many([], rate_limit=(300, 60))  # type: ignore[arg-type]
+
+
+async def test_among_faults_each_id_has_one_outcome_and_it_is_true() -> None:
+    random = Random(7)
+    async with Emulator(running=1000.0) as emulator:
+        settings: dict[str, Any] = {"timeout": 0.5, "retry": QUICK}
+        async with client_for(emulator.url, **settings) as client:
+            ids = emulator.seed("splits", 3000)
+            faults = [
+                Fault.reset(),
+                Fault.late_reset(),
+                Fault.status(503),
+                Fault.status(200, body="<html>"),
+                Fault.cut(),
+            ]
+            emulator.fail(CANCEL, *(random.choice(faults) if random.random() < 0.1 else Fault.late(0) for _ in ids))
+            emulator.fail(CANCEL, *[Fault.hang()] * 3, *[Fault.late_hang()] * 3)
+            outcomes = await outcomes_of(client.splits.cancel_many(iter(ids)))
+            alive = set(emulator.alive())
+
+    assert sorted(outcome.run_id for outcome in outcomes) == sorted(ids)
+    assert not alive & {outcome.run_id for outcome in outcomes if outcome.disposition == "cancelled"}
+    # What answers 200 and does nothing is in flight still, and a GET says so.
+    assert {outcome.disposition for outcome in outcomes} <= {"cancelled", "requested", "unconfirmed"}
+    assert sum(outcome.disposition == "cancelled" for outcome in outcomes) > 2800
+
+
+async def test_memory_does_not_grow_with_the_number_of_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with client_for("http://127.0.0.1:1") as client:
+        split = Split(id="splt_1", status=RunStatus.CANCELLED)
+
+        async def cancel(_: Any, run_id: str) -> Split:
+            await asyncio.sleep(0)
+            return split
+
+        monkeypatch.setattr("retab_async.collection.Collection.cancel", cancel)
+
+        async def grown(number: int) -> int:
+            gc.collect()
+            tracemalloc.start()
+            async with client.splits.cancel_many(f"splt_{n}" for n in range(number)) as outcomes:
+                seen = [1 async for outcome in outcomes if outcome.run_id == "splt_0"]
+            await client.splits.cancel_many(f"splt_{n}" for n in range(number))
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert seen == [1]
+            return peak
+
+        few = await grown(500)
+        many = await grown(10_000)
+
+    assert many < few + 500_000
+
+
+@pytest.mark.parametrize("leave", ["break", "cancel", "await"])
+@pytest.mark.parametrize("phase", ["sending", "retrying", "taking", "full"])
+async def test_a_job_that_is_left_leaves_nothing(phase: str, leave: str) -> None:
+    async def forever() -> AsyncIterator[str]:
+        yield "splt_1"
+        await asyncio.Event().wait()
+
+    steps = {"sending": stall, "retrying": reply(b"", 503, {"Retry-After": "5"})}
+    source: Any = forever() if phase == "taking" else Pulled()
+    async with (
+        raw_server(steps.get(phase, reply(BARE_SPLIT))) as server,
+        client_for(server.url, retry=RetryPolicy()) as client,
+    ):
+        before = asyncio.all_tasks()
+
+        async def run() -> None:
+            job = client.splits.cancel_many(source, concurrency=4)
+            if leave == "await":
+                await job
+            async with job:
+                await (asyncio.sleep(0.1) if leave == "break" else asyncio.Event().wait())
+
+        task = asyncio.ensure_future(run())
+        await asyncio.wait([task], timeout=0.1)
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+
+        assert task.done()
+        assert asyncio.all_tasks() - server._tasks <= before
+        assert connections_in_use(client) == 0
+
+
+@pytest.mark.parametrize("leave", ["break", "await"])
+async def test_under_anyio_a_job_that_is_left_ends_by_itself(leave: str) -> None:
+    anyio = pytest.importorskip("anyio")
+    async with raw_server(stall) as server, client_for(server.url) as client:
+        with anyio.move_on_after(0.1) as scope:
+            job = client.splits.cancel_many(Pulled(), concurrency=4)
+            if leave == "await":
+                await job
+            async with job as outcomes:
+                await anext(outcomes)
+        await asyncio.sleep(0.01)
+
+        assert scope.cancelled_caught
+        assert workers() == []
