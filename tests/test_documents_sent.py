@@ -27,7 +27,6 @@ from retab_async.errors import (
     APITimeoutError,
     CallError,
     InvalidDocumentError,
-    InvalidRunIdError,
     PermissionDeniedError,
     ResponseError,
 )
@@ -223,6 +222,30 @@ class TestUploads:
             await asyncio.sleep(0.05)
 
             assert descriptors() == before
+
+
+class TestDoubt:
+    """Whether there may be a run is told of a create, and not of what comes before it."""
+
+    @pytest.mark.parametrize("route", [ANNOUNCE, TARGET, COMPLETE])
+    @pytest.mark.parametrize("fault", [Fault.status(500), Fault.late_reset()])
+    @pytest.mark.usefixtures("small")
+    async def test_an_upload_that_fails_leaves_none(
+        self, emulator: Emulator, opened: AsyncRetab, route: str, fault: Fault
+    ) -> None:
+        emulator.fail(route, *[fault] * 9)
+        with pytest.raises(CallError) as raised:
+            await create(opened, bytes(5000))
+
+        assert not raised.value.in_doubt
+
+    @pytest.mark.parametrize("step", [reply("", 500), reset])
+    async def test_a_link_that_cannot_be_had_leaves_none(self, step: Step) -> None:
+        async with raw_server(*[step] * 9) as server, client_for(server.url) as client:
+            with pytest.raises(CallError) as raised:
+                await create(client, FileRef(id="file_1"))
+
+        assert not raised.value.in_doubt
 
 
 class OnceOnly(io.RawIOBase):
@@ -421,6 +444,7 @@ class TestFileRefs:
             ("bad\udcff.pdf", LINK, {"filename": "bad?.pdf", "url": LINK["mime_data"]["url"]}),
             ("", LINK, {"filename": "told.pdf", "url": LINK["mime_data"]["url"]}),
             ("", LINK | {"mime_data": None}, {"filename": "told.pdf", "url": LINK["download_url"]}),
+            ("\n", LINK | {"filename": "to\nld.pdf"}, {"filename": "told.pdf", "url": LINK["mime_data"]["url"]}),
             ("", {"download_url": "https://a.b/c"}, {"filename": "file_1", "url": "https://a.b/c"}),
         ],
     )
@@ -441,8 +465,11 @@ class TestFileRefs:
         assert not raised.value.in_doubt
 
     async def test_an_id_that_could_lead_elsewhere_is_refused_before_anything_is_sent(self, opened: AsyncRetab) -> None:
-        with pytest.raises(InvalidRunIdError):
-            await create(opened, FileRef(id="../splits"))
+        for wrong in ("../splits", "a b", "x" * 1000):
+            with pytest.raises(InvalidDocumentError, match="a FileRef whose id is no file's") as raised:
+                await create(opened, FileRef(id=wrong))
+
+            assert len(str(raised.value)) < 300
 
 
 class TestCancellation:

@@ -5,7 +5,7 @@ from base64 import b64decode
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, unquote_to_bytes, urlsplit
 
-from retab_async.documents.sources import written
+from retab_async.documents.sources import last_part, written
 from retab_async.errors import InvalidDocumentError
 from retab_async.models import MIMEData
 
@@ -43,8 +43,7 @@ def passed_on(document: object) -> MIMEData | None:
     if isinstance(document, MIMEData):
         return _passed_on(document)
     if isinstance(document, str) and _SCHEME.match(document):
-        name = unquote(_parts(document).path.rpartition("/")[2])
-        return MIMEData(filename=written(name) or "document", url=document)
+        return _link(last_part(unquote(_parts(document).path)), document)
     return None
 
 
@@ -59,7 +58,11 @@ def _passed_on(document: MIMEData) -> MIMEData | None:
     if is_data(url):
         return None
     _parts(url)
-    return MIMEData(filename=written(filename), url=url)
+    return _link(filename, url)
+
+
+def _link(filename: str, url: str) -> MIMEData:
+    return MIMEData(filename=written(filename) or "document", url=url)
 
 
 def _parts(url: str) -> SplitResult:

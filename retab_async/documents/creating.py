@@ -1,7 +1,7 @@
 """The body of a create request, whatever its documents are."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 from retab_async.documents.addresses import passed_on
@@ -10,6 +10,7 @@ from retab_async.documents.links import link_to
 from retab_async.documents.opening import Document, opened
 from retab_async.documents.sources import Source
 from retab_async.documents.uploads import sending_time, upload
+from retab_async.errors import CallError
 from retab_async.models import FileRef, MIMEData
 from retab_async.protocol import MIB, Body
 from retab_async.transport import Transport
@@ -25,10 +26,10 @@ async def create_body(transport: Transport, fields: Mapping[str, Any]) -> AsyncI
     """Give the body of a create request: its `fields`, each `Attachment` among them being a document.
 
     Documents with which the body would be too large for the service are uploaded here, the largest first, and then
-    stand in the body by their URLs. The body is of use until this is left.
+    stand in the body by their URLs. The body is of use until this is left, whatever becomes of paths and file objects.
 
-    Raises `InvalidDocumentError` for what cannot be read or sent, `InvalidRunIdError` for a `FileRef` with no such id,
-    and what the calls raise that an upload, or a `FileRef`, takes.
+    Raises `InvalidDocumentError` for what cannot be read or sent, and what the calls raise that an upload, or a
+    `FileRef`, takes.
     """
     async with AsyncExitStack() as open_ones:
         places: dict[Attachment, MIMEData | Source] = {}
@@ -39,13 +40,25 @@ async def create_body(transport: Transport, fields: Mapping[str, Any]) -> AsyncI
                 places[each] = await _place_of(each.document, open_ones)
         for each in found:
             if isinstance(each.document, FileRef):
-                places[each] = await link_to(transport, each.document)
+                with _before_any_run():
+                    places[each] = await link_to(transport, each.document)
         body = json_body(fields, places)
         for attachment, source in _by_size(places):
             if body.length > _LARGEST:
-                places[attachment] = await upload(transport, source)
+                with _before_any_run():
+                    places[attachment] = await upload(transport, source)
                 body = json_body(fields, places)
         yield body
+
+
+@contextmanager
+def _before_any_run() -> Iterator[None]:
+    try:
+        yield
+    except CallError as error:
+        # Of the upload there may be doubt; whoever creates a run asks whether there is one.
+        error.in_doubt = False
+        raise
 
 
 async def _place_of(document: Document, open_ones: AsyncExitStack) -> MIMEData | Source:

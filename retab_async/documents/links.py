@@ -5,6 +5,7 @@ from typing import Any, TypeGuard
 from urllib.parse import SplitResult, urlsplit
 
 from retab_async.documents.sources import written
+from retab_async.errors import InvalidDocumentError, InvalidRunIdError
 from retab_async.models import FileRef, MIMEData
 from retab_async.protocol import Request, Response, read_response, response_error, run_path
 from retab_async.transport import Transport
@@ -16,11 +17,11 @@ _QUERY = re.compile(r'(\?|\\u003f)[^\s"]*', re.IGNORECASE)
 async def link_to(transport: Transport, file: FileRef) -> MIMEData:
     """Return by which name and URL a file that the API has is the document of another run.
 
-    Raises `InvalidRunIdError` before anything is sent, `ResponseError` for an answer without such a URL.
+    Raises `InvalidDocumentError` for an id that could lead elsewhere, `ResponseError` for an answer without such a URL.
 
     `GET /v1/files/{id}/download-link`
     """
-    request = Request("GET", run_path("/v1/files", file.id, "/download-link"))
+    request = Request("GET", _path(file.id))
     response = unsigned(await transport.send(request, transport.ends()))
     value = read_response(response)
     told = value if isinstance(value, dict) else {}
@@ -28,9 +29,16 @@ async def link_to(transport: Transport, file: FileRef) -> MIMEData:
     url = (inner.get("url") if isinstance(inner, dict) else None) or told.get("download_url")
     if not is_https(url):
         raise response_error(response, "the answer holds no https:// URL of the file", "mime_data.url")
-    names = (file.filename, told.get("filename"))
-    name = next((name for name in names if isinstance(name, str) and name.strip()), file.id)
-    return MIMEData(filename=written(name), url=url)
+    names = (file.filename, told.get("filename"), file.id)
+    return MIMEData(filename=next(filter(None, (written(name) for name in names if isinstance(name, str)))), url=url)
+
+
+def _path(file_id: object) -> str:
+    try:
+        return run_path("/v1/files", file_id, "/download-link")
+    except InvalidRunIdError as error:
+        msg = f"a FileRef whose id is no file's: {file_id!r:.200}; give the `file` of a run"
+        raise InvalidDocumentError(msg) from error
 
 
 def read_mime_data(response: Response) -> MIMEData:

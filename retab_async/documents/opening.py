@@ -1,14 +1,16 @@
 """What a caller may give as a document, and where its bytes are then."""
 
-import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from retab_async.documents.addresses import decode, is_data
-from retab_async.documents.sources import Memory, Source, in_memory, on_disk
-from retab_async.documents.streams import BinaryFile, streamed
+from retab_async.documents.keeping import Keeping
+from retab_async.documents.paths import look_at
+from retab_async.documents.sources import Memory, Source, in_memory
+from retab_async.documents.streams import BinaryFile, taken_over
+from retab_async.documents.threads import FILES, STRANGERS, Crew
 from retab_async.errors import InvalidDocumentError
 from retab_async.models import FileRef, MIMEData
 
@@ -17,7 +19,10 @@ Document: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | 
 
 @asynccontextmanager
 async def opened(document: object) -> AsyncIterator[Source]:
-    """Give the source of a document whose bytes are to be sent; `InvalidDocumentError` where there is none."""
+    """Give the source of a document whose bytes are to be sent; `InvalidDocumentError` where there is none.
+
+    Once it is given, the bytes are there until this is left, whatever becomes of a path or a file object.
+    """
     match document:
         case bytes() | bytearray() | memoryview():
             yield in_memory(document)
@@ -26,10 +31,11 @@ async def opened(document: object) -> AsyncIterator[Source]:
         case str() if is_data(document):
             yield await _decoded(document)
         case str() | os.PathLike():
-            yield await on_disk(document)
+            async with _kept(FILES, look_at, document) as source:
+                yield source
         case _ if callable(getattr(document, "read", None)):
-            async with streamed(document) as stream:
-                yield stream
+            async with _kept(STRANGERS, taken_over, document) as source:
+                yield source
         case _:
             msg = (
                 f"a {type(document).__name__} is no document: give a path, bytes, a binary file object, "
@@ -38,6 +44,15 @@ async def opened(document: object) -> AsyncIterator[Source]:
             raise InvalidDocumentError(msg)
 
 
+@asynccontextmanager
+async def _kept(crew: Crew, find: Callable[[Any, Keeping], Source], document: object) -> AsyncIterator[Source]:
+    keeping = Keeping()
+    try:
+        yield await crew.call(find, document, keeping)
+    finally:
+        keeping.leave()
+
+
 async def _decoded(url: str, filename: str = "") -> Memory:
-    media_type, content = await asyncio.to_thread(decode, url)
+    media_type, content = await FILES.call(decode, url)
     return in_memory(content, filename, media_type)
