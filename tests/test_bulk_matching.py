@@ -18,6 +18,7 @@ from retab_async import (
     ValidationError,
 )
 from retab_async.bulk import Matching, lists_of, matching
+from retab_async.dialects import Dialect
 from retab_async.emulator import Emulator, Fault
 from retab_async.listing import Page
 from retab_async.models import Primitive, Run
@@ -57,9 +58,9 @@ class Pages:
 
     def walk(self, **settings: Any) -> Matching[Run]:
         told: dict[str, Any] = {"patience": 5, "passes_once": False} | settings
-        return Matching(
-            self, lists_of([told.pop("status", "queued")], filename=None, from_date=None, to_date=None), **told
-        )
+        status = told.pop("status", "queued")
+        statuses = Dialect().unfinished if status is None else [status]
+        return Matching(self, lists_of(statuses, from_date=None, to_date=None), **told)
 
 
 async def test_all_that_is_not_over_is_cancelled(emulator: Emulator, client: AsyncRetab) -> None:

@@ -67,7 +67,7 @@ ANSWERS: dict[str, Step] = {
 async def test_no_answer_speaks_to_the_terminal(
     answer: Step, call: Call, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retab_async.janitor._PAUSE_AFTER_404", 0.001)
+    monkeypatch.setattr("retab_async.janitor._LONG_PAUSE", 0.001)
     caplog.set_level(logging.DEBUG, "retab_async")
     said: list[Any] = []
     async with raw_server(answer) as server, client_for(server.url, retry=ONCE) as client:
