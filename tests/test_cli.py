@@ -311,7 +311,7 @@ def test_any_other_missing_module_is_not_blamed_on_the_extra(monkeypatch: pytest
 
 
 def _forget_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("retab_async.cli")]:
+    for name in [name for name in sys.modules if f"{name}.".startswith("retab_async.cli.")]:
         monkeypatch.delitem(sys.modules, name)
 
 
