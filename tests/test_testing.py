@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import inspect
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import aclosing, suppress
@@ -358,6 +359,15 @@ async def test_eager_tasks_are_stepped_as_others_are() -> None:
         assert await cancel_everywhere(one_of_each) == 3
     finally:
         loop.set_task_factory(None)
+
+
+async def test_the_stepper_is_a_coroutine_like_any_other() -> None:
+    inner = pauses(1)
+    unused = testing._Stepper(inner, set())
+    unused.close()
+
+    assert inspect.getcoroutinestate(inner) == inspect.CORO_CLOSED
+    assert await testing._Stepper(nothing(), set()) == 5
 
 
 def test_it_needs_nothing_but_python() -> None:
