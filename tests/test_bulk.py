@@ -585,7 +585,7 @@ async def test_a_job_that_is_cancelled_lets_go_of_its_journal(
 
 async def test_a_rate_limit_is_kept_to_from_the_start() -> None:
     async with (
-        Emulator(running=1000.0, rate_limit=emulator_limits.RateLimit(3, 0.3)) as emulator,
+        Emulator(running=1000.0, rate_limit=emulator_limits.RateLimit(3, per=0.3)) as emulator,
         client_for(emulator.url) as client,
     ):
         report = await client.splits.cancel_many(emulator.seed("splits", 9), rate_limit=RateLimit(3, per=0.3))
