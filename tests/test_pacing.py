@@ -427,7 +427,9 @@ def passages_set_out(lane: Lane) -> bool:
 class TestALane:
     def test_one_at_a_time_stands_at_the_gate(self) -> None:
         async def story(clock: Clock) -> None:
-            lane = Lane(Pace(clock), 8, None)
+            pace = Pace(clock)
+            pace.is_free = False
+            lane = Lane(pace, 8, None)
             first = await lane.enter()
             second, third = (asyncio.create_task(lane.enter()) for _ in range(2))
             await asyncio.sleep(1)

@@ -23,9 +23,14 @@ class Lane:
 
     async def enter(self) -> "Passage":
         """Wait until the next send may go to the gate; its passage has to be ended, whatever becomes of it."""
+        window = self.pace.window
+        if self.pace.is_free and self.quota is None and window.has_room(self.most):
+            # Whoever comes back goes again at once: to wake who waits instead would cost a turn of the loop for each.
+            window.in_flight += 1
+            return Passage(self, is_at_gate=False)
         if not self._line.passes():
             await self._line.stand()
-        return Passage(self)
+        return Passage(self, is_at_gate=True)
 
     def leave_gate(self) -> None:
         """Let the next one come to the gate."""
@@ -47,16 +52,17 @@ class Lane:
 class Passage:
     """One send on a lane."""
 
-    __slots__ = ("_lane", "_sent")
+    __slots__ = ("_is_at_gate", "_lane", "_sent")
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, *, is_at_gate: bool) -> None:
         self._lane = lane
+        self._is_at_gate = is_at_gate
         self._sent: float | None = None
 
     def set_out(self) -> None:
         """Leave the gate: its turn has come, it is sent."""
         self._sent = self._lane.pace.clock()
-        self._lane.leave_gate()
+        self._leave_gate()
 
     def got_through(self) -> None:
         """Take note of a success."""
@@ -70,11 +76,15 @@ class Passage:
     def end(self) -> None:
         """Give back what it took, set out or not."""
         lane = self._lane
-        if self._sent is None:
-            lane.leave_gate()
+        self._leave_gate()
         if lane.quota is not None:
             lane.quota.come_back(lane.pace.clock())
         window = lane.pace.window
         window.in_flight -= 1
         for line in window.lines:
             line.nudge()
+
+    def _leave_gate(self) -> None:
+        if self._is_at_gate:
+            self._is_at_gate = False
+            self._lane.leave_gate()

@@ -1,0 +1,114 @@
+"""Who cancels in bulk: each cancels so many ids at an address, and says how many were cancelled."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+KEY = "sk_benchmark_0123456789"
+CONCURRENCY = 64
+
+Contestant = Callable[[str, int], Awaitable[int]]
+
+
+def ids(count: int) -> Iterator[str]:
+    return (f"splt_{number:08d}" for number in range(count))
+
+
+async def cancel_many(url: str, count: int) -> int:
+    from retab_async import AsyncRetab
+
+    async with AsyncRetab(KEY, base_url=url) as client:
+        report = await client.splits.cancel_many(ids(count), concurrency=CONCURRENCY)
+        return report.counts["cancelled"]
+
+
+async def one_by_one(url: str, count: int) -> int:
+    """`splits.cancel` by a crew of as many tasks."""
+    from retab_async import AsyncRetab
+
+    async with AsyncRetab(KEY, base_url=url) as client:
+        return await crew(ids(count), lambda run_id: client.splits.cancel(run_id))
+
+
+async def crew(source: Iterator[str], cancel: Callable[[str], Awaitable[object]]) -> int:
+    done = 0
+
+    async def work() -> None:
+        nonlocal done
+        for run_id in source:
+            await cancel(run_id)
+            done += 1
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(CONCURRENCY):
+            tasks.create_task(work())
+    return done
+
+
+async def pool_by_hand(url: str, count: int) -> int:
+    """A worker pool on aiohttp: no retry, no check, no type."""
+    import aiohttp
+
+    async with aiohttp.ClientSession(headers={"Api-Key": KEY}) as session:
+
+        async def cancel(run_id: str) -> None:
+            async with session.post(f"{url}/v1/splits/{run_id}/cancel") as response:
+                await response.json()
+
+        return await crew(ids(count), cancel)
+
+
+async def gather_by_hand(url: str, count: int) -> int:
+    """`asyncio.gather` over all ids on aiohttp, whose connector is the limit."""
+    import aiohttp
+
+    connector = aiohttp.TCPConnector(limit=CONCURRENCY)
+    async with aiohttp.ClientSession(connector=connector, headers={"Api-Key": KEY}) as session:
+
+        async def cancel(run_id: str) -> None:
+            async with session.post(f"{url}/v1/splits/{run_id}/cancel") as response:
+                await response.json()
+
+        return len(await asyncio.gather(*map(cancel, ids(count))))
+
+
+async def official(url: str, count: int) -> int:
+    """The official client in a gather, behind a semaphore."""
+    import retab
+
+    places = asyncio.Semaphore(CONCURRENCY)
+    async with retab.AsyncRetab(api_key=KEY, base_url=url) as client:
+
+        async def cancel(run_id: str) -> None:
+            async with places:
+                await client.splits.create_split_cancel(run_id)
+
+        return len(await asyncio.gather(*map(cancel, ids(count))))
+
+
+async def pool_with_aiohttp_retry(url: str, count: int) -> int:
+    """A worker pool on aiohttp-retry, tried again for as long as it takes."""
+    import aiohttp
+    from aiohttp_retry import ExponentialRetry, RetryClient
+
+    options = ExponentialRetry(attempts=1000, start_timeout=0.1, max_timeout=5, statuses={429})
+    async with (
+        aiohttp.ClientSession(headers={"Api-Key": KEY}) as session,
+        RetryClient(client_session=session, retry_options=options) as client,
+    ):
+
+        async def cancel(run_id: str) -> None:
+            async with client.post(f"{url}/v1/splits/{run_id}/cancel") as response:
+                assert response.status == 200
+                await response.json()
+
+        return await crew(ids(count), cancel)
+
+
+CONTESTANTS: dict[str, Contestant] = {
+    "cancel_many": cancel_many,
+    "splits.cancel, a crew": one_by_one,
+    "aiohttp, a crew": pool_by_hand,
+    "aiohttp, gather": gather_by_hand,
+    "official, gather": official,
+    "aiohttp-retry, a crew": pool_with_aiohttp_retry,
+}

@@ -1,0 +1,136 @@
+"""A server of cancels that enforces a limit, scaled down to seconds; prints its port, and counts at /counted.
+
+    python benchmarks/limited_server.py rolling|bucket|fixed REQUESTS SECONDS [--retry-after] [--latency 0.01]
+
+`rolling`: so many requests within any SECONDS. `bucket`: a fifth of them at once, then evenly. `fixed`: so many in each
+window, the first of which begins with the first request.
+"""
+
+import argparse
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import uvloop
+
+# Tells after how many seconds to come again; 0 is: go on.
+Limit = Callable[[float], float]
+
+
+def rolling(requests: int, seconds: float) -> Limit:
+    taken: deque[float] = deque()
+
+    def take(now: float) -> float:
+        while taken and taken[0] <= now - seconds:
+            taken.popleft()
+        if len(taken) >= requests:
+            return taken[0] + seconds - now
+        taken.append(now)
+        return 0.0
+
+    return take
+
+
+def bucket(requests: int, seconds: float) -> Limit:
+    size, rate = requests / 5, requests / seconds
+    level, filled = size, 0.0
+
+    def take(now: float) -> float:
+        nonlocal level, filled
+        level, filled = min(size, level + (now - filled) * rate), now
+        if level < 1:
+            return (1 - level) / rate
+        level -= 1
+        return 0.0
+
+    return take
+
+
+def fixed(requests: int, seconds: float) -> Limit:
+    ends, left = 0.0, 0
+
+    def take(now: float) -> float:
+        nonlocal ends, left
+        if now >= ends:
+            # The next windows follow the first one without a gap.
+            ends = now + seconds if not ends else ends + seconds * ((now - ends) // seconds + 1)
+            left = requests
+        if not left:
+            return ends - now
+        left -= 1
+        return 0.0
+
+    return take
+
+
+LIMITS = {"rolling": rolling, "bucket": bucket, "fixed": fixed}
+
+
+class Limited(asyncio.Protocol):
+    """Answers after the latency; what is over the limit with a 429."""
+
+    done = 0
+    refused = 0
+    first = 0.0
+    last = 0.0
+
+    def __init__(self, take: Limit, latency: float, *, tells: bool) -> None:
+        self.take = take
+        self.latency = latency
+        self.tells = tells
+        self.pending = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        *requests, self.pending = (self.pending + data).split(b"\r\n\r\n")
+        for request in requests:
+            if request.startswith(b"GET /counted"):
+                told = {"done": Limited.done, "refused": Limited.refused, "took": Limited.last - Limited.first}
+                self.answer(200, json.dumps(told).encode())
+            else:
+                self.cancel(request)
+
+    def cancel(self, request: bytes) -> None:
+        now = time.monotonic()
+        Limited.first, Limited.last = Limited.first or now, now
+        wait = self.take(now)
+        if wait:
+            Limited.refused += 1
+            told = b"Retry-After: %.3f\r\n" % wait if self.tells else b""
+            self.later(429, b'{"detail":"slow down"}', told)
+            return
+        Limited.done += 1
+        run_id = request.split(b" ", 2)[1].split(b"/")[3]
+        self.later(200, b'{"id":"%s","status":"cancelled","error":null}' % run_id)
+
+    def later(self, status: int, body: bytes, headers: bytes = b"") -> None:
+        asyncio.get_running_loop().call_later(self.latency, self.answer, status, body, headers)
+
+    def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
+        head = b"HTTP/1.1 %d Told\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n"
+        self.transport.write(head % (status, len(body), headers) + body)
+
+
+async def main(options: Any) -> None:
+    take = LIMITS[options.limit](options.requests, options.seconds)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: Limited(take, options.latency, tells=options.retry_after), "127.0.0.1", 0
+    )
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("limit", choices=LIMITS)
+    parser.add_argument("requests", type=int)
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("--retry-after", action="store_true")
+    parser.add_argument("--latency", type=float, default=0.01)
+    uvloop.run(main(parser.parse_args()))
