@@ -1,12 +1,13 @@
 """Who cancels in bulk: each cancels so many ids at an address, and says how many were cancelled."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any
 
 KEY = "sk_benchmark_0123456789"
 CONCURRENCY = 64
 
-Contestant = Callable[[str, int], Awaitable[int]]
+Contestant = Callable[[str, int], Coroutine[Any, Any, int]]
 
 
 def ids(count: int) -> Iterator[str]:
@@ -14,15 +15,15 @@ def ids(count: int) -> Iterator[str]:
 
 
 async def cancel_many(url: str, count: int) -> int:
-    from retab_async import AsyncRetab
+    from retab_async import AsyncRetab, Disposition
 
     async with AsyncRetab(KEY, base_url=url) as client:
         report = await client.splits.cancel_many(ids(count), concurrency=CONCURRENCY)
-        return report.counts["cancelled"]
+        return report.counts[Disposition.CANCELLED]
 
 
 async def one_by_one(url: str, count: int) -> int:
-    """`splits.cancel` by a crew of as many tasks."""
+    """Use `splits.cancel` in a crew of as many tasks."""
     from retab_async import AsyncRetab
 
     async with AsyncRetab(KEY, base_url=url) as client:
@@ -45,7 +46,7 @@ async def crew(source: Iterator[str], cancel: Callable[[str], Awaitable[object]]
 
 
 async def pool_by_hand(url: str, count: int) -> int:
-    """A worker pool on aiohttp: no retry, no check, no type."""
+    """Use a worker pool on aiohttp: no retry, no check, no type."""
     import aiohttp
 
     async with aiohttp.ClientSession(headers={"Api-Key": KEY}) as session:
@@ -58,7 +59,7 @@ async def pool_by_hand(url: str, count: int) -> int:
 
 
 async def gather_by_hand(url: str, count: int) -> int:
-    """`asyncio.gather` over all ids on aiohttp, whose connector is the limit."""
+    """Use `asyncio.gather` over all ids on aiohttp, whose connector is the limit."""
     import aiohttp
 
     connector = aiohttp.TCPConnector(limit=CONCURRENCY)
@@ -72,7 +73,7 @@ async def gather_by_hand(url: str, count: int) -> int:
 
 
 async def official(url: str, count: int) -> int:
-    """The official client in a gather, behind a semaphore."""
+    """Use the official client in a gather, behind a semaphore."""
     import retab
 
     places = asyncio.Semaphore(CONCURRENCY)
@@ -86,7 +87,7 @@ async def official(url: str, count: int) -> int:
 
 
 async def pool_with_aiohttp_retry(url: str, count: int) -> int:
-    """A worker pool on aiohttp-retry, tried again for as long as it takes."""
+    """Use a worker pool on aiohttp-retry, trying again for as long as it takes."""
     import aiohttp
     from aiohttp_retry import ExponentialRetry, RetryClient
 

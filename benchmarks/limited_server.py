@@ -119,9 +119,7 @@ class Limited(asyncio.Protocol):
 async def main(options: Any) -> None:
     take = LIMITS[options.limit](options.requests, options.seconds)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: Limited(take, options.latency, tells=options.retry_after), "127.0.0.1", 0
-    )
+    server = await loop.create_server(lambda: Limited(take, options.latency, tells=options.retry_after), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

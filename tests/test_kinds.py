@@ -348,7 +348,7 @@ def _verbs(resource: type[RunResource[Any]]) -> set[str]:
 
 def test_the_verbs_that_not_all_kinds_have_are_these() -> None:
     assert _verbs(DeletableRuns) - _verbs(RunResource) == {"delete"}
-    assert _verbs(ListedRuns) - _verbs(RunResource) == {"list"}
+    assert _verbs(ListedRuns) - _verbs(RunResource) == {"list", "cancel_matching"}
 
 
 class TestRollCall:
