@@ -27,7 +27,7 @@ async def one_by_one(url: str, count: int) -> int:
     from retab_async import AsyncRetab
 
     async with AsyncRetab(KEY, base_url=url) as client:
-        return await crew(ids(count), lambda run_id: client.splits.cancel(run_id))
+        return await crew(ids(count), client.splits.cancel)
 
 
 async def crew(source: Iterator[str], cancel: Callable[[str], Awaitable[object]]) -> int:
