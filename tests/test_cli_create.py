@@ -1,7 +1,6 @@
 """`create`: what is sent, what is printed, and what becomes of the run when the command is left."""
 
 import hashlib
-import inspect
 import io
 import json
 import os
@@ -19,16 +18,13 @@ import pytest
 from test_cli import command, interrupting, read_to_the_end, served, wait_until
 
 from retab_async.cli import run
-from retab_async.cli.creating import OPTIONS
 from retab_async.cli.creating.leaving import Leaving
 from retab_async.emulator import Emulator, Fault
-from retab_async.resources import RESOURCES
 
 CONTENT = b"%PDF-1.7 a batch of invoices"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 SPLIT = ("--subdocument", "invoice", "--subdocument", "receipt=What a=receipt looks like")
 PARTITION = ("--key", "account", "--instructions", "One chunk for each account.")
-WORDS = {"splits": SPLIT, "partitions": PARTITION}
 
 
 @pytest.fixture
@@ -53,19 +49,8 @@ def batch(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("kind", RESOURCES)
-def test_every_kind_says_what_it_is_told_by_arguments_of_its_create(kind: str) -> None:
-    told = {option.name for option in OPTIONS[kind]}
-
-    for verb in ("create", "running"):
-        assert told <= set(inspect.signature(getattr(RESOURCES[kind], verb)).parameters)
-
-
-@pytest.mark.parametrize("kind", RESOURCES)
-def test_create_prints_the_finished_run(
-    kind: str, emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code = run([kind, "create", batch, *WORDS[kind]])
+def test_create_prints_the_finished_run(emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["splits", "create", batch, *SPLIT])
 
     said = capsys.readouterr()
     fields = dict(line.split("\t") for line in said.out.splitlines())
@@ -268,11 +253,10 @@ def test_without_a_key_it_exits_2(mode: tuple[str, ...], batch: str, capsys: pyt
     assert "export RETAB_API_KEY=" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", RESOURCES)
 def test_wait_tells_each_change_and_prints_the_run_at_the_end(
-    kind: str, brisk: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
+    brisk: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = run([kind, "create", batch, *WORDS[kind], "--wait", "--json"])
+    code = run(["splits", "create", batch, *SPLIT, "--wait", "--json"])
 
     said = capsys.readouterr()
     created = json.loads(said.out)
@@ -431,10 +415,3 @@ def test_on_a_terminal_one_line_lives_until_the_end(emulator: Emulator, batch: s
 
 def _asked(emulator: Emulator, verb: str) -> bool:
     return any(verb in f"{each.method} {each.path}" for each in emulator.requests)
-
-
-def _digest() -> str:
-    return "c"
-
-
-def _wait_until_it_reads(pid: int) -> None: ...

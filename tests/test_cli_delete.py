@@ -10,7 +10,6 @@ from test_cli import served
 
 from retab_async.cli import run
 from retab_async.emulator import Emulator, Fault
-from retab_async.resources import RESOURCES
 
 
 class Terminal:
@@ -35,13 +34,10 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
         yield emulator
 
 
-@pytest.mark.parametrize("kind", RESOURCES)
-def test_with_yes_it_deletes_and_prints_a_line_a_run(
-    kind: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]
-) -> None:
-    one, other = emulator.seed(kind, 2)
+def test_with_yes_it_deletes_and_prints_a_line_a_run(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = emulator.seed("splits", 2)
 
-    code = run([kind, "delete", "--yes", one, other, one])
+    code = run(["splits", "delete", "--yes", one, other, one])
 
     said = capsys.readouterr()
     assert code == 0

@@ -174,4 +174,4 @@ def test_the_log_is_printed_harmlessly(
 
     said = capsys.readouterr().err
     _assert_harmless(said)
-    assert SHOWN in said
+    assert "[bold]b[/bold]" in said

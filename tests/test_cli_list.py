@@ -3,11 +3,15 @@
 import json
 import os
 from collections.abc import Iterator
+from inspect import signature
+from operator import attrgetter
+from urllib.parse import parse_qs
 
 import pytest
 from test_cli import command, served
 
 from retab_async.cli import run
+from retab_async.cli.listing import list_command
 from retab_async.emulator import Emulator, Fault
 from retab_async.resources import RESOURCES
 
@@ -19,13 +23,12 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
         yield emulator
 
 
-@pytest.mark.parametrize("kind", RESOURCES)
 def test_a_line_has_the_id_the_status_the_date_and_the_filename(
-    kind: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+    emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ids = emulator.seed(kind, 3)
+    ids = emulator.seed("splits", 3)
 
-    code = run([kind, "list"])
+    code = run(["splits", "list"])
 
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert code == 0
@@ -78,6 +81,64 @@ def test_the_filters_are_those_of_the_list(emulator: Emulator) -> None:
         "from_date=2026-11-01",
         "to_date=2026-11-02T09%3A30%3A00%2B01%3A00",
     }
+
+
+@pytest.mark.parametrize("kind", [kind for kind in RESOURCES if hasattr(RESOURCES[kind], "list")])
+def test_a_kind_has_an_option_for_each_argument_of_its_list(kind: str) -> None:
+    options = [parameter.name for parameter in list_command(kind, kind).params]
+    arguments = set(signature(attrgetter("list")(RESOURCES[kind])).parameters)
+
+    assert len(options) == len(set(options))
+    assert set(options) - {"limitless", "as_json"} == arguments - {"self", "before", "after"}
+
+
+# Lines, of which each option that not all lists have is in one, and what is asked.
+FILTERS = [
+    ("edits", ("--template-id", "tmpl_1"), {"template_id": ["tmpl_1"]}),
+    (
+        "extractions",
+        ("--filename-contains", "b", "--document-type", "pdf", "--document-type", "docx", "--metadata", "a=b=c"),
+        {"filename_contains": ["b"], "document_type": ["pdf", "docx"], "metadata": ['{"a":"b=c"}']},
+    ),
+    (
+        "workflows.runs",
+        (
+            *("--workflow-id", "wrk_1", "--exclude-status", "error", "--trigger-type", "api", "--search", "8"),
+            *("--metadata", "a=1", "--metadata", "b=2", "--min-duration-ms", "0", "--max-duration-ms", "5"),
+        ),
+        {
+            "workflow_id": ["wrk_1"],
+            "exclude_status": ["error"],
+            "trigger_type": ["api"],
+            "search": ["8"],
+            "metadata": ['{"a":"1","b":"2"}'],
+            "min_duration_ms": ["0"],
+            "max_duration_ms": ["5"],
+        },
+    ),
+    (
+        "workflows.evals.runs",
+        ("--eval-id", "ev_1", "--target-block-id", "blk_1"),
+        {"eval_id": ["ev_1"], "target_block_id": ["blk_1"]},
+    ),
+    (
+        "workflows.experiments.runs",
+        ("--experiment-id", "exp_1", "--block-id", "blk_1"),
+        {"experiment_id": ["exp_1"], "block_id": ["blk_1"]},
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "asked"), FILTERS, ids=[kind for kind, _, _ in FILTERS])
+def test_a_kind_is_listed_by_filters_of_its_own(
+    kind: str, options: tuple[str, ...], asked: dict[str, list[str]], emulator: Emulator
+) -> None:
+    code = run([*kind.split("."), "list", *options])
+
+    (request,) = emulator.requests
+    query = parse_qs(request.query)
+    assert code == 0
+    assert query == {"limit": ["100"], "order": ["desc"], **asked}
 
 
 @pytest.mark.parametrize("date", ["yesterday", "2026-13-01", "2026-11-02T09:30:00", ""])

@@ -11,7 +11,6 @@ from test_cli import command, interrupting, read_to_the_end, read_until, served
 
 from retab_async.cli import run
 from retab_async.emulator import Emulator, Fault
-from retab_async.resources import RESOURCES
 
 BAD = {"code": "bad_document", "message": "no pages"}
 
@@ -23,12 +22,11 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
         yield emulator
 
 
-@pytest.mark.parametrize("kind", RESOURCES)
-def test_each_is_printed_as_it_ends(kind: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
-    (late,) = emulator.seed(kind, queued=0.4, running=0.2)
-    (soon,) = emulator.seed(kind, queued=0, running=0)
+def test_each_is_printed_as_it_ends(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    (late,) = emulator.seed("splits", queued=0.4, running=0.2)
+    (soon,) = emulator.seed("splits", queued=0, running=0)
 
-    code = run([kind, "wait", late, soon, late])
+    code = run(["splits", "wait", late, soon, late])
 
     said = capsys.readouterr()
     assert code == 0

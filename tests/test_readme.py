@@ -4,19 +4,24 @@ import ast
 import asyncio
 import inspect
 import re
-from collections.abc import AsyncIterator
+import shlex
+from collections.abc import AsyncIterator, Iterable
+from contextlib import ExitStack
+from itertools import takewhile
 from pathlib import Path
 from textwrap import dedent
 
+import click
 import pytest
-from kinds_table import kinds_table
 
 import retab_async
-from retab_async import APIError, AsyncRetab, RetabError, RetryPolicy
+from retab_async import APIError, AsyncRetab, RetabError, RetryPolicy, cli
 from retab_async.emulator import Emulator
+from retab_async.resources import RESOURCES
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = re.findall(r"(?m)^retab-async (.*)$", README)
 PACKAGE = Path(retab_async.__file__).parent
 
 
@@ -72,14 +77,6 @@ def test_every_room_is_in_the_table_and_no_other() -> None:
     assert told == (files | folders)
 
 
-def test_the_table_of_kinds_is_the_register() -> None:
-    assert kinds_table() in README, "python tests/kinds_table.py writes it"
-
-
-def test_a_kind_that_the_emulator_serves_is_in_the_register() -> None:
-    assert all(Emulator().seed(name) for name in ("splits", "partitions"))
-
-
 @pytest.fixture
 async def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Emulator]:
     """What whoever tries a block has: a key, a file to send, and an API that is quick."""
@@ -93,16 +90,16 @@ async def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIter
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: " ".join(block.split())[:40])
 async def test_every_python_block_does_what_it_says(block: str, emulator: Emulator) -> None:
-    (split_id,), (partition_id,) = emulator.seed("splits"), emulator.seed("partitions")
-    code = dedent(block).replace("splt_01G34H8J2K", split_id).replace("prtn_01G34H8J2K", partition_id)
+    ids = {kind: emulator.seed(kind.replace(".", "/"))[0] for kind in RESOURCES}
+    code = with_ids(dedent(block), ids.values())
     compiled = compile(code, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     async with AsyncRetab() as client:
         names = {
             **vars(retab_async),
             "asyncio": asyncio,
             "client": client,
-            "ids": [split_id],
-            "partition": await client.partitions.get(partition_id),
+            "ids": [ids["splits"]],
+            "partition": await client.partitions.get(ids["partitions"]),
         }
         if "asyncio.run(" in code:
             await asyncio.to_thread(eval, compiled, names)
@@ -112,3 +109,25 @@ async def test_every_python_block_does_what_it_says(block: str, emulator: Emulat
 
     assert emulator.requests
     assert [served for served in emulator.requests if served.status and served.status >= 400] == []
+
+
+def with_ids(text: str, ids: Iterable[str]) -> str:
+    """Return the text with these ids in the place of those that the page has for runs of their kinds."""
+    by_prefix = {run_id.rpartition("_")[0]: run_id for run_id in ids}
+    return re.sub(r"\b([a-z]+)_01G34H8J2K\b", lambda found: by_prefix[found[1]], text)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_line_of_the_command_can_be_typed(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("order.schema.json").write_text("{}")
+    words = [*takewhile(lambda word: word not in {"<", ">", "|"}, shlex.split(line, comments=True))]
+    command: click.Command = cli._root
+
+    with ExitStack() as contexts:
+        while isinstance(command, click.Group):
+            context = contexts.enter_context(click.Context(command))
+            _, below, words = command.resolve_command(context, words)
+            assert below is not None
+            command = below
+        assert command.make_context(command.name, words) is not None

@@ -86,6 +86,12 @@ class Engine(Generic[RunT]):
         await self._crew.abort()
         await self._source.aclose()
 
+    def close_intake(self) -> None:
+        """Take no more ids."""
+        self._intake.close()
+        self._crew.dismiss(self._intake.takers)
+        self._shift.wake()
+
     def _wake(self) -> None:
         self._shift.wake()
 
@@ -100,7 +106,7 @@ class Engine(Generic[RunT]):
 
     def _stop(self, error: BaseException) -> None:
         self.failure = self.failure or error
-        self._close_intake()
+        self.close_intake()
 
     def _give_up(self) -> None:
         self._presence.give_up()
@@ -110,12 +116,7 @@ class Engine(Generic[RunT]):
 
     def _end_early(self) -> None:
         self.ended_early = not self._intake.is_closed
-        self._close_intake()
-
-    def _close_intake(self) -> None:
-        self._intake.close()
-        self._crew.dismiss(self._intake.takers)
-        self._shift.wake()
+        self.close_intake()
 
     def _end(self) -> None:
         self._ended = time.monotonic()

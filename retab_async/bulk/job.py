@@ -61,6 +61,20 @@ class CancelJob(Generic[RunT]):
             ended_early=engine.ended_early if engine else False,
         )
 
+    @property
+    def unwritten(self) -> int:
+        """How many outcomes are not in the journal: after a `JournalError`, all that will not get there."""
+        return len(self._journal.unwritten) if self._journal is not None else 0
+
+    def stop(self) -> None:
+        """Take no more ids; those that were taken come to their outcomes, and the job ends as one with fewer ids does.
+
+        From the event loop of the job, once or more often, before it is begun too.
+        """
+        self._source.is_closed = True
+        if self._engine is not None:
+            self._engine.close_intake()
+
     def __await__(self) -> Generator[Any, None, CancelReport]:
         return self._to_its_end().__await__()
 

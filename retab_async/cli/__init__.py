@@ -1,11 +1,14 @@
 """The `retab-async` command, assembled from the register of kinds."""
 
+import sys
+
 import click
 
+from retab_async.cli.bulk import add_matching_commands, cancel_anything
 from retab_async.cli.demo import demo
 from retab_async.cli.harmless import harmless
 from retab_async.cli.logs import show_logs
-from retab_async.cli.runs import kind_commands
+from retab_async.cli.runs import kind_groups
 from retab_async.cli.serve import serve
 from retab_async.errors import ConfigurationError
 from retab_async.resources import RESOURCES
@@ -25,8 +28,10 @@ def _root(verbose: int) -> None:
     show_logs(verbose)
 
 
-for _name, _resource in RESOURCES.items():
-    _root.add_command(kind_commands(_name, _resource))
+for _group in kind_groups(RESOURCES):
+    _root.add_command(_group)
+add_matching_commands(_root)
+_root.add_command(cancel_anything)
 _root.add_command(serve)
 _root.add_command(demo)
 
@@ -34,7 +39,9 @@ _root.add_command(demo)
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 all well, 1 some run failed, 2 wrong usage, 130 interrupted."""
     try:
-        return int(_root.main(arguments, prog_name="retab-async", standalone_mode=False) or 0)
+        # What was typed is there for a command that says how to go on from where it was interrupted.
+        typed = sys.argv[1:] if arguments is None else arguments
+        return int(_root.main(typed, prog_name="retab-async", standalone_mode=False, obj=typed) or 0)
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -2,16 +2,16 @@
 
 import asyncio
 import random
-import time
-from collections import Counter
 
 import click
 
-from retab_async.cli.outcomes import Outcome, Verb, carry_out
+from retab_async.bulk import CancelReport, Disposition
+from retab_async.cli.bulk.board import Board, showing
 from retab_async.cli.printing import print_json, print_rows
-from retab_async.cli.progress import progress
 from retab_async.client import AsyncRetab
 from retab_async.emulator import Emulator, Fault
+
+_KINDS = ("splits", "partitions")
 
 
 @click.command(short_help="Cancel several hundred runs on a local emulator.")
@@ -29,39 +29,39 @@ def demo(*, runs: int, concurrency: int, as_json: bool) -> int:
 
 
 async def _demonstrate(runs: int, concurrency: int, *, as_json: bool) -> int:
-    started = time.perf_counter()
-    outcomes, requests = await _cancel_all(runs, concurrency)
-    report = _report(outcomes, requests, time.perf_counter() - started)
+    told, requests = await _cancel_all(runs, concurrency)
+    figures = _figures(told, requests)
     if as_json:
-        print_json(report)
+        print_json(figures)
     else:
-        print_rows(("what", "how many"), [(what.replace("_", " "), str(count)) for what, count in report.items()])
-    return int(report["failed"] > 0)
+        print_rows(("what", "how many"), [(what.replace("_", " "), str(count)) for what, count in figures.items()])
+    return int(figures["failed"] > 0)
 
 
-async def _cancel_all(runs: int, concurrency: int) -> tuple[list[Outcome], int]:
+async def _cancel_all(runs: int, concurrency: int) -> tuple[CancelReport, int]:
     async with Emulator(latency=0.05) as emulator, AsyncRetab(emulator.api_key, base_url=emulator.url) as client:
-        kinds = (("splits", client.splits.cancel), ("partitions", client.partitions.cancel))
-        cancels: list[tuple[str, Verb]] = []
+        pairs = []
         for number in range(runs):
-            name, cancel = kinds[number % len(kinds)]
-            (run_id,) = emulator.seed(name, queued=0.05, running=random.uniform(0.1, 4.0))
-            cancels.append((run_id, cancel))
+            kind = _KINDS[number % len(_KINDS)]
+            (run_id,) = emulator.seed(kind, queued=0.05, running=random.uniform(0.1, 4.0))
+            pairs.append((kind, run_id))
         emulator.fail(
             "POST /v1/splits/{id}/cancel", Fault.status(503, retry_after=0.2), Fault.reset(), Fault.late_reset()
         )
-        with progress("cancelling", runs) as tally:
-            outcomes = await carry_out(cancels, concurrency=concurrency, tell=tally.tell)
-        return outcomes, len(emulator.requests)
+        async with client.cancel_many(pairs, concurrency=concurrency) as job:
+            with showing(Board("cancelling", runs, lambda: job.report, client.stats), is_wanted=True):
+                async for _ in job:
+                    pass
+        return job.report, len(emulator.requests)
 
 
-def _report(outcomes: list[Outcome], requests: int, seconds: float) -> dict[str, float]:
-    dispositions = Counter(outcome.disposition for outcome in outcomes)
+def _figures(told: CancelReport, requests: int) -> dict[str, float]:
+    done, finished = told.counts[Disposition.CANCELLED], told.counts[Disposition.FINISHED]
     return {
-        "cancelled": dispositions["cancelled"],
-        "finished_before": dispositions["finished"],
-        "failed": len(outcomes) - dispositions["cancelled"] - dispositions["finished"],
-        "seconds": round(seconds, 2),
+        "cancelled": done,
+        "finished_before": finished,
+        "failed": told.counts.total() - done - finished,
+        "seconds": round(told.elapsed, 2),
         "requests": requests,
-        "retries": requests - len(outcomes),
+        "retries": requests - told.counts.total(),
     }

@@ -1,5 +1,7 @@
 """The parameters that several commands of a kind have."""
 
+import re
+
 import click
 
 
@@ -17,3 +19,12 @@ def timeout_option() -> click.Option:
 def ids_argument() -> click.Argument:
     """Return `ID...`, of which there is at least one."""
     return click.Argument(["ids"], nargs=-1, required=True, metavar="ID...")
+
+
+def limit_from(text: str) -> tuple[int, float]:
+    """Read a rate limit as it is typed: `300/60`, so many requests in so many seconds."""
+    found = re.fullmatch(r"([1-9]\d*)/(\d+(?:\.\d+)?)", text)
+    if not found or not float(found[2]):
+        msg = f"{text!r} is not REQUESTS/SECONDS, such as 300/60"
+        raise click.BadParameter(msg)
+    return int(found[1]), float(found[2])

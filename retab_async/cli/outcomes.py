@@ -6,24 +6,24 @@ from typing import Any
 
 import attrs
 
+from retab_async.bulk import Disposition
 from retab_async.converter import unstructure
 from retab_async.errors import APIError, InvalidRunIdError, NotFoundError, RetabError
-from retab_async.models import Run, RunStatus
+from retab_async.models import Run
 
-_FAILURES = frozenset({"not_found", "rejected", "unconfirmed"})
-
-# Does something to the run of an id, and returns the run if there still is one.
-Verb = Callable[[str], Awaitable[Run | None]]
+_FAILURES = frozenset(str(word) for word in Disposition if word.is_failure)
+_CREW = 16
 
 
 @attrs.frozen(kw_only=True)
 class Outcome:
     """One id and what became of it.
 
-    `disposition`: `cancelled`, `finished` (it had completed or failed before), `requested` (accepted, not over yet),
-    `deleted`, `not_found`, `rejected` (the API refused it), `unconfirmed` (nothing is known for certain).
+    `kind`: the name of its collection, empty where that is not known. `disposition`: `deleted`, or the word of a
+    `CancelOutcome`.
     """
 
+    kind: str
     run_id: str
     disposition: str
     run: Run | None = None
@@ -39,9 +39,15 @@ class Outcome:
         """The run's status, or nothing where none is known."""
         return str(self.run.status) if self.run else ""
 
+    def as_row(self, *, has_kind: bool = False) -> tuple[str, ...]:
+        """Return it as a row for people: its id, its kind if that is wanted, disposition, status, reason."""
+        kind = (self.kind,) if has_kind else ()
+        return self.run_id, *kind, self.disposition, self.status, self.reason
+
     def as_json(self) -> dict[str, Any]:
         """Return it as one JSON object, the run inside it as the API writes it."""
         return {
+            "kind": self.kind or None,
             "id": self.run_id,
             "disposition": self.disposition,
             "run": unstructure(self.run) if self.run else None,
@@ -49,44 +55,36 @@ class Outcome:
         }
 
 
-async def carry_out(
-    errands: Iterable[tuple[str, Verb]], *, concurrency: int, tell: Callable[[Outcome], None]
+async def delete_each(
+    kind: str, ids: Iterable[str], delete: Callable[[str], Awaitable[None]], tell: Callable[[Outcome], None]
 ) -> list[Outcome]:
-    """Do to each run what is to be done, by a crew that pulls from one iterator; return the outcomes in their order.
+    """Delete runs of a kind, by a crew that pulls from one iterator; return the outcomes in the order of the ids.
 
     `tell` hears of each outcome as it comes.
     """
-    numbered = iter(enumerate(errands))
+    numbered = iter(enumerate(ids))
     outcomes: dict[int, Outcome] = {}
 
     async def work() -> None:
-        for number, (run_id, verb) in numbered:
-            outcomes[number] = await _carry_out_one(run_id, verb)
+        for number, run_id in numbered:
+            outcomes[number] = await _delete_one(kind, run_id, delete)
             tell(outcomes[number])
 
     async with asyncio.TaskGroup() as crew:
-        for _ in range(concurrency):
+        for _ in range(_CREW):
             crew.create_task(work())
     return [outcomes[number] for number in sorted(outcomes)]
 
 
-async def _carry_out_one(run_id: str, verb: Verb) -> Outcome:
+async def _delete_one(kind: str, run_id: str, delete: Callable[[str], Awaitable[None]]) -> Outcome:
     try:
-        run = await verb(run_id)
+        await delete(run_id)
     except RetabError as error:
-        return Outcome(run_id=run_id, disposition=_disposition_of_error(error), reason=str(error))
-    return Outcome(run_id=run_id, disposition=_disposition_of_run(run), run=run)
+        return Outcome(kind=kind, run_id=run_id, disposition=_disposition_of(error), reason=str(error))
+    return Outcome(kind=kind, run_id=run_id, disposition="deleted")
 
 
-def _disposition_of_run(run: Run | None) -> str:
-    if run is None:
-        return "deleted"
-    if run.status is RunStatus.CANCELLED:
-        return "cancelled"
-    return "finished" if run.status.is_terminal else "requested"
-
-
-def _disposition_of_error(error: RetabError) -> str:
+def _disposition_of(error: RetabError) -> str:
     if isinstance(error, NotFoundError):
         return "not_found"
     refused = isinstance(error, InvalidRunIdError) or (isinstance(error, APIError) and 400 <= error.status_code < 500)

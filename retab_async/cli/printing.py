@@ -70,14 +70,14 @@ def print_run(run: Run, *, as_json: bool) -> None:
     print_rows(("field", "value"), [(key, _shown(value)) for key, value in told.items()])
 
 
-def print_outcomes(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
-    """Print what became of each run."""
+def print_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, has_kinds: bool = False) -> None:
+    """Print what became of each run, with the kind of each if there are several."""
     if as_json:
         for outcome in outcomes:
             print_json(outcome.as_json())
         return
-    headings = ("run", "disposition", "status", "reason")
-    print_rows(headings, [(each.run_id, each.disposition, each.status, each.reason) for each in outcomes])
+    headings = ("run", *(("kind",) if has_kinds else ()), "disposition", "status", "reason")
+    print_rows(headings, [outcome.as_row(has_kind=has_kinds) for outcome in outcomes])
 
 
 def brief(run: Run) -> tuple[str, str, str, str]:

@@ -1,8 +1,9 @@
 """What the command shows on stderr while it waits: a bar for many calls, a line for runs that are followed."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import click
 from rich.console import Console
@@ -40,7 +41,7 @@ class Tally:
     def tell(self, outcome: Outcome) -> None:
         """Take note of one outcome."""
         self.counts[outcome.disposition] += 1
-        self._bar.update(self._task, advance=1, counts=_counted(self.counts))
+        self._bar.update(self._task, advance=1, counts=counted(self.counts))
 
 
 @contextmanager
@@ -107,8 +108,9 @@ class _LiveFollowing(Following):
             self.say(f"{run.id} {run.status}")
         else:
             # The line is drawn ten times a second anyway, and of many runs many change at once.
-            self._line.update(self._task, description=harmless(_counted(Counter(self._seen.values()))))
+            self._line.update(self._task, description=harmless(counted(Counter(self._seen.values()))))
 
 
-def _counted(words: Counter[str] | Counter[RunStatus]) -> str:
-    return "  ".join(f"{word} {count}" for word, count in sorted(words.items()))
+def counted(words: Mapping[Any, int]) -> str:
+    """Return how many there are of each of some words."""
+    return "  ".join(f"{word} {count:,}" for word, count in sorted(words.items()))

@@ -1,23 +1,14 @@
 """`retab-async serve`: the emulator of the API, on loopback, until it is interrupted."""
 
 import asyncio
-import re
 import signal
 from contextlib import aclosing
 
 import click
 
+from retab_async.cli.options import limit_from
 from retab_async.emulator import Emulator, RateLimit
-
-
-def limit_from(text: str) -> tuple[int, float]:
-    """Read a rate limit as it is typed: `300/60`, so many requests in so many seconds."""
-    found = re.fullmatch(r"([1-9]\d*)/(\d+(?:\.\d+)?)", text)
-    if not found or not float(found[2]):
-        msg = f"{text!r} is not REQUESTS/SECONDS, such as 300/60"
-        raise click.BadParameter(msg)
-    return int(found[1]), float(found[2])
-
+from retab_async.resources import RESOURCES
 
 _seconds = click.FloatRange(min=0)
 
@@ -30,7 +21,7 @@ _seconds = click.FloatRange(min=0)
 @click.option("--latency", type=_seconds, default=0.0, show_default=True, help="Seconds before each answer.")
 @click.option("--rate-limit", type=limit_from, metavar="REQUESTS/SECONDS", help="Refuse more with 429, such as 300/60.")
 @click.option("--retry-after/--no-retry-after", default=True, help="Whether a 429 says how long to wait.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Put so many splits and partitions in flight.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Put so many runs of each kind in flight.")
 def serve(  # noqa: PLR0913 - the options of the command
     *,
     port: int,
@@ -64,7 +55,7 @@ async def _serve(emulator: Emulator, port: int, seed: int) -> None:
     async with aclosing(emulator):
         click.echo(emulator.url)
         click.echo(f"export RETAB_API_BASE_URL={emulator.url} RETAB_API_KEY={emulator.api_key}", err=True)
-        for kind in ("splits", "partitions"):
-            for run_id in emulator.seed(kind, seed):
-                click.echo(f"{kind}\t{run_id}")
+        for name in RESOURCES:
+            for run_id in emulator.seed(name.replace(".", "/"), seed):
+                click.echo(f"{name}\t{run_id}")
         await done.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import click
@@ -41,7 +42,7 @@ def wait_command(name: str, kind: str) -> click.Command:
 async def _wait(name: str, ids: Sequence[str], limits: dict[str, Any], shown: Following, *, as_json: bool) -> bool:
     all_completed = True
     async with AsyncRetab() as client:
-        ends = getattr(client, name).wait_many(ids, on_status=shown.tell, **limits)
+        ends = attrgetter(name)(client).wait_many(ids, on_status=shown.tell, **limits)
         try:
             async for run in ends:
                 all_completed &= run.status is RunStatus.COMPLETED
@@ -57,7 +58,8 @@ def _print(run: Run, *, as_json: bool) -> None:
     if as_json:
         print_json(unstructure(run))
         return
-    reason = f"{run.error.code}: {run.error.message}" if run.error else ""
+    # Not every failure has a code.
+    reason = ": ".join(filter(None, (run.error.code, run.error.message))) if run.error else ""
     print_row((run.id, str(run.status), reason))
 
 

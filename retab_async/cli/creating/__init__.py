@@ -1,16 +1,6 @@
-"""`retab-async splits create FILE`, and what each kind asks for in it: a kind more is a module and a line here."""
+"""`retab-async splits create FILE`: what each kind asks for, and what is sent and said."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-
-import click
-
-from retab_async.cli.creating import partitions, splits
 from retab_async.cli.creating.command import create_command
+from retab_async.cli.creating.kinds import PARAMETERS
 
-__all__ = ["OPTIONS", "create_command"]
-
-# The names of a kind's options are those of the arguments that its `create` and its `running` take.
-OPTIONS: Mapping[str, Sequence[click.Option]] = MappingProxyType(
-    {"splits": splits.OPTIONS, "partitions": partitions.OPTIONS}
-)
+__all__ = ["PARAMETERS", "create_command"]

@@ -45,7 +45,7 @@ class Leaving:
         try:
             yield client
         finally:
-            if self.handle is not None and self.handle.is_owed:
+            if self.handle is not None and self._was_owed:
                 shown.say(f"cancelling {self.handle.id}")
             self._unconfirmed = await client.aclose()
 
@@ -60,6 +60,12 @@ class Leaving:
             for line in self._lines():
                 click.echo(harmless(line), err=True)
 
+    @property
+    def _was_owed(self) -> bool:
+        # The handle itself owes nothing any more once its block has been left.
+        run = self.handle.run if self.handle else None
+        return run is not None and not run.status.is_terminal
+
     def _lines(self) -> Iterator[str]:
         if self._unconfirmed is None:
             yield f"{self.handle.id} may still be going on" if self.handle else _doubt(self._key)
@@ -67,5 +73,5 @@ class Leaving:
             yield from map(str, self._unconfirmed)
         elif self.handle is None:
             yield "no run was left going on"
-        elif self.handle.is_owed:
+        elif self._was_owed:
             yield f"cancelled {self.handle.id} on the server"

@@ -2,7 +2,8 @@
 
 import click
 
-from retab_async.cli.creating import votes
+from retab_async.cli.creating.document import file_argument
+from retab_async.cli.creating.options import BUST_CACHE, INSTRUCTIONS, MODEL, votes
 from retab_async.resources.splits import Subdocument
 
 
@@ -12,7 +13,8 @@ def subdocument_from(text: str) -> Subdocument:
     return Subdocument(name, description=description)
 
 
-OPTIONS = (
+PARAMETERS = (
+    file_argument(),
     click.Option(
         ["--subdocument", "subdocuments"],
         type=subdocument_from,
@@ -21,6 +23,8 @@ OPTIONS = (
         metavar="NAME[=DESCRIPTION]",
         help="A part to look for; give it once for each.",
     ),
-    click.Option(["--instructions"], metavar="TEXT", help="What else there is to know."),
-    *votes.OPTIONS,
+    INSTRUCTIONS,
+    MODEL,
+    votes(8),
+    BUST_CACHE,
 )

@@ -1,0 +1,83 @@
+"""The lines of a file or of stdin, read as they are wanted: a million, or those of a pipe that never ends."""
+
+import asyncio
+import os
+import stat
+import sys
+from codecs import getincrementaldecoder
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager, suppress
+from io import IncrementalNewlineDecoder
+from pathlib import Path
+
+import click
+
+_PIECE = 1 << 16
+# What is longer is no list of ids.
+LONGEST = 1 << 16
+
+
+@contextmanager
+def opened(path: str) -> Iterator[int]:
+    """Give the descriptor of a file, or that of stdin for `-`; wrong usage where it cannot be had."""
+    if path == "-":
+        if sys.stdin is None:
+            msg = "stdin is closed: there is nothing to read"
+            raise click.UsageError(msg)
+        yield sys.stdin.fileno()
+        return
+    try:
+        # Not in the event loop: what opens a pipe waits for somebody who writes into it.
+        file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - what is read in it has its own errors
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}"
+        raise click.UsageError(msg) from None
+    with file:
+        yield file.fileno()
+
+
+async def lines_of(file: int) -> AsyncGenerator[str, None]:
+    """Give the lines of a descriptor, of whatever system, without their ends; what is no UTF-8 stays as it is."""
+    decoder = IncrementalNewlineDecoder(getincrementaldecoder("utf-8-sig")("surrogateescape"), translate=True)
+    rest, is_over = "", False
+    while not is_over:
+        piece = await _piece(file)
+        is_over = not piece
+        *lines, rest = (rest + decoder.decode(piece, final=is_over)).split("\n")
+        for line in lines:
+            yield line
+        if len(rest) > LONGEST:
+            msg = f"there is a line of more than {LONGEST} letters: this is no list of ids"
+            raise click.ClickException(msg)
+    if rest:
+        yield rest
+
+
+def is_on_disk(file: int) -> bool:
+    """Tell whether a descriptor is that of an ordinary file, which never makes anybody wait."""
+    return stat.S_ISREG(os.fstat(file).st_mode)
+
+
+async def _piece(file: int) -> bytes:
+    try:
+        # A thread that reads from a pipe, or from whoever types, would hold up the end of the program.
+        if is_on_disk(file) or not await _is_ready(file):
+            return await asyncio.to_thread(os.read, file, _PIECE)
+        return os.read(file, _PIECE)
+    except OSError as error:
+        msg = f"what is to be cancelled cannot be read: {error.strerror}"
+        raise click.ClickException(msg) from None
+
+
+async def _is_ready(file: int) -> bool:
+    # Waits until there is something to be read; False where this loop cannot tell, of /dev/null, or on Windows.
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    with suppress(PermissionError, NotImplementedError):
+        loop.add_reader(file, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(file)
+        return True
+    return False
