@@ -80,6 +80,17 @@ class TestIds:
 
         assert (code, emulator.alive()) == (0, [])
 
+    def test_on_a_terminal_the_bar_knows_how_many_there_are(
+        self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        ids = emulator.seed("splits", 3)
+        Path("ids.txt").write_text("\n".join(["# three", "", *ids]))
+
+        run(["splits", "cancel", "--from-file", "ids.txt"])
+
+        assert "3/3" in capsys.readouterr().err
+
     def test_json_is_one_object_for_each(self, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
         (good,) = emulator.seed("splits")
 
@@ -301,6 +312,18 @@ class TestAnyKind:
             ("splits", "splt_unknown", "not_found"),
             (None, "prints,x_1", "rejected"),
         }
+
+    def test_a_row_that_names_no_run_is_told_again_though_there_is_a_journal(
+        self, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (good,) = emulator.seed("splits")
+        line = ["cancel", "--from-file", listed([f"splits,{good}", "prints,x_1"], "runs.csv"), "--journal", "j.jsonl"]
+        codes = run(line), run(line)
+
+        first, second = capsys.readouterr().out.split("prints,x_1\t")[:2]
+        assert codes == (1, 1)
+        assert (figures(first)["rejected"], figures(second)["rejected"]) == ("1", "1")
+        assert len(emulator.requests) == 1
 
     def test_a_quote_that_is_never_closed_ends_the_job(
         self, emulator: Emulator, capsys: pytest.CaptureFixture[str]

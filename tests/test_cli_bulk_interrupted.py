@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,20 @@ def test_a_second_one_ends_it_at_once(emulator: Emulator) -> None:
     assert err.startswith("interrupted: 0 done\n")
 
 
+def test_after_a_second_one_it_is_left_to_others_to_end_it(
+    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (slow,) = emulator.seed("splits")
+    emulator.fail(CANCEL, Fault.hang())
+    before = signal.getsignal(signal.SIGINT)
+
+    with interrupting(lambda: emulator.requests), interrupting(lambda: _is_interrupted_for(0.3, emulator)):
+        code = run(["splits", "cancel", slow])
+
+    assert (code, signal.getsignal(signal.SIGINT)) == (130, before)
+    assert capsys.readouterr().err.count("\n") == 3
+
+
 def test_what_never_answers_is_given_up(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -178,10 +193,18 @@ async def test_a_timeout_from_elsewhere_passes() -> None:
         def __init__(self) -> None:
             """Be none."""
 
+    async def time_out() -> None:
+        async with Interruption(Job(), lambda: 0), asyncio.timeout(0.01):
+            await asyncio.sleep(1)
+
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(TimeoutError):
-        async with Interruption(Job(), lambda: 0):
-            async with asyncio.timeout(0.01):
-                await asyncio.sleep(1)
+        await time_out()
 
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def _is_interrupted_for(seconds: float, emulator: Emulator) -> bool:
+    wait_until(lambda: emulator.requests)
+    threading.Event().wait(seconds)
+    return True

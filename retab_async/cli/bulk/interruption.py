@@ -30,6 +30,7 @@ class Interruption:
         self._in_flight = in_flight
         self._loop = asyncio.get_running_loop()
         self._limit = asyncio.timeout(None)
+        self._ends = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._before: Any = None
 
@@ -58,21 +59,17 @@ class Interruption:
         if self.is_made:
             # A third one is not to be lost, should even the end of the block hang.
             signal.signal(signal.SIGINT, self._before)
-            self._end()
+            self._ends = 0.0
             return
         self.is_made = True
+        self._ends = self._loop.time() + _LONGEST
         self.say("finishing what is in flight; Ctrl-C again ends it at once")
         self._job.stop()
-        self._look(self._loop.time() + _LONGEST, was_idle=False)
+        self._look(was_idle=False)
 
-    def _look(self, ends: float, *, was_idle: bool) -> None:
+    def _look(self, *, was_idle: bool) -> None:
         is_idle = not self._in_flight()
-        if (is_idle and was_idle) or self._loop.time() >= ends:
-            self._end()
+        if (is_idle and was_idle) or self._loop.time() >= self._ends:
+            self._limit.reschedule(self._loop.time())
         else:
-            self._timer = self._loop.call_later(_INTERVAL, lambda: self._look(ends, was_idle=is_idle))
-
-    def _end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._limit.reschedule(self._loop.time())
+            self._timer = self._loop.call_later(_INTERVAL, lambda: self._look(was_idle=is_idle))
