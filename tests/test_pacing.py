@@ -32,6 +32,7 @@ MAKES = {
 }
 limits = pytest.mark.parametrize("limit", LIMITS.values(), ids=LIMITS)
 makes = pytest.mark.parametrize(("make", "phase"), MAKES.values(), ids=MAKES)
+three_makes = pytest.mark.parametrize(("make", "phase"), [(Rolling, 0.0), (Bucket, 0.0), (Fixed, 0.9)])
 
 
 class Hands:
@@ -69,7 +70,7 @@ class TestTheGoals:
         assert course.refusals_a_success <= 0.05
 
     @limits
-    @makes
+    @three_makes
     def test_the_same_where_the_server_says_when_to_come_back(
         self, limit: tuple[int, float, float], make: type[Any], phase: float
     ) -> None:
@@ -79,7 +80,7 @@ class TestTheGoals:
         assert course.refusals_a_success <= 0.05
 
     @limits
-    @makes
+    @three_makes
     def test_pauses_in_whole_seconds_cost_no_more_than_their_rounding(
         self, limit: tuple[int, float, float], make: type[Any], phase: float
     ) -> None:
@@ -90,7 +91,7 @@ class TestTheGoals:
         assert course.refusals_a_success <= 0.05
 
     @limits
-    @makes
+    @three_makes
     def test_a_limit_that_is_known_is_kept_to_without_a_refusal(
         self, limit: tuple[int, float, float], make: type[Any], phase: float
     ) -> None:
@@ -103,7 +104,7 @@ class TestTheGoals:
         assert course.refused == 0
         assert course.stats.rate is None
 
-    @settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate])
+    @settings(max_examples=6, deadline=None, derandomize=True, phases=[Phase.generate])
     @given(
         make=st.sampled_from([Rolling, Bucket, Fixed]),
         phase=st.floats(0, 0.99),
@@ -217,6 +218,17 @@ class TestLearning:
             ("WARNING", "the API asked for a pause of 2.0 s"),
             ("DEBUG", "the API asked for a pause of 0.2 s"),
         ]
+
+    def test_a_refusal_that_comes_after_thousands_of_others_counts_as_well(self) -> None:
+        pace = Pace(Hands())
+        slow = pace.went()
+        for _ in range(5000):
+            pace.clock.now += 0.001  # type: ignore[attr-defined]
+            send(pace)
+        pace.came_back()
+        pace.refused(slow, 1.0, is_for_pace=True)
+
+        assert not pace.turns.passes()
 
     def test_what_goes_elsewhere_has_a_pace_of_its_own(self) -> None:
         pace = Pace(Hands())
@@ -334,6 +346,17 @@ class TestALine:
             await second
 
             assert first.cancelled()
+
+        in_virtual_time(story)
+
+    def test_the_moment_of_the_turn_and_a_nudge_may_coincide(self) -> None:
+        async def story(clock: Clock) -> None:
+            opens = clock() + 1
+            line = Line(clock, lambda: opens - clock(), lambda: None)
+            asyncio.get_running_loop().call_later(1, line.nudge)
+            await line.stand()
+
+            assert clock() >= opens
 
         in_virtual_time(story)
 

@@ -79,6 +79,7 @@ class Allowance:
 
     def refused(self, sent: float, now: float, told: float | None, *, is_for_pace: bool) -> None:
         """Take note of a refusal; what went before the last one was noted says nothing new, but for its pause."""
+        # A long time ago it has been forgotten.
         if sent in self._gone:
             self._gone.remove(sent)
         self._refused_at = now
