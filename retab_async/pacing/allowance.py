@@ -43,7 +43,12 @@ class Allowance:
         self._slack = 0.0
         self._is_learning = False
         self._passed = 0
-        self._round_trip = 0.05
+        self._round_trip = 0.0
+
+    def begin(self, round_trip: float) -> None:
+        """Begin to take note of answers, with a first idea of how long one takes."""
+        self._round_trip = min(round_trip, _LONGEST_ROUND_TRIP)
+        self._passed = 0
 
     def opens(self, now: float) -> float:
         """Return when the next may go; `-inf` where nothing is to be kept to."""

@@ -42,11 +42,11 @@ class Attempts:
         its cap.
         """
         if not self._pool.places.take():
-            await self._wait_for_place(request, number, ends)
+            await self._wait_for_place(request, number, ends, trail)
         try:
             pace = self.pace_of(request)
             if not (pace.is_free or pace.turns.passes()):
-                await self._wait_for_turn(pace, request, number, ends)
+                await self._wait_for_turn(pace, request, number, ends, trail)
             if set_out is not None:
                 set_out()
             return await self._send(pace, request, number, ends, trail)
@@ -79,16 +79,14 @@ class Attempts:
             failure.in_doubt = trail.in_doubt and request.method != "GET"
         raise failure from cause
 
-    async def _wait_for_turn(self, pace: Pace, request: Request, number: int, ends: float) -> None:
+    async def _wait_for_turn(self, pace: Pace, request: Request, number: int, ends: float, trail: Trail) -> None:
         try:
             await pace.turns.stand(ends - SHORTEST_ATTEMPT)
         except TooLateError:
             msg = "the API takes no more requests before the deadline"
-            raise APITimeoutError(
-                msg, method=request.method, url=request.path, attempts=number - 1, transient=False
-            ) from None
+            raise _too_late(msg, request, number, trail) from None
 
-    async def _wait_for_place(self, request: Request, number: int, ends: float) -> None:
+    async def _wait_for_place(self, request: Request, number: int, ends: float, trail: Trail) -> None:
         # A client that cannot send at all says so at once.
         self._pool.session()
         try:
@@ -96,7 +94,7 @@ class Attempts:
             await self._pool.places.wait(None if left == inf else left)
         except TimeoutError:
             msg = "no connection came free before the deadline"
-            raise APITimeoutError(msg, method=request.method, url=request.path, attempts=number - 1) from None
+            raise _too_late(msg, request, number, trail) from None
 
     def _meaning(self, request: Request, number: int, seconds: float, error: Exception) -> RetabError:
         if self._pool.closed:
@@ -104,6 +102,19 @@ class Attempts:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             seconds = min(seconds, self._usual_seconds)
         return connection_error(request, number, seconds, error)
+
+
+def _too_late(message: str, request: Request, number: int, trail: Trail) -> APITimeoutError:
+    # Not transient: there is no time for another attempt.
+    return APITimeoutError(
+        message,
+        method=request.method,
+        url=request.path,
+        attempts=number - 1,
+        in_doubt=trail.in_doubt and request.method != "GET",
+        idempotency_key=request.idempotency_key,
+        transient=False,
+    )
 
 
 def _refusal(response: Response) -> CallError | None:
