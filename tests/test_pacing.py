@@ -166,7 +166,7 @@ class TestLearning:
         for _ in range(20):
             send(pace)
         sent = pace.went()
-        pace.came_back()
+        pace.came_back(sent)
         pace.refused(sent, 2.0, is_for_pace=False)
         assert not pace.turns.passes()
         pace.clock.now += 2  # type: ignore[attr-defined]
@@ -185,7 +185,7 @@ class TestLearning:
         together = [pace.went() for _ in range(20)]
         pace.clock.now += 0.05  # type: ignore[attr-defined]
         for sent in together:
-            pace.came_back()
+            pace.came_back(sent)
             pace.refused(sent, None, is_for_pace=True)
             pace.clock.now += 0.001  # type: ignore[attr-defined]
         pace.clock.now += 5  # type: ignore[attr-defined]
@@ -199,7 +199,7 @@ class TestLearning:
         earlier = pace.went()
         pace.clock.now += 0.1  # type: ignore[attr-defined]
         refuse(pace, told=5)
-        pace.came_back()
+        pace.came_back(earlier)
         pace.got_through(earlier, is_success=True)
 
         assert not pace.turns.passes()
@@ -225,7 +225,7 @@ class TestLearning:
         for _ in range(5000):
             pace.clock.now += 0.001  # type: ignore[attr-defined]
             send(pace)
-        pace.came_back()
+        pace.came_back(slow)
         pace.refused(slow, 1.0, is_for_pace=True)
 
         assert not pace.turns.passes()
@@ -241,13 +241,13 @@ class TestLearning:
 
 def send(pace: Pace) -> None:
     sent = pace.went()
-    pace.came_back()
+    pace.came_back(sent)
     pace.got_through(sent, is_success=True)
 
 
 def refuse(pace: Pace, told: float | None) -> None:
     sent = pace.went()
-    pace.came_back()
+    pace.came_back(sent)
     pace.refused(sent, told, is_for_pace=True)
 
 
@@ -276,7 +276,7 @@ class TestStats:
         for hundredth in range(1, 101):
             sent = pace.went()
             clock.now += hundredth / 100
-            pace.came_back()
+            pace.came_back(sent)
             pace.got_through(sent, is_success=True)
         pace.went()
         refuse(pace, told=None)

@@ -80,9 +80,9 @@ class Pace:
         self.allowance.went(now)
         return now
 
-    def came_back(self) -> None:
-        """Count a send as over, answered or not."""
-        self.in_flight -= 1
+    def came_back(self, sent: float | None) -> None:
+        """Count a send as over, answered or not; None for one that never went."""
+        self.in_flight -= sent is not None
 
     def got_through(self, sent: float, *, is_success: bool) -> None:
         """Take note of an answer that does not ask for less."""

@@ -64,8 +64,7 @@ class Attempts:
             failure = refusal
         finally:
             self._pool.places.give_back()
-            if sent is not None:
-                pace.came_back()
+            pace.came_back(sent)
         raise failure from cause
 
     async def _wait_for_turn(self, pace: Pace, request: Request, number: int, ends: float, trail: Trail) -> None:
