@@ -159,7 +159,7 @@ class Job(NamedTuple):
             await asyncio.sleep(self.latency * dice.uniform(0.3, 0.8))
             wait = server.refuse(clock())
             await asyncio.sleep(self.latency * dice.uniform(0.3, 0.8))
-            pace.came_back()
+            pace.came_back(sent)
             if wait:
                 refused += 1
                 told = {"no": None, "whole": float(math.ceil(wait)), "exact": wait}[self.told]

@@ -43,7 +43,12 @@ class Allowance:
         self._slack = 0.0
         self._is_learning = False
         self._passed = 0
-        self._round_trip = 0.05
+        self._round_trip = 0.0
+
+    def begin(self, round_trip: float) -> None:
+        """Begin to take note of answers, with a first idea of how long one takes."""
+        self._round_trip = min(round_trip, _LONGEST_ROUND_TRIP)
+        self._passed = 0
 
     def opens(self, now: float) -> float:
         """Return when the next may go; `-inf` where nothing is to be kept to."""
@@ -79,6 +84,7 @@ class Allowance:
 
     def refused(self, sent: float, now: float, told: float | None, *, is_for_pace: bool) -> None:
         """Take note of a refusal; what went before the last one was noted says nothing new, but for its pause."""
+        # A long time ago it has been forgotten.
         if sent in self._gone:
             self._gone.remove(sent)
         self._refused_at = now

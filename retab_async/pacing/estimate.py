@@ -126,9 +126,8 @@ class Estimate:
             self._hold = _SHORT_HOLD
 
     def _lengthen(self, gone: Sequence[float], found: Reopening) -> None:
-        measured = self.period + found.closed
-        if self.count < len(gone):
-            measured = min(measured, found.sent - gone[-self.count - 1])
+        counted = found.sent - gone[-min(self.count + 1, len(gone))]
+        measured = min(self.period + found.closed, counted)
         if self._borne < _TOLERANCE * (measured - found.slack):
             shortest = self.period * 1.02
             self._measure(self.count, measured, found.slack)

@@ -19,7 +19,6 @@ class Lane:
         self.quota = Quota(rate_limit) if rate_limit else None
         self._is_gate_taken = False
         self._line = Line(pace.clock, self._wait, self._go)
-        pace.window.lines.add(self._line)
 
     async def enter(self) -> "Passage":
         """Wait until the next send may go to the gate; its passage has to be ended, whatever becomes of it."""
@@ -29,7 +28,13 @@ class Lane:
             window.in_flight += 1
             return Passage(self, is_at_gate=False)
         if not self._line.passes():
-            await self._line.stand()
+            lines = self.pace.window.lines
+            lines.add(self._line)
+            try:
+                await self._line.stand()
+            finally:
+                if not len(self._line):
+                    lines.discard(self._line)
         return Passage(self, is_at_gate=True)
 
     def leave_gate(self) -> None:
@@ -38,7 +43,8 @@ class Lane:
         self._line.nudge()
 
     def _wait(self) -> float:
-        if self._is_gate_taken or not self.pace.window.has_room(self.most):
+        window = self.pace.window
+        if self._is_gate_taken or window.in_flight >= window.limit or window.in_flight >= self.most:
             return inf
         return self.quota.wait(self.pace.clock()) if self.quota is not None else 0.0
 
@@ -79,10 +85,7 @@ class Passage:
         self._leave_gate()
         if lane.quota is not None:
             lane.quota.come_back(lane.pace.clock())
-        window = lane.pace.window
-        window.in_flight -= 1
-        for line in window.lines:
-            line.nudge()
+        lane.pace.window.leave()
 
     def _leave_gate(self) -> None:
         if self._is_at_gate:

@@ -1,9 +1,11 @@
 """The pace of a client: what all that it sends has in common."""
 
 import logging
+import statistics
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from math import inf
 
 import attrs
@@ -14,6 +16,8 @@ from retab_async.pacing.lines import Line
 from retab_async.pacing.window import Window
 
 _REMEMBERED = 1000
+# So many latencies tell how long a round trip is now.
+_RECENT = 32
 
 _logger = logging.getLogger("retab_async")
 
@@ -76,9 +80,9 @@ class Pace:
         self.allowance.went(now)
         return now
 
-    def came_back(self) -> None:
-        """Count a send as over, answered or not."""
-        self.in_flight -= 1
+    def came_back(self, sent: float | None) -> None:
+        """Count a send as over, answered or not; None for one that never went."""
+        self.in_flight -= sent is not None
 
     def got_through(self, sent: float, *, is_success: bool) -> None:
         """Take note of an answer that does not ask for less."""
@@ -86,18 +90,20 @@ class Pace:
         self._latencies.append(now - sent)
         if is_success:
             self.budget.refund()
-        is_opened = self.allowance.got_through(sent, now)
-        if not self.is_free:
-            if is_opened:
-                _logger.debug("the API takes requests again, kept to %s a second", self.allowance.estimate.rate)
-            self.turns.nudge()
+        if self.is_free:
+            return
+        if self.allowance.got_through(sent, now):
+            _logger.debug("the API takes requests again, kept to %s a second", self.allowance.estimate.rate)
+        self.turns.nudge()
 
     def refused(self, sent: float, told: float | None, *, is_for_pace: bool) -> None:
         """Take note of an answer that asks for less: a 429 `is_for_pace`, a 503 with a Retry-After only for a pause."""
         now = self.clock()
         self.throttled += is_for_pace
         self._latencies.append(now - sent)
-        self.is_free = False
+        if self.is_free:
+            self.is_free = False
+            self.allowance.begin(statistics.median(islice(reversed(self._latencies), _RECENT)))
         self.allowance.refused(sent, now, told, is_for_pace=is_for_pace)
         if told is not None and now >= self._announced_until:
             self._announced_until = now + told

@@ -1,7 +1,6 @@
 """How many requests of bulk work may be in flight, learned from refusals."""
 
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 if TYPE_CHECKING:
     from retab_async.pacing.lines import Line
@@ -17,30 +16,30 @@ class Window:
     """
 
     def __init__(self) -> None:
-        self._limit = float(_START)
+        self.limit = _START
+        self.in_flight = 0
+        # Those of the jobs in which somebody waits.
+        self.lines: set[Line] = set()
+        self._exact = float(_START)
         self._has_been_cut = False
         self._cut_at = float("-inf")
-        self.in_flight = 0
-        # Who waits for room in it: each job on its own.
-        self.lines: WeakSet[Line] = WeakSet()
 
-    @property
-    def limit(self) -> int:
-        """How many may be in flight."""
-        return int(self._limit)
-
-    def has_room(self, most: int) -> bool:
-        """Tell whether one more may go, by the limit and by what its sender allows itself."""
-        return self.in_flight < min(self.limit, most)
+    def leave(self) -> None:
+        """Count one as over, and have whoever waits for its room look again."""
+        self.in_flight -= 1
+        for line in self.lines:
+            line.nudge()
 
     def grow(self, most: int) -> None:
         """Take note of a success; nothing is learned beyond what the sender allows itself."""
-        if self._limit < most:
-            self._limit = min(self._limit + (1 / self._limit if self._has_been_cut else 1), most)
+        if self.limit < most:
+            self._exact = min(self._exact + (1 / self._exact if self._has_been_cut else 1), most)
+            self.limit = int(self._exact)
 
     def cut(self, sent: float, now: float) -> None:
         """Take note that what was sent at that moment came to nothing."""
         self._has_been_cut = True
         if sent >= self._cut_at:
             self._cut_at = now
-            self._limit = max(1.0, self._limit * _DECREASE)
+            self._exact = max(1.0, self._exact * _DECREASE)
+            self.limit = int(self._exact)

@@ -43,58 +43,43 @@ class Attempts:
         its cap.
         """
         if not self._places.take():
-            await self._wait_for_place(request, number, ends)
+            await self._wait_for_place(request, number, ends, trail)
+        pace = self.pace_of(request)
+        sent: float | None = None
+        cause: BaseException | None = None
         is_open = False
         try:
-            pace = self.pace_of(request)
             if not (pace.is_free or pace.turns.passes()):
-                await self._wait_for_turn(pace, request, number, ends)
+                await self._wait_for_turn(pace, request, number, ends, trail)
             if set_out is not None:
                 set_out()
-            response = await self._send(pace, request, number, ends, trail)
-            is_open = response.lines is not None
-            return response
+            sent = pace.went()
+            seconds = min(self._usual_seconds + request.extra, max(ends - time.monotonic(), SHORTEST_TIMEOUT))
+            response = await self._exchange.make(request, number, seconds, trail)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            failure: RetabError = self._unanswered(request, number, seconds, error, trail)
+            cause = harmless(error)
+        else:
+            refusal = _judge(response, pace, sent, trail)
+            if refusal is None:
+                is_open = response.lines is not None
+                return response
+            failure = refusal
         finally:
             # An answer that is still coming gives its place back when it is closed.
             if not is_open:
                 self._places.give_back()
-
-    async def _send(self, pace: Pace, request: Request, number: int, ends: float, trail: Trail) -> Response:
-        sent = pace.went()
-        seconds = min(self._usual_seconds + request.extra, max(ends - time.monotonic(), SHORTEST_TIMEOUT))
-        try:
-            response = await self._exchange.make(request, number, seconds, trail)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            failure: RetabError | None = self._meaning(request, number, seconds, error)
-            cause = harmless(error)
-            trail.in_doubt |= trail.under_way and not isinstance(error, aiohttp.ClientConnectorError)
-        else:
-            failure, cause = _refusal(response), None
-            _tell(pace, sent, failure)
-        finally:
-            pace.came_back()
-        trail.under_way = False
-        if _logger.isEnabledFor(logging.DEBUG):
-            outcome = response.status if failure is None else failure.args[0]
-            took = (pace.clock() - sent) * 1000
-            _logger.debug("%s %s, attempt %d: %s in %.1f ms", request.method, request.path, number, outcome, took)
-        if failure is None:
-            return response
-        if isinstance(failure, CallError):
-            trail.in_doubt |= failure.in_doubt
-            failure.in_doubt = trail.in_doubt and request.method != "GET"
+            pace.came_back(sent)
         raise failure from cause
 
-    async def _wait_for_turn(self, pace: Pace, request: Request, number: int, ends: float) -> None:
+    async def _wait_for_turn(self, pace: Pace, request: Request, number: int, ends: float, trail: Trail) -> None:
         try:
             await pace.turns.stand(ends - SHORTEST_ATTEMPT)
         except TooLateError:
             msg = "the API takes no more requests before the deadline"
-            raise APITimeoutError(
-                msg, method=request.method, url=request.path, attempts=number - 1, transient=False
-            ) from None
+            raise _too_late(msg, request, number, trail) from None
 
-    async def _wait_for_place(self, request: Request, number: int, ends: float) -> None:
+    async def _wait_for_place(self, request: Request, number: int, ends: float, trail: Trail) -> None:
         # A client that cannot send at all says so at once.
         self._pool.session()
         try:
@@ -102,14 +87,51 @@ class Attempts:
             await self._places.wait(None if left == inf else left)
         except TimeoutError:
             msg = "no connection came free before the deadline"
-            raise APITimeoutError(msg, method=request.method, url=request.path, attempts=number - 1) from None
+            raise _too_late(msg, request, number, trail) from None
 
-    def _meaning(self, request: Request, number: int, seconds: float, error: Exception) -> RetabError:
+    def _unanswered(self, request: Request, number: int, seconds: float, error: Exception, trail: Trail) -> RetabError:
+        trail.in_doubt |= trail.under_way and not isinstance(error, aiohttp.ClientConnectorError)
+        trail.under_way = False
         if self._pool.closed:
             return ClientStateError("this client was closed while a call was under way")
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             seconds = min(seconds, self._usual_seconds)
-        return connection_error(request, number, seconds, error)
+        failure = connection_error(request, number, seconds, error)
+        failure.in_doubt = trail.in_doubt and request.method != "GET"
+        _logger.debug("%s %s, attempt %d: %s", request.method, request.path, number, failure.message)
+        return failure
+
+
+def _judge(response: Response, pace: Pace, sent: float, trail: Trail) -> CallError | None:
+    request = response.request
+    trail.under_way = False
+    failure = _refusal(response)
+    if asks_for_less(failure):
+        pace.refused(sent, failure.retry_after, is_for_pace=failure.status_code == 429)
+    else:
+        pace.got_through(sent, is_success=failure is None)
+    if failure is not None:
+        trail.in_doubt |= failure.in_doubt
+        failure.in_doubt = trail.in_doubt and request.method != "GET"
+    if _logger.isEnabledFor(logging.DEBUG):
+        outcome = response.status if failure is None else failure.message
+        took = (pace.clock() - sent) * 1000
+        line = "%s %s, attempt %d: %s in %.1f ms"
+        _logger.debug(line, request.method, request.path, response.attempts, outcome, took)
+    return failure
+
+
+def _too_late(message: str, request: Request, number: int, trail: Trail) -> APITimeoutError:
+    # Not transient: there is no time for another attempt.
+    return APITimeoutError(
+        message,
+        method=request.method,
+        url=request.path,
+        attempts=number - 1,
+        in_doubt=trail.in_doubt and request.method != "GET",
+        idempotency_key=request.idempotency_key,
+        transient=False,
+    )
 
 
 def _refusal(response: Response) -> CallError | None:
@@ -118,10 +140,3 @@ def _refusal(response: Response) -> CallError | None:
     if len(response.body) > response.request.cap:
         return response_error(response, f"the answer is larger than {response.request.cap} bytes")
     return None
-
-
-def _tell(pace: Pace, sent: float, failure: CallError | None) -> None:
-    if asks_for_less(failure):
-        pace.refused(sent, failure.retry_after, is_for_pace=failure.status_code == 429)
-    else:
-        pace.got_through(sent, is_success=failure is None)

@@ -131,7 +131,10 @@ class Exchange:
 
     async def _whole(self, answer: aiohttp.ClientResponse, request: Request, number: int) -> Response:
         try:
-            content = await _read(answer, request.cap if 200 <= answer.status < 300 else ERROR_CAP)
+            cap = request.cap if 200 <= answer.status < 300 else ERROR_CAP
+            content = await answer.content.read(cap + 1)
+            if len(content) <= cap and not answer.content.at_eof():
+                content = await _read_on(answer, content, cap)
         finally:
             # Read to its end it has closed itself and its connection is back in the pool; any other one is of no use.
             if not answer.closed:
@@ -159,12 +162,9 @@ class Exchange:
         return _timeout(seconds, min(seconds, self.usual_seconds))
 
 
-async def _read(answer: aiohttp.ClientResponse, cap: int) -> bytes:
-    content = await answer.content.read(cap + 1)
-    if len(content) > cap or answer.content.at_eof():
-        return content
+async def _read_on(answer: aiohttp.ClientResponse, start: bytes, cap: int) -> bytes:
     # In pieces, and no further than one byte past the cap: a few kilobytes of gzip can stand for gigabytes.
-    body = bytearray(content)
+    body = bytearray(start)
     while len(body) <= cap and (piece := await answer.content.read(cap + 1 - len(body))):
         body += piece
     return bytes(body)

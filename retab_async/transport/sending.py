@@ -35,11 +35,6 @@ class Transport:
         """How its calls are tried again."""
         return self._policy
 
-    @property
-    def timeout(self) -> float:
-        """Seconds for one attempt."""
-        return self._settings.timeout
-
     def hastened(self, *, timeout: float, policy: RetryPolicy, places: Places | None = None) -> "Transport":
         """Return one on the same pool and with the same credential that gives up sooner.
 
