@@ -23,7 +23,7 @@ class Lane:
     async def enter(self) -> "Passage":
         """Wait until the next send may go to the gate; its passage has to be ended, whatever becomes of it."""
         window = self.pace.window
-        if self.pace.is_free and self.quota is None and window.has_room(self.most):
+        if self.pace.is_free and self.quota is None and window.in_flight < min(window.limit, self.most):
             # Whoever comes back goes again at once: to wake who waits instead would cost a turn of the loop for each.
             window.in_flight += 1
             return Passage(self, is_at_gate=False)

@@ -28,7 +28,7 @@ class Attempts:
         self._pace = pace
         self._places = places
         self._usual_seconds = usual_seconds
-        self._exchange = Exchange(pool, settings, usual_seconds, self._meaning, places.give_back)
+        self._exchange = Exchange(pool, settings, usual_seconds, self._broken, places.give_back)
 
     def pace_of(self, request: Request) -> Pace:
         """Return the pace that a request is sent in."""
@@ -92,14 +92,17 @@ class Attempts:
     def _unanswered(self, request: Request, number: int, seconds: float, error: Exception, trail: Trail) -> RetabError:
         trail.in_doubt |= trail.under_way and not isinstance(error, aiohttp.ClientConnectorError)
         trail.under_way = False
+        failure = self._broken(request, number, seconds, error)
+        failure.in_doubt = trail.in_doubt and request.method != "GET"
+        _logger.debug("%s %s, attempt %d: %s", request.method, request.path, number, failure.args[0])
+        return failure
+
+    def _broken(self, request: Request, number: int, seconds: float, error: Exception) -> RetabError:
         if self._pool.closed:
             return ClientStateError("this client was closed while a call was under way")
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             seconds = min(seconds, self._usual_seconds)
-        failure = connection_error(request, number, seconds, error)
-        failure.in_doubt = trail.in_doubt and request.method != "GET"
-        _logger.debug("%s %s, attempt %d: %s", request.method, request.path, number, failure.message)
-        return failure
+        return connection_error(request, number, seconds, error)
 
 
 def _judge(response: Response, pace: Pace, sent: float, trail: Trail) -> CallError | None:
