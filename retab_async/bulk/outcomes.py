@@ -32,10 +32,10 @@ class Disposition(StrEnum):
     @property
     def is_failure(self) -> bool:
         """Whether the run may still be going on, as far as is known: not_found, rejected or unconfirmed."""
-        return self in _FAILURES
+        return self in FAILURES
 
 
-_FAILURES = frozenset({Disposition.NOT_FOUND, Disposition.REJECTED, Disposition.UNCONFIRMED})
+FAILURES = frozenset({Disposition.NOT_FOUND, Disposition.REJECTED, Disposition.UNCONFIRMED})
 
 
 @attrs.frozen(kw_only=True)
@@ -73,7 +73,7 @@ class CancelReport:
 
     def raise_for_failures(self) -> None:
         """Raise an `ExceptionGroup` of the failures' errors, if there are any."""
-        failed = sum(self.counts[disposition] for disposition in _FAILURES)
+        failed = sum(self.counts[disposition] for disposition in FAILURES)
         if failed:
             msg = f"{failed} of {self.counts.total()} cancels failed"
             # Ids that were never sent for the same reason share its error.

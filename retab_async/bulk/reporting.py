@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from retab_async.bulk.handover import Handover
-from retab_async.bulk.outcomes import CancelOutcome, Disposition, Tally
+from retab_async.bulk.outcomes import FAILURES, CancelOutcome, Disposition, Tally
 from retab_async.bulk.tickets import Ledger, Ticket
 from retab_async.errors import CallError
 from retab_async.models import Run
@@ -26,6 +26,7 @@ class Reporting(Generic[RunT]):
         self._handover = handover
         self._ledger = ledger
         self._on_failure = on_failure
+        self.has_ledger = ledger is not None
         # Where nobody is to see them, outcomes that are as they should be are not made.
         self._only_counts = handover is None and ledger is None
 
@@ -33,7 +34,7 @@ class Reporting(Generic[RunT]):
         self, ticket: Ticket[RunT], disposition: Disposition, run: RunT | None = None, error: Exception | None = None
     ) -> None:
         """Give a ticket its outcome."""
-        if self._only_counts and not disposition.is_failure:
+        if self._only_counts and disposition not in FAILURES:
             self._tally.counts[disposition] += 1
             return
         outcome = CancelOutcome(
@@ -52,7 +53,7 @@ class Reporting(Generic[RunT]):
 
     def settled_earlier(self, resource: str, run_id: str) -> bool:
         """Count an id whose outcome the ledger has from an earlier job; tells whether it has."""
-        earlier = None if self._ledger is None else self._ledger.earlier(resource, run_id)
+        earlier = self._ledger.earlier(resource, run_id) if self._ledger else None
         if earlier is not None:
             self._tally.counts[earlier] += 1
         return earlier is not None
