@@ -23,7 +23,7 @@ class Settling(Generic[RunT]):
     def accept(self, ticket: Ticket[RunT], run: RunT) -> bool:
         """Settle a ticket whose cancel was accepted; False where its run is to be followed to its end instead."""
         disposition = disposition_of_run(run)
-        if self._waits and disposition is Disposition.REQUESTED:
+        if self._waits and not run.status.is_terminal:
             return False
         self._reporting.report(ticket, disposition, run)
         return True
