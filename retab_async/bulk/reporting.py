@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from retab_async.bulk.handover import Handover
-from retab_async.bulk.outcomes import FAILURES, CancelOutcome, Disposition, Tally
+from retab_async.bulk.outcomes import CancelOutcome, Disposition, Tally
 from retab_async.bulk.tickets import Ledger, Ticket
 from retab_async.errors import CallError
 from retab_async.models import Run
@@ -27,16 +27,13 @@ class Reporting(Generic[RunT]):
         self._ledger = ledger
         self._on_failure = on_failure
         self.has_ledger = ledger is not None
-        # Where nobody is to see them, outcomes that are as they should be are not made.
-        self._only_counts = handover is None and ledger is None
+        # What counts outcomes that nobody is to see, None where somebody is.
+        self.counts_of_unseen = tally.counts if handover is None and ledger is None else None
 
     def report(
         self, ticket: Ticket[RunT], disposition: Disposition, run: RunT | None = None, error: Exception | None = None
     ) -> None:
         """Give a ticket its outcome."""
-        if self._only_counts and disposition not in FAILURES:
-            self._tally.counts[disposition] += 1
-            return
         outcome = CancelOutcome(
             run_id=ticket.run_id,
             resource=ticket.resource,

@@ -19,13 +19,18 @@ class Settling(Generic[RunT]):
         self._sending = sending
         self._reporting = reporting
         self._waits = waits
+        # Where nobody is to see them, outcomes that are as they should be are not made.
+        self._counts = reporting.counts_of_unseen
 
     def accept(self, ticket: Ticket[RunT], run: RunT) -> bool:
         """Settle a ticket whose cancel was accepted; False where its run is to be followed to its end instead."""
-        disposition = disposition_of_run(run)
         if self._waits and not run.status.is_terminal:
             return False
-        self._reporting.report(ticket, disposition, run)
+        disposition = disposition_of_run(run)
+        if self._counts is None:
+            self._reporting.report(ticket, disposition, run)
+        else:
+            self._counts[disposition] += 1
         return True
 
     async def follow(self, ticket: Ticket[RunT], run: RunT) -> None:
