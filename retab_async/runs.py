@@ -181,7 +181,7 @@ class RunResource(Generic[RunT]):
         return Kind(self._collection.name, self._collection, self._watch)
 
     def _named(self, run: str | RunT) -> tuple[str, str]:
-        run_id = self._id_of(run)
+        run_id = run if isinstance(run, str) else self._id_of(run)
         if not isinstance(run_id, str):
             run_path(self.path, run_id)
         return self._collection.name, run_id

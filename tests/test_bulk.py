@@ -513,6 +513,16 @@ async def test_streamed_outcomes_are_in_the_journal_too(emulator: Emulator, clie
     }
 
 
+async def test_what_belongs_to_no_kind_is_not_in_the_journal(
+    emulator: Emulator, client: AsyncRetab, tmp_path: Path
+) -> None:
+    wrong: list[Any] = [("merges", "mrg_1")]
+    report = await client.cancel_many(wrong, journal=tmp_path / "cancel.jsonl")
+
+    assert report.counts == {"rejected": 1}
+    assert await asyncio.to_thread((tmp_path / "cancel.jsonl").read_text) == ""
+
+
 async def test_a_dry_run_writes_no_journal(emulator: Emulator, client: AsyncRetab, tmp_path: Path) -> None:
     emulator.seed("splits", 3)
     await client.splits.cancel_matching(dry_run=True, journal=tmp_path / "cancel.jsonl")

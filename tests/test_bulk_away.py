@@ -354,7 +354,7 @@ def test_a_probe_is_given_the_time_that_answers_take() -> None:
     presence = Presence(60.0)
     told = [presence.probe_timeout]
     for took in (0.01, 0.8, 4.0):
-        presence.answer(took)
+        presence.took = took
         told.append(presence.probe_timeout)
 
     assert told == [5.0, 1.75, 3.2, 5.0]

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from retab_async.bulk.crew import Crew
@@ -59,7 +60,7 @@ class Engine(Generic[RunT]):
             reporting=reporting,
             presence=self._presence,
             terms=terms,
-            may_take=self._may_take,
+            may_take=None if handover is None else partial(self._may_take, handover),
             on_taken=self._grow,
             on_failure=self._stop,
             on_loss=self._give_up,
@@ -95,9 +96,8 @@ class Engine(Generic[RunT]):
     def _wake(self) -> None:
         self._shift.wake()
 
-    def _may_take(self) -> bool:
-        under_way = self._intake.taken + len(self._intake.takers)
-        return self._handover is None or not self._handover.is_full(under_way)
+    def _may_take(self, handover: Handover[RunT]) -> bool:
+        return not handover.is_full(self._intake.taken + len(self._intake.takers))
 
     def _grow(self) -> bool:
         # Whoever waits for the source already is enough. Otherwise one who finds work makes two more: those who begin

@@ -40,6 +40,9 @@ class Intake(Generic[RunT]):
         self._reporting = reporting
         self._on_failure = on_failure
         self._keeps_runs = keeps_runs
+        self._has_ledger = reporting.has_ledger
+        # Whether taking may have to wait for somebody.
+        self.is_async = source.is_async
         self.taken = 0
         self.takers: set[asyncio.Task[Any]] = set()
 
@@ -49,18 +52,13 @@ class Intake(Generic[RunT]):
         return self._source.is_closed
 
     @property
-    def is_async(self) -> bool:
-        """Whether taking may have to wait for somebody."""
-        return self._source.is_async
-
-    @property
     def is_sized(self) -> bool:
         """Whether the ids have a known number."""
         return self._source.is_sized
 
     def close(self) -> None:
         """Take nothing more."""
-        self._source.is_closed = True
+        self._source.close()
 
     def take(self) -> Ticket[RunT] | None:
         """Return the ticket of the next id of an ordinary iterable; None where it has no more, or that one is settled.
@@ -100,10 +98,11 @@ class Intake(Generic[RunT]):
         except (InvalidRunIdError, InvalidRequestError) as error:
             self._reject(item, error)
             return None
-        if self._reporting.settled_earlier(resource, run_id):
+        if self._has_ledger and self._reporting.settled_earlier(resource, run_id):
             return None
-        self.taken += 1
-        return Ticket(resource, run_id, self.taken - 1, item if self._keeps_runs else None)
+        number = self.taken
+        self.taken = number + 1
+        return Ticket(resource, run_id, number, item if self._keeps_runs else None)
 
     def _reject(self, item: Any, error: Exception) -> None:
         shown = item if isinstance(item, str) else f"{item!r:.{_SHOWN}}"

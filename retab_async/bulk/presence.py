@@ -25,14 +25,16 @@ class Presence:
     """What the workers of a job know together about the server.
 
     `is_away`: nothing but probes is to be sent. `is_lost`: it was away for longer than the job's patience, and nothing
-    is to be sent any more. `outages`: how often it was away. `error`: the last failure. `is_probed`: somebody sees
-    to the probes.
+    is to be sent any more. `outages`: how often it was away. `is_doubted`: the last send
+    failed, so that the next answer is to be told. `took`: the seconds of the last answer. `error`: the last failure.
+    `is_probed`: somebody sees to the probes.
     """
 
     def __init__(self, patience: float, draw: Callable[[float, float], float] = random.uniform) -> None:
         self._patience = patience
         self._draw = draw
-        self._took = _LONGEST_PROBE
+        self.took = _LONGEST_PROBE
+        self.is_doubted = False
         self._streak = 0
         self._failing_since = 0.0
         self._began_probe = 0.0
@@ -47,12 +49,12 @@ class Presence:
     @property
     def probe_timeout(self) -> float:
         """How many seconds a probe may take: not many, where answers used to come quickly."""
-        return min(max(_SHORTEST_PROBE, self._took * _SLOWER), _LONGEST_PROBE)
+        return min(max(_SHORTEST_PROBE, self.took * _SLOWER), _LONGEST_PROBE)
 
-    def answer(self, took: float) -> bool:
-        """Note an answer; tells whether that ends an absence."""
-        self._took = took
+    def answer(self) -> bool:
+        """Note an answer, after a doubt; tells whether that ends an absence."""
         self._streak = 0
+        self.is_doubted = False
         if not self.is_away:
             return False
         self.is_away = False
@@ -66,6 +68,7 @@ class Presence:
         if self._streak == 0:
             self._failing_since = time.monotonic()
         self._streak += 1
+        self.is_doubted = True
         if not (self.is_away or self.is_lost) and self._streak >= max(FEWEST_FAILURES, min(MOST_FAILURES, workers)):
             self.is_away = True
             self._interval = _FIRST_PAUSE

@@ -27,16 +27,14 @@ class Reporting(Generic[RunT]):
         self._handover = handover
         self._ledger = ledger
         self._on_failure = on_failure
-        # Where nobody is to see them, outcomes that are as they should be are not made.
-        self._only_counts = handover is None and ledger is None
+        self.has_ledger = ledger is not None
+        # What counts outcomes that nobody is to see, None where somebody is.
+        self.counts_of_unseen = tally.counts if handover is None and ledger is None else None
 
     def report(
         self, ticket: Ticket[RunT], disposition: Disposition, run: RunT | None = None, error: Exception | None = None
     ) -> None:
         """Give a ticket its outcome."""
-        if self._only_counts and not disposition.is_failure:
-            self._tally.counts[disposition] += 1
-            return
         outcome = CancelOutcome(
             run_id=ticket.run_id,
             resource=ticket.resource,

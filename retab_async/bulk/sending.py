@@ -54,7 +54,8 @@ class Sending(Generic[RunT]):
             return error
         ticket.attempts += 1
         self._answered = ticket
-        if self._presence.answer(time.monotonic() - began):
+        self._presence.took = time.monotonic() - began
+        if self._presence.is_doubted and self._presence.answer():
             self._on_return()
         return run
 
@@ -97,7 +98,8 @@ class Sending(Generic[RunT]):
         if not is_transient(error):
             if isinstance(error, AnswerError):
                 self._answered = ticket
-                if self._presence.answer(time.monotonic() - began):
+                self._presence.took = time.monotonic() - began
+                if self._presence.answer():
                     self._on_return()
             return
         # While nothing can succeed, a failure says nothing about an id.

@@ -19,17 +19,28 @@ class Settling(Generic[RunT]):
         self._sending = sending
         self._reporting = reporting
         self._waits = waits
+        # Where nobody is to see them, outcomes that are as they should be are not made.
+        self._counts = reporting.counts_of_unseen
 
-    async def accept(self, ticket: Ticket[RunT], run: RunT) -> None:
-        """Settle a ticket whose cancel was accepted, when its run is over if that is to be waited for."""
-        disposition, problem = disposition_of_run(run), None
-        if disposition is Disposition.REQUESTED and self._waits:
-            try:
-                run = await self._sending.follow(ticket)
-            except RetabError as error:
-                problem = error
-            disposition = disposition_of_run(run)
-        self._reporting.report(ticket, disposition, run, problem)
+    def accept(self, ticket: Ticket[RunT], run: RunT) -> bool:
+        """Settle a ticket whose cancel was accepted; False where its run is to be followed to its end instead."""
+        if self._waits and not run.status.is_terminal:
+            return False
+        disposition = disposition_of_run(run)
+        if self._counts is None:
+            self._reporting.report(ticket, disposition, run)
+        else:
+            self._counts[disposition] += 1
+        return True
+
+    async def follow(self, ticket: Ticket[RunT], run: RunT) -> None:
+        """Settle a ticket whose cancel was accepted when its run is over, or cannot be followed."""
+        problem = None
+        try:
+            run = await self._sending.follow(ticket)
+        except RetabError as error:
+            problem = error
+        self._reporting.report(ticket, disposition_of_run(run), run, problem)
 
     def fail(self, ticket: Ticket[RunT], error: RetabError) -> float | None:
         """Return after how many seconds to send again what failed, or settle it and return None."""

@@ -24,9 +24,9 @@ _MORE_HELD = 16
 class Shift(Generic[RunT]):
     """The work of one job. `held` are the ids that were taken and wait, unsent or to be sent again, for the server.
 
-    `may_take`: whether there is room for one more. `on_taken` is called when an id was taken, for as long as it returns
-    True; `on_failure` when something is wrong that is no affair of one id; `on_loss` when the server was away for too
-    long.
+    `may_take`: whether there is room for one more; None where there always is. `on_taken` is called when an id was
+    taken, for as long as it returns True; `on_failure` when something is wrong that is no affair of one id; `on_loss`
+    when the server was away for too long.
     """
 
     def __init__(  # noqa: PLR0913 - what a job is made of
@@ -37,7 +37,7 @@ class Shift(Generic[RunT]):
         reporting: Reporting[RunT],
         presence: Presence,
         terms: Terms,
-        may_take: Callable[[], bool],
+        may_take: Callable[[], bool] | None,
         on_taken: Callable[[], bool],
         on_failure: Callable[[Exception], None],
         on_loss: Callable[[], None],
@@ -48,7 +48,8 @@ class Shift(Generic[RunT]):
         self._presence = presence
         self._see_to = self._settling.plan if terms.is_dry else self._see_through
         self._most_held = terms.concurrency + _MORE_HELD
-        self._may_take = may_take
+        self._is_bounded = may_take is not None
+        self._may_take = may_take or (lambda: True)
         self._on_taken = on_taken
         self._may_grow = True
         self._on_failure = on_failure
@@ -90,10 +91,9 @@ class Shift(Generic[RunT]):
 
     def _next_at_hand(self) -> Ticket[RunT] | None:
         # The next one, where there is nothing to wait for; this is the way of most.
-        intake = self._intake
-        if self._presence.is_away or self._held or intake.is_async or intake.is_closed or not self._may_take():
+        if self._presence.is_away or self._held or self._intake.is_async or (self._is_bounded and not self._may_take()):
             return None
-        ticket = intake.take()
+        ticket = self._intake.take()
         if self._may_grow and ticket is not None:
             self._may_grow = self._on_taken()
         return ticket
@@ -134,7 +134,8 @@ class Shift(Generic[RunT]):
                 return
             result = await self._sending.attempt(ticket)
             if not isinstance(result, RetabError):
-                await self._settling.accept(ticket, result)
+                if not self._settling.accept(ticket, result):
+                    await self._settling.follow(ticket, result)
                 return
             if (pause := self._settling.fail(ticket, result)) is None:
                 return
@@ -153,7 +154,7 @@ class Shift(Generic[RunT]):
             self._presence.is_probed = False
         # Only now: whoever follows a run to its end is not there for the next probe.
         if accepted is not None:
-            await self._accept(*accepted)
+            await self._follow(*accepted)
 
     async def _probe(self) -> tuple[Ticket[RunT], RunT] | None:
         accepted = None
@@ -183,7 +184,7 @@ class Shift(Generic[RunT]):
         if again is not None:
             return None
         if not isinstance(result, RetabError):
-            return ticket, result
+            return None if self._settling.accept(ticket, result) else (ticket, result)
         if self._settling.fail(ticket, result) is not None:
             self._held.append(ticket)
         return None
@@ -194,9 +195,9 @@ class Shift(Generic[RunT]):
             return intake.take()
         return self._held.popleft() if self._held else None
 
-    async def _accept(self, ticket: Ticket[RunT], run: RunT) -> None:
+    async def _follow(self, ticket: Ticket[RunT], run: RunT) -> None:
         try:
-            await self._settling.accept(ticket, run)
+            await self._settling.follow(ticket, run)
         except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
             self._spoil(ticket, error)
 

@@ -41,9 +41,14 @@ class Source(Generic[T]):
                 raise StopAsyncIteration
             return await anext(self._ahead)
 
+    def close(self) -> None:
+        """Give nothing more."""
+        self.is_closed = True
+        self.next_at_hand = iter(()).__next__
+
     async def aclose(self) -> None:
         """Close an iterator that was made here; the caller's own generator is the caller's to go on with."""
-        self.is_closed = True
+        self.close()
         close = getattr(self._ahead, "aclose", None)
         if close is not None and self._ahead is not self._items:
             await close()

@@ -2,8 +2,6 @@
 
 from typing import Generic, NamedTuple, TypeVar
 
-import attrs
-
 from retab_async.collection import Collection
 from retab_async.errors import CallError
 from retab_async.models import Run
@@ -20,7 +18,6 @@ class Kind(NamedTuple, Generic[RunT]):
     watch: Watch[RunT]
 
 
-@attrs.define(eq=False)
 class Ticket(Generic[RunT]):
     """An id that was taken, the `number`-th: it is owed one outcome.
 
@@ -28,12 +25,15 @@ class Ticket(Generic[RunT]):
     an `outages`-th outage and before. `ends`: when the last attempt must have begun, known from the first failure on.
     """
 
-    resource: str
-    run_id: str
-    number: int
-    run: RunT | None = None
-    attempts: int = 0
-    failures: int = 0
-    outages: int = 0
-    ends: float = 0.0
+    # Most are answered at once, and have nothing of this.
+    attempts = 0
+    failures = 0
+    outages = 0
+    ends = 0.0
     error: CallError | None = None
+
+    def __init__(self, resource: str, run_id: str, number: int, run: RunT | None = None) -> None:
+        self.resource = resource
+        self.run_id = run_id
+        self.number = number
+        self.run = run
