@@ -370,7 +370,7 @@ class TestTogether:
             runs = await asyncio.gather(*(watch.wait(run_id, poll_interval=0.04) for run_id in ids))
 
         assert [run.id for run in runs] == ids
-        assert lists(emulator) > len(emulator.requests) / 2
+        assert lists(emulator) >= 2
 
     async def test_a_list_that_alone_is_out_of_order_leaves_them_to_single_reads(self, emulator: Emulator) -> None:
         ids = emulator.seed("splits", 10, running=0)

@@ -28,7 +28,9 @@ class Source(Generic[T]):
         self.is_closed = False
 
     def open(self) -> None:
-        """Begin to iterate."""
+        """Begin to iterate, unless it was closed before."""
+        if self.is_closed:
+            return
         if isinstance(self._items, AsyncIterable):
             self._ahead = aiter(self._items)
         else:
