@@ -1,4 +1,5 @@
 import logging
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,10 @@ import pytest
 from aioresponses import aioresponses, core
 
 from retab_async import AsyncRetab
+
+
+# A shell that starts the tests beside something else has them ignore it, and with them every command they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class _FinishedResponse(aiohttp.ClientResponse):

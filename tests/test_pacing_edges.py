@@ -1,0 +1,26 @@
+"""What the pace meets only when things overtake each other, brought about on purpose."""
+
+import asyncio
+from math import inf
+
+from retab_async.pacing.allowance import Allowance
+from retab_async.pacing.lines import _ring
+
+
+def test_what_was_sent_before_a_refusal_opens_nothing() -> None:
+    allowance = Allowance()
+    allowance.went(0.0)
+    allowance.went(0.1)
+    allowance.refused(0.1, 0.2, 5.0, is_for_pace=True)
+
+    assert not allowance.got_through(0.0, 0.3)
+    assert allowance.is_closed
+    assert 0 < allowance.opens(0.3) < inf
+
+
+async def test_a_bell_is_rung_once() -> None:
+    bell: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    _ring(bell)
+    _ring(bell)
+
+    assert bell.done()
