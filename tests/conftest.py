@@ -9,7 +9,6 @@ from aioresponses import aioresponses, core
 
 from retab_async import AsyncRetab
 
-
 # A shell that starts the tests beside something else has them ignore it, and with them every command they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -1,6 +1,5 @@
 """FILE, as it is typed: a path, `-` for stdin, an https:// URL."""
 
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -10,6 +9,8 @@ from typing import IO, Any
 import click
 
 _NAMES = ("document", "documents")
+
+_PIECE = 64 * 1024
 
 
 class _Stdin:
@@ -59,9 +60,17 @@ def _copy_of_stdin() -> Iterator[IO[bytes]]:
     with TemporaryFile() as copy:
         try:
             # Not by the library, in a thread: one that waits for the next byte holds up the end of the program.
-            shutil.copyfileobj(sys.stdin.buffer, copy)
+            # Piece by piece as they come: an interruption is seen between two pieces.
+            while piece := _read_some(sys.stdin.buffer):
+                copy.write(piece)
         except OSError as error:
             msg = f"stdin cannot be read: {error.strerror}"
             raise click.UsageError(msg) from None
         copy.seek(0)
         yield copy
+
+
+def _read_some(file: Any) -> bytes:
+    # What is not buffered reads some at a time by itself.
+    piece: bytes = getattr(file, "read1", file.read)(_PIECE)
+    return piece
