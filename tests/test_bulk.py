@@ -614,7 +614,7 @@ async def test_among_faults_each_id_has_one_outcome_and_it_is_true() -> None:
     async with Emulator(running=1000.0) as emulator:
         settings: dict[str, Any] = {"timeout": 0.5, "retry": QUICK}
         async with client_for(emulator.url, **settings) as client:
-            ids = emulator.seed("splits", 3000)
+            ids = emulator.seed("splits", 1000)
             faults = [
                 Fault.reset(),
                 Fault.late_reset(),
@@ -631,7 +631,7 @@ async def test_among_faults_each_id_has_one_outcome_and_it_is_true() -> None:
     assert not alive & {outcome.run_id for outcome in outcomes if outcome.disposition == "cancelled"}
     # What answers 200 and does nothing is in flight still, and a GET says so.
     assert {outcome.disposition for outcome in outcomes} <= {"cancelled", "requested", "unconfirmed"}
-    assert sum(outcome.disposition == "cancelled" for outcome in outcomes) > 2800
+    assert sum(outcome.disposition == "cancelled" for outcome in outcomes) > 900
 
 
 async def test_memory_does_not_grow_with_the_number_of_ids(monkeypatch: pytest.MonkeyPatch) -> None:
