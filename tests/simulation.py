@@ -151,7 +151,7 @@ class Job(NamedTuple):
 
         async def send() -> bool:
             nonlocal refused
-            passage = await lane.enter()
+            passage = lane.pass_freely() or await lane.enter()
             if not pace.is_free and not pace.turns.passes():
                 await pace.turns.stand()
             sent = pace.went()

@@ -40,31 +40,49 @@ class Sending(Generic[RunT]):
         patient = transport.patient(terms.concurrency, terms.rate_limit)
         self._cancels = {name: kind.collection.over(patient).cancel for name, kind in kinds.items()}
 
-    async def attempt(
-        self, ticket: Ticket[RunT], cancel: Callable[[str], Awaitable[RunT]] | None = None
-    ) -> RunT | RetabError:
-        """Send a cancel once; returns the run, or what went wrong. Raises what is no affair of one id."""
+    def cancel(self, ticket: Ticket[RunT]) -> Awaitable[RunT]:
+        """Send a cancel once, in its turn; what comes of it is to be noted."""
+        return self._cancels[ticket.resource](ticket.run_id)
+
+    async def probe(self, ticket: Ticket[RunT]) -> RunT | RetabError:
+        """Send a cancel once, to find out whether the server is back; what comes of it is noted, and returned."""
+        seconds = self._presence.probe_timeout
+        policy = RetryPolicy(attempts=1, deadline=seconds)
+        hasty = self._transport.hastened(timeout=seconds, policy=policy).patient(1)
         began = time.monotonic()
         try:
-            run = await (cancel or self._cancels[ticket.resource])(ticket.run_id)
-        except InvalidRunIdError as error:
+            run = await self._kinds[ticket.resource].collection.over(hasty).cancel(ticket.run_id)
+        except (CallError, InvalidRunIdError) as error:
+            self.note_failure(ticket, error, began)
             return error
-        except CallError as error:
-            self._note_failure(ticket, error, began)
-            return error
-        ticket.attempts += 1
+        self.note_answer(ticket, began)
+        return run
+
+    def note_answer(self, ticket: Ticket[RunT], began: float, attempts: int = 1) -> None:
+        """Note that a send, begun at a moment, was answered."""
+        ticket.attempts += attempts
         self._answered = ticket
         self._presence.took = time.monotonic() - began
         if self._presence.is_doubted and self._presence.answer():
             self._on_return()
-        return run
 
-    async def probe(self, ticket: Ticket[RunT]) -> RunT | RetabError:
-        """Send a cancel once, to find out whether the server is back; the rest as in `attempt`."""
-        seconds = self._presence.probe_timeout
-        policy = RetryPolicy(attempts=1, deadline=seconds)
-        hasty = self._transport.hastened(timeout=seconds, policy=policy).patient(1)
-        return await self.attempt(ticket, self._kinds[ticket.resource].collection.over(hasty).cancel)
+    def note_failure(self, ticket: Ticket[RunT], error: CallError | InvalidRunIdError, began: float) -> None:
+        """Note what a send, begun at a moment, came to instead; what could not be an id was never sent."""
+        if isinstance(error, InvalidRunIdError):
+            return
+        error.in_doubt |= ticket.error is not None and ticket.error.in_doubt
+        ticket.error = error
+        if isinstance(error, AnswerError) and not is_transient(error):
+            self.note_answer(ticket, began, error.attempts)
+            return
+        ticket.attempts += error.attempts
+        if not is_transient(error):
+            return
+        # While nothing can succeed, a failure says nothing about an id.
+        if not self._presence.is_away:
+            ticket.failures += 1
+            ticket.ends = ticket.ends or time.monotonic() + self._policy.deadline
+        self._presence.fail(error, self._workers())
 
     def answered(self) -> Ticket[RunT] | None:
         """Return a ticket of its own for the id that had the last answer, None before there was one."""
@@ -90,20 +108,3 @@ class Sending(Generic[RunT]):
     def is_exhausted(self, ticket: Ticket[RunT]) -> bool:
         """Tell whether a ticket has failed as often as the client's policy allows."""
         return ticket.failures >= self._policy.attempts
-
-    def _note_failure(self, ticket: Ticket[RunT], error: CallError, began: float) -> None:
-        ticket.attempts += error.attempts
-        error.in_doubt |= ticket.error is not None and ticket.error.in_doubt
-        ticket.error = error
-        if not is_transient(error):
-            if isinstance(error, AnswerError):
-                self._answered = ticket
-                self._presence.took = time.monotonic() - began
-                if self._presence.answer():
-                    self._on_return()
-            return
-        # While nothing can succeed, a failure says nothing about an id.
-        if not self._presence.is_away:
-            ticket.failures += 1
-            ticket.ends = ticket.ends or time.monotonic() + self._policy.deadline
-        self._presence.fail(error, self._workers())

@@ -1,6 +1,7 @@
 """What each worker of a job does: take an id, see it through, take the next one; and wait while the server is away."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -12,7 +13,7 @@ from retab_async.bulk.sending import Sending
 from retab_async.bulk.settling import Settling
 from retab_async.bulk.terms import Terms
 from retab_async.bulk.tickets import Ticket
-from retab_async.errors import RetabError
+from retab_async.errors import CallError, InvalidRunIdError, RetabError
 from retab_async.models import Run
 
 RunT = TypeVar("RunT", bound=Run)
@@ -132,12 +133,18 @@ class Shift(Generic[RunT]):
             if self._presence.is_away:
                 self._held.append(ticket)
                 return
-            result = await self._sending.attempt(ticket)
-            if not isinstance(result, RetabError):
-                if not self._settling.accept(ticket, result):
-                    await self._settling.follow(ticket, result)
+            began = time.monotonic()
+            try:
+                run = await self._sending.cancel(ticket)
+            except (CallError, InvalidRunIdError) as error:
+                self._sending.note_failure(ticket, error, began)
+                pause = self._settling.fail(ticket, error)
+            else:
+                self._sending.note_answer(ticket, began)
+                if not self._settling.accept(ticket, run):
+                    await self._settling.follow(ticket, run)
                 return
-            if (pause := self._settling.fail(ticket, result)) is None:
+            if pause is None:
                 return
             await asyncio.sleep(pause)
         self._settling.lose(ticket, ticket.error or self._presence.error)

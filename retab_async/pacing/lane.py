@@ -15,20 +15,28 @@ class Lane:
 
     def __init__(self, pace: Pace, most: int, rate_limit: RateLimit | None) -> None:
         self.pace = pace
+        self.window = pace.window
         self.most = most
         self.quota = Quota(rate_limit) if rate_limit else None
         self._is_gate_taken = False
         self._line = Line(pace.clock, self._wait, self._go)
 
+    def pass_freely(self) -> "Passage | None":
+        """Go at once where nothing is to be kept to; None means to `enter`. Also this passage has to be ended.
+
+        Whoever comes back goes again before those who wait: to wake one would cost a turn of the loop for each.
+        """
+        window = self.window
+        is_full = window.in_flight >= window.limit or window.in_flight >= self.most
+        if is_full or self.quota is not None or not self.pace.is_free:
+            return None
+        window.in_flight += 1
+        return Passage(self, is_at_gate=False)
+
     async def enter(self) -> "Passage":
         """Wait until the next send may go to the gate; its passage has to be ended, whatever becomes of it."""
-        window = self.pace.window
-        if self.pace.is_free and self.quota is None and window.in_flight < min(window.limit, self.most):
-            # Whoever comes back goes again at once: to wake who waits instead would cost a turn of the loop for each.
-            window.in_flight += 1
-            return Passage(self, is_at_gate=False)
         if not self._line.passes():
-            lines = self.pace.window.lines
+            lines = self.window.lines
             lines.add(self._line)
             try:
                 await self._line.stand()
@@ -43,14 +51,14 @@ class Lane:
         self._line.nudge()
 
     def _wait(self) -> float:
-        window = self.pace.window
+        window = self.window
         if self._is_gate_taken or window.in_flight >= window.limit or window.in_flight >= self.most:
             return inf
         return self.quota.wait(self.pace.clock()) if self.quota is not None else 0.0
 
     def _go(self) -> None:
         self._is_gate_taken = True
-        self.pace.window.in_flight += 1
+        self.window.in_flight += 1
         if self.quota is not None:
             self.quota.go()
 
@@ -58,36 +66,38 @@ class Lane:
 class Passage:
     """One send on a lane."""
 
-    __slots__ = ("_is_at_gate", "_lane", "_sent")
+    __slots__ = ("_cuts", "_is_at_gate", "_lane")
 
     def __init__(self, lane: Lane, *, is_at_gate: bool) -> None:
         self._lane = lane
         self._is_at_gate = is_at_gate
-        self._sent: float | None = None
+        self._cuts = -1
 
     def set_out(self) -> None:
         """Leave the gate: its turn has come, it is sent."""
-        self._sent = self._lane.pace.clock()
-        self._leave_gate()
+        self._cuts = self._lane.window.cuts
+        if self._is_at_gate:
+            self._leave_gate()
 
     def got_through(self) -> None:
         """Take note of a success."""
-        self._lane.pace.window.grow(self._lane.most)
+        lane = self._lane
+        if lane.window.limit < lane.most:
+            lane.window.grow(lane.most)
 
     def was_turned_away(self) -> None:
-        """Take note of a refusal for pace, or of a connection that was lost."""
-        if self._sent is not None:
-            self._lane.pace.window.cut(self._sent, self._lane.pace.clock())
+        """Take note of a refusal for pace, or of a connection that was lost; of no account for what was never sent."""
+        self._lane.window.cut(self._cuts)
 
     def end(self) -> None:
         """Give back what it took, set out or not."""
         lane = self._lane
-        self._leave_gate()
+        if self._is_at_gate:
+            self._leave_gate()
         if lane.quota is not None:
             lane.quota.come_back(lane.pace.clock())
-        lane.pace.window.leave()
+        lane.window.leave()
 
     def _leave_gate(self) -> None:
-        if self._is_at_gate:
-            self._is_at_gate = False
-            self._lane.leave_gate()
+        self._is_at_gate = False
+        self._lane.leave_gate()

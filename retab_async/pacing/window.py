@@ -12,17 +12,17 @@ _DECREASE = 0.7
 class Window:
     """A limit that grows by one with each success until the first refusal, and after it by one a round trip.
 
-    A refusal or a lost connection takes three tenths of it, once for all that were in flight together.
+    A refusal or a lost connection takes three tenths of it, once for all that were in flight together; `cuts` counts
+    how often that was.
     """
 
     def __init__(self) -> None:
         self.limit = _START
         self.in_flight = 0
+        self.cuts = 0
         # Those of the jobs in which somebody waits.
         self.lines: set[Line] = set()
         self._exact = float(_START)
-        self._has_been_cut = False
-        self._cut_at = float("-inf")
 
     def leave(self) -> None:
         """Count one as over, and have whoever waits for its room look again."""
@@ -31,15 +31,13 @@ class Window:
             line.nudge()
 
     def grow(self, most: int) -> None:
-        """Take note of a success; nothing is learned beyond what the sender allows itself."""
-        if self.limit < most:
-            self._exact = min(self._exact + (1 / self._exact if self._has_been_cut else 1), most)
-            self.limit = int(self._exact)
+        """Take note of a success of one who would allow itself `most`, beyond which nothing is learned."""
+        self._exact = min(self._exact + (1 / self._exact if self.cuts else 1), most)
+        self.limit = int(self._exact)
 
-    def cut(self, sent: float, now: float) -> None:
-        """Take note that what was sent at that moment came to nothing."""
-        self._has_been_cut = True
-        if sent >= self._cut_at:
-            self._cut_at = now
+    def cut(self, cuts: int) -> None:
+        """Take note that something came to nothing which was sent when there had been so many `cuts`."""
+        if cuts == self.cuts:
+            self.cuts += 1
             self._exact = max(1.0, self._exact * _DECREASE)
             self.limit = int(self._exact)

@@ -112,28 +112,20 @@ class PatientTransport(Transport):
         """
         trail = trail or Trail()
         while True:
+            passage = self._lane.pass_freely() or await self._lane.enter()
             try:
-                return await self._send_once(request, ends, trail)
+                response = await self._attempts.make(request, 1, ends, trail, passage.set_out)
             except CallError as error:
-                if not asks_for_less(error):
+                is_for_pace = asks_for_less(error)
+                if is_for_pace or isinstance(error, APIConnectionError):
+                    passage.was_turned_away()
+                if not is_for_pace:
                     raise
-
-    async def _send_once(self, request: Request, ends: float, trail: Trail) -> Response:
-        passage = await self._lane.enter()
-        try:
-            response = await self._attempts.make(request, 1, ends, trail, passage.set_out)
-        except APIConnectionError:
-            passage.was_turned_away()
-            raise
-        except CallError as error:
-            if asks_for_less(error):
-                passage.was_turned_away()
-            raise
-        else:
-            passage.got_through()
-            return response
-        finally:
-            passage.end()
+            else:
+                passage.got_through()
+                return response
+            finally:
+                passage.end()
 
 
 def _say_doubt(error: RetabError, key: str | None) -> None:
