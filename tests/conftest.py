@@ -6,11 +6,16 @@ from typing import Any
 import aiohttp
 import pytest
 from aioresponses import aioresponses, core
+from hypothesis import HealthCheck, settings
 
 from retab_async import AsyncRetab
 
 # A shell that starts the tests beside something else has them ignore it, and with them every command they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How fast a machine draws examples says something about the machine.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 class _FinishedResponse(aiohttp.ClientResponse):

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 from bodies import FULL_PARTITION, FULL_SPLIT
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from retab_async import Partition, RunStatus, Split
@@ -32,6 +32,7 @@ def bent(draw: st.DrawFn, full: dict[str, Any]) -> Any:
     return bend(full)
 
 
+@settings(max_examples=50)
 @given(JSON | bent(FULL_SPLIT) | st.dictionaries(st.sampled_from(_PLACES), JSON))
 @example({"id": "splt_1", "status": "completed", "created_at": "9999-99-99"})
 @example({"id": "splt_1", "status": "completed", "n_consensus": 1e308})
@@ -45,6 +46,7 @@ def test_whatever_json_comes_a_split_or_a_shape_error_is_made_of_it(value: Any) 
         assert isinstance(made, Split)
 
 
+@settings(max_examples=50)
 @given(bent(FULL_PARTITION) | st.dictionaries(st.sampled_from(_PLACES), JSON))
 @example({"id": "prtn_1", "status": "completed", "usage": {"credits": 10**400}})
 def test_what_fits_of_any_object_is_kept_or_its_id_or_status_did_not_fit(value: Any) -> None:

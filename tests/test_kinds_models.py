@@ -153,7 +153,7 @@ def test_a_model_is_frozen_slotted_and_documented(model: type[Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", FULL)
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_whatever_json_comes_a_run_or_a_shape_error_is_made_of_it(kind: str, data: st.DataObject) -> None:
     value = data.draw(JSON | bent(FULL[kind]))
@@ -166,7 +166,7 @@ def test_whatever_json_comes_a_run_or_a_shape_error_is_made_of_it(kind: str, dat
 
 
 @pytest.mark.parametrize("kind", FULL)
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_what_fits_of_any_object_is_kept_or_its_id_or_state_did_not_fit(kind: str, data: st.DataObject) -> None:
     value = data.draw(bent(FULL[kind]).filter(lambda value: isinstance(value, dict)))

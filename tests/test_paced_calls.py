@@ -40,12 +40,12 @@ class TestSingleCalls:
             client_for(server.url, retry=ONCE) as client,
         ):
             await client.splits.cancel(SPLIT_ID)
+            begun = time.monotonic()
             with pytest.raises(RateLimitError):
                 await client.splits.cancel(SPLIT_ID)
-            begun = time.monotonic()
             await asyncio.gather(client.splits.get(SPLIT_ID), client.with_options(timeout=3).splits.get(SPLIT_ID))
 
-            assert time.monotonic() - begun >= 0.29
+            assert time.monotonic() - begun >= 0.3
             assert len(server.requests) == 4
 
     async def test_another_key_has_a_pace_of_its_own(self) -> None:
