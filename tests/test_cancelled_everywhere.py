@@ -5,7 +5,7 @@ import io
 import json
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -103,6 +103,7 @@ class Scene:
         self.journal = tmp_path / "cancel.jsonl"
         self.is_streamed = False
         self.refused: AsyncRetab | None = None
+        self.taken = 0
         self.emulator = Emulator(queued=60, running=60, clock=lambda: self.now)
         self.client: AsyncRetab = client_for("http://127.0.0.1:9")
 
@@ -135,8 +136,15 @@ class Scene:
         self.now += 200
         return self.seed(number)
 
+    def pulled(self) -> Iterator[str]:
+        """Give the ids of such runs, and count those that are taken."""
+        self.taken = 0
+        for run_id in self.many():
+            self.taken += 1
+            yield run_id
+
     def cancel_many(self, **terms: Any) -> Awaitable[object]:
-        return self.to_its_end(self.client.splits.cancel_many(self.many(), concurrency=2, **terms))
+        return self.to_its_end(self.client.splits.cancel_many(self.pulled(), concurrency=2, **terms))
 
     def cancel_many_of_several_kinds(self) -> Awaitable[object]:
         runs = [("splits", run_id) for run_id in self.many()]
@@ -151,7 +159,7 @@ class Scene:
         self.emulator._script._waiting.clear()
         self.emulator.fail(CANCEL, Fault.status(500), Fault.status(503, retry_after=0.01))
         limit = RateLimit(2, per=0.002)
-        return self.to_its_end(self.refused.splits.cancel_many(self.many(), concurrency=2, rate_limit=limit))
+        return self.to_its_end(self.refused.splits.cancel_many(self.pulled(), concurrency=2, rate_limit=limit))
 
     def cancel_matching(self, **terms: Any) -> Awaitable[object]:
         self.many()
@@ -170,6 +178,18 @@ class Scene:
 
     def create(self, document: Callable[["Scene"], Any]) -> Awaitable[object]:
         return self.client.splits.create(document=document(self), subdocuments=[PART], background=True)
+
+    def stream(self) -> Awaitable[object]:
+        async def step_by_step() -> None:
+            schema = {"type": "object", "properties": {"total": {"type": "number"}}}
+            async with self.client.extractions.stream(document=PDF, json_schema=schema) as states:
+                async for _ in states:
+                    pass
+
+        return step_by_step()
+
+    def upload(self) -> Awaitable[object]:
+        return self.client.files.upload(self.path)
 
     def run(self, document: Callable[["Scene"], Any]) -> Awaitable[object]:
         async def block() -> None:
@@ -248,6 +268,8 @@ LOOSE: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "list": Scene.walk,
     "wait": Scene.wait,
     "wait_many": Scene.wait_many,
+    "stream": Scene.stream,
+    "upload": Scene.upload,
     **{f"create, {document.__name__}": partial(Scene.create, document=document) for document in DOCUMENTS},
 }
 # What a crew of workers does, each way awaited and streamed.
@@ -404,12 +426,14 @@ async def test_a_bulk_cancel_at_any_moment_of_its_crew(name: str, scene: Scene) 
         job = asyncio.ensure_future(BULK[name](scene))
         for _ in range(moments):
             await asyncio.sleep(MOMENTS[name])
-        is_cancelled = job.cancel()
+        taken, is_cancelled = scene.taken, job.cancel()
         await asyncio.wait({job}, timeout=5)
         await whole.check()
         if not is_cancelled:
             break
         assert job.cancelled()
+        # In the turn in which it is cancelled, each of the two workers may still come to its next id.
+        assert scene.taken <= taken + 2
 
     assert moments > 3
     assert await job is None
