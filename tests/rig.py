@@ -18,6 +18,7 @@ from raw_server import Early, RawServer, Step, until
 
 import retab_async
 from retab_async import APIConnectionError, AsyncRetab, RetabError, Split, Subdocument
+from retab_async.pacing import Pace
 
 PACKAGE = str(Path(retab_async.__file__).parent)
 PROXY_WORD = "word-of-the-proxy"
@@ -100,6 +101,13 @@ class Whole:
         assert self._client._pool.places._free == self._free
         assert not [turn for turn in self._client._pool.places._queue if not turn.done()]
         assert self._client._janitor.unconfirmed == ()
+        self._check_pace(self._client._pace)
+        self._check_pace(self._client._pace.elsewhere)
+
+    def _check_pace(self, pace: Pace) -> None:
+        assert (pace.in_flight, pace.window.in_flight) == (0, 0)
+        assert (len(pace.turns), pace.window.lines) == (0, set())
+        assert 0 <= pace.budget.tokens <= 500
 
 
 @asynccontextmanager

@@ -301,6 +301,21 @@ async def test_what_is_not_over_in_time_stays_requested(monkeypatch: pytest.Monk
     assert isinstance(outcome.error, WaitTimeoutError)
 
 
+@pytest.mark.parametrize("streams", [False, True])
+async def test_what_cannot_be_iterated_over_leaves_the_journal_free(
+    client: AsyncRetab, tmp_path: Path, *, streams: bool
+) -> None:
+    path = tmp_path / "ids.txt"
+    path.touch()
+    with path.open() as closed:
+        pass
+    job = client.splits.cancel_many(closed, journal=tmp_path / "cancel.jsonl")
+    with pytest.raises(ValueError, match="closed file"):
+        await (outcomes_of(job) if streams else job)
+
+    assert (await client.splits.cancel_many([], journal=tmp_path / "cancel.jsonl")).counts == {}
+
+
 @pytest.mark.parametrize("source", ["generator", "async generator"])
 async def test_the_producers_exception_comes_after_what_was_taken(
     emulator: Emulator, client: AsyncRetab, source: str

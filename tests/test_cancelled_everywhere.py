@@ -3,7 +3,9 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -13,16 +15,18 @@ from typing import Any
 import anyio
 import pytest
 from bodies import BARE_SPLIT
-from clients import ONCE, QUICK, client_for
+from clients import ONCE, QUICK, client_for, workers
 from raw_server import Step, close_early, each_run, message, raw_server, reply, reset, say_and_close, until
 from rig import Whole, tasks
 
-from retab_async import AsyncRetab, RetabError, RetryPolicy, Split, Subdocument
-from retab_async.emulator import Emulator
+from retab_async import AsyncRetab, CancelJob, RateLimit, RetabError, RetryPolicy, Split, Subdocument
+from retab_async.emulator import Emulator, Fault
+from retab_async.journal import Journal, entries
 from retab_async.testing import cancel_everywhere
 
 PDF = b"%PDF-1.7\n"
 PART = Subdocument("invoice")
+CANCEL = "POST /v1/splits/{id}/cancel"
 ok = reply(BARE_SPLIT)
 alone = say_and_close(message(json.dumps(BARE_SPLIT).encode(), headers={"Connection": "close"}))
 unavailable = reply(b"", 503)
@@ -96,6 +100,10 @@ class Scene:
         self.now = 1000.0
         self.path = tmp_path / "a.pdf"
         self.path.write_bytes(PDF * 1000)
+        self.journal = tmp_path / "cancel.jsonl"
+        self.is_streamed = False
+        self.refused: AsyncRetab | None = None
+        self.taken = 0
         self.emulator = Emulator(queued=60, running=60, clock=lambda: self.now)
         self.client: AsyncRetab = client_for("http://127.0.0.1:9")
 
@@ -123,8 +131,65 @@ class Scene:
 
         return step_by_step()
 
+    def many(self, number: int = 5) -> list[str]:
+        """Put runs in flight, the only ones: those of earlier ways through are over."""
+        self.now += 200
+        return self.seed(number)
+
+    def pulled(self) -> Iterator[str]:
+        """Give the ids of such runs, and count those that are taken."""
+        self.taken = 0
+        for run_id in self.many():
+            self.taken += 1
+            yield run_id
+
+    def cancel_many(self, **terms: Any) -> Awaitable[object]:
+        return self.to_its_end(self.client.splits.cancel_many(self.pulled(), concurrency=2, **terms))
+
+    def cancel_many_of_several_kinds(self) -> Awaitable[object]:
+        runs = [("splits", run_id) for run_id in self.many()]
+        return self.to_its_end(self.client.cancel_many(runs, concurrency=2, order="input"))
+
+    def cancel_many_with_a_journal(self) -> Awaitable[object]:
+        return self.cancel_many(journal=self.journal)
+
+    def cancel_many_that_is_refused(self) -> Awaitable[object]:
+        # In a pace of its own, which no earlier refusal has slowed down.
+        self.refused = self.client.with_options(bearer_token=self.emulator.api_key)
+        self.emulator._script._waiting.clear()
+        self.emulator.fail(CANCEL, Fault.status(500), Fault.status(503, retry_after=0.01))
+        limit = RateLimit(2, per=0.002)
+        return self.to_its_end(self.refused.splits.cancel_many(self.pulled(), concurrency=2, rate_limit=limit))
+
+    def cancel_matching(self, **terms: Any) -> Awaitable[object]:
+        self.many()
+        return self.to_its_end(self.client.splits.cancel_matching(concurrency=2, **terms))
+
+    def cancel_matching_with_a_journal(self) -> Awaitable[object]:
+        return self.cancel_matching(journal=self.journal)
+
+    async def to_its_end(self, job: CancelJob[Any]) -> None:
+        if self.is_streamed:
+            async with job as outcomes:
+                async for outcome in outcomes:
+                    assert outcome.disposition in {"cancelled", "finished"}
+        else:
+            await job
+
     def create(self, document: Callable[["Scene"], Any]) -> Awaitable[object]:
         return self.client.splits.create(document=document(self), subdocuments=[PART], background=True)
+
+    def stream(self) -> Awaitable[object]:
+        async def step_by_step() -> None:
+            schema = {"type": "object", "properties": {"total": {"type": "number"}}}
+            async with self.client.extractions.stream(document=PDF, json_schema=schema) as states:
+                async for _ in states:
+                    pass
+
+        return step_by_step()
+
+    def upload(self) -> Awaitable[object]:
+        return self.client.files.upload(self.path)
 
     def run(self, document: Callable[["Scene"], Any]) -> Awaitable[object]:
         async def block() -> None:
@@ -203,7 +268,18 @@ LOOSE: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "list": Scene.walk,
     "wait": Scene.wait,
     "wait_many": Scene.wait_many,
+    "stream": Scene.stream,
+    "upload": Scene.upload,
     **{f"create, {document.__name__}": partial(Scene.create, document=document) for document in DOCUMENTS},
+}
+# What a crew of workers does, each way awaited and streamed.
+BULK: dict[str, Callable[[Scene], Awaitable[object]]] = {
+    "cancel_many": Scene.cancel_many,
+    "cancel_many, several kinds": Scene.cancel_many_of_several_kinds,
+    "cancel_many, with a journal": Scene.cancel_many_with_a_journal,
+    "cancel_many, refused": Scene.cancel_many_that_is_refused,
+    "cancel_matching": Scene.cancel_matching,
+    "cancel_matching, with a journal": Scene.cancel_matching_with_a_journal,
 }
 
 
@@ -293,3 +369,71 @@ async def test_a_close_of_a_client_that_owes_cancels(debts: int, scene: Scene) -
     await prepare()
     assert await cancel_everywhere(close, check=check) > 0
     await clients[-1].aclose()
+
+
+# Bulk cancels
+
+
+class WholeJob(Whole):
+    """A client whole after a bulk cancel, with the journal of the job, if it had one."""
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene.client)
+        self._scene = scene
+        self._path = scene.journal
+
+    async def check(self) -> None:
+        """Assert that nothing is held of the client, and that the journal is free and can be read to its end."""
+        await super().check()
+        assert workers() == []
+        if self._scene.refused is not None:
+            self._check_pace(self._scene.refused._pace)
+        if self._path.exists():
+            await until(lambda: not [each for each in threading.enumerate() if "journal" in each.name])
+            assert self._path not in open_files()
+            lines = self._path.read_bytes().splitlines(keepends=True)
+            assert None not in map(entries.read_line, lines)
+            # Nobody holds it, and it knows each line as settled.
+            journal = await Journal.open(self._path)
+            await journal.aclose()
+            assert journal.counts == {"cancelled": len(lines)} or not lines
+
+
+def open_files() -> list[Path]:
+    """The files that the process has open, as far as that can be told."""
+    found = Path("/proc/self/fd").iterdir() if sys.platform == "linux" else ()
+    return [each.readlink() for each in found if each.is_symlink()]
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["awaited", "streamed"])
+@pytest.mark.parametrize("make", BULK.values(), ids=BULK)
+async def test_a_bulk_cancel(make: Callable[[Scene], Awaitable[object]], *, streamed: bool, scene: Scene) -> None:
+    scene.is_streamed = streamed
+    whole = WholeJob(scene)
+
+    assert await cancel_everywhere(lambda: make(scene), check=whole.check) > 0
+
+
+# To each job, the seconds between the moments: none for the next turn of the loop, more where it waits for a clock.
+MOMENTS = {"cancel_many": 0, "cancel_matching": 0, "cancel_many, refused": 0.01, "cancel_many, with a journal": 0.001}
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+async def test_a_bulk_cancel_at_any_moment_of_its_crew(name: str, scene: Scene) -> None:
+    """The stepper sees no more of a crew than that somebody waits for it; moment by moment it is met in all it does."""
+    whole = WholeJob(scene)
+    for moments in count():
+        job = asyncio.ensure_future(BULK[name](scene))
+        for _ in range(moments):
+            await asyncio.sleep(MOMENTS[name])
+        taken, is_cancelled = scene.taken, job.cancel()
+        await asyncio.wait({job}, timeout=5)
+        await whole.check()
+        if not is_cancelled:
+            break
+        assert job.cancelled()
+        # In the turn in which it is cancelled, each of the two workers may still come to its next id.
+        assert scene.taken <= taken + 2
+
+    assert moments > 3
+    assert await job is None

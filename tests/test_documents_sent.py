@@ -349,6 +349,14 @@ class TestSessions:
         assert raised.value.path == place
         assert "secret0123456789" not in f"{raised.value}{raised.value.body}".replace("user:secret0123456789", "")
 
+    async def test_a_redirect_of_the_bytes_is_not_followed(self) -> None:
+        async with raw_server(reply()) as elsewhere:
+            moved = reply(b"", 307, {"Location": f"{elsewhere.url}/put"})
+            with pytest.raises(APIError, match="redirect"):
+                await self.upload(announcing(SESSION), moved)
+
+        assert elsewhere.connections == 0
+
     async def test_over_https_nothing_goes_out_in_the_clear(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async with raw_server(announcing(SESSION), reply()) as server, client_for(server.url) as client:
             transport = client.splits._collection.transport

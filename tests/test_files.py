@@ -174,6 +174,14 @@ class TestDownloadLink:
 
         assert "X-Sig" not in f"{caught.value!r}{vars(caught.value)}{caplog.text}"
 
+    @pytest.mark.parametrize("scheme", ["http://", "javascript:", "//", ""])
+    async def test_that_is_no_https_url_is_refused(self, scheme: str, client: AsyncRetab, server: RawServer) -> None:
+        server.steps = (reply(LINK | {"download_url": SIGNED.replace("https://", scheme)}),)
+        with pytest.raises(ResponseError, match="download_url: expected an https:// URL") as caught:
+            await client.files.download_link("file_1")
+
+        assert "X-Sig" not in f"{caught.value!r}{vars(caught.value)}"
+
 
 class TestList:
     async def test_gives_the_files(

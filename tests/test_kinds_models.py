@@ -1,8 +1,10 @@
 """The models of every kind: what is read of a body is all of it, and what is not told is at its default."""
 
+import json
 import pickle
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -34,6 +36,7 @@ from retab_async import (
     Parse,
     ParseOutput,
     PrimitiveError,
+    ResponseError,
     Run,
     RunStatus,
     SchemaGeneration,
@@ -44,7 +47,12 @@ from retab_async import (
 from retab_async.converter import structure_what_fits, structurer, unstructure
 from retab_async.errors import ShapeError
 from retab_async.lifecycles import LIFECYCLES as KNOWN
+from retab_async.protocol import Request, Response
+from retab_async.reading import Reader
 from retab_async.resources import RESOURCES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 MODELS = [
     kind
@@ -163,6 +171,30 @@ def test_whatever_json_comes_a_run_or_a_shape_error_is_made_of_it(kind: str, dat
         assert error.reason in str(error)  # noqa: PT017 - either outcome is right, and each is looked at
     else:
         assert isinstance(made, RESOURCES[kind].run_type)
+
+
+@settings(max_examples=100, deadline=None)
+@given(kind=st.sampled_from(sorted(FULL)), data=st.data())
+def test_whatever_an_answer_holds_a_run_or_a_response_error_is_made_of_it(kind: str, data: st.DataObject) -> None:
+    row = bent(FULL[kind])
+    value = data.draw(JSON | row | st.fixed_dictionaries({"data": st.lists(JSON | row, max_size=3)}) | st.binary())
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    answer = Response(Request("GET", "/v1/runs"), 200, {}, body, 1, redact=str)
+    of = RESOURCES[kind]
+    reader: Reader[Any] = Reader(of.path, of.run_type, of.dialect)
+    readings: tuple[Callable[[], Iterable[Any]], ...] = (
+        lambda: [reader.run(answer, "run_1")],
+        lambda: [reader.cancelled(answer, "run_1")],
+        lambda: [reader.created(answer)],
+        lambda: [reader.state(answer, "run_1")],
+        lambda: reader.page(answer).runs,
+        lambda: [run for run, _ in filter(None, map(reader.row, reader.rows(answer).rows))],
+    )
+
+    for reading in readings:
+        # Either outcome is right, and there is no third one.
+        with suppress(ResponseError):
+            assert all(isinstance(run, of.run_type) for run in reading())
 
 
 @pytest.mark.parametrize("kind", FULL)

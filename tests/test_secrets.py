@@ -5,12 +5,13 @@ import json
 import logging
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from bodies import BARE_SPLIT, KEY, SPLIT_ID
-from clients import QUICK, client_for
+from clients import ONCE, QUICK, client_for
 from raw_server import Step, close_early, message, raw_server, reply, say_and_close, unused_port
 from rig import came_of, create, keeps
 
@@ -61,6 +62,18 @@ async def test_no_echo_of_the_key_reaches_an_error_or_a_log(
     # The JSON of a 2xx is in the hands of those who read it, whatever is in it.
     keeps(caught.value, KEY, besides={"reading.py", "converter.py"})
     assert KEY not in caplog.text
+
+
+async def test_no_echo_of_the_key_reaches_a_journal(tmp_path: Path) -> None:
+    journal = tmp_path / "cancel.jsonl"
+    for number, echo in enumerate(ECHOES.values()):
+        async with raw_server(echo) as server, client_for(server.url, retry=ONCE) as client:
+            await client.splits.cancel_many([f"splt_{number}"], journal=journal, patience=0.001)
+    written = journal.read_text()
+
+    assert written.count("\n") == len(ECHOES)
+    assert "bad key ***" in written
+    assert KEY not in written
 
 
 async def test_no_echo_reaches_an_error_by_a_kept_alive_socket_or_someone_elses_session() -> None:

@@ -132,7 +132,7 @@ class CancelJob(Generic[RunT]):
             self._journal = await Journal.open(self._terms.journal)
             ledger = Ledger(self._journal)
             self._tally.counts.update(ledger.earlier)
-        self._engine = Engine(
+        engine: Engine[RunT] = Engine(
             source=self._source,
             kinds=self._kinds,
             read=self._read,
@@ -141,8 +141,14 @@ class CancelJob(Generic[RunT]):
             handover=handover,
             ledger=ledger,
         )
-        self._engine.start()
-        return self._engine
+        try:
+            engine.start()
+            self._engine = engine
+        finally:
+            # What cannot even be iterated over, such as a file that is closed, leaves nobody who would let go of it.
+            if self._engine is None:
+                await self._close_journal(is_told=False)
+        return engine
 
     async def _close_journal(self, *, is_told: bool) -> None:
         if self._journal is None:

@@ -8,7 +8,7 @@ import attrs
 
 from retab_async.arguments import one_of
 from retab_async.dialects import Dialect
-from retab_async.documents import Document, store, unsigned
+from retab_async.documents import Document, is_https, store, unsigned
 from retab_async.errors import ShapeError
 from retab_async.janitor import Janitor
 from retab_async.listing import Listed, Page, list_query
@@ -79,16 +79,19 @@ class Files(Namespace):
         return self._reader.run(response, id_)
 
     async def download_link(self, file_id: str | FileRef | UploadedFile) -> DownloadLink:
-        """Return where a file can be had, by whoever has the link.
+        """Return where a file can be had, by whoever has the link; `ResponseError` for anything but an https:// URL.
 
         `GET /v1/files/{file_id}/download-link`
         """
         request = Request("GET", run_path(_PATH, _id_of(file_id), "/download-link"))
         response = unsigned(await self._transport.send(request, self._transport.ends()))
         try:
-            return _structurer()(read_response(response))
+            link = _structurer()(read_response(response))
         except ShapeError as error:
             raise response_error(response, str(error), error.path) from None
+        if not is_https(link.download_url):
+            raise response_error(response, "download_url: expected an https:// URL", "download_url")
+        return link
 
     # The API's published name.
     get_download_link = download_link
