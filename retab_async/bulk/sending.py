@@ -37,13 +37,16 @@ class Sending(Generic[RunT]):
         self._workers = workers
         self._on_return = on_return
         self._answered: Ticket[RunT] | None = None
-        patient = transport.patient(terms.concurrency, terms.rate_limit)
+        patient = transport.patient(terms.concurrency, terms.rate_limit, lambda: presence.is_away or presence.is_lost)
         self._cancels = {name: kind.collection.over(patient).cancel for name, kind in kinds.items()}
 
     async def attempt(
         self, ticket: Ticket[RunT], cancel: Callable[[str], Awaitable[RunT]] | None = None
     ) -> RunT | RetabError:
-        """Send a cancel once; returns the run, or what went wrong. Raises what is no affair of one id."""
+        """Send a cancel once; returns the run, or what went wrong. Raises what is no affair of one id.
+
+        `HeldBackError` where the server had gone before the turn came: it is still to be sent.
+        """
         began = time.monotonic()
         try:
             run = await (cancel or self._cancels[ticket.resource])(ticket.run_id)

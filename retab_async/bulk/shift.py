@@ -14,6 +14,7 @@ from retab_async.bulk.terms import Terms
 from retab_async.bulk.tickets import Ticket
 from retab_async.errors import RetabError
 from retab_async.models import Run
+from retab_async.transport import HeldBackError
 
 RunT = TypeVar("RunT", bound=Run)
 
@@ -132,7 +133,10 @@ class Shift(Generic[RunT]):
             if self._presence.is_away:
                 self._held.append(ticket)
                 return
-            result = await self._sending.attempt(ticket)
+            try:
+                result = await self._sending.attempt(ticket)
+            except HeldBackError:
+                continue
             if not isinstance(result, RetabError):
                 if not self._settling.accept(ticket, result):
                     await self._settling.follow(ticket, result)

@@ -1,6 +1,7 @@
 """Sends a `Request` over the pool, as often as it takes."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from math import inf
 
@@ -11,6 +12,10 @@ from retab_async.retrying import Restraint, RetryPolicy, asks_for_less, is_trans
 from retab_async.settings import Settings
 from retab_async.transport.attempts import Attempts
 from retab_async.transport.pool import Pool
+
+
+class HeldBackError(Exception):
+    """A send whose turn came when nothing was to be sent any more; it never went."""
 
 
 class Transport:
@@ -43,10 +48,18 @@ class Transport:
         settings = self._settings._replace(timeout=min(timeout, self._settings.timeout))
         return Transport(self._pool, settings, policy, self._pace, places)
 
-    def patient(self, at_once: int, rate_limit: RateLimit | None = None) -> "PatientTransport":
+    def patient(
+        self, at_once: int, rate_limit: RateLimit | None = None, holds_back: Callable[[], bool] = lambda: False
+    ) -> "PatientTransport":
         """Return one for bulk work on the same pool, with the same credential and in the same pace."""
         return PatientTransport(
-            self._pool, self._settings, self._policy, self._pace, at_once=at_once, rate_limit=rate_limit
+            self._pool,
+            self._settings,
+            self._policy,
+            self._pace,
+            at_once=at_once,
+            rate_limit=rate_limit,
+            holds_back=holds_back,
         )
 
     def ends(self, extra: float = 0.0) -> float:
@@ -85,7 +98,10 @@ class Transport:
 
 
 class PatientTransport(Transport):
-    """A transport for one job of bulk work, at most `at_once` in flight and within a rate limit of its own."""
+    """A transport for one job of bulk work, at most `at_once` in flight and within a rate limit of its own.
+
+    While it `holds_back`, whoever comes to their turn is not sent: `HeldBackError`.
+    """
 
     def __init__(  # noqa: PLR0913 - what a transport is made of, and what is its own
         self,
@@ -96,8 +112,10 @@ class PatientTransport(Transport):
         *,
         at_once: int,
         rate_limit: RateLimit | None,
+        holds_back: Callable[[], bool],
     ) -> None:
         super().__init__(pool, settings, policy, pace)
+        self._holds_back = holds_back
         self._lane = Lane(pace, at_once, rate_limit)
 
     def ends(self, extra: float = 0.0) -> float:  # noqa: ARG002 - as of any transport
@@ -121,6 +139,8 @@ class PatientTransport(Transport):
     async def _send_once(self, request: Request, ends: float, trail: Trail) -> Response:
         passage = await self._lane.enter()
         try:
+            if self._holds_back():
+                raise HeldBackError
             response = await self._attempts.make(request, 1, ends, trail, passage.set_out)
         except APIConnectionError:
             passage.was_turned_away()
