@@ -2,7 +2,7 @@
 
     python benchmarks/soak.py [--seconds 300] [--faults 0.01] [--rate 30] [--seed 1]
 
-Every verb is called at random, so many calls a second; a tenth of them is cancelled at a random moment, and some blocks
+Every verb is called at random, so many calls a second; a fifth of them is cancelled at a random moment, and some blocks
 and loops are left early. The server is the emulator in a process of its own, where such a share of the requests meets a
 reset, a cut body, a hang, a 429, a 503, an answer too late or one that is no JSON. So what grows here is the client's.
 
@@ -36,7 +36,7 @@ from retab_async import AsyncRetab, RetabError, RetryPolicy
 
 HERE = Path(__file__).parent
 MIB = 1024 * 1024
-CANCELLED = 0.1
+CANCELLED = 0.2
 # Seconds: what a call may take at most, with its deadline and what it owes; and what is owed after the last one.
 LONGEST_CALL, LONGEST_DEBT = 60.0, 20.0
 # Ends that are none of the program's faults, beside those of `RetabError`.
