@@ -28,7 +28,7 @@ class Transport:
         self._settings = settings
         self._policy = policy
         self._pace = pace
-        self._attempts = Attempts(pool, settings, min(settings.timeout, policy.deadline), pace, places or pool.places)
+        self._attempts = Attempts(pool, settings, min(settings.timeout, policy.deadline), pace, places)
 
     @property
     def address(self) -> str:
@@ -43,7 +43,8 @@ class Transport:
     def hastened(self, *, timeout: float, policy: RetryPolicy, places: Places | None = None) -> "Transport":
         """Return one on the same pool and with the same credential that gives up sooner.
 
-        With `places` of its own it does not wait for a connection until others have done with theirs.
+        With `places` of its own it neither waits for a connection until others have done with theirs, nor stands behind
+        them for its turn in the pace.
         """
         settings = self._settings._replace(timeout=min(timeout, self._settings.timeout))
         return Transport(self._pool, settings, policy, self._pace, places)
