@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import attrs
 
 from retab_async.collection import Collection
-from retab_async.errors import ConflictError, NotFoundError, RetabError, one_line
+from retab_async.errors import ConflictError, NotFoundError, ResponseError, RetabError, one_line
 from retab_async.pacing import Places
 from retab_async.protocol import Request, Trail
 from retab_async.retrying import RetryPolicy, is_transient
@@ -99,7 +99,8 @@ class Debt:
                 self.error = error
                 await asyncio.sleep(max(pause, _LONG_PAUSE))
             except RetabError as error:
-                if not is_transient(error):
+                # What cannot be read is no refusal: a proxy's page, or an answer that was spoiled on its way.
+                if not (is_transient(error) or isinstance(error, ResponseError)):
                     raise
                 self.error = error
                 await asyncio.sleep(random.uniform(0.5, 1.5) * pause + (getattr(error, "retry_after", None) or 0.0))

@@ -6,6 +6,7 @@ import os
 import pty
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,26 @@ def test_it_finishes_what_is_in_flight_and_says_how_to_go_on(emulator: Emulator)
     assert (process.returncode, err) == (0, "")
     assert (figures(out)["cancelled"], figures(out)["of these before"]) == ("300", str(done))
     assert len(emulator.requests) == 300
+
+
+def test_killed_it_goes_on_by_the_same_command(emulator: Emulator) -> None:
+    ids = emulator.seed("splits", 100)
+    line = ["splits", "cancel", "--from-file", listed(ids), "--journal", "j.jsonl", "--concurrency", "4"]
+    journal = Path("j.jsonl")
+    with command(*line) as process:
+        wait_until(lambda: journal.exists() and journal.stat().st_size)
+        process.kill()
+        process.communicate(timeout=20)
+    before = [json.loads(each)["run_id"] for each in journal.read_text().splitlines()]
+
+    with command(*line) as process:
+        out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, err, emulator.alive()) == (0, "", [])
+    assert (figures(out)["cancelled"], figures(out)["of these before"]) == ("100", str(len(before)))
+    assert 0 < len(before) < 100
+    sends = Counter(request.path.split("/")[-2] for request in emulator.requests)
+    assert {sends[run_id] for run_id in before} == {1}
 
 
 def test_it_ends_though_a_pipe_has_no_end(emulator: Emulator) -> None:

@@ -48,6 +48,21 @@ class TestSingleCalls:
             assert time.monotonic() - begun >= 0.3
             assert len(server.requests) == 4
 
+    async def test_what_a_block_owes_that_was_left_is_sent_before_what_waits(self) -> None:
+        async with (
+            raw_server(reply(b"{}", 429, {"Retry-After": "0.2"}), OK) as server,
+            client_for(server.url, retry=ONCE) as client,
+        ):
+            with pytest.raises(RateLimitError):
+                await client.splits.get(SPLIT_ID)
+            others = [asyncio.create_task(client.splits.get(SPLIT_ID)) for _ in range(5)]
+            await asyncio.sleep(0.01)
+            async with client.splits.attach(SPLIT_ID):
+                pass
+            await asyncio.gather(*others)
+
+            assert [request.method for request in server.requests] == ["GET", "POST", *["GET"] * 5]
+
     async def test_another_key_has_a_pace_of_its_own(self) -> None:
         async with (
             raw_server(reply(b"{}", 429, {"Retry-After": "3600"}), OK) as server,

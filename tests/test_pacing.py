@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from simulation import Bucket, Clock, Course, Fixed, Job, Rolling, in_virtual_time
 
 from retab_async import ConfigurationError, RateLimit
-from retab_async.pacing import Lane, Pace, TooLateError
+from retab_async.pacing import Lane, Pace, Passage, TooLateError
 from retab_async.pacing.budget import Budget
-from retab_async.pacing.lane import Passage
 from retab_async.pacing.lines import Line
 from retab_async.pacing.window import Window
 
@@ -310,6 +309,32 @@ class TestALine:
             return passed
 
         assert in_virtual_time(story) == [(0, 1), (1, 2), (2, 3), (3, 4)]
+
+    def test_those_who_are_urgent_pass_first_in_the_order_of_their_coming(self) -> None:
+        async def story(clock: Clock) -> list[str]:
+            opens = clock() + 5
+            passed: list[str] = []
+
+            def go() -> None:
+                nonlocal opens
+                opens = clock() + 1
+
+            line = Line(clock, lambda: opens - clock(), go)
+
+            async def stand(name: str, *, is_urgent: bool = False) -> None:
+                await line.stand(is_urgent=is_urgent)
+                passed.append(name)
+
+            async with asyncio.TaskGroup() as group:
+                for name in ("first", "second"):
+                    group.create_task(stand(name))
+                await asyncio.sleep(1)
+                leaving, *_ = [group.create_task(stand(name, is_urgent=True)) for name in ("gone", "urgent", "too")]
+                await asyncio.sleep(1)
+                leaving.cancel()
+            return passed
+
+        assert in_virtual_time(story) == ["urgent", "too", "first", "second"]
 
     def test_one_who_gives_up_passes_the_turn_on_and_leaves_nothing(self) -> None:
         async def story(clock: Clock) -> float:

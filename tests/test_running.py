@@ -442,6 +442,21 @@ async def test_a_create_whose_answer_cannot_be_read_is_cleaned_up(body: bytes, s
     assert scene.emulator.alive() == []
 
 
+async def test_a_create_whose_answer_cannot_be_read_again_is_asked_for_once_more(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retab_async.janitor._PAUSES", (0.01, 0.01))
+    created = scene.emulator.seed("splits")
+    scene.emulator.fail(CREATE, *[Fault.status(201, body=b"<html>")] * 3)
+    scene.emulator.fail(CREATE, Fault.status(201, body={"id": created[0], "status": "queued"}))
+
+    with pytest.raises(ResponseError):
+        await scene.block()
+
+    assert await scene.client.aclose() == ()
+    assert scene.emulator.alive() == []
+
+
 async def test_a_create_that_is_still_under_way_when_it_is_repeated_is_waited_for(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,11 +37,14 @@ class Sending(Generic[RunT]):
         self._workers = workers
         self._on_return = on_return
         self._answered: Ticket[RunT] | None = None
-        patient = transport.patient(terms.concurrency, terms.rate_limit)
+        patient = transport.patient(terms.concurrency, terms.rate_limit, lambda: presence.is_away or presence.is_lost)
         self._cancels = {name: kind.collection.over(patient).cancel for name, kind in kinds.items()}
 
     def cancel(self, ticket: Ticket[RunT]) -> Awaitable[RunT]:
-        """Send a cancel once, in its turn; what comes of it is to be noted."""
+        """Send a cancel once, in its turn; what comes of it is to be noted.
+
+        Raises `HeldBackError` where the server had gone before the turn came: it is still to be sent.
+        """
         return self._cancels[ticket.resource](ticket.run_id)
 
     async def probe(self, ticket: Ticket[RunT]) -> RunT | RetabError:

@@ -15,6 +15,7 @@ from retab_async.bulk.terms import Terms
 from retab_async.bulk.tickets import Ticket
 from retab_async.errors import CallError, InvalidRunIdError, RetabError
 from retab_async.models import Run
+from retab_async.transport import HeldBackError
 
 RunT = TypeVar("RunT", bound=Run)
 
@@ -136,6 +137,8 @@ class Shift(Generic[RunT]):
             began = time.monotonic()
             try:
                 run = await self._sending.cancel(ticket)
+            except HeldBackError:
+                continue
             except (CallError, InvalidRunIdError) as error:
                 self._sending.note_failure(ticket, error, began)
                 pause = self._settling.fail(ticket, error)

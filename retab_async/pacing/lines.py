@@ -17,7 +17,7 @@ class Line:
     """Lets one after the other pass, each as soon as `wait` says that it may.
 
     `wait` returns the seconds until the next may go, `inf` where only a `nudge` can tell; `go` is called in the same
-    moment in which one goes, so that the next one's wait can count it.
+    moment in which one goes, so that the next one's wait can count it. Those who are urgent come before all others.
     """
 
     def __init__(self, clock: Callable[[], float], wait: Callable[[], float], go: Callable[[], None]) -> None:
@@ -25,6 +25,8 @@ class Line:
         self._wait = wait
         self._go = go
         self._queue: deque[asyncio.Future[None]] = deque()
+        # How many of them are urgent.
+        self._urgent = 0
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -36,11 +38,12 @@ class Line:
         self._go()
         return True
 
-    async def stand(self, ends: float = inf) -> None:
+    async def stand(self, ends: float = inf, *, is_urgent: bool = False) -> None:
         """Wait for the turn, and go; raises `TooLateError` as soon as it is plain that it comes only after `ends`."""
         loop = asyncio.get_running_loop()
         bell: asyncio.Future[None] = loop.create_future()
-        self._queue.append(bell)
+        self._queue.insert(self._urgent if is_urgent else len(self._queue), bell)
+        self._urgent += is_urgent
         try:
             while (seconds := self._seconds(bell, ends)) > 0:
                 await _nap(loop, bell, seconds)
@@ -48,6 +51,7 @@ class Line:
             self._go()
         finally:
             self._queue.remove(bell)
+            self._urgent -= is_urgent
             # Whoever is first now has to look for itself, also where this one was cancelled in its own moment.
             self.nudge()
 

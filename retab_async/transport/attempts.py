@@ -21,12 +21,16 @@ _logger = logging.getLogger("retab_async")
 
 
 class Attempts:
-    """Makes attempts over a pool for one client, each in one of its places, and tells its pace what came of them."""
+    """Makes attempts over a pool for one client, each in one of its places, and tells its pace what came of them.
 
-    def __init__(self, pool: Pool, settings: Settings, usual_seconds: float, pace: Pace, places: Places) -> None:
+    With `places` of its own, in place of the pool's, it does not stand behind others for its turn either.
+    """
+
+    def __init__(self, pool: Pool, settings: Settings, usual_seconds: float, pace: Pace, places: Places | None) -> None:
         self._pool = pool
         self._pace = pace
-        self._places = places
+        self._is_urgent = places is not None
+        self._places = places = places or pool.places
         self._usual_seconds = usual_seconds
         self._exchange = Exchange(pool, settings, usual_seconds, self._broken, places.give_back)
 
@@ -74,7 +78,7 @@ class Attempts:
 
     async def _wait_for_turn(self, pace: Pace, request: Request, number: int, ends: float, trail: Trail) -> None:
         try:
-            await pace.turns.stand(ends - SHORTEST_ATTEMPT)
+            await pace.turns.stand(ends - SHORTEST_ATTEMPT, is_urgent=self._is_urgent)
         except TooLateError:
             msg = "the API takes no more requests before the deadline"
             raise _too_late(msg, request, number, trail) from None

@@ -1,16 +1,21 @@
 """Sends a `Request` over the pool, as often as it takes."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from math import inf
 
 from retab_async.errors import APIConnectionError, CallError, RetabError
-from retab_async.pacing import Lane, Pace, Places, RateLimit
+from retab_async.pacing import Lane, Pace, Passage, Places, RateLimit
 from retab_async.protocol import Request, Response, Trail
 from retab_async.retrying import Restraint, RetryPolicy, asks_for_less, is_transient, try_again
 from retab_async.settings import Settings
 from retab_async.transport.attempts import Attempts
 from retab_async.transport.pool import Pool
+
+
+class HeldBackError(Exception):
+    """A send whose turn came when nothing was to be sent any more; it never went."""
 
 
 class Transport:
@@ -23,7 +28,7 @@ class Transport:
         self._settings = settings
         self._policy = policy
         self._pace = pace
-        self._attempts = Attempts(pool, settings, min(settings.timeout, policy.deadline), pace, places or pool.places)
+        self._attempts = Attempts(pool, settings, min(settings.timeout, policy.deadline), pace, places)
 
     @property
     def address(self) -> str:
@@ -38,15 +43,24 @@ class Transport:
     def hastened(self, *, timeout: float, policy: RetryPolicy, places: Places | None = None) -> "Transport":
         """Return one on the same pool and with the same credential that gives up sooner.
 
-        With `places` of its own it does not wait for a connection until others have done with theirs.
+        With `places` of its own it neither waits for a connection until others have done with theirs, nor stands behind
+        them for its turn in the pace.
         """
         settings = self._settings._replace(timeout=min(timeout, self._settings.timeout))
         return Transport(self._pool, settings, policy, self._pace, places)
 
-    def patient(self, at_once: int, rate_limit: RateLimit | None = None) -> "PatientTransport":
+    def patient(
+        self, at_once: int, rate_limit: RateLimit | None = None, holds_back: Callable[[], bool] = lambda: False
+    ) -> "PatientTransport":
         """Return one for bulk work on the same pool, with the same credential and in the same pace."""
         return PatientTransport(
-            self._pool, self._settings, self._policy, self._pace, at_once=at_once, rate_limit=rate_limit
+            self._pool,
+            self._settings,
+            self._policy,
+            self._pace,
+            at_once=at_once,
+            rate_limit=rate_limit,
+            holds_back=holds_back,
         )
 
     def ends(self, extra: float = 0.0) -> float:
@@ -85,7 +99,10 @@ class Transport:
 
 
 class PatientTransport(Transport):
-    """A transport for one job of bulk work, at most `at_once` in flight and within a rate limit of its own."""
+    """A transport for one job of bulk work, at most `at_once` in flight and within a rate limit of its own.
+
+    While it `holds_back`, whoever had to wait for their turn is not sent: `HeldBackError`.
+    """
 
     def __init__(  # noqa: PLR0913 - what a transport is made of, and what is its own
         self,
@@ -96,8 +113,10 @@ class PatientTransport(Transport):
         *,
         at_once: int,
         rate_limit: RateLimit | None,
+        holds_back: Callable[[], bool],
     ) -> None:
         super().__init__(pool, settings, policy, pace)
+        self._holds_back = holds_back
         self._lane = Lane(pace, at_once, rate_limit)
 
     def ends(self, extra: float = 0.0) -> float:  # noqa: ARG002 - as of any transport
@@ -112,7 +131,7 @@ class PatientTransport(Transport):
         """
         trail = trail or Trail()
         while True:
-            passage = self._lane.pass_freely() or await self._lane.enter()
+            passage = self._lane.pass_freely() or await self._enter()
             try:
                 response = await self._attempts.make(request, 1, ends, trail, passage.set_out)
             except CallError as error:
@@ -126,6 +145,13 @@ class PatientTransport(Transport):
                 return response
             finally:
                 passage.end()
+
+    async def _enter(self) -> Passage:
+        passage = await self._lane.enter()
+        if self._holds_back():
+            passage.end()
+            raise HeldBackError
+        return passage
 
 
 def _say_doubt(error: RetabError, key: str | None) -> None:
