@@ -1,14 +1,11 @@
 """A job that is stopped, or killed: what it took comes to its outcomes, if need be in the job that goes on from it."""
 
 import asyncio
-import json
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from clients import client_for
-from raw_server import until
 
 from retab_async import AsyncRetab, Disposition, JournalError
 from retab_async.emulator import Emulator
@@ -100,41 +97,3 @@ async def test_what_did_not_get_into_the_journal_is_counted(
         await job
 
     assert job.unwritten == 3
-
-
-JOB = """
-import asyncio
-import sys
-from retab_async import AsyncRetab
-
-async def main(url, key, journal, *ids):
-    async with AsyncRetab(key, base_url=url, proxy=False) as client:
-        await client.splits.cancel_many(ids, concurrency=4, journal=journal)
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-
-
-async def test_a_job_that_is_killed_and_the_one_that_goes_on_with_it_have_one_outcome_for_each_id(
-    emulator: Emulator, client: AsyncRetab, tmp_path: Path
-) -> None:
-    ids, journal = emulator.seed("splits", 120), tmp_path / "cancel.jsonl"
-
-    def written() -> list[str]:
-        text = journal.read_text() if journal.exists() else ""
-        return [json.loads(line)["run_id"] for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-    told = [emulator.url, emulator.api_key, str(journal), *ids]
-    job = await asyncio.create_subprocess_exec(sys.executable, "-c", JOB, *told)
-    # Some more were answered by now, of which the journal does not know yet.
-    await until(lambda: 0 < len(written()) < len(emulator.requests) - 8)
-    job.kill()
-    await job.wait()
-    settled, before = set(written()), len(emulator.requests)
-    report = await client.splits.cancel_many(ids, journal=journal)
-
-    assert len(settled) < before < len(ids)
-    assert sorted(written()) == sorted(ids)
-    assert report.counts == {"cancelled": len(ids)}
-    assert emulator.alive() == []
-    assert not settled & {served.path.split("/")[-2] for served in emulator.requests[before:]}
