@@ -208,7 +208,7 @@ async def test_many_ids_that_always_fail_end_with_the_others() -> None:
 
 
 async def test_a_server_that_hangs_is_probed_with_less_patience() -> None:
-    async with switched(timeout=2) as (switch, client), client.splits.cancel_many(ids_of(100), concurrency=8) as job:
+    async with switched(timeout=1) as (switch, client), client.splits.cancel_many(ids_of(100), concurrency=8) as job:
         for _ in range(20):
             await anext(job)
         switch.away = stall

@@ -32,7 +32,7 @@ PHASES: dict[str, Step] = {
         message(b'5\r\n{"id"', headers={"Content-Length": "", "Transfer-Encoding": "chunked"})
     ),
     "inside an error's body": say_and_stall(message(b"<html>", 502, {"Content-Length": "500"})),
-    "before a retry": reply(b"", 503, {"Retry-After": "5"}),
+    "before a retry": reply(b"", 503, {"Retry-After": "1"}),
 }
 
 ok = reply(BARE_SPLIT)

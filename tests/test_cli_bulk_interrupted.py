@@ -32,7 +32,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulat
 
 
 def test_it_finishes_what_is_in_flight_and_says_how_to_go_on(emulator: Emulator) -> None:
-    ids = emulator.seed("splits", 300)
+    ids = emulator.seed("splits", 100)
     line = ["splits", "cancel", "--from-file", listed(ids, "the ids.txt"), "--journal", "j.jsonl", "--concurrency", "4"]
     with command(*line) as process:
         wait_until(lambda: len(emulator.requests) > 20)
@@ -47,17 +47,17 @@ def test_it_finishes_what_is_in_flight_and_says_how_to_go_on(emulator: Emulator)
         "to go on from here:\n"
         "    retab-async splits cancel --from-file 'the ids.txt' --journal j.jsonl --concurrency 4\n"
     )
-    assert 20 <= done < 300
+    assert 20 <= done < 100
     assert (
-        len(Path("j.jsonl").read_text().splitlines()) == done == len(emulator.requests) == 300 - len(emulator.alive())
+        len(Path("j.jsonl").read_text().splitlines()) == done == len(emulator.requests) == 100 - len(emulator.alive())
     )
 
     with command(*line) as process:
         out, err = process.communicate(timeout=60)
 
     assert (process.returncode, err) == (0, "")
-    assert (figures(out)["cancelled"], figures(out)["of these before"]) == ("300", str(done))
-    assert len(emulator.requests) == 300
+    assert (figures(out)["cancelled"], figures(out)["of these before"]) == ("100", str(done))
+    assert len(emulator.requests) == 100
 
 
 def test_killed_it_goes_on_by_the_same_command(emulator: Emulator) -> None:

@@ -119,7 +119,7 @@ def while_the_server_does_nothing(scene: Scene) -> None:
 
 def before_another_attempt(scene: Scene) -> None:
     """The first attempt was lost, may have happened, and the second one is not out yet."""
-    scene.emulator.fail(CREATE, Fault.late_reset(), Fault.status(503, retry_after=5))
+    scene.emulator.fail(CREATE, Fault.late_reset(), Fault.status(503, retry_after=1))
 
     async def watch() -> None:
         await until(lambda: scene.sent("POST /v1/splits") == 2)
