@@ -30,6 +30,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from retab_async.printable import one_line
+
 if TYPE_CHECKING:
     from retab_async.models import Run
 
@@ -239,11 +241,6 @@ def _state(run: "Run") -> str:
 
 def _shortened(text: str) -> str:
     return one_line(text)[:_MESSAGE_LENGTH]
-
-
-def one_line(text: str) -> str:
-    """Return what a server says as it can be printed and logged: no line breaks, no terminal's escapes."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 _BY_STATUS: dict[int, type[APIError]] = {

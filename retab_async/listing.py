@@ -10,7 +10,7 @@ import attrs
 import orjson
 
 from retab_async.arguments import refuse, several, text
-from retab_async.errors import one_line
+from retab_async.printable import one_line
 
 ItemT = TypeVar("ItemT")
 # Several words are sent as so many times the same key.

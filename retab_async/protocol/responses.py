@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from retab_async.errors import APIError, ResponseError, error_class, one_line
+from retab_async.errors import APIError, ResponseError, error_class
+from retab_async.printable import one_line
 from retab_async.protocol.problems import MESSAGE_LENGTH, Problem, read_problem
 from retab_async.protocol.requests import MIB, Request
 
