@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from retab_async.cli.bulk import add_matching_commands, cancel_anything
+from retab_async.cli.bulk import cancel_anything
 from retab_async.cli.demo import demo
 from retab_async.cli.harmless import harmless
 from retab_async.cli.logs import show_logs
@@ -30,7 +30,6 @@ def _root(verbose: int) -> None:
 
 for _group in kind_groups(RESOURCES):
     _root.add_command(_group)
-add_matching_commands(_root)
 _root.add_command(cancel_anything)
 _root.add_command(serve)
 _root.add_command(demo)
