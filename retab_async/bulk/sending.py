@@ -1,5 +1,6 @@
 """One send of a cancel, what it tells of the server, and whether there is to be another."""
 
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,8 @@ from retab_async.transport import Transport
 RunT = TypeVar("RunT", bound=Run)
 
 _LARGEST_POWER = 60
+
+_logger = logging.getLogger("retab_async")
 
 
 class Sending(Generic[RunT]):
@@ -72,10 +75,11 @@ class Sending(Generic[RunT]):
             return
         error.in_doubt |= ticket.error is not None and ticket.error.in_doubt
         ticket.error = error
-        if isinstance(error, AnswerError) and not is_transient(error):
-            self.note_answer(ticket, began, error.attempts)
-            return
         ticket.attempts += error.attempts
+        error.attempts = ticket.attempts
+        if isinstance(error, AnswerError) and not is_transient(error):
+            self.note_answer(ticket, began, attempts=0)
+            return
         if not is_transient(error):
             return
         # While nothing can succeed, a failure says nothing about an id.
@@ -95,15 +99,23 @@ class Sending(Generic[RunT]):
 
     def pause_after(self, ticket: Ticket[RunT], error: RetabError) -> float | None:
         """Return the seconds after which to send again what failed, or None where that is to be its end."""
-        if not is_transient(error):
+        if not is_transient(error) or self._presence.is_lost:
             return None
-        if self._presence.is_away or self._presence.is_lost:
+        if self._presence.is_away:
             return 0.0
         doubled = 2.0 ** min(ticket.failures - 1, _LARGEST_POWER)
         longest = min(self._policy.wait_initial * doubled, self._policy.wait_max)
         pause = (getattr(error, "retry_after", None) or 0.0) + random.uniform(0, longest)
         is_enough = self.is_exhausted(ticket) or time.monotonic() + pause > ticket.ends
         return None if is_enough else pause
+
+    def announce(self, ticket: Ticket[RunT], error: RetabError, pause: float) -> None:
+        """Log that what failed is sent again after so many seconds, or when the server is back."""
+        if self._presence.is_away:
+            _logger.warning("again when the API is back: %s", error)
+        else:
+            number = ticket.failures + 1
+            _logger.warning("attempt %d of %d in %.2f s: %s", number, self._policy.attempts, pause, error)
 
     def is_exhausted(self, ticket: Ticket[RunT]) -> bool:
         """Tell whether a ticket has failed as often as the client's policy allows."""

@@ -47,6 +47,8 @@ class Settling(Generic[RunT]):
         pause = self._sending.pause_after(ticket, error)
         if pause is None:
             self._reporting.report(ticket, disposition_of_error(error), error=error)
+        else:
+            self._sending.announce(ticket, error, pause)
         return pause
 
     def lose(self, ticket: Ticket[RunT], error: Exception | None) -> None:
