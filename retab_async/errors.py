@@ -182,6 +182,10 @@ class APIError(AnswerError):
     details: Any = None
     retry_after: float | None = None
 
+    def _facts(self) -> tuple[str, ...]:
+        asked = () if self.retry_after is None else (f"Retry-After {self.retry_after:g} s",)
+        return (*super()._facts(), *asked)
+
 
 class AuthenticationError(APIError):
     """401: the key is missing or not valid."""

@@ -56,7 +56,9 @@ class Engine(Generic[RunT]):
         transport = next(iter(kinds.values())).collection.transport
         self._shift = Shift(
             intake=self._intake,
-            sending=Sending(kinds, transport, terms, self._presence, lambda: self._crew.size, self._wake),
+            sending=Sending(
+                kinds, transport, terms, self._presence, lambda: self._crew.size, self._wake, self._give_up
+            ),
             reporting=reporting,
             presence=self._presence,
             terms=terms,
@@ -109,6 +111,8 @@ class Engine(Generic[RunT]):
         self.close_intake()
 
     def _give_up(self) -> None:
+        if self._presence.is_lost:
+            return
         self._presence.give_up()
         if not self._intake.is_sized and not self._intake.is_closed:
             self._timer = asyncio.get_running_loop().call_later(_DRAINING, self._end_early)

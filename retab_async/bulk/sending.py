@@ -11,7 +11,7 @@ from retab_async.bulk.terms import Terms
 from retab_async.bulk.tickets import Kind, Ticket
 from retab_async.errors import AnswerError, CallError, InvalidRunIdError, RetabError
 from retab_async.models import Run
-from retab_async.retrying import RetryPolicy, is_transient
+from retab_async.retrying import RetryPolicy, asks_for_less, is_transient
 from retab_async.transport import Transport
 
 RunT = TypeVar("RunT", bound=Run)
@@ -32,6 +32,7 @@ class Sending(Generic[RunT]):
         presence: Presence,
         workers: Callable[[], int],
         on_return: Callable[[], None],
+        on_loss: Callable[[], None],
     ) -> None:
         self._kinds = kinds
         self._transport = transport
@@ -39,8 +40,9 @@ class Sending(Generic[RunT]):
         self._presence = presence
         self._workers = workers
         self._on_return = on_return
+        self._on_loss = on_loss
         self._answered: Ticket[RunT] | None = None
-        patient = transport.patient(terms.concurrency, terms.rate_limit)
+        patient = transport.patient(terms.concurrency, terms.rate_limit, patience=terms.patience)
         self._cancels = {name: kind.collection.over(patient).cancel for name, kind in kinds.items()}
 
     def cancel(self, ticket: Ticket[RunT]) -> Awaitable[RunT]:
@@ -51,7 +53,7 @@ class Sending(Generic[RunT]):
         """Send a cancel once, to find out whether the server is back; what comes of it is noted, and returned."""
         seconds = self._presence.probe_timeout
         policy = RetryPolicy(attempts=1, deadline=seconds)
-        hasty = self._transport.hastened(timeout=seconds, policy=policy).patient(1)
+        hasty = self._transport.hastened(timeout=seconds, policy=policy).patient(1, patience=0.0)
         began = time.monotonic()
         try:
             run = await self._kinds[ticket.resource].collection.over(hasty).cancel(ticket.run_id)
@@ -75,8 +77,14 @@ class Sending(Generic[RunT]):
             return
         error.in_doubt |= ticket.error is not None and ticket.error.in_doubt
         ticket.error = error
+        is_turned_away = not error.attempts or (asks_for_less(error) and not self._presence.is_away)
         ticket.attempts += error.attempts
         error.attempts = ticket.attempts
+        if is_turned_away:
+            # For longer than the job has patience; so would all others be.
+            self._presence.error = error
+            self._on_loss()
+            return
         if isinstance(error, AnswerError) and not is_transient(error):
             self.note_answer(ticket, began, attempts=0)
             return

@@ -93,7 +93,8 @@ class RunResource(Generic[RunT]):
         What fails in a way that may pass is tried again, as the client's `retry` says. While the server is away nothing
         is sent but a probe now and then: the last cancel that was answered, again, or one of those that wait. After
         `patience` seconds the remaining ids are reported `unconfirmed`, unsent; of an iterable that has no length as
-        many as come within a second, and the report's `ended_early` says if there were more.
+        many as come within a second, and the report's `ended_early` says if there were more. So they are, at once,
+        where a `Retry-After` asks for more than that, or in a 429 for more than five minutes too.
 
         Raises `InvalidRequestError` and `ConfigurationError` at once; the job, what the iterable raises,
         `JournalError` where outcomes cannot be taken down any more, and `ClientStateError`. One id's failure is its

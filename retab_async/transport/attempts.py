@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 
 import aiohttp
@@ -16,6 +17,8 @@ from retab_async.settings import Settings
 from retab_async.transport.exchange import SHORTEST_TIMEOUT, Exchange
 from retab_async.transport.failures import connection_error, harmless
 from retab_async.transport.pool import Pool
+
+_ENDLESS = partial(float, "inf")
 
 _logger = logging.getLogger("retab_async")
 
@@ -34,10 +37,18 @@ class Attempts:
         """Return the pace that a request is sent in."""
         return self._pace.elsewhere if request.elsewhere else self._pace
 
-    async def make(
-        self, request: Request, number: int, ends: float, trail: Trail, set_out: Callable[[], None] | None = None
+    async def make(  # noqa: PLR0913, PLR0917 - what an attempt is made of
+        self,
+        request: Request,
+        number: int,
+        ends: float,
+        trail: Trail,
+        set_out: Callable[[], None] | None = None,
+        longest_turn: Callable[[], float] = _ENDLESS,
     ) -> Response:
         """Make attempt `number` of a request, over at `ends`; `set_out` is called as it leaves.
+
+        A turn that is more than `longest_turn` seconds away is not waited for.
 
         Raises `APIError` for an answer that is not a 2xx, `APIConnectionError` for none, `ResponseError` for one over
         its cap.
@@ -50,7 +61,7 @@ class Attempts:
         is_open = False
         try:
             if not (pace.is_free or pace.turns.passes()):
-                await self._wait_for_turn(pace, request, number, ends, trail)
+                await self._wait_for_turn(pace, request, number, min(ends, time.monotonic() + longest_turn()), trail)
             if set_out is not None:
                 set_out()
             sent = pace.went()

@@ -4,13 +4,15 @@ import time
 from functools import partial
 from math import inf
 
-from retab_async.errors import APIConnectionError, CallError, RetabError
+from retab_async.errors import APIConnectionError, APIError, CallError, RetabError
 from retab_async.pacing import Lane, Pace, Places, RateLimit
 from retab_async.protocol import Request, Response, Trail
 from retab_async.retrying import Restraint, RetryPolicy, asks_for_less, is_transient, try_again
 from retab_async.settings import Settings
 from retab_async.transport.attempts import Attempts
 from retab_async.transport.pool import Pool
+
+_LONGEST_PAUSE = 300.0
 
 
 class Transport:
@@ -43,11 +45,12 @@ class Transport:
         settings = self._settings._replace(timeout=min(timeout, self._settings.timeout))
         return Transport(self._pool, settings, policy, self._pace, places)
 
-    def patient(self, at_once: int, rate_limit: RateLimit | None = None) -> "PatientTransport":
+    def patient(
+        self, at_once: int, rate_limit: RateLimit | None = None, *, patience: float = inf
+    ) -> "PatientTransport":
         """Return one for bulk work on the same pool, with the same credential and in the same pace."""
-        return PatientTransport(
-            self._pool, self._settings, self._policy, self._pace, at_once=at_once, rate_limit=rate_limit
-        )
+        lane = Lane(self._pace, at_once, rate_limit)
+        return PatientTransport(self._pool, self._settings, self._policy, self._pace, lane=lane, patience=patience)
 
     def ends(self, extra: float = 0.0) -> float:
         """Return when a call that begins now must be over, in `time.monotonic()`; `extra` as in `Request`."""
@@ -85,7 +88,11 @@ class Transport:
 
 
 class PatientTransport(Transport):
-    """A transport for one job of bulk work, at most `at_once` in flight and within a rate limit of its own."""
+    """A transport for one job of bulk work, which goes by a lane of its own.
+
+    `patience`: the seconds for which 503s may be all that it hears. The pause of a 429 may be longer, up to five
+    minutes: it is that of a limit, to which bulk work is near at all times.
+    """
 
     def __init__(  # noqa: PLR0913 - what a transport is made of, and what is its own
         self,
@@ -94,18 +101,21 @@ class PatientTransport(Transport):
         policy: RetryPolicy,
         pace: Pace,
         *,
-        at_once: int,
-        rate_limit: RateLimit | None,
+        lane: Lane,
+        patience: float,
     ) -> None:
         super().__init__(pool, settings, policy, pace)
-        self._lane = Lane(pace, at_once, rate_limit)
+        self._lane = lane
+        self._patience = patience
+        self._longest_pause = max(patience, _LONGEST_PAUSE)
+        self._away_since: float | None = None
 
     def ends(self, extra: float = 0.0) -> float:  # noqa: ARG002 - as of any transport
         """Return that a call is over when it is: `inf`."""
         return inf
 
     async def send(self, request: Request, ends: float = inf, trail: Trail | None = None) -> Response:
-        """Send a request once, in its turn; again, uncounted, as often as it is refused for pace.
+        """Send a request once, in its turn; again, uncounted, as often as it is refused for pace and patience lasts.
 
         Each send has the usual timeout, and is over at `ends`. For requests without a body. Raises as the `send` of any
         transport, after that one attempt.
@@ -114,18 +124,31 @@ class PatientTransport(Transport):
         while True:
             passage = self._lane.pass_freely() or await self._lane.enter()
             try:
-                response = await self._attempts.make(request, 1, ends, trail, passage.set_out)
+                response = await self._attempts.make(request, 1, ends, trail, passage.set_out, self._longest_turn)
             except CallError as error:
-                is_for_pace = asks_for_less(error)
-                if is_for_pace or isinstance(error, APIConnectionError):
+                if asks_for_less(error) or isinstance(error, APIConnectionError):
                     passage.was_turned_away()
-                if not is_for_pace:
+                if not asks_for_less(error) or self._is_enough(error):
                     raise
             else:
+                self._away_since = None
                 passage.got_through()
                 return response
             finally:
                 passage.end()
+
+    def _longest_turn(self) -> float:
+        return self._longest_pause if self._away_since is None else self._away_since + self._patience - time.monotonic()
+
+    def _is_enough(self, refusal: APIError) -> bool:
+        told = refusal.retry_after or 0.0
+        if refusal.status_code == 429:
+            # Whoever keeps to a limit is there, however long it takes.
+            self._away_since = None
+            return told > self._longest_pause
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        return now + told - self._away_since > self._patience
 
 
 def _say_doubt(error: RetabError, key: str | None) -> None:
