@@ -76,7 +76,7 @@ class Engine(Generic[RunT]):
     def start(self) -> None:
         """Begin, with one worker; there are more as ids are taken."""
         if self._handover is not None:
-            self._handover.on_given = self._shift.wake_one
+            self._handover.on_room = self._shift.wake_one
         self._source.open()
         self._crew.begin(self._shift.work)
 

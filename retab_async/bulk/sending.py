@@ -22,7 +22,10 @@ _logger = logging.getLogger("retab_async")
 
 
 class Sending(Generic[RunT]):
-    """Sends the cancels of a job, one attempt each; `workers` tells how many send."""
+    """Sends the cancels of a job, one attempt each; `workers` tells how many send.
+
+    `on_return` is called when the server is there again, `on_loss` when it sends the job away for too long.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a job shares
         self,
@@ -64,7 +67,7 @@ class Sending(Generic[RunT]):
         return run
 
     def note_answer(self, ticket: Ticket[RunT], began: float, attempts: int = 1) -> None:
-        """Note that a send, begun at a moment, was answered."""
+        """Note that a send, begun at a moment, was answered; `attempts` are those that are not counted yet."""
         ticket.attempts += attempts
         self._answered = ticket
         self._presence.took = time.monotonic() - began

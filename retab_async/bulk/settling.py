@@ -56,5 +56,5 @@ class Settling(Generic[RunT]):
         self._reporting.report(ticket, Disposition.UNCONFIRMED, error=error)
 
     async def plan(self, ticket: Ticket[RunT]) -> None:
-        """Settle a ticket that is not to be sent."""
+        """Settle a ticket that is not to be sent; awaited as the sending of one is, whose place it takes."""
         self._reporting.report(ticket, Disposition.PLANNED, ticket.run)

@@ -14,7 +14,7 @@ from retab_async.cli.bulk.finding import Search
 from retab_async.cli.bulk.jobs import carry_out
 from retab_async.cli.bulk.options import check_distinct, terms_options, told_options
 from retab_async.cli.bulk.telling import Manner
-from retab_async.cli.listing import date_from
+from retab_async.cli.options import date_options
 from retab_async.client import AsyncRetab
 from retab_async.resources import RESOURCES
 
@@ -28,8 +28,7 @@ _FILTERS = (
     click.Option(["--workflow-id"], metavar="ID", help="Those of this workflow."),
     click.Option(["--status"], help="Those in this status, such as in_progress; by default all that are not over."),
     click.Option(["--filename"], metavar="START", help="Those whose filename begins so, in either case."),
-    click.Option(["--from-date"], type=date_from, metavar="DATE", help="Those created then or later."),
-    click.Option(["--to-date"], type=date_from, metavar="DATE", help="Those created then or earlier."),
+    *date_options(),
 )
 
 
