@@ -15,15 +15,17 @@ class Dialect:
     `unfinished`: the statuses, in the order of life, of the runs that are not over, or (None,) where lists know no
     filter for them. `status_at`: the keys that lead to the status in a run's JSON, none for what is no run.
     `has_output`: whether a read may leave the output out, by `include_output`. `is_listed`: whether there is a list
-    of the runs. `cancel_fields` makes the JSON that a cancel carries, once for each call; `run_in_cancel` is the key
-    under which its answer holds the run, where it is not the run itself, and `refusal` the key and word by which it
-    says that it was of no use. `is_absent_when_over`: whether a cancel of a run that is over is answered with a 404.
+    of the runs; `lists_by_moments`: whether that takes moments alone, and no days. `cancel_fields` makes the JSON that
+    a cancel carries, once for each call; `run_in_cancel` is the key under which its answer holds the run, where it is
+    not the run itself, and `refusal` the key and word by which it says that it was of no use. `is_absent_when_over`:
+    whether a cancel of a run that is over is answered with a 404.
     """
 
     unfinished: tuple[str | None, ...] = (RunStatus.PENDING, RunStatus.QUEUED, RunStatus.IN_PROGRESS)
     status_at: tuple[str, ...] = ("status",)
     has_output: bool = True
     is_listed: bool = True
+    lists_by_moments: bool = False
     cancel_fields: Callable[[], Mapping[str, Any]] | None = None
     run_in_cancel: str = ""
     refusal: tuple[str, str] | None = None

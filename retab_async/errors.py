@@ -30,6 +30,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from retab_async.printable import one_line
+
 if TYPE_CHECKING:
     from retab_async.models import Run
 
@@ -180,6 +182,10 @@ class APIError(AnswerError):
     details: Any = None
     retry_after: float | None = None
 
+    def _facts(self) -> tuple[str, ...]:
+        asked = () if self.retry_after is None else (f"Retry-After {self.retry_after:g} s",)
+        return (*super()._facts(), *asked)
+
 
 class AuthenticationError(APIError):
     """401: the key is missing or not valid."""
@@ -239,11 +245,6 @@ def _state(run: "Run") -> str:
 
 def _shortened(text: str) -> str:
     return one_line(text)[:_MESSAGE_LENGTH]
-
-
-def one_line(text: str) -> str:
-    """Return what a server says as it can be printed and logged: no line breaks, no terminal's escapes."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 _BY_STATUS: dict[int, type[APIError]] = {

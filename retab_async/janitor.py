@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import attrs
 
 from retab_async.collection import Collection
-from retab_async.errors import ConflictError, NotFoundError, ResponseError, RetabError, one_line
+from retab_async.errors import ConflictError, NotFoundError, ResponseError, RetabError
 from retab_async.pacing import Places
+from retab_async.printable import one_line
 from retab_async.protocol import Request, Trail
 from retab_async.retrying import RetryPolicy, is_transient
 

@@ -10,7 +10,7 @@ import attrs
 import orjson
 
 from retab_async.arguments import refuse, several, text
-from retab_async.errors import one_line
+from retab_async.printable import one_line
 
 ItemT = TypeVar("ItemT")
 # Several words are sent as so many times the same key.
@@ -103,14 +103,9 @@ def list_query(  # noqa: PLR0913 - the filters that lists have in common, each b
     return {name: value for name, value in told.items() if value is not None}
 
 
-def start_of_day(value: Any) -> Any:
-    """Return the first moment of a day in UTC; what is no plain date stays as it is."""
-    return datetime.combine(value, time.min, UTC) if type(value) is date else value
-
-
-def end_of_day(value: Any) -> Any:
-    """Return the last moment of a day in UTC; what is no plain date stays as it is."""
-    return datetime.combine(value, time.max, UTC) if type(value) is date else value
+def with_moments(filters: dict[str, Any]) -> dict[str, Any]:
+    """Return filters whose days are from their first moment, or to their last, in UTC."""
+    return filters | {name: _of_day(filters[name], at) for name, at in (("from_date", time.min), ("to_date", time.max))}
 
 
 def _filter(name: str, value: Any) -> str | Sequence[str] | None:
@@ -126,6 +121,11 @@ def _text(name: str, value: Any) -> str | None:
         refuse(f"{name} must be a text that is not empty, not {value!r}")
     # Of a member of an enum, str() gives its name.
     return None if value is None else str.__str__(value)
+
+
+def _of_day(value: Any, at: time) -> Any:
+    # A datetime is a date too, but a moment already.
+    return datetime.combine(value, at, UTC) if type(value) is date else value
 
 
 def _moment(name: str, value: Any) -> str | None:

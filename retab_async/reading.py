@@ -7,8 +7,9 @@ from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 from retab_async.dialects import Dialect
-from retab_async.errors import ResponseError, ShapeError, one_line
+from retab_async.errors import ResponseError, ShapeError
 from retab_async.listing import Page
+from retab_async.printable import one_line
 from retab_async.protocol import LINE_CAP, Response, read_response, read_retry_after, response_error
 from retab_async.waiting import Rows
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import anyio
 import pytest
-from bodies import BARE_SPLIT, FULL_SPLIT
+from bodies import BARE_SPLIT, FULL_SPLIT, KEY
 from clients import QUICK, client_for, connections_in_use, workers
 from raw_server import raw_server, reply, stall, until
 
@@ -245,6 +245,20 @@ async def test_the_clients_policy_says_how_often(emulator: Emulator) -> None:
     assert (str(outcome.disposition), outcome.attempts) == ("unconfirmed", 2)
     assert isinstance(outcome.error, APIError)
     assert (outcome.error.attempts, outcome.error.in_doubt, outcome.error.__traceback__) == (2, True, None)
+
+
+async def test_whenever_an_id_is_sent_again_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    fault = reply({"detail": f"\x1b[31m{KEY}\r\nforged"}, 500)
+    policy = RetryPolicy(wait_initial=0.001, wait_max=0.002)
+    async with raw_server(*[fault] * 3, reply(BARE_SPLIT)) as server, client_for(server.url, retry=policy) as client:
+        await client.splits.cancel_many(["splt_1"])
+
+    fault_told = "[31m*** forged (POST /v1/splits/splt_1/cancel, status 500"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", f"attempt 2 of 4 in 0.00 s: {fault_told}, 1 attempt)"),
+        ("WARNING", f"attempt 3 of 4 in 0.00 s: {fault_told}, 2 attempts)"),
+        ("WARNING", f"again when the API is back: {fault_told}, 3 attempts)"),
+    ]
 
 
 async def test_no_attempt_is_made_beyond_the_deadline(emulator: Emulator) -> None:

@@ -17,12 +17,14 @@ from raw_server import RawServer, Step, Wire, raw_server, reply, reset, stall, u
 
 from retab_async import (
     APIConnectionError,
+    APITimeoutError,
     AsyncRetab,
     CancelJob,
     CancelOutcome,
     ClientStateError,
     Disposition,
     InternalServerError,
+    RateLimitError,
     RetryPolicy,
 )
 from retab_async.bulk.presence import Presence
@@ -142,6 +144,50 @@ async def test_of_ids_without_an_end_no_more_are_taken_when_the_server_stays_awa
     assert report.ended_early
     assert report.counts.total() == report.counts[Disposition.UNCONFIRMED] >= 30
     assert isinstance(report.failures[0].error, APIConnectionError)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("number", [1, 200])
+async def test_sent_away_for_longer_than_it_has_patience_a_job_ends_at_once(status: int, number: int) -> None:
+    async with raw_server(reply(b"", status, {"Retry-After": "3600"})) as server, client_for(server.url) as client:
+        async with asyncio.timeout(20):
+            report = await client.splits.cancel_many(ids_of(number))
+
+    assert report.counts == {Disposition.UNCONFIRMED: number}
+    assert "Retry-After 3600 s" in str(report.failures[0].error)
+    assert sum(outcome.attempts for outcome in report.failures) == len(server.requests) < 10
+
+
+async def test_where_another_call_was_sent_away_nothing_of_a_job_is_sent() -> None:
+    async with raw_server(reply(b"", 429, {"Retry-After": "3600"})) as server, client_for(server.url) as client:
+        with pytest.raises(RateLimitError):
+            await client.splits.get("splt_1")
+        report = await client.splits.cancel_many(ids_of(50))
+
+    assert report.counts == {Disposition.UNCONFIRMED: 50}
+    assert {(outcome.attempts, type(outcome.error)) for outcome in report.failures} == {(0, APITimeoutError)}
+    assert len(server.requests) == 1
+
+
+async def test_a_server_that_only_says_when_to_come_back_is_away() -> None:
+    async with raw_server(reply(b"", 503, {"Retry-After": "0.1"})) as server, client_for(server.url) as client:
+        report = await client.splits.cancel_many(ids_of(50), patience=0.5)
+
+    assert report.counts == {Disposition.UNCONFIRMED: 50}
+    assert {type(outcome.error) for outcome in report.failures} <= {InternalServerError, APITimeoutError}
+    assert len(server.requests) < 30
+
+
+async def test_a_probe_that_is_told_when_to_come_back_is_one_that_failed() -> None:
+    async with switched() as (switch, client), client.splits.cancel_many(ids_of(100), concurrency=4) as job:
+        await anext(job)
+        switch.away = AWAY["503"]
+        await until(lambda: job._engine is not None and job._engine._presence.is_away)
+        switch.away = AWAY["Retry-After"]
+        asyncio.get_running_loop().call_later(0.6, setattr, switch, "away", None)
+        rest = [outcome.disposition async for outcome in job]
+
+    assert Counter(rest) == {"cancelled": 99}
 
 
 async def test_one_id_in_an_outage_is_waited_for_too() -> None:

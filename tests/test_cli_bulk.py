@@ -51,6 +51,19 @@ class TestIds:
         assert (told["requests"], told["answers 429"]) == ("121", "0")
         assert float(told["seconds"]) < 60
 
+    def test_one_whose_cancel_is_to_wait_for_an_hour_is_told_of_at_once(
+        self, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail("POST /v1/splits/{id}/cancel", Fault.status(429, retry_after=3600))
+
+        code = run(["splits", "cancel", run_id])
+
+        said = capsys.readouterr().out
+        assert (code, said.startswith(f"{run_id}\tunconfirmed\t")) == (1, True)
+        assert "status 429" in said
+        assert "Retry-After 3600 s" in said
+
     def test_those_of_a_kind_with_a_longer_name_too(self, emulator: Emulator) -> None:
         ids = emulator.seed("workflows/runs", 3)
 

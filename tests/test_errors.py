@@ -112,7 +112,8 @@ def test_a_timeout_is_a_connection_error() -> None:
 
 
 def test_an_api_error_says_what_was_called_and_what_came_of_it() -> None:
-    assert str(ERRORS[5]) == ("slow down (POST /v1/splits/splt_1/cancel, status 429, request req_1, 4 attempts)")
+    facts = "POST /v1/splits/splt_1/cancel, status 429, request req_1, Retry-After 1.5 s, 4 attempts"
+    assert str(ERRORS[5]) == f"slow down ({facts})"
     assert repr(ERRORS[5]) == f"RateLimitError({str(ERRORS[5])!r})"
 
 

@@ -20,7 +20,8 @@ from retab_async import (
     Subdocument,
     WaitTimeoutError,
 )
-from retab_async.errors import ShapeError, one_line
+from retab_async.errors import ShapeError
+from retab_async.printable import one_line
 
 # Colours, a title for the window, the one-byte form of both, a bell, a new line, an overstrike, letters from the right.
 EVIL = "\x1b[31mred\x1b]0;title\x07\x9b2J\r\nWARNING forged\b\u202egpj\u2028\x00"

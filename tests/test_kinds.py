@@ -30,7 +30,7 @@ from retab_async import (
     UploadedFile,
 )
 from retab_async.resources import RESOURCES
-from retab_async.runs import DeletableRuns, ListedRuns, RunResource
+from retab_async.runs import DeletableRuns, ListedRuns, RunResource, WorkflowFamilyRuns
 
 PDF = b"%PDF-1.7\n"
 SENT = {"filename": "document.pdf", "url": "data:application/pdf;base64,JVBERi0xLjcK"}
@@ -349,6 +349,7 @@ def _verbs(resource: type[RunResource[Any]]) -> set[str]:
 def test_the_verbs_that_not_all_kinds_have_are_these() -> None:
     assert _verbs(DeletableRuns) - _verbs(RunResource) == {"delete"}
     assert _verbs(ListedRuns) - _verbs(RunResource) == {"list", "cancel_matching"}
+    assert _verbs(WorkflowFamilyRuns) - _verbs(RunResource) == {"cancel_matching"}
 
 
 class TestRollCall:

@@ -56,7 +56,9 @@ class Engine(Generic[RunT]):
         transport = next(iter(kinds.values())).collection.transport
         self._shift = Shift(
             intake=self._intake,
-            sending=Sending(kinds, transport, terms, self._presence, lambda: self._crew.size, self._wake),
+            sending=Sending(
+                kinds, transport, terms, self._presence, lambda: self._crew.size, self._wake, self._give_up
+            ),
             reporting=reporting,
             presence=self._presence,
             terms=terms,
@@ -74,7 +76,7 @@ class Engine(Generic[RunT]):
     def start(self) -> None:
         """Begin, with one worker; there are more as ids are taken."""
         if self._handover is not None:
-            self._handover.on_given = self._shift.wake_one
+            self._handover.on_room = self._shift.wake_one
         self._source.open()
         self._crew.begin(self._shift.work)
 
@@ -109,6 +111,8 @@ class Engine(Generic[RunT]):
         self.close_intake()
 
     def _give_up(self) -> None:
+        if self._presence.is_lost:
+            return
         self._presence.give_up()
         if not self._intake.is_sized and not self._intake.is_closed:
             self._timer = asyncio.get_running_loop().call_later(_DRAINING, self._end_early)

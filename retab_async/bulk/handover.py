@@ -16,23 +16,24 @@ RunT = TypeVar("RunT", bound=Run)
 class Handover(Generic[RunT]):
     """Outcomes on their way, as they come or in the order of their numbers; handing one over never waits.
 
-    Instead no more than `room` ids are to be under way between the source and the consumer: `is_full` tells when.
+    Instead no more than `room` ids are to be under way between the source and the consumer: `is_full` tells when, and
+    `on_room` is called when there is room for one more.
     """
 
     def __init__(self, room: int, *, in_order: bool) -> None:
         self._room = room
         self._in_order = in_order
-        self._given = 0
+        self._consumed = 0
         self._next = 0
         self._early: dict[int, CancelOutcome[RunT]] = {}
         self._ready: deque[CancelOutcome[RunT]] = deque()
         self._news = asyncio.Event()
         self._is_closed = False
-        self.on_given: Callable[[], None] = lambda: None
+        self.on_room: Callable[[], None] = lambda: None
 
     def is_full(self, taken: int) -> bool:
         """Tell whether, with so many ids taken, the consumer has to take some outcomes first."""
-        return taken - self._given >= self._room
+        return taken - self._consumed >= self._room
 
     def put(self, number: int, outcome: CancelOutcome[RunT]) -> None:
         """Hand an outcome over, of the id of that number, counted from 0."""
@@ -61,6 +62,6 @@ class Handover(Generic[RunT]):
                 return None
             self._news.clear()
             await self._news.wait()
-        self._given += 1
-        self.on_given()
+        self._consumed += 1
+        self.on_room()
         return self._ready.popleft()

@@ -24,10 +24,10 @@ _SLOWER = 4
 class Presence:
     """What the workers of a job know together about the server.
 
-    `is_away`: nothing but probes is to be sent. `is_lost`: it was away for longer than the job's patience, and nothing
-    is to be sent any more. `outages`: how often it was away. `is_doubted`: the last send
-    failed, so that the next answer is to be told. `took`: the seconds of the last answer. `error`: the last failure.
-    `is_probed`: somebody sees to the probes.
+    `is_away`: nothing but probes is to be sent. `is_lost`: it was away for longer than the job's patience, or is going
+    to be, and nothing is to be sent any more. `outages`: how often it was away. `is_doubted`: the last send failed, so
+    that the next answer is to be told. `took`: the seconds of the last answer. `error`: the last failure. `is_probed`:
+    somebody sees to the probes.
     """
 
     def __init__(self, patience: float, draw: Callable[[float, float], float] = random.uniform) -> None:

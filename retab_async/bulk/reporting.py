@@ -1,7 +1,7 @@
 """From what became of an id to the outcome, and to all who are told of it."""
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from retab_async.bulk.handover import Handover
 from retab_async.bulk.ledger import Ledger
@@ -40,7 +40,7 @@ class Reporting(Generic[RunT]):
             resource=ticket.resource,
             disposition=disposition,
             run=run,
-            error=error if error is None else _told(ticket, error),
+            error=error if error is None else _told(error),
             attempts=ticket.attempts,
         )
         if self._ledger is not None:
@@ -60,9 +60,7 @@ class Reporting(Generic[RunT]):
             self._on_failure(error)
 
 
-def _told(ticket: Ticket[Any], error: Exception) -> Exception:
-    if error is ticket.error:
-        ticket.error.attempts = ticket.attempts
+def _told(error: Exception) -> Exception:
     if isinstance(error, CallError):
         # Kept by the thousand, its frames would keep every answer alive.
         kept: BaseException | None = error

@@ -1,5 +1,6 @@
 """One send of a cancel, what it tells of the server, and whether there is to be another."""
 
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -10,16 +11,21 @@ from retab_async.bulk.terms import Terms
 from retab_async.bulk.tickets import Kind, Ticket
 from retab_async.errors import AnswerError, CallError, InvalidRunIdError, RetabError
 from retab_async.models import Run
-from retab_async.retrying import RetryPolicy, is_transient
+from retab_async.retrying import RetryPolicy, asks_for_less, is_transient
 from retab_async.transport import Transport
 
 RunT = TypeVar("RunT", bound=Run)
 
 _LARGEST_POWER = 60
 
+_logger = logging.getLogger("retab_async")
+
 
 class Sending(Generic[RunT]):
-    """Sends the cancels of a job, one attempt each; `workers` tells how many send."""
+    """Sends the cancels of a job, one attempt each; `workers` tells how many send.
+
+    `on_return` is called when the server is there again, `on_loss` when it sends the job away for too long.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a job shares
         self,
@@ -29,6 +35,7 @@ class Sending(Generic[RunT]):
         presence: Presence,
         workers: Callable[[], int],
         on_return: Callable[[], None],
+        on_loss: Callable[[], None],
     ) -> None:
         self._kinds = kinds
         self._transport = transport
@@ -36,8 +43,14 @@ class Sending(Generic[RunT]):
         self._presence = presence
         self._workers = workers
         self._on_return = on_return
+        self._on_loss = on_loss
         self._answered: Ticket[RunT] | None = None
-        patient = transport.patient(terms.concurrency, terms.rate_limit, lambda: presence.is_away or presence.is_lost)
+        patient = transport.patient(
+            terms.concurrency,
+            terms.rate_limit,
+            patience=terms.patience,
+            holds_back=lambda: presence.is_away or presence.is_lost,
+        )
         self._cancels = {name: kind.collection.over(patient).cancel for name, kind in kinds.items()}
 
     def cancel(self, ticket: Ticket[RunT]) -> Awaitable[RunT]:
@@ -51,7 +64,7 @@ class Sending(Generic[RunT]):
         """Send a cancel once, to find out whether the server is back; what comes of it is noted, and returned."""
         seconds = self._presence.probe_timeout
         policy = RetryPolicy(attempts=1, deadline=seconds)
-        hasty = self._transport.hastened(timeout=seconds, policy=policy).patient(1)
+        hasty = self._transport.hastened(timeout=seconds, policy=policy).patient(1, patience=0.0)
         began = time.monotonic()
         try:
             run = await self._kinds[ticket.resource].collection.over(hasty).cancel(ticket.run_id)
@@ -62,7 +75,7 @@ class Sending(Generic[RunT]):
         return run
 
     def note_answer(self, ticket: Ticket[RunT], began: float, attempts: int = 1) -> None:
-        """Note that a send, begun at a moment, was answered."""
+        """Note that a send, begun at a moment, was answered; `attempts` are those that are not counted yet."""
         ticket.attempts += attempts
         self._answered = ticket
         self._presence.took = time.monotonic() - began
@@ -75,10 +88,17 @@ class Sending(Generic[RunT]):
             return
         error.in_doubt |= ticket.error is not None and ticket.error.in_doubt
         ticket.error = error
-        if isinstance(error, AnswerError) and not is_transient(error):
-            self.note_answer(ticket, began, error.attempts)
-            return
+        is_turned_away = not error.attempts or (asks_for_less(error) and not self._presence.is_away)
         ticket.attempts += error.attempts
+        error.attempts = ticket.attempts
+        if is_turned_away:
+            # For longer than the job has patience; so would all others be.
+            self._presence.error = error
+            self._on_loss()
+            return
+        if isinstance(error, AnswerError) and not is_transient(error):
+            self.note_answer(ticket, began, attempts=0)
+            return
         if not is_transient(error):
             return
         # While nothing can succeed, a failure says nothing about an id.
@@ -98,15 +118,23 @@ class Sending(Generic[RunT]):
 
     def pause_after(self, ticket: Ticket[RunT], error: RetabError) -> float | None:
         """Return the seconds after which to send again what failed, or None where that is to be its end."""
-        if not is_transient(error):
+        if not is_transient(error) or self._presence.is_lost:
             return None
-        if self._presence.is_away or self._presence.is_lost:
+        if self._presence.is_away:
             return 0.0
         doubled = 2.0 ** min(ticket.failures - 1, _LARGEST_POWER)
         longest = min(self._policy.wait_initial * doubled, self._policy.wait_max)
         pause = (getattr(error, "retry_after", None) or 0.0) + random.uniform(0, longest)
         is_enough = self.is_exhausted(ticket) or time.monotonic() + pause > ticket.ends
         return None if is_enough else pause
+
+    def announce(self, ticket: Ticket[RunT], error: RetabError, pause: float) -> None:
+        """Log that what failed is sent again after so many seconds, or when the server is back."""
+        if self._presence.is_away:
+            _logger.warning("again when the API is back: %s", error)
+        else:
+            number = ticket.failures + 1
+            _logger.warning("attempt %d of %d in %.2f s: %s", number, self._policy.attempts, pause, error)
 
     def is_exhausted(self, ticket: Ticket[RunT]) -> bool:
         """Tell whether a ticket has failed as often as the client's policy allows."""

@@ -47,6 +47,8 @@ class Settling(Generic[RunT]):
         pause = self._sending.pause_after(ticket, error)
         if pause is None:
             self._reporting.report(ticket, disposition_of_error(error), error=error)
+        else:
+            self._sending.announce(ticket, error, pause)
         return pause
 
     def lose(self, ticket: Ticket[RunT], error: Exception | None) -> None:
@@ -54,5 +56,5 @@ class Settling(Generic[RunT]):
         self._reporting.report(ticket, Disposition.UNCONFIRMED, error=error)
 
     async def plan(self, ticket: Ticket[RunT]) -> None:
-        """Settle a ticket that is not to be sent."""
+        """Settle a ticket that is not to be sent; awaited as the sending of one is, whose place it takes."""
         self._reporting.report(ticket, Disposition.PLANNED, ticket.run)

@@ -4,8 +4,9 @@ import sys
 
 import click
 
-from retab_async.cli.bulk import add_matching_commands, cancel_anything
+from retab_async.cli.bulk import cancel_anything
 from retab_async.cli.demo import demo
+from retab_async.cli.failures import INTERRUPTED
 from retab_async.cli.harmless import harmless
 from retab_async.cli.logs import show_logs
 from retab_async.cli.runs import kind_groups
@@ -13,8 +14,6 @@ from retab_async.cli.serve import serve
 from retab_async.errors import ConfigurationError
 from retab_async.resources import RESOURCES
 from retab_async.settings import VERSION
-
-_INTERRUPTED = 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -30,7 +29,6 @@ def _root(verbose: int) -> None:
 
 for _group in kind_groups(RESOURCES):
     _root.add_command(_group)
-add_matching_commands(_root)
 _root.add_command(cancel_anything)
 _root.add_command(serve)
 _root.add_command(demo)
@@ -52,4 +50,4 @@ def run(arguments: list[str] | None = None) -> int:
         return 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        return _INTERRUPTED
+        return INTERRUPTED

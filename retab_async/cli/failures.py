@@ -8,6 +8,9 @@ import click
 from retab_async.cli.harmless import harmless
 from retab_async.errors import ConfigurationError, InvalidRequestError, InvalidRunIdError, RetabError
 
+# The exit code of what Ctrl-C has ended.
+INTERRUPTED = 130
+
 
 @contextmanager
 def failures_told() -> Iterator[None]:

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from contextlib import aclosing
-from datetime import date, datetime
 from inspect import signature
 from operator import attrgetter
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import click
 
 from retab_async.cli.failures import failures_told
-from retab_async.cli.options import json_option
+from retab_async.cli.options import date_options, json_option
 from retab_async.cli.pairs import metadata_option, none_for_none
 from retab_async.cli.printing import brief, print_json, print_row
 from retab_async.client import AsyncRetab
@@ -20,22 +19,6 @@ from retab_async.models import Run
 from retab_async.resources import RESOURCES
 
 _LARGEST_PAGE = 100
-
-
-def date_from(text: str) -> date:
-    """Read a date, `2026-11-01`, or a moment with its offset, `2026-11-01T09:30:00+01:00`."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        msg = f"{text!r} is neither a date, such as 2026-11-01, nor a moment with its offset: 2026-11-01T09:30:00+01:00"
-        raise click.BadParameter(msg)
-    return moment
 
 
 # Each is offered by the kinds whose list has an argument of its name.
@@ -62,8 +45,7 @@ _FILTERS = (
     metadata_option("Those that have this; if given more than once, all of it."),
     click.Option(["--min-duration-ms"], type=click.IntRange(min=0), metavar="MS", help="Those that took so long."),
     click.Option(["--max-duration-ms"], type=click.IntRange(min=0), metavar="MS", help="Those that took no longer."),
-    click.Option(["--from-date"], type=date_from, metavar="DATE", help="Those created then or later."),
-    click.Option(["--to-date"], type=date_from, metavar="DATE", help="Those created then or earlier."),
+    *date_options(),
     click.Option(["--order"], type=click.Choice(["asc", "desc"]), default="desc", help="desc: the newest first."),
 )
 

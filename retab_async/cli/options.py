@@ -1,6 +1,7 @@
-"""The parameters that several commands of a kind have."""
+"""The parameters that several commands have."""
 
 import re
+from datetime import date, datetime
 
 import click
 
@@ -21,6 +22,14 @@ def ids_argument() -> click.Argument:
     return click.Argument(["ids"], nargs=-1, required=True, metavar="ID...")
 
 
+def date_options() -> tuple[click.Option, ...]:
+    """Return `--from-date` and `--to-date`."""
+    return (
+        click.Option(["--from-date"], type=_date_from, metavar="DATE", help="Those created then or later."),
+        click.Option(["--to-date"], type=_date_from, metavar="DATE", help="Those created then or earlier."),
+    )
+
+
 def limit_from(text: str) -> tuple[int, float]:
     """Read a rate limit as it is typed: `300/60`, so many requests in so many seconds."""
     found = re.fullmatch(r"([1-9]\d*)/(\d+(?:\.\d+)?)", text)
@@ -28,3 +37,19 @@ def limit_from(text: str) -> tuple[int, float]:
         msg = f"{text!r} is not REQUESTS/SECONDS, such as 300/60"
         raise click.BadParameter(msg)
     return int(found[1]), float(found[2])
+
+
+def _date_from(text: str) -> date:
+    """Read a date, `2026-11-01`, or a moment with its offset, `2026-11-01T09:30:00+01:00`."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        msg = f"{text!r} is neither a date, such as 2026-11-01, nor a moment with its offset: 2026-11-01T09:30:00+01:00"
+        raise click.BadParameter(msg)
+    return moment

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from retab_async.cli.bulk import cancel_command, matching_command
 from retab_async.cli.creating import create_command
-from retab_async.cli.ending import cancel_command, delete_command
+from retab_async.cli.deleting import delete_command
 from retab_async.cli.listing import list_command
 from retab_async.cli.reading import get_command
 from retab_async.cli.waiting import wait_command
@@ -18,6 +19,7 @@ from retab_async.runs import RunResource
 _VERBS: Mapping[str, Callable[[str, str], click.Command]] = MappingProxyType(
     {
         "cancel": cancel_command,
+        "cancel-matching": matching_command,
         "create": create_command,
         "delete": delete_command,
         "get": get_command,

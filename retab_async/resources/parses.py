@@ -7,7 +7,7 @@ from typing import Any, Literal
 import attrs
 
 from retab_async.arguments import flag, given, one_of, text, text_or_none
-from retab_async.bulk import CancelJob, Order
+from retab_async.bulk import CancelJob, Order, Terms
 from retab_async.dialects import Dialect
 from retab_async.documents import Attachment, Document
 from retab_async.listing import Listed
@@ -128,10 +128,7 @@ class Parses(DeletableRuns[Parse]):
 
         `GET /v1/parses`, `POST /v1/parses/{id}/cancel`
         """
-        filters = {"filename": filename, "from_date": from_date, "to_date": to_date}
-        return self._cancel_matching(
-            filters,
-            None,
+        terms = Terms.checked(
             concurrency=concurrency,
             rate_limit=rate_limit,
             journal=journal,
@@ -140,6 +137,7 @@ class Parses(DeletableRuns[Parse]):
             wait=wait,
             patience=patience,
         )
+        return self._cancel_matching(terms, status=None, filename=filename, from_date=from_date, to_date=to_date)
 
 
 def _fields(  # noqa: PLR0913 - the fields of the request

@@ -1,19 +1,16 @@
 """Workflow eval runs: what a workflow makes of documents whose results are known."""
 
-import os
 from datetime import date
 from typing import Any, Literal
 
 import attrs
 
 from retab_async.arguments import refuse, text
-from retab_async.bulk import CancelJob, Order
 from retab_async.dialects import Dialect
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
-from retab_async.listing import Listed, end_of_day, start_of_day
+from retab_async.listing import Listed
 from retab_async.models import RunStatus, Told
-from retab_async.pacing import RateLimit
-from retab_async.runs import RunResource
+from retab_async.runs import WorkflowFamilyRuns
 from retab_async.scope import RunScope
 
 
@@ -77,7 +74,7 @@ class WorkflowEvalRun(WorkflowFamilyRun):
     freshness: EvalRunFreshness | None = None
 
 
-class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
+class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
     """The eval runs of an account, always in the background: `/v1/workflows/evals/runs`."""
 
     path = "/v1/workflows/evals/runs"
@@ -86,6 +83,7 @@ class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
         unfinished=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING),
         status_at=("lifecycle", "status"),
         has_output=False,
+        lists_by_moments=True,
         is_absent_when_over=True,
     )
 
@@ -147,45 +145,12 @@ class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
             status=status,
             exclude_status=exclude_status,
             trigger_type=trigger_type,
-            # This list takes moments alone.
-            from_date=start_of_day(from_date),
-            to_date=end_of_day(to_date),
+            from_date=from_date,
+            to_date=to_date,
             order=order,
             limit=limit,
             before=before,
             after=after,
-        )
-
-    def cancel_matching(  # noqa: PLR0913 - the filters, and how to go about it
-        self,
-        *,
-        workflow_id: str | None = None,
-        status: RunStatus | str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
-        concurrency: int = 64,
-        rate_limit: RateLimit | None = None,
-        journal: str | os.PathLike[str] | None = None,
-        order: Order = "completion",
-        dry_run: bool = False,
-        wait: bool = False,
-        patience: float = 60.0,
-    ) -> CancelJob[WorkflowEvalRun]:
-        """Cancel all runs that match, by default those that are not over; see `ListedRuns.cancel_matching`.
-
-        `GET /v1/workflows/evals/runs`, `POST /v1/workflows/evals/runs/{id}/cancel`
-        """
-        filters = {"workflow_id": workflow_id, "from_date": start_of_day(from_date), "to_date": end_of_day(to_date)}
-        return self._cancel_matching(
-            filters,
-            status,
-            concurrency=concurrency,
-            rate_limit=rate_limit,
-            journal=journal,
-            order=order,
-            dry_run=dry_run,
-            wait=wait,
-            patience=patience,
         )
 
 

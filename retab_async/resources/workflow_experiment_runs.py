@@ -1,19 +1,16 @@
 """Experiment runs: one block of a workflow, several times over the same documents."""
 
-import os
 from datetime import date
 from typing import Any, Literal
 
 import attrs
 
 from retab_async.arguments import given, text, text_or_none
-from retab_async.bulk import CancelJob, Order
 from retab_async.dialects import Dialect
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
 from retab_async.listing import Listed
 from retab_async.models import RunStatus
-from retab_async.pacing import RateLimit
-from retab_async.runs import RunResource
+from retab_async.runs import WorkflowFamilyRuns
 from retab_async.scope import RunScope
 
 
@@ -39,7 +36,7 @@ class ExperimentRun(WorkflowFamilyRun):
     error_count: int = 0
 
 
-class ExperimentRuns(RunResource[ExperimentRun]):
+class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
     """The experiment runs of an account, always in the background: `/v1/workflows/experiments/runs`."""
 
     path = "/v1/workflows/experiments/runs"
@@ -115,38 +112,6 @@ class ExperimentRuns(RunResource[ExperimentRun]):
             limit=limit,
             before=before,
             after=after,
-        )
-
-    def cancel_matching(  # noqa: PLR0913 - the filters, and how to go about it
-        self,
-        *,
-        workflow_id: str | None = None,
-        status: RunStatus | str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
-        concurrency: int = 64,
-        rate_limit: RateLimit | None = None,
-        journal: str | os.PathLike[str] | None = None,
-        order: Order = "completion",
-        dry_run: bool = False,
-        wait: bool = False,
-        patience: float = 60.0,
-    ) -> CancelJob[ExperimentRun]:
-        """Cancel all runs that match, by default those that are not over; see `ListedRuns.cancel_matching`.
-
-        `GET /v1/workflows/experiments/runs`, `POST /v1/workflows/experiments/runs/{id}/cancel`
-        """
-        filters = {"workflow_id": workflow_id, "from_date": from_date, "to_date": to_date}
-        return self._cancel_matching(
-            filters,
-            status,
-            concurrency=concurrency,
-            rate_limit=rate_limit,
-            journal=journal,
-            order=order,
-            dry_run=dry_run,
-            wait=wait,
-            patience=patience,
         )
 
 

@@ -1,6 +1,5 @@
 """Workflow runs: documents on their way through the blocks of a workflow."""
 
-import os
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal
@@ -9,14 +8,12 @@ from uuid import uuid4
 import attrs
 
 from retab_async.arguments import given, json_object, one_of, refuse, text, texts_by_name, whole_number_or_none
-from retab_async.bulk import CancelJob, Order
 from retab_async.dialects import Dialect
 from retab_async.documents import Attachment, Document
 from retab_async.lifecycles import WorkflowFamilyRun
 from retab_async.listing import Listed
 from retab_async.models import FileRef, RunStatus, Told
-from retab_async.pacing import RateLimit
-from retab_async.runs import DeletableRuns
+from retab_async.runs import DeletableRuns, WorkflowFamilyRuns
 from retab_async.scope import RunScope
 
 
@@ -36,7 +33,7 @@ class WorkflowRun(WorkflowFamilyRun):
     metadata: Mapping[str, str] | None = attrs.field(default=None, hash=False)
 
 
-class WorkflowRuns(DeletableRuns[WorkflowRun]):
+class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
     """The workflow runs of an account, always in the background: `/v1/workflows/runs`."""
 
     path = "/v1/workflows/runs"
@@ -133,38 +130,6 @@ class WorkflowRuns(DeletableRuns[WorkflowRun]):
             limit=limit,
             before=before,
             after=after,
-        )
-
-    def cancel_matching(  # noqa: PLR0913 - the filters, and how to go about it
-        self,
-        *,
-        workflow_id: str | None = None,
-        status: RunStatus | str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
-        concurrency: int = 64,
-        rate_limit: RateLimit | None = None,
-        journal: str | os.PathLike[str] | None = None,
-        order: Order = "completion",
-        dry_run: bool = False,
-        wait: bool = False,
-        patience: float = 60.0,
-    ) -> CancelJob[WorkflowRun]:
-        """Cancel all runs that match, by default those that are not over; see `ListedRuns.cancel_matching`.
-
-        `GET /v1/workflows/runs`, `POST /v1/workflows/runs/{id}/cancel`
-        """
-        filters = {"workflow_id": workflow_id, "from_date": from_date, "to_date": to_date}
-        return self._cancel_matching(
-            filters,
-            status,
-            concurrency=concurrency,
-            rate_limit=rate_limit,
-            journal=journal,
-            order=order,
-            dry_run=dry_run,
-            wait=wait,
-            patience=patience,
         )
 
 

@@ -38,10 +38,18 @@ class Attempts:
         """Return the pace that a request is sent in."""
         return self._pace.elsewhere if request.elsewhere else self._pace
 
-    async def make(
-        self, request: Request, number: int, ends: float, trail: Trail, set_out: Callable[[], None] | None = None
+    async def make(  # noqa: PLR0913, PLR0917 - what an attempt is made of
+        self,
+        request: Request,
+        number: int,
+        ends: float,
+        trail: Trail,
+        set_out: Callable[[], None] | None = None,
+        latest: Callable[[], float] | None = None,
     ) -> Response:
         """Make attempt `number` of a request, over at `ends`; `set_out` is called as it leaves.
+
+        A turn in the pace that comes only after the `latest` moment is not waited for.
 
         Raises `APIError` for an answer that is not a 2xx, `APIConnectionError` for none, `ResponseError` for one over
         its cap.
@@ -54,7 +62,8 @@ class Attempts:
         is_open = False
         try:
             if not (pace.is_free or pace.turns.passes()):
-                await self._wait_for_turn(pace, request, number, ends, trail)
+                turn_ends = ends if latest is None else min(ends, latest())
+                await self._wait_for_turn(pace, request, number, turn_ends, trail)
             if set_out is not None:
                 set_out()
             sent = pace.went()

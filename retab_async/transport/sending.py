@@ -5,13 +5,15 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 
-from retab_async.errors import APIConnectionError, CallError, RetabError
+from retab_async.errors import APIConnectionError, APIError, CallError, RetabError
 from retab_async.pacing import Lane, Pace, Passage, Places, RateLimit
 from retab_async.protocol import Request, Response, Trail
 from retab_async.retrying import Restraint, RetryPolicy, asks_for_less, is_transient, try_again
 from retab_async.settings import Settings
 from retab_async.transport.attempts import Attempts
 from retab_async.transport.pool import Pool
+
+_LONGEST_PAUSE = 300.0
 
 
 class HeldBackError(Exception):
@@ -50,7 +52,12 @@ class Transport:
         return Transport(self._pool, settings, policy, self._pace, places)
 
     def patient(
-        self, at_once: int, rate_limit: RateLimit | None = None, holds_back: Callable[[], bool] = lambda: False
+        self,
+        at_once: int,
+        rate_limit: RateLimit | None = None,
+        *,
+        patience: float = inf,
+        holds_back: Callable[[], bool] = lambda: False,
     ) -> "PatientTransport":
         """Return one for bulk work on the same pool, with the same credential and in the same pace."""
         return PatientTransport(
@@ -58,8 +65,8 @@ class Transport:
             self._settings,
             self._policy,
             self._pace,
-            at_once=at_once,
-            rate_limit=rate_limit,
+            lane=Lane(self._pace, at_once, rate_limit),
+            patience=patience,
             holds_back=holds_back,
         )
 
@@ -99,9 +106,11 @@ class Transport:
 
 
 class PatientTransport(Transport):
-    """A transport for one job of bulk work, at most `at_once` in flight and within a rate limit of its own.
+    """A transport for one job of bulk work, which goes by a lane of its own.
 
-    While it `holds_back`, whoever had to wait for their turn is not sent: `HeldBackError`.
+    `patience`: the seconds for which 503s may be all that it hears. The pause of a 429 may be longer, up to five
+    minutes: it is that of a limit, to which bulk work is near at all times. While it `holds_back`, whoever had to wait
+    for their turn is not sent: `HeldBackError`.
     """
 
     def __init__(  # noqa: PLR0913 - what a transport is made of, and what is its own
@@ -111,20 +120,23 @@ class PatientTransport(Transport):
         policy: RetryPolicy,
         pace: Pace,
         *,
-        at_once: int,
-        rate_limit: RateLimit | None,
+        lane: Lane,
+        patience: float,
         holds_back: Callable[[], bool],
     ) -> None:
         super().__init__(pool, settings, policy, pace)
+        self._lane = lane
+        self._patience = patience
+        self._longest_pause = max(patience, _LONGEST_PAUSE)
         self._holds_back = holds_back
-        self._lane = Lane(pace, at_once, rate_limit)
+        self._away_since: float | None = None
 
     def ends(self, extra: float = 0.0) -> float:  # noqa: ARG002 - as of any transport
         """Return that a call is over when it is: `inf`."""
         return inf
 
     async def send(self, request: Request, ends: float = inf, trail: Trail | None = None) -> Response:
-        """Send a request once, in its turn; again, uncounted, as often as it is refused for pace.
+        """Send a request once, in its turn; again, uncounted, as often as it is refused for pace and patience lasts.
 
         Each send has the usual timeout, and is over at `ends`. For requests without a body. Raises as the `send` of any
         transport, after that one attempt.
@@ -133,14 +145,14 @@ class PatientTransport(Transport):
         while True:
             passage = self._lane.pass_freely() or await self._enter()
             try:
-                response = await self._attempts.make(request, 1, ends, trail, passage.set_out)
+                response = await self._attempts.make(request, 1, ends, trail, passage.set_out, self._latest_turn)
             except CallError as error:
-                is_for_pace = asks_for_less(error)
-                if is_for_pace or isinstance(error, APIConnectionError):
+                if asks_for_less(error) or isinstance(error, APIConnectionError):
                     passage.was_turned_away()
-                if not is_for_pace:
+                if not asks_for_less(error) or self._is_enough(error):
                     raise
             else:
+                self._away_since = None
                 passage.got_through()
                 return response
             finally:
@@ -152,6 +164,19 @@ class PatientTransport(Transport):
             passage.end()
             raise HeldBackError
         return passage
+
+    def _latest_turn(self) -> float:
+        return time.monotonic() + self._longest_pause if self._away_since is None else self._away_since + self._patience
+
+    def _is_enough(self, refusal: APIError) -> bool:
+        told = refusal.retry_after or 0.0
+        if refusal.status_code == 429:
+            # Whoever keeps to a limit is there, however long it takes.
+            self._away_since = None
+            return told > self._longest_pause
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        return now + told - self._away_since > self._patience
 
 
 def _say_doubt(error: RetabError, key: str | None) -> None:

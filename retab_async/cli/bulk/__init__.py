@@ -2,6 +2,6 @@
 
 from retab_async.cli.bulk.anything import cancel_anything
 from retab_async.cli.bulk.ids import cancel_command
-from retab_async.cli.bulk.matching import add_matching_commands
+from retab_async.cli.bulk.matching import matching_command
 
-__all__ = ["add_matching_commands", "cancel_anything", "cancel_command"]
+__all__ = ["cancel_anything", "cancel_command", "matching_command"]

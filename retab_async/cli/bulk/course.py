@@ -19,7 +19,10 @@ from retab_async.pacing import Stats
 
 
 class Planned(NamedTuple):
-    """A job that is not begun, and how many ids it has where that is known: `is_rest` without those in the journal."""
+    """A job that is not begun, and how many ids it has in all, where that is known.
+
+    `is_rest`: those that are settled in its journal already are not among them.
+    """
 
     job: CancelJob[Any]
     total: int | None = None

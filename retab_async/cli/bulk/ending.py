@@ -9,10 +9,10 @@ import click
 from retab_async.bulk import Disposition
 from retab_async.cli.bulk.course import Course
 from retab_async.cli.bulk.telling import Manner, Telling, outcome_of
+from retab_async.cli.failures import INTERRUPTED
 from retab_async.cli.harmless import harmless
 from retab_async.cli.printing import print_outcomes, print_rows
 
-_INTERRUPTED = 130
 _MOST_SHOWN = 20
 
 
@@ -27,7 +27,7 @@ def report(course: Course, telling: Telling) -> int:
     for line in (*_troubles(course), *_way_on(course, manner)):
         click.echo(harmless(line), err=True)
     if course.is_interrupted:
-        return _INTERRUPTED
+        return INTERRUPTED
     return int(bool(course.failure) or _failed(course.report.counts) > 0)
 
 

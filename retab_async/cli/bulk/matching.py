@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from inspect import signature
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -14,11 +14,11 @@ from retab_async.cli.bulk.finding import Search
 from retab_async.cli.bulk.jobs import carry_out
 from retab_async.cli.bulk.options import check_distinct, terms_options, told_options
 from retab_async.cli.bulk.telling import Manner
-from retab_async.cli.listing import date_from
+from retab_async.cli.options import date_options
 from retab_async.client import AsyncRetab
 from retab_async.resources import RESOURCES
 
-_HELP = """Cancel all {} that match and are not over, after asking.
+_HELP = """Cancel all {} runs that match and are not over, after asking.
 
 A DATE is a day in UTC, 2026-11-01, or a moment, 2026-11-01T09:30:00+01:00. Exit 1 if one could not be cancelled.
 Ctrl-C finishes what is in flight, and says how to go on from there."""
@@ -28,27 +28,16 @@ _FILTERS = (
     click.Option(["--workflow-id"], metavar="ID", help="Those of this workflow."),
     click.Option(["--status"], help="Those in this status, such as in_progress; by default all that are not over."),
     click.Option(["--filename"], metavar="START", help="Those whose filename begins so, in either case."),
-    click.Option(["--from-date"], type=date_from, metavar="DATE", help="Those created then or later."),
-    click.Option(["--to-date"], type=date_from, metavar="DATE", help="Those created then or earlier."),
+    *date_options(),
 )
 
 
-def add_matching_commands(root: click.Group) -> None:
-    """Add the command to the groups of the kinds whose runs can be listed."""
-    for name, resource in RESOURCES.items():
-        group: click.Command = root
-        for place in name.split("."):
-            group = cast("click.Group", group).commands[place]
-        if hasattr(resource, "cancel_matching"):
-            cast("click.Group", group).add_command(matching_command(name))
-
-
-def matching_command(name: str) -> click.Command:
+def matching_command(name: str, kind: str) -> click.Command:
     """Return the command that cancels the runs of a kind that match."""
     arguments = signature(attrgetter("cancel_matching")(RESOURCES[name])).parameters
     filters = [option for option in _FILTERS if option.name in arguments]
 
-    @click.command("cancel-matching", params=_parameters(filters), help=_HELP.format(name.replace(".", " ")))
+    @click.command("cancel-matching", params=_parameters(filters), help=_HELP.format(kind))
     def cancel_matching(*, dry_run: bool, yes: bool, failed: str | None, as_json: bool, **told: Any) -> int:
         check_distinct(None, told["journal"], failed)
         given = {option.name: told.pop(option.name) for option in filters}

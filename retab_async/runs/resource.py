@@ -1,9 +1,8 @@
-"""Every verb that runs share, written once."""
+"""The verbs that runs of all kinds have, written once."""
 
 import os
 from collections.abc import AsyncIterable, Iterable, Mapping
-from datetime import date
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from retab_async.arguments import idempotency_key, refuse
 from retab_async.bulk import CancelJob, Kind, Matching, Order, Terms, lists_of
@@ -11,8 +10,8 @@ from retab_async.collection import Collection
 from retab_async.dialects import Dialect
 from retab_async.errors import InvalidRunIdError
 from retab_async.janitor import Janitor
-from retab_async.listing import Listed, list_query
-from retab_async.models import Run, RunStatus
+from retab_async.listing import Listed, list_query, with_moments
+from retab_async.models import Run
 from retab_async.pacing import RateLimit
 from retab_async.protocol import Trail, run_path
 from retab_async.reading import Reader
@@ -26,7 +25,7 @@ RunT = TypeVar("RunT", bound=Run)
 class RunResource(Generic[RunT]):
     """The runs of one kind; a kind declares its `path`, `run_type` and `dialect`, and brings its models.
 
-    Here are the verbs that all kinds have; `DeletableRuns` and `ListedRuns` add what the API has not for all of them.
+    `DeletableRuns`, `ListedRuns` and `WorkflowFamilyRuns` add what the API has not for all kinds.
     What the creates have in common:
 
     `document`: a path, bytes, a binary file, an https:// or `data:` URL, a `MIMEData`, or the `FileRef` of another run;
@@ -94,7 +93,8 @@ class RunResource(Generic[RunT]):
         What fails in a way that may pass is tried again, as the client's `retry` says. While the server is away nothing
         is sent but a probe now and then: the last cancel that was answered, again, or one of those that wait. After
         `patience` seconds the remaining ids are reported `unconfirmed`, unsent; of an iterable that has no length as
-        many as come within a second, and the report's `ended_early` says if there were more.
+        many as come within a second, and the report's `ended_early` says if there were more. So they are, at once,
+        where a `Retry-After` asks for more than that, or in a 429 for more than five minutes too.
 
         Raises `InvalidRequestError` and `ConfigurationError` at once; the job, what the iterable raises,
         `JournalError` where outcomes cannot be taken down any more, and `ClientStateError`. One id's failure is its
@@ -186,17 +186,17 @@ class RunResource(Generic[RunT]):
             run_path(self.path, run_id)
         return self._collection.name, run_id
 
-    def _cancel_matching(
-        self, filters: Mapping[str, Any], status: str | None, *, dry_run: bool, **terms: Any
-    ) -> CancelJob[RunT]:
-        checked = Terms.checked(**terms, dry_run=dry_run)
+    def _cancel_matching(self, terms: Terms, *, status: str | None, **filters: Any) -> CancelJob[RunT]:
         # In the order of life: a run that moves on while one list is walked is met in a later one.
-        lists = lists_of(self.dialect.unfinished if status is None else (status,), **filters)
-        matching = Matching(self._collection.page, lists, patience=checked.patience, passes_once=dry_run)
-        return CancelJob(matching, (self._kind,), self._named, checked)
+        lists = lists_of(self.dialect.unfinished if status is None else (status,), **self._in_dialect(filters))
+        matching = Matching(self._collection.page, lists, patience=terms.patience, passes_once=terms.is_dry)
+        return CancelJob(matching, (self._kind,), self._named, terms)
 
     def _list(self, **filters: Any) -> Listed[RunT]:
-        return Listed(self._collection.page, list_query(**filters))
+        return Listed(self._collection.page, list_query(**self._in_dialect(filters)))
+
+    def _in_dialect(self, filters: dict[str, Any]) -> dict[str, Any]:
+        return with_moments(filters) if self.dialect.lists_by_moments else filters
 
     async def _create(self, fields: Mapping[str, Any], key: str | None) -> RunT:
         async with self._collection.to_create(fields, idempotency_key(key)) as request:
@@ -215,92 +215,3 @@ class RunResource(Generic[RunT]):
             msg = f"a {type(run).__name__} is not a run of {self.path}"
             raise InvalidRunIdError(msg)
         return run.id
-
-
-class DeletableRuns(RunResource[RunT]):
-    """The runs of a kind that can be deleted."""
-
-    async def delete(self, run_id: str | RunT) -> None:
-        """Delete a run; one that is still going on is to be cancelled first.
-
-        A repeat whose earlier attempt may have deleted the run takes its absence for success. Raises
-        `InvalidRunIdError` before anything is sent, `NotFoundError` and the other `APIError`s, `APIConnectionError`.
-
-        `DELETE {path}/{id}`
-        """
-        await self._collection.delete(self._id_of(run_id))
-
-
-class ListedRuns(RunResource[RunT]):
-    """The runs of a kind that can be listed, by the filters that most lists have."""
-
-    def list(  # noqa: PLR0913 - the filters of a list, each by its name
-        self,
-        *,
-        status: RunStatus | str | None = None,
-        filename: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
-        order: Literal["asc", "desc"] = "desc",
-        limit: int = 100,
-        before: str | None = None,
-        after: str | None = None,
-    ) -> Listed[RunT]:
-        """Return the runs that match all filters, newest first, as `async for` that asks page by page as it goes.
-
-        `filename`: its start, in either case. `from_date`, `to_date`: when a run was created; a `date` is that whole
-        day in UTC, a `datetime` must be an aware one. `limit`: runs a page, 1 to 100, not in all. `after`, `before`:
-        the id to go on from, forward or backward page by page. A row that does not fit is given with defaults and
-        logged, one without an id left out.
-
-        Raises `InvalidRequestError` at once; where it is walked, what `get` raises.
-
-        `GET {path}`
-        """
-        return self._list(
-            status=status,
-            filename=filename,
-            from_date=from_date,
-            to_date=to_date,
-            order=order,
-            limit=limit,
-            before=before,
-            after=after,
-        )
-
-    def cancel_matching(  # noqa: PLR0913 - the filters of a list, each by its name
-        self,
-        *,
-        status: RunStatus | str | None = None,
-        filename: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
-        concurrency: int = 64,
-        rate_limit: RateLimit | None = None,
-        journal: str | os.PathLike[str] | None = None,
-        order: Order = "completion",
-        dry_run: bool = False,
-        wait: bool = False,
-        patience: float = 60.0,
-    ) -> CancelJob[RunT]:
-        """Cancel all runs that match, while listing them: by default those that are not over, whatever their status.
-
-        The lists are walked, oldest runs first, until a walk brings no run that was not met before; each is cancelled
-        once. `dry_run`: one walk, and each outcome is `planned`, with the run; nothing but lists is sent. The filters
-        are those of `list`, the rest and what it gives is as in `cancel_many`. A list that cannot be had, not for as
-        long as `patience` lasts, ends the job.
-
-        `GET {path}`, `POST {path}/{id}/cancel`
-        """
-        filters = {"filename": filename, "from_date": from_date, "to_date": to_date}
-        return self._cancel_matching(
-            filters,
-            status,
-            concurrency=concurrency,
-            rate_limit=rate_limit,
-            journal=journal,
-            order=order,
-            dry_run=dry_run,
-            wait=wait,
-            patience=patience,
-        )

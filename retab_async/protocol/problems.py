@@ -1,0 +1,76 @@
+"""What an error body says, in whichever of the shapes that the API and its gateways give it."""
+
+import re
+from typing import Any, NamedTuple
+
+import orjson
+
+# Left to be compiled when it is first needed: most calls never come here.
+_TAG = r"(?is)<(script|style)\b.*?</\1\s*>|<[^<>]*>"
+_TELLING_PART = 4096
+MESSAGE_LENGTH = 500
+# Error bodies nest three or four deep; what nests deeper is not telling anybody anything.
+_DEEPEST = 8
+
+
+class Problem(NamedTuple):
+    """What an error body says: the most telling text, the innermost code, and whatever details came along."""
+
+    message: str = ""
+    code: str | None = None
+    details: Any = None
+
+
+def read_problem(body: str) -> Problem:
+    """Find what an error body says, whichever of the API's and its gateways' shapes it has.
+
+    The deepest text along `details`, `detail`, `error`, `message` wins over the generic sentence around it.
+    """
+    found = _walk(_json_or_none(body), 0)
+    return found if found.message else Problem(_plain(body), found.code, found.details)
+
+
+def _walk(value: Any, depth: int) -> Problem:
+    if depth > _DEEPEST:
+        return Problem()
+    if isinstance(value, str):
+        return _walk_text(value, depth)
+    if isinstance(value, list):
+        texts = [_walk(item, depth + 1).message for item in value]
+        return Problem("; ".join(filter(None, texts)), None, value)
+    if isinstance(value, dict):
+        return _walk_object(value, depth)
+    return Problem()
+
+
+def _walk_text(value: str, depth: int) -> Problem:
+    inner = _json_or_none(value)
+    return _walk(inner, depth + 1) if isinstance(inner, dict | list) else Problem(_plain(value))
+
+
+def _walk_object(value: dict[str, Any], depth: int) -> Problem:
+    own = value.get("code") if isinstance(value.get("code"), str) else None
+    if isinstance(value.get("msg"), str):
+        return Problem(_located(value.get("loc"), value["msg"]), own)
+    parts = (_walk(value.get(key), depth + 1) for key in ("details", "detail", "error", "message", "title"))
+    inner = next((part for part in parts if part.message), Problem())
+    listed = _walk(value.get("errors"), depth + 1).message
+    message = ": ".join(filter(None, (_located(value.get("location"), inner.message), listed)))
+    return Problem(message, inner.code or own, value.get("details") or value.get("errors") or inner.details)
+
+
+def _located(place: Any, text: str) -> str:
+    where = ".".join(str(step) for step in place) if isinstance(place, list) else place
+    return f"{where}: {text}" if isinstance(where, str) and where and text else text
+
+
+def _json_or_none(text: str) -> Any:
+    try:
+        return orjson.loads(text) if text[:1] in {"{", "["} else None
+    except ValueError:
+        return None
+
+
+def _plain(text: str) -> str:
+    text = text[:_TELLING_PART].lstrip()
+    return " ".join((re.sub(_TAG, " ", text) if text.startswith("<") else text).split())[:MESSAGE_LENGTH]

@@ -1,0 +1,146 @@
+"""What came back: an answer, its JSON, and the errors that an answer stands for."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from retab_async.errors import APIError, ResponseError, error_class
+from retab_async.printable import one_line
+from retab_async.protocol.problems import MESSAGE_LENGTH, Problem, read_problem
+from retab_async.protocol.requests import MIB, Request
+
+ERROR_CAP = 64 * 1024
+LINE_CAP = 16 * MIB
+
+# Left to be compiled when it is first needed: most calls never come here.
+_SECONDS = r"[0-9]{1,15}(\.[0-9]*)?"
+_BODY_START = 500
+_REQUEST_ID_LENGTH = 200
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Lines(Protocol):
+    """The lines of an answer that is still coming."""
+
+    async def next(self, extra: float = 0.0) -> bytes | None:
+        """Return the next line, cut off behind `LINE_CAP`, or None at the end; `extra` seconds on top of the timeout.
+
+        Raises `APIConnectionError` where it does not come.
+        """
+
+    def close(self) -> None:
+        """Let go of the connection, whatever was still to come; more often is fine."""
+
+
+class Response(NamedTuple):
+    """One answer as it came, its body decoded and capped; `redact` takes the caller's secret out of what is quoted.
+
+    Of one that `is_streamed` the body is empty, and in its `lines`, which whoever has it must close.
+    """
+
+    request: Request
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    attempts: int
+    redact: Callable[[str], str]
+    lines: Lines | None = None
+
+    def __repr__(self) -> str:
+        # What is in it may echo a key.
+        return f"Response({self.status} to {self.request.method} {self.request.path})"
+
+
+def read_response(response: Response) -> Any:
+    """Return the JSON of a 2xx answer; raises `ResponseError` where there is none."""
+    try:
+        return orjson.loads(response.body)
+    except ValueError:
+        reason = "the answer is not JSON" if response.body else "the answer is empty"
+    raise response_error(response, reason)
+
+
+def line_content(line: bytes) -> bytes:
+    """Return the JSON on a line of a stream, which may stand behind `data:`; empty for a line that says nothing."""
+    return line.strip().removeprefix(b"data:").strip()
+
+
+def response_error(response: Response, reason: str, path: str = "") -> ResponseError:
+    """Return the error for a 2xx answer that cannot be read: what was asked has been done."""
+    return ResponseError(
+        reason,
+        status_code=response.status,
+        method=response.request.method,
+        url=response.request.path,
+        attempts=response.attempts,
+        request_id=_request_id(response),
+        body=_text(response)[:_BODY_START],
+        path=path,
+        in_doubt=response.request.method != "GET",
+        idempotency_key=response.request.idempotency_key,
+    )
+
+
+def api_error(response: Response, now: datetime) -> APIError:
+    """Return the error for an answer that is not a 2xx; `now` is what a `Retry-After` date is measured from."""
+    body = _text(response)
+    problem = _redacted(read_problem(body), response.redact)
+    message = one_line(problem.message) or _phrase(response.status)
+    if response.status in _REDIRECTS:
+        message = f"the API answered with a redirect, which would carry the key elsewhere: {message}"
+    return error_class(response.status)(
+        message[:MESSAGE_LENGTH],
+        status_code=response.status,
+        method=response.request.method,
+        url=response.request.path,
+        attempts=response.attempts,
+        request_id=_request_id(response),
+        body=body,
+        code=problem.code,
+        details=problem.details,
+        retry_after=read_retry_after(response.headers.get("Retry-After"), now),
+        in_doubt=response.request.method != "GET" and response.status >= 500 and response.status != 503,
+        idempotency_key=response.request.idempotency_key,
+    )
+
+
+def read_retry_after(value: str | None, now: datetime) -> float | None:
+    """Return the seconds a `Retry-After` asks for, as a number or an HTTP date; None for one that says nothing."""
+    value = (value or "").strip()
+    if re.fullmatch(_SECONDS, value):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    # An HTTP date is in GMT whether it says so or not.
+    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now.timestamp()
+    return seconds if seconds > 0 else None
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "no reason given"
+
+
+def _request_id(response: Response) -> str | None:
+    told = response.headers.get("x-request-id", "")
+    return response.redact(one_line(told))[:_REQUEST_ID_LENGTH] or None
+
+
+def _text(response: Response) -> str:
+    # A debugging proxy or an error page may echo the request's headers.
+    return response.redact(response.body[:ERROR_CAP].decode(errors="replace"))
+
+
+def _redacted(problem: Problem, redact: Callable[[str], str]) -> Problem:
+    # Once more after reading: in JSON a key may be written with escapes.
+    details = problem.details if redact(told := str(problem.details)) == told else None
+    return Problem(redact(problem.message), redact(problem.code) if problem.code else None, details)
