@@ -54,6 +54,9 @@ class Allowance:
         """Return when the next may go; `-inf` where nothing is to be kept to."""
         if self.is_closed:
             return max(self._probe_at, self.told_until)
+        if self.told_until > now:
+            # One that was under way for longer than the probe that opened it was told to wait.
+            return self.told_until
         count, period = self.estimate.count, self.estimate.period
         if now - self._refused_at > _LONG_AGO + 2 * period:
             self.estimate.forget()
