@@ -77,7 +77,7 @@ class Allowance:
     def got_through(self, sent: float, now: float) -> bool:
         """Take note that what went at that moment was taken; tells whether that opened the gate."""
         self._round_trip += (min(now - sent, _LONGEST_ROUND_TRIP) - self._round_trip) / 8
-        if self.is_closed and sent >= self._reacted_at:
+        if self.is_closed and sent > self._reacted_at:
             self._open(sent)
             return True
         self._passed += 1
@@ -93,7 +93,8 @@ class Allowance:
         self._refused_at = now
         if told is not None:
             self.told_until = max(self.told_until, now + told)
-        if sent < self._reacted_at:
+        # In one tick of the clock nobody knows what was first.
+        if sent <= self._reacted_at:
             return
         self._reacted_at = now
         if not self.is_closed:
