@@ -36,6 +36,7 @@ class Allowance:
         self.told_until = -inf
         self._gone: deque[float] = deque(maxlen=_REMEMBERED)
         self._probe_at = -inf
+        self._due = -inf
         self._closed_at = -inf
         self._refused_at = -inf
         self._reacted_at = -inf
@@ -101,7 +102,7 @@ class Allowance:
             self.is_closed, self._closed_at, self._is_learning = True, now, False
         self._is_learning |= is_for_pace
         pause = self._next_pause(now)
-        self._probe_at = now + pause
+        self._probe_at = self._due = now + pause
         # A number of whole seconds has been rounded up.
         self._slack = pause if told is None else min(told, 1.0) if told == int(told) else 0.0
 
@@ -112,7 +113,10 @@ class Allowance:
     def _open(self, sent: float) -> None:
         self.is_closed = False
         if self._is_learning:
-            took, closed = sent - self._reopened_at, sent - self._closed_at
-            self.estimate.reopen(self._gone, Reopening(sent, took, closed, self._slack, self._passed))
+            # What was due and did not go, or went without an answer, might have been taken.
+            since = min(sent, max(self._due, self.told_until))
+            took, closed = since - self._reopened_at, since - self._closed_at
+            gone = [*(when for when in self._gone if when < since), since]
+            self.estimate.reopen(gone, Reopening(since, took, closed, self._slack, self._passed))
         self._reopened_at = sent
         self._passed = 1
