@@ -174,6 +174,29 @@ class TestLearning:
         assert pace.turns.passes()
         assert pace.is_free
 
+    def test_an_hour_in_which_nobody_asked_is_no_hour_of_refusals(self) -> None:
+        pace = Pace(Hands())
+        for _ in range(11):
+            send(pace)
+        refuse(pace, told=None)
+        pace.clock.now += 3600  # type: ignore[attr-defined]
+        assert pace.turns.passes()
+        send(pace)
+        pace.clock.now += 0.1  # type: ignore[attr-defined]
+
+        assert pace.turns.passes()
+
+    def test_an_hour_in_which_nobody_asked_does_not_slow_down_what_is_known(self) -> None:
+        pace = learned()
+        for _ in range(10):
+            pace.clock.now += 1  # type: ignore[attr-defined]
+            send(pace)
+        refuse(pace, told=8)
+        pace.clock.now += 3600  # type: ignore[attr-defined]
+        send(pace)
+
+        assert pace.stats().rate == pytest.approx(10 / 18, rel=0.2)
+
     def test_refusals_of_one_moment_count_once(self) -> None:
         pace = learned()
         before = pace.stats().rate

@@ -36,6 +36,7 @@ class Allowance:
         self.told_until = -inf
         self._gone: deque[float] = deque(maxlen=_REMEMBERED)
         self._probe_at = -inf
+        self._due = -inf
         self._closed_at = -inf
         self._refused_at = -inf
         self._reacted_at = -inf
@@ -54,6 +55,9 @@ class Allowance:
         """Return when the next may go; `-inf` where nothing is to be kept to."""
         if self.is_closed:
             return max(self._probe_at, self.told_until)
+        if self.told_until > now:
+            # One that was under way for longer than the probe that opened it was told to wait.
+            return self.told_until
         count, period = self.estimate.count, self.estimate.period
         if now - self._refused_at > _LONG_AGO + 2 * period:
             self.estimate.forget()
@@ -74,7 +78,7 @@ class Allowance:
     def got_through(self, sent: float, now: float) -> bool:
         """Take note that what went at that moment was taken; tells whether that opened the gate."""
         self._round_trip += (min(now - sent, _LONGEST_ROUND_TRIP) - self._round_trip) / 8
-        if self.is_closed and sent >= self._reacted_at:
+        if self.is_closed and sent > self._reacted_at:
             self._open(sent)
             return True
         self._passed += 1
@@ -90,14 +94,15 @@ class Allowance:
         self._refused_at = now
         if told is not None:
             self.told_until = max(self.told_until, now + told)
-        if sent < self._reacted_at:
+        # In one tick of the clock nobody knows what was first.
+        if sent <= self._reacted_at:
             return
         self._reacted_at = now
         if not self.is_closed:
             self.is_closed, self._closed_at, self._is_learning = True, now, False
         self._is_learning |= is_for_pace
         pause = self._next_pause(now)
-        self._probe_at = now + pause
+        self._probe_at = self._due = now + pause
         # A number of whole seconds has been rounded up.
         self._slack = pause if told is None else min(told, 1.0) if told == int(told) else 0.0
 
@@ -108,7 +113,10 @@ class Allowance:
     def _open(self, sent: float) -> None:
         self.is_closed = False
         if self._is_learning:
-            took, closed = sent - self._reopened_at, sent - self._closed_at
-            self.estimate.reopen(self._gone, Reopening(sent, took, closed, self._slack, self._passed))
+            # What was due and did not go, or went without an answer, might have been taken.
+            since = min(sent, max(self._due, self.told_until))
+            took, closed = since - self._reopened_at, since - self._closed_at
+            gone = [*(when for when in self._gone if when < since), since]
+            self.estimate.reopen(gone, Reopening(since, took, closed, self._slack, self._passed))
         self._reopened_at = sent
         self._passed = 1
