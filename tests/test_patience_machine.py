@@ -15,7 +15,7 @@ import pytest
 from bodies import KEY
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from patience import CAP, FULL, LATE, Call, Lane, Server, Step
 from simulation import VirtualLoop
 
@@ -281,8 +281,7 @@ class Patience(RuleBasedStateMachine):
         return result
 
 
-TestPatience = Patience.TestCase
-# The least example that fails is found with Phase.shrink beside it, and takes minutes.
-TestPatience.settings = settings(
-    max_examples=120, stateful_step_count=25, deadline=None, derandomize=True, phases=[Phase.generate]
-)
+def test_what_is_promised_of_retries_budget_pace_places_and_deadlines_holds_together() -> None:
+    # The least example that fails is found with Phase.shrink beside it, and takes minutes.
+    few = settings(max_examples=120, stateful_step_count=25, deadline=None, derandomize=True, phases=[Phase.generate])
+    run_state_machine_as_test(Patience, settings=few)
