@@ -96,7 +96,9 @@ class Passage:
             self._leave_gate()
         if lane.quota is not None:
             lane.quota.come_back(lane.pace.clock())
-        lane.window.leave()
+        lane.window.in_flight -= 1
+        if lane.window.lines:
+            lane.window.nudge()
 
     def _leave_gate(self) -> None:
         self._is_at_gate = False

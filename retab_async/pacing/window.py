@@ -24,9 +24,8 @@ class Window:
         self.lines: set[Line] = set()
         self._exact = float(_START)
 
-    def leave(self) -> None:
-        """Count one as over, and have whoever waits for its room look again."""
-        self.in_flight -= 1
+    def nudge(self) -> None:
+        """Have whoever waits for room look again."""
         for line in self.lines:
             line.nudge()
 
