@@ -140,10 +140,10 @@ def limits(windows: float) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", default=["throughput", "memory", "limits"])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--ids", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--ids", type=int, default=6_000)
     parser.add_argument("--most", type=int, default=1_000_000, help="ids of the largest job in the memory part")
-    parser.add_argument("--windows", type=float, default=5.5)
+    parser.add_argument("--windows", type=float, default=10.5)
     parser.add_argument("--svg", type=Path)
     parser.add_argument("--contend", nargs=4, help=argparse.SUPPRESS)
     options: Any = parser.parse_args()
