@@ -94,6 +94,16 @@ async def test_the_free_resend_on_a_new_socket_is_the_last(call: Call) -> None:
         assert len(server.requests) == 3
 
 
+async def test_what_the_free_resend_is_answered_with_is_of_the_same_attempt(call: Call) -> None:
+    async with raw_server(ok, close_early, reply(b"", 500)) as server, client_for(server.url, retry=ONCE) as client:
+        await call(client)
+        with pytest.raises(InternalServerError) as caught:
+            await call(client)
+
+        assert caught.value.attempts == 1
+        assert len(server.requests) == 3
+
+
 async def test_many_kept_alive_sockets_closed_under_us_cost_no_attempt_either() -> None:
     answered_once: set[object] = set()
 
