@@ -1,6 +1,6 @@
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
@@ -9,6 +9,7 @@ from aioresponses import aioresponses, core
 from hypothesis import HealthCheck, settings
 
 from retab_async import AsyncRetab
+from retab_async.emulator import Emulator, ManualClock
 
 # A shell that starts the tests beside something else has them ignore it, and with them every command they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -61,4 +62,24 @@ def logs_as_they_were() -> Iterator[None]:
 async def client() -> Any:
     """A client of the API's own address, for tests that mock the session."""
     async with AsyncRetab("sk_live_secret_0123456789") as opened:
+        yield opened
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """The time on an emulator, which passes where a test says so."""
+    return ManualClock()
+
+
+@pytest.fixture
+async def emulator(clock: ManualClock) -> AsyncIterator[Emulator]:
+    """An emulator on which a run is queued for a second and works for two."""
+    async with Emulator(queued=1, running=2, clock=clock) as running:
+        yield running
+
+
+@pytest.fixture
+async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session of aiohttp's own with the emulator."""
+    async with aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as opened:
         yield opened

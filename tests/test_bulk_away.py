@@ -146,16 +146,27 @@ async def test_of_ids_without_an_end_no_more_are_taken_when_the_server_stays_awa
     assert isinstance(report.failures[0].error, APIConnectionError)
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("status", "told"), [(429, 301), (503, 61)])
 @pytest.mark.parametrize("number", [1, 200])
-async def test_sent_away_for_longer_than_it_has_patience_a_job_ends_at_once(status: int, number: int) -> None:
-    async with raw_server(reply(b"", status, {"Retry-After": "3600"})) as server, client_for(server.url) as client:
-        async with asyncio.timeout(20):
-            report = await client.splits.cancel_many(ids_of(number))
+async def test_sent_away_for_longer_than_it_has_patience_a_job_ends_at_once(
+    status: int, told: int, number: int
+) -> None:
+    away = reply(b"", status, {"Retry-After": str(told)})
+    async with raw_server(away) as server, client_for(server.url) as client, asyncio.timeout(20):
+        report = await client.splits.cancel_many(ids_of(number))
 
     assert report.counts == {Disposition.UNCONFIRMED: number}
-    assert "Retry-After 3600 s" in str(report.failures[0].error)
+    assert f"Retry-After {told} s" in str(report.failures[0].error)
     assert sum(outcome.attempts for outcome in report.failures) == len(server.requests) < 10
+
+
+async def test_the_pause_of_a_limit_is_waited_for_though_it_is_longer_than_patience() -> None:
+    full = reply(b"", 429, {"Retry-After": "0.5"})
+    async with raw_server(full, ok) as server, client_for(server.url) as client:
+        report = await client.splits.cancel_many(ids_of(1), patience=0.1)
+
+    assert report.counts == {Disposition.CANCELLED: 1}
+    assert len(server.requests) == 2
 
 
 async def test_where_another_call_was_sent_away_nothing_of_a_job_is_sent() -> None:

@@ -4,10 +4,10 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import aiohttp
 import pytest
+from asking import answer
 
 from retab_async.emulator import Emulator, ManualClock, RateLimit, Served
 
@@ -36,11 +36,6 @@ async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
 async def opened(emulator: Emulator, headers: dict[str, str] = ANY) -> AsyncIterator[aiohttp.ClientSession]:
     async with emulator, aiohttp.ClientSession(emulator.url, headers=headers) as session:
         yield session
-
-
-async def answer(session: aiohttp.ClientSession, method: str, path: str, **extra: Any) -> tuple[int, Any]:
-    async with session.request(method, path, **extra) as response:
-        return response.status, await response.json()
 
 
 def address(emulator: Emulator) -> tuple[str, int]:

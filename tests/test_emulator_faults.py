@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from asking import answer
 
 from retab_async.emulator import Emulator, Fault, Served
 
@@ -16,17 +17,6 @@ CANCEL = "POST /v1/splits/{id}/cancel"
 async def emulator() -> AsyncIterator[Emulator]:
     async with Emulator(running=600) as running:
         yield running
-
-
-@pytest.fixture
-async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as opened:
-        yield opened
-
-
-async def answer(session: aiohttp.ClientSession, method: str, path: str, **extra: Any) -> tuple[int, Any]:
-    async with session.request(method, path, **extra) as response:
-        return response.status, await response.json()
 
 
 async def cancel(session: aiohttp.ClientSession, run_id: str) -> int:

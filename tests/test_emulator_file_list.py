@@ -16,12 +16,6 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as opened:
-        yield opened
-
-
-@pytest.fixture
 async def ids(session: aiohttp.ClientSession) -> list[str]:
     """The files of three runs, oldest first."""
     made = []

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from asking import answer
 
 from retab_async.emulator import Emulator, Fault, ManualClock, RateLimit, Received, Served
 
@@ -15,28 +16,6 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 OTHER_DIGEST = hashlib.sha256(b"other").hexdigest()
 ANNOUNCED = {"filename": "Big Batch.pdf", "size_bytes": len(CONTENT), "content_type": "application/pdf"}
 NOTHING_FOUND = (404, {"detail": "File not found"})
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def emulator(clock: ManualClock) -> AsyncIterator[Emulator]:
-    async with Emulator(queued=1, running=2, clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as opened:
-        yield opened
-
-
-async def answer(session: aiohttp.ClientSession, method: str, path: str, **extra: Any) -> tuple[int, Any]:
-    async with session.request(method, path, **extra) as response:
-        return response.status, await response.json()
 
 
 async def announce(session: aiohttp.ClientSession, **fields: Any) -> Any:

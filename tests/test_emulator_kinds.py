@@ -1,10 +1,10 @@
 """The emulator's primitives one by one: what each asks for, what it shows, and what it invents."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
+from asking import answer
 
 from retab_async.emulator import Emulator, ManualClock, Received
 
@@ -40,28 +40,6 @@ BLANKS: dict[str, dict[str, Any]] = {
 }
 every_kind = pytest.mark.parametrize("kind", BODIES)
 every_listed_kind = pytest.mark.parametrize("kind", LISTED)
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def emulator(clock: ManualClock) -> AsyncIterator[Emulator]:
-    async with Emulator(queued=1, running=2, clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as opened:
-        yield opened
-
-
-async def answer(session: aiohttp.ClientSession, method: str, path: str, **extra: Any) -> tuple[int, Any]:
-    async with session.request(method, path, **extra) as response:
-        return response.status, await response.json()
 
 
 async def create(session: aiohttp.ClientSession, kind: str, **fields: Any) -> Any:

@@ -1,6 +1,5 @@
 """The emulator's lists: order, pages, filters, and what they refuse."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,23 +9,6 @@ import pytest
 from retab_async.emulator import Emulator, ManualClock
 
 DAY = 24 * 3600
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def emulator(clock: ManualClock) -> AsyncIterator[Emulator]:
-    async with Emulator(queued=1, running=2, clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as opened:
-        yield opened
 
 
 async def listed(session: aiohttp.ClientSession, **query: str | int) -> Any:

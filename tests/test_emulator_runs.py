@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from asking import answer
 
 from retab_async.emulator import Emulator, ManualClock, Received
 
@@ -20,28 +21,6 @@ PARTITION = {"document": PDF, "key": "account", "instructions": "One chunk for e
 BODIES: dict[str, dict[str, Any]] = {"splits": SPLIT, "partitions": PARTITION}
 BACKGROUND = {"background": True}
 both_kinds = pytest.mark.parametrize("kind", ["splits", "partitions"])
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def emulator(clock: ManualClock) -> AsyncIterator[Emulator]:
-    async with Emulator(queued=1, running=2, clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as opened:
-        yield opened
-
-
-async def answer(session: aiohttp.ClientSession, method: str, path: str, **extra: Any) -> tuple[int, Any]:
-    async with session.request(method, path, **extra) as response:
-        return response.status, await response.json()
 
 
 async def create(session: aiohttp.ClientSession, kind: str, **fields: Any) -> Any:

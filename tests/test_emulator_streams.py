@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -19,23 +18,6 @@ BODY: dict[str, Any] = {
 }
 FIELDS: list[dict[str, Any]] = [{}, {"number": "number"}, {"number": "number", "total": 1.0}]
 WHOLE = FIELDS[-1] | {"paid": True}
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def emulator(clock: ManualClock) -> AsyncIterator[Emulator]:
-    async with Emulator(queued=1, running=2, clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as opened:
-        yield opened
 
 
 async def states(response: aiohttp.ClientResponse) -> list[Any]:
