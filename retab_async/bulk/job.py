@@ -71,7 +71,7 @@ class CancelJob(Generic[RunT]):
 
         From the event loop of the job, once or more often, before it is begun too.
         """
-        self._source.is_closed = True
+        self._source.close()
         if self._engine is not None:
             self._engine.close_intake()
 
