@@ -50,7 +50,7 @@ class Collection(Generic[RunT]):
         ends = self.transport.ends()
         fields = self._dialect.cancel_fields
         body = None if fields is None else BytesBody(orjson.dumps(fields()))
-        request = Request("POST", run_path(self.path, run_id, CANCEL), cap=CANCEL_CAP, body=body)
+        request = Request("POST", run_path(self.path, run_id, CANCEL), "", CANCEL_CAP, body)
         try:
             response = await self.transport.send(request, ends)
             run = self._reader.cancelled(response, run_id)

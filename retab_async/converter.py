@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from types import NoneType
-from typing import Any, TypeVar, cast, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
 from cattrs import BaseConverter, ClassValidationError, Converter, transform_error
@@ -35,11 +35,11 @@ _STATUSES = {str(status): status for status in RunStatus}
 
 def structurer(cls: type[T]) -> Callable[[object], T]:
     """Return the function that turns a JSON value into a `cls`, or raises `ShapeError`."""
-    hook = _converter().get_structure_hook(cls)
+    hook: Callable[[object, type[T]], T] = _converter().get_structure_hook(cls)
 
     def structure(value: object) -> T:
         try:
-            return cast("T", hook(value, cls))
+            return hook(value, cls)
         except (ClassValidationError, TypeError) as error:
             raise _shape_error(error) from None
 

@@ -155,7 +155,8 @@ class Job(NamedTuple):
             if not pace.is_free and not pace.turns.passes():
                 await pace.turns.stand()
             sent = pace.went()
-            passage.set_out()
+            if passage.is_at_gate:
+                passage.set_out()
             await asyncio.sleep(self.latency * dice.uniform(0.3, 0.8))
             wait = server.refuse(clock())
             await asyncio.sleep(self.latency * dice.uniform(0.3, 0.8))
@@ -167,8 +168,7 @@ class Job(NamedTuple):
                 passage.was_turned_away()
             else:
                 pace.got_through(sent, is_success=True)
-                passage.got_through()
-            passage.end()
+            passage.end(is_success=not wait)
             return not wait
 
         async def work() -> None:

@@ -169,6 +169,21 @@ class TestPatientSends:
             assert client._pace.window.in_flight == 0
             assert client.stats().in_flight == 0
 
+    async def test_one_that_was_never_sent_says_nothing_about_the_server(self) -> None:
+        async with (
+            raw_server(reply(b"{}", 429, {"Retry-After": "3600"})) as server,
+            client_for(server.url, retry=ONCE) as client,
+        ):
+            with pytest.raises(RateLimitError):
+                await client.splits.cancel(SPLIT_ID)
+            patient = client.splits._collection.transport.patient(8, patience=1.0)
+            with pytest.raises(APITimeoutError, match="takes no more requests"):
+                await patient.send(CANCEL)
+
+            assert len(server.requests) == 1
+            assert client.stats().limit == 8
+            assert client._pace.window.in_flight == 0
+
     async def test_they_take_the_windows_slots_and_single_calls_do_not(self) -> None:
         async with raw_server(stall) as server, client_for(server.url) as client:
             patient = patient_of(client, at_once=64)

@@ -489,7 +489,7 @@ class TestTheWindow:
 
 def end(passage: Passage | None) -> None:
     assert passage is not None
-    passage.end()
+    passage.end(is_success=False)
 
 
 class TestALane:
@@ -503,25 +503,30 @@ class TestALane:
             await asyncio.sleep(1)
             assert not second.done()
             first.set_out()
-            (await second).end()
+            end(await second)
             third.cancel()
             first.was_turned_away()
-            first.end()
+            end(first)
             assert lane.pace.window.limit == 5
             assert lane.pace.window.in_flight == 0
 
         in_virtual_time(story)
 
-    def test_what_was_never_sent_says_nothing_about_the_server(self) -> None:
-        async def story(clock: Clock) -> None:
-            lane = Lane(Pace(clock), 8, RateLimit(1, per=5))
-            passage = await lane.enter()
+    def test_those_that_were_in_flight_together_are_turned_away_once(self) -> None:
+        lane = Lane(Pace(), 8, None)
+        before = [lane.pass_freely() for _ in range(2)]
+        for passage in before:
+            assert passage is not None
             passage.was_turned_away()
-            passage.end()
+        assert lane.window.limit == 5
+        after = lane.pass_freely()
+        assert after is not None
+        after.was_turned_away()
+        assert lane.window.limit == 3
+        for passage in (*before, after):
+            end(passage)
 
-            assert lane.pace.window.limit == 8
-
-        in_virtual_time(story)
+        assert lane.window.in_flight == 0
 
 
 class TestARateLimit:

@@ -19,6 +19,8 @@ class Lane:
         self.most = most
         self.quota = Quota(rate_limit) if rate_limit else None
         self._is_gate_taken = False
+        # One for all that go freely between two cuts: to make one for each would cost more than all the rest of it.
+        self._free = Passage(self, self.window.cuts)
         self._line = Line(pace.clock, self._wait, self._go)
 
     def pass_freely(self) -> "Passage | None":
@@ -31,7 +33,9 @@ class Lane:
         if is_full or self.quota is not None or not self.pace.is_free:
             return None
         window.in_flight += 1
-        return Passage(self, is_at_gate=False)
+        if self._free.cuts != window.cuts:
+            self._free = Passage(self, window.cuts)
+        return self._free
 
     async def enter(self) -> "Passage":
         """Wait until the next send may go to the gate; its passage has to be ended, whatever becomes of it."""
@@ -43,7 +47,7 @@ class Lane:
             finally:
                 if not len(self._line):
                     lines.discard(self._line)
-        return Passage(self, is_at_gate=True)
+        return Passage(self, self.window.cuts, is_at_gate=True)
 
     def leave_gate(self) -> None:
         """Let the next one come to the gate."""
@@ -64,42 +68,40 @@ class Lane:
 
 
 class Passage:
-    """One send on a lane."""
+    """One send on a lane, or each of those that go freely; `cuts` are those of the window when it set out.
 
-    __slots__ = ("_cuts", "_is_at_gate", "_lane")
+    `is_at_gate`: it stands there, and sets out when its turn in the pace has come.
+    """
 
-    def __init__(self, lane: Lane, *, is_at_gate: bool) -> None:
+    __slots__ = ("_lane", "cuts", "is_at_gate")
+
+    def __init__(self, lane: Lane, cuts: int, *, is_at_gate: bool = False) -> None:
         self._lane = lane
-        self._is_at_gate = is_at_gate
-        self._cuts = -1
+        self.cuts = cuts
+        self.is_at_gate = is_at_gate
 
     def set_out(self) -> None:
-        """Leave the gate: its turn has come, it is sent."""
-        self._cuts = self._lane.window.cuts
-        if self._is_at_gate:
-            self._leave_gate()
-
-    def got_through(self) -> None:
-        """Take note of a success."""
-        lane = self._lane
-        if lane.window.limit < lane.most:
-            lane.window.grow(lane.most)
+        """Leave the gate, at which it is: its turn has come, it is sent."""
+        self.cuts = self._lane.window.cuts
+        self._leave_gate()
 
     def was_turned_away(self) -> None:
-        """Take note of a refusal for pace, or of a connection that was lost; of no account for what was never sent."""
-        self._lane.window.cut(self._cuts)
+        """Take note of a refusal for pace, or of a connection that was lost."""
+        self._lane.window.cut(self.cuts)
 
-    def end(self) -> None:
-        """Give back what it took, set out or not."""
-        lane = self._lane
-        if self._is_at_gate:
+    def end(self, *, is_success: bool) -> None:
+        """Take note of its end, set out or not, and give back what it took."""
+        lane, window = self._lane, self._lane.window
+        if is_success and window.limit < lane.most:
+            window.grow(lane.most)
+        if self.is_at_gate:
             self._leave_gate()
         if lane.quota is not None:
             lane.quota.come_back(lane.pace.clock())
-        lane.window.in_flight -= 1
-        if lane.window.lines:
-            lane.window.nudge()
+        window.in_flight -= 1
+        if window.lines:
+            window.nudge()
 
     def _leave_gate(self) -> None:
-        self._is_at_gate = False
+        self.is_at_gate = False
         self._lane.leave_gate()

@@ -45,7 +45,8 @@ class Stats:
 class Pace:
     """What everything sent with one credential tells about the server and is held to.
 
-    `is_free`: nothing is to be kept to, and nobody has to ask for a turn.
+    `is_free`: nothing is to be kept to, and nobody has to ask for a turn. `took`: the seconds of the last success, None
+    before the first.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -57,6 +58,7 @@ class Pace:
         self.turns = Line(clock, self._wait, lambda: None)
         self.sent = 0
         self.throttled = 0
+        self.took: float | None = None
         self.in_flight = 0
         self._elsewhere: Pace | None = None
         self._latencies: deque[float] = deque(maxlen=_REMEMBERED)
@@ -89,6 +91,7 @@ class Pace:
         now = self.clock()
         self._latencies.append(now - sent)
         if is_success:
+            self.took = now - sent
             self.budget.refund()
         if self.is_free:
             return

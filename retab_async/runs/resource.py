@@ -209,7 +209,8 @@ class RunResource(Generic[RunT]):
         return Creation(fields, idempotency_key(key))
 
     def _id_of(self, run: str | RunT) -> str:
-        if not isinstance(run, Run):
+        # Most are ids, and to ask a string whether it is a Run takes long.
+        if isinstance(run, str) or not isinstance(run, Run):
             return run
         if not isinstance(run, self.run_type):
             msg = f"a {type(run).__name__} is not a run of {self.path}"

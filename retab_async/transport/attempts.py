@@ -9,7 +9,7 @@ from math import inf
 import aiohttp
 
 from retab_async.errors import APITimeoutError, CallError, ClientStateError, RetabError
-from retab_async.pacing import Pace, Places, TooLateError
+from retab_async.pacing import Pace, Passage, Places, TooLateError
 from retab_async.protocol import Request, Response, Trail, api_error, response_error
 from retab_async.retrying import SHORTEST_ATTEMPT, asks_for_less
 from retab_async.settings import Settings
@@ -44,10 +44,10 @@ class Attempts:
         number: int,
         ends: float,
         trail: Trail,
-        set_out: Callable[[], None] | None = None,
+        passage: Passage | None = None,
         latest: Callable[[], float] | None = None,
     ) -> Response:
-        """Make attempt `number` of a request, over at `ends`; `set_out` is called as it leaves.
+        """Make attempt `number` of a request, over at `ends`; its `passage` sets out as it leaves.
 
         A turn in the pace that comes only after the `latest` moment is not waited for.
 
@@ -64,10 +64,12 @@ class Attempts:
             if not (pace.is_free or pace.turns.passes()):
                 turn_ends = ends if latest is None else min(ends, latest())
                 await self._wait_for_turn(pace, request, number, turn_ends, trail)
-            if set_out is not None:
-                set_out()
+            if passage is not None and passage.is_at_gate:
+                passage.set_out()
             sent = pace.went()
-            seconds = min(self._usual_seconds + request.extra, max(ends - time.monotonic(), SHORTEST_TIMEOUT))
+            seconds, left = self._usual_seconds + request.extra, ends - sent
+            if left < seconds:
+                seconds = max(left, SHORTEST_TIMEOUT)
             response = await self._exchange.make(request, number, seconds, trail)
         except (aiohttp.ClientError, TimeoutError) as error:
             failure: RetabError = self._unanswered(request, number, seconds, error, trail)
@@ -122,11 +124,13 @@ def _judge(response: Response, pace: Pace, sent: float, trail: Trail) -> CallErr
     request = response.request
     trail.under_way = False
     failure = _refusal(response)
-    if asks_for_less(failure):
-        pace.refused(sent, failure.retry_after, is_for_pace=failure.status_code == 429)
+    if failure is None:
+        pace.got_through(sent, is_success=True)
     else:
-        pace.got_through(sent, is_success=failure is None)
-    if failure is not None:
+        if asks_for_less(failure):
+            pace.refused(sent, failure.retry_after, is_for_pace=failure.status_code == 429)
+        else:
+            pace.got_through(sent, is_success=False)
         trail.in_doubt |= failure.in_doubt
         failure.in_doubt = trail.in_doubt and request.method != "GET"
     if _logger.isEnabledFor(logging.DEBUG):

@@ -42,6 +42,11 @@ class Transport:
         """How its calls are tried again."""
         return self._policy
 
+    @property
+    def took(self) -> float | None:
+        """How many seconds the last success took, None before the first."""
+        return self._pace.took
+
     def hastened(self, *, timeout: float, policy: RetryPolicy, places: Places | None = None) -> "Transport":
         """Return one on the same pool and with the same credential that gives up sooner.
 
@@ -83,19 +88,19 @@ class Transport:
         """
         trail = trail or Trail()
         try:
-            return await self._send(request, ends, trail)
+            try:
+                return await self._attempts.make(request, 1, ends, trail)
+            except CallError as error:
+                if not is_transient(error):
+                    raise
+                failure = error
+            return await self._send_again(request, ends, trail, failure)
         except RetabError as error:
             if request.method != "GET" and trail.may_have_happened:
                 _say_doubt(error, request.idempotency_key)
             raise
 
-    async def _send(self, request: Request, ends: float, trail: Trail) -> Response:
-        try:
-            return await self._attempts.make(request, 1, ends, trail)
-        except CallError as error:
-            if not is_transient(error):
-                raise
-            failure = error
+    async def _send_again(self, request: Request, ends: float, trail: Trail, failure: CallError) -> Response:
         pace = self._attempts.pace_of(request)
 
         def allows(error: BaseException | None) -> bool:
@@ -144,24 +149,25 @@ class PatientTransport(Transport):
         trail = trail or Trail()
         while True:
             passage = self._lane.pass_freely() or await self._enter()
+            is_success = False
             try:
-                response = await self._attempts.make(request, 1, ends, trail, passage.set_out, self._latest_turn)
+                response = await self._attempts.make(request, 1, ends, trail, passage, self._latest_turn)
             except CallError as error:
-                if asks_for_less(error) or isinstance(error, APIConnectionError):
+                if asks_for_less(error) or (isinstance(error, APIConnectionError) and error.attempts):
                     passage.was_turned_away()
                 if not asks_for_less(error) or self._is_enough(error):
                     raise
             else:
                 self._away_since = None
-                passage.got_through()
+                is_success = True
                 return response
             finally:
-                passage.end()
+                passage.end(is_success=is_success)
 
     async def _enter(self) -> Passage:
         passage = await self._lane.enter()
         if self._holds_back():
-            passage.end()
+            passage.end(is_success=False)
             raise HeldBackError
         return passage
 
