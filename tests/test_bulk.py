@@ -4,6 +4,7 @@ import asyncio
 import errno
 import gc
 import json
+import logging
 import os
 import threading
 import tracemalloc
@@ -397,6 +398,25 @@ async def test_a_programming_error_ends_the_job_and_nobody_waits_for_the_produce
     assert job.report.counts[Disposition.CANCELLED] <= 2
     (failure,) = job.report.failures
     assert (failure.run_id, failure.disposition) == (ids[1], "unconfirmed")
+    assert isinstance(failure.error, ZeroDivisionError)
+
+
+async def test_what_goes_wrong_while_a_failure_is_dealt_with_ends_the_job_too() -> None:
+    def broken(record: logging.LogRecord) -> bool:
+        raise ZeroDivisionError(record.msg)
+
+    logger = logging.getLogger("retab_async")
+    logger.addFilter(broken)
+    try:
+        async with raw_server(reply(b"", 500)) as server, client_for(server.url) as client:
+            job = client.splits.cancel_many(["splt_1"])
+            with pytest.raises(ZeroDivisionError):
+                await job
+    finally:
+        logger.removeFilter(broken)
+
+    (failure,) = job.report.failures
+    assert (failure.disposition, failure.attempts) == ("unconfirmed", 1)
     assert isinstance(failure.error, ZeroDivisionError)
 
 

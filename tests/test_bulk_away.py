@@ -27,7 +27,7 @@ from retab_async import (
     RateLimitError,
     RetryPolicy,
 )
-from retab_async.bulk.presence import Presence
+from retab_async.bulk.presence import Presence, probe_timeout
 from retab_async.waiting import Watch
 
 ok = reply(BARE_SPLIT)
@@ -256,6 +256,30 @@ async def test_of_an_asynchronous_source_too() -> None:
     assert report.counts == {"cancelled": 18, "unconfirmed": 2}
 
 
+async def test_an_id_that_comes_while_the_server_is_away_waits_unsent() -> None:
+    comes = asyncio.Event()
+
+    async def ids() -> AsyncIterator[str]:
+        for run_id in ids_of(60):
+            yield run_id
+        await comes.wait()
+        yield "splt_late"
+
+    async with switched() as (switch, client), client.splits.cancel_many(ids(), concurrency=20) as job:
+        for _ in range(20):
+            await anext(job)
+        switch.away = AWAY["503"]
+        await until(lambda: job._engine is not None and job._engine._presence.is_away)
+        comes.set()
+        await asyncio.sleep(0.2)
+        assert switch.sends["splt_late"] == 0
+        switch.away = None
+        rest = [outcome.run_id async for outcome in job]
+
+    assert "splt_late" in rest
+    assert len(set(rest)) == 41
+
+
 async def test_many_ids_that_always_fail_end_with_the_others() -> None:
     bad = ids_of(12)
     async with asyncio.timeout(20), switched(*bad) as (_, client):
@@ -408,13 +432,7 @@ def test_what_the_server_asks_for_is_waited_for_up_to_a_bound(monkeypatch: pytes
 
 
 def test_a_probe_is_given_the_time_that_answers_take() -> None:
-    presence = Presence(60.0)
-    told = [presence.probe_timeout]
-    for took in (0.01, 0.8, 4.0):
-        presence.took = took
-        told.append(presence.probe_timeout)
-
-    assert told == [5.0, 1.75, 3.2, 5.0]
+    assert [probe_timeout(took) for took in (None, 0.01, 0.8, 4.0)] == [5.0, 1.75, 3.2, 5.0]
 
 
 async def test_no_number_of_attempts_is_too_large() -> None:

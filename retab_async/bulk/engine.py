@@ -12,11 +12,14 @@ from retab_async.bulk.ledger import Ledger
 from retab_async.bulk.outcomes import Tally
 from retab_async.bulk.presence import Presence
 from retab_async.bulk.reporting import Reporting
+from retab_async.bulk.rest import Rest
 from retab_async.bulk.sending import Sending
+from retab_async.bulk.settling import Settling
 from retab_async.bulk.shift import Shift
 from retab_async.bulk.source import Source
 from retab_async.bulk.terms import Terms
 from retab_async.bulk.tickets import Kind
+from retab_async.bulk.vigil import Vigil
 from retab_async.models import Run
 
 RunT = TypeVar("RunT", bound=Run)
@@ -50,22 +53,38 @@ class Engine(Generic[RunT]):
         self.failure: BaseException | None = None
         self.ended_early = False
         self._presence = Presence(terms.patience)
+        self._rest = Rest()
         self._crew = Crew(terms.concurrency, on_failure=self._stop, on_end=self._end)
         reporting = Reporting(tally, handover, ledger, self._stop)
         self._intake: Intake[RunT] = Intake(source, read, reporting, self._stop, keeps_runs=terms.is_dry)
         transport = next(iter(kinds.values())).collection.transport
+        sending = Sending(
+            kinds, transport, terms, self._presence, lambda: self._crew.size, self._rest.wake, self._give_up
+        )
+        settling = Settling(sending, reporting, waits=terms.waits)
+        is_full = None if handover is None else partial(self._is_full, handover)
+        vigil = Vigil(
+            intake=self._intake,
+            sending=sending,
+            settling=settling,
+            presence=self._presence,
+            rest=self._rest,
+            workers=terms.concurrency,
+            is_full=is_full or (lambda: False),
+            on_failure=self._fail,
+            on_loss=self._give_up,
+        )
         self._shift = Shift(
             intake=self._intake,
-            sending=Sending(
-                kinds, transport, terms, self._presence, lambda: self._crew.size, self._wake, self._give_up
-            ),
-            reporting=reporting,
+            sending=sending,
+            settling=settling,
             presence=self._presence,
-            terms=terms,
-            may_take=None if handover is None else partial(self._may_take, handover),
+            vigil=vigil,
+            rest=self._rest,
+            is_dry=terms.is_dry,
+            is_full=is_full,
             on_taken=self._grow,
-            on_failure=self._stop,
-            on_loss=self._give_up,
+            on_failure=self._fail,
         )
 
     @property
@@ -76,7 +95,7 @@ class Engine(Generic[RunT]):
     def start(self) -> None:
         """Begin, with one worker; there are more as ids are taken."""
         if self._handover is not None:
-            self._handover.on_room = self._shift.wake_one
+            self._handover.on_room = self._rest.wake_one
         self._source.open()
         self._crew.begin(self._shift.work)
 
@@ -93,13 +112,10 @@ class Engine(Generic[RunT]):
         """Take no more ids."""
         self._intake.close()
         self._crew.dismiss(self._intake.takers)
-        self._shift.wake()
+        self._rest.wake()
 
-    def _wake(self) -> None:
-        self._shift.wake()
-
-    def _may_take(self, handover: Handover[RunT]) -> bool:
-        return not handover.is_full(self._intake.taken + len(self._intake.takers))
+    def _is_full(self, handover: Handover[RunT]) -> bool:
+        return handover.is_full(self._intake.taken + len(self._intake.takers))
 
     def _grow(self) -> bool:
         # Whoever waits for the source already is enough. Otherwise one who finds work makes two more: those who begin
@@ -110,13 +126,19 @@ class Engine(Generic[RunT]):
         self.failure = self.failure or error
         self.close_intake()
 
+    def _fail(self, error: Exception) -> None:
+        self._stop(error)
+        # What is held then waits for nobody.
+        if self._presence.is_away:
+            self._give_up()
+
     def _give_up(self) -> None:
         if self._presence.is_lost:
             return
         self._presence.give_up()
         if not self._intake.is_sized and not self._intake.is_closed:
             self._timer = asyncio.get_running_loop().call_later(_DRAINING, self._end_early)
-        self._shift.wake()
+        self._rest.wake()
 
     def _end_early(self) -> None:
         self.ended_early = not self._intake.is_closed

@@ -1,5 +1,6 @@
 """A job as its caller has it: awaited for a report, or entered for its outcomes as they come."""
 
+from collections import Counter
 from collections.abc import AsyncIterable, Generator, Iterable
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -55,7 +56,7 @@ class CancelJob(Generic[RunT]):
         """What became of the ids so far, and at the end of all of them."""
         engine = self._engine
         return CancelReport(
-            counts=self._tally.counts.copy(),
+            counts=+Counter(self._tally.counts),
             failures=self._tally.failures(in_order=self._terms.in_order),
             elapsed=engine.elapsed if engine else 0.0,
             ended_early=engine.ended_early if engine else False,

@@ -37,8 +37,8 @@ class Disposition(StrEnum):
 
 FAILURES = frozenset({Disposition.NOT_FOUND, Disposition.REJECTED, Disposition.UNCONFIRMED})
 
-# By far the most; and looking a member up in its class takes longer than this.
-_BY_STATUS = {RunStatus.CANCELLED: Disposition.CANCELLED}
+_BY_STATUS = {status: Disposition.FINISHED for status in RunStatus if status.is_terminal}
+_BY_STATUS[RunStatus.CANCELLED] = Disposition.CANCELLED
 
 
 @attrs.frozen(kw_only=True)
@@ -86,8 +86,7 @@ class CancelReport:
 
 def disposition_of_run(run: Run) -> Disposition:
     """Return what the answer to a cancel says."""
-    known = _BY_STATUS.get(run.status)
-    return known or (Disposition.FINISHED if run.status.is_terminal else Disposition.REQUESTED)
+    return _BY_STATUS.get(run.status) or Disposition.REQUESTED
 
 
 def disposition_of_error(error: Exception) -> Disposition:
@@ -104,7 +103,8 @@ class Tally:
     """Counts outcomes and keeps those that failed, `most` of them where that is given."""
 
     def __init__(self, most: int | None = None) -> None:
-        self.counts: Counter[Disposition] = Counter()
+        # A Counter takes three times as long to count one.
+        self.counts = dict.fromkeys(Disposition, 0)
         self._failures: list[tuple[int, CancelOutcome[Run]]] = []
         self._most = most
 

@@ -17,8 +17,13 @@ _GROWTH = 1.5
 _LONGEST_PAUSE = 1.5
 _SHORTEST_PROBE = 1.75
 _LONGEST_PROBE = 5.0
-# A probe may take so many times as long as the last answer took.
+# A probe may take so many times as long as the last success took.
 _SLOWER = 4
+
+
+def probe_timeout(took: float | None) -> float:
+    """Return how many seconds a probe may take: not many, where answers used to come quickly."""
+    return min(max(_SHORTEST_PROBE, took * _SLOWER), _LONGEST_PROBE) if took is not None else _LONGEST_PROBE
 
 
 class Presence:
@@ -26,14 +31,12 @@ class Presence:
 
     `is_away`: nothing but probes is to be sent. `is_lost`: it was away for longer than the job's patience, or is going
     to be, and nothing is to be sent any more. `outages`: how often it was away. `is_doubted`: the last send failed, so
-    that the next answer is to be told. `took`: the seconds of the last answer. `error`: the last failure. `is_probed`:
-    somebody sees to the probes.
+    that the next answer is to be told. `error`: the last failure. `is_probed`: somebody sees to the probes.
     """
 
     def __init__(self, patience: float, draw: Callable[[float, float], float] = random.uniform) -> None:
         self._patience = patience
         self._draw = draw
-        self.took = _LONGEST_PROBE
         self.is_doubted = False
         self._streak = 0
         self._failing_since = 0.0
@@ -45,11 +48,6 @@ class Presence:
         self.is_probed = False
         self.outages = 0
         self.error: CallError | None = None
-
-    @property
-    def probe_timeout(self) -> float:
-        """How many seconds a probe may take: not many, where answers used to come quickly."""
-        return min(max(_SHORTEST_PROBE, self.took * _SLOWER), _LONGEST_PROBE)
 
     def answer(self) -> bool:
         """Note an answer, after a doubt; tells whether that ends an absence."""

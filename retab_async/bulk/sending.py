@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from retab_async.bulk.presence import Presence
+from retab_async.bulk.presence import Presence, probe_timeout
 from retab_async.bulk.terms import Terms
 from retab_async.bulk.tickets import Kind, Ticket
 from retab_async.errors import AnswerError, CallError, InvalidRunIdError, RetabError
@@ -24,6 +24,8 @@ _logger = logging.getLogger("retab_async")
 class Sending(Generic[RunT]):
     """Sends the cancels of a job, one attempt each; `workers` tells how many send.
 
+    `cancels`: by the name of its collection, what sends the cancel of an id, once and in its turn; what comes of it is
+    to be noted. It raises `HeldBackError` where the server had gone before the turn came: it is still to be sent.
     `on_return` is called when the server is there again, `on_loss` when it sends the job away for too long.
     """
 
@@ -51,39 +53,32 @@ class Sending(Generic[RunT]):
             patience=terms.patience,
             holds_back=lambda: presence.is_away or presence.is_lost,
         )
-        self._cancels = {name: kind.collection.over(patient).cancel for name, kind in kinds.items()}
-
-    def cancel(self, ticket: Ticket[RunT]) -> Awaitable[RunT]:
-        """Send a cancel once, in its turn; what comes of it is to be noted.
-
-        Raises `HeldBackError` where the server had gone before the turn came: it is still to be sent.
-        """
-        return self._cancels[ticket.resource](ticket.run_id)
+        self.cancels: dict[str, Callable[[str], Awaitable[RunT]]] = {
+            name: kind.collection.over(patient).cancel for name, kind in kinds.items()
+        }
 
     async def probe(self, ticket: Ticket[RunT]) -> RunT | RetabError:
         """Send a cancel once, to find out whether the server is back; what comes of it is noted, and returned."""
-        seconds = self._presence.probe_timeout
+        seconds = probe_timeout(self._transport.took)
         policy = RetryPolicy(attempts=1, deadline=seconds)
         hasty = self._transport.hastened(timeout=seconds, policy=policy).patient(1, patience=0.0)
-        began = time.monotonic()
         try:
             run = await self._kinds[ticket.resource].collection.over(hasty).cancel(ticket.run_id)
         except (CallError, InvalidRunIdError) as error:
-            self.note_failure(ticket, error, began)
+            self.note_failure(ticket, error)
             return error
-        self.note_answer(ticket, began)
+        self.note_answer(ticket)
         return run
 
-    def note_answer(self, ticket: Ticket[RunT], began: float, attempts: int = 1) -> None:
-        """Note that a send, begun at a moment, was answered; `attempts` are those that are not counted yet."""
+    def note_answer(self, ticket: Ticket[RunT], attempts: int = 1) -> None:
+        """Note that a send was answered; `attempts` are those that are not counted yet."""
         ticket.attempts += attempts
         self._answered = ticket
-        self._presence.took = time.monotonic() - began
         if self._presence.is_doubted and self._presence.answer():
             self._on_return()
 
-    def note_failure(self, ticket: Ticket[RunT], error: CallError | InvalidRunIdError, began: float) -> None:
-        """Note what a send, begun at a moment, came to instead; what could not be an id was never sent."""
+    def note_failure(self, ticket: Ticket[RunT], error: CallError | InvalidRunIdError) -> None:
+        """Note what a send came to instead; what could not be an id was never sent."""
         if isinstance(error, InvalidRunIdError):
             return
         error.in_doubt |= ticket.error is not None and ticket.error.in_doubt
@@ -97,7 +92,7 @@ class Sending(Generic[RunT]):
             self._on_loss()
             return
         if isinstance(error, AnswerError) and not is_transient(error):
-            self.note_answer(ticket, began, attempts=0)
+            self.note_answer(ticket, attempts=0)
             return
         if not is_transient(error):
             return

@@ -55,6 +55,6 @@ class Settling(Generic[RunT]):
         """Settle a ticket of which nothing is known."""
         self._reporting.report(ticket, Disposition.UNCONFIRMED, error=error)
 
-    async def plan(self, ticket: Ticket[RunT]) -> None:
-        """Settle a ticket that is not to be sent; awaited as the sending of one is, whose place it takes."""
+    def plan(self, ticket: Ticket[RunT]) -> None:
+        """Settle a ticket that is not to be sent."""
         self._reporting.report(ticket, Disposition.PLANNED, ticket.run)
