@@ -512,6 +512,26 @@ class TestALane:
 
         in_virtual_time(story)
 
+    async def test_all_for_whom_there_is_room_go_in_one_turn_of_the_loop(self) -> None:
+        lane = Lane(Pace(), 64, None)
+        passages = [lane.pass_freely() for _ in range(8)]
+
+        async def go() -> None:
+            passage = await lane.enter()
+            passage.set_out()
+            passages.append(passage)
+
+        waiting = [asyncio.create_task(go()) for _ in range(6)]
+        await asyncio.sleep(0)
+        for passage in passages[:4]:
+            end(passage)
+        await asyncio.sleep(0)
+
+        assert [task.done() for task in waiting] == [True] * 4 + [False] * 2
+        for passage in passages[4:]:
+            end(passage)
+        await asyncio.gather(*waiting)
+
     def test_those_that_were_in_flight_together_are_turned_away_once(self) -> None:
         lane = Lane(Pace(), 8, None)
         before = [lane.pass_freely() for _ in range(2)]

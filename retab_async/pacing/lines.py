@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from math import inf
 
 # The shortest nap, in seconds: a moment that is nearer is not worth a timer of its own.
@@ -55,10 +56,10 @@ class Line:
             # Whoever is first now has to look for itself, also where this one was cancelled in its own moment.
             self.nudge()
 
-    def nudge(self) -> None:
-        """Have the first in the line look again."""
-        if self._queue and not self._queue[0].done():
-            self._queue[0].set_result(None)
+    def nudge(self, count: int = 1) -> None:
+        """Have the first in the line look again, or as many as there may be room for, one after the other."""
+        for bell in islice(self._queue, count):
+            _ring(bell)
 
     def _seconds(self, bell: "asyncio.Future[None]", ends: float) -> float:
         left = ends - self._clock()

@@ -25,9 +25,10 @@ class Window:
         self._exact = float(_START)
 
     def nudge(self) -> None:
-        """Have whoever waits for room look again."""
+        """Have those who wait for room look again, as many as there is room for."""
+        room = max(0, self.limit - self.in_flight)
         for line in self.lines:
-            line.nudge()
+            line.nudge(room)
 
     def grow(self, most: int) -> None:
         """Take note of a success of one who would allow itself `most`, beyond which nothing is learned."""
