@@ -59,7 +59,7 @@ class Shift(Generic[RunT]):
         try:
             while (ticket := ticket or self._next_at_hand() or await self._next()) is not None:
                 failure: CallError | InvalidRunIdError | HeldBackError | None = None
-                # A coroutine of its own for this would be a hundredth of what a cancel costs.
+                # Every id comes this way: a coroutine of its own for it would be felt.
                 try:
                     run = await self._cancels[ticket.resource](ticket.run_id)
                     self._sending.note_answer(ticket)

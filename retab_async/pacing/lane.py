@@ -19,7 +19,7 @@ class Lane:
         self.most = most
         self.quota = Quota(rate_limit) if rate_limit else None
         self._is_gate_taken = False
-        # One for all that go freely between two cuts: to make one for each would cost more than all the rest of it.
+        # One for all that go freely between two cuts: every id comes this way, and making one for each would be felt.
         self._free = Passage(self, self.window.cuts)
         self._line = Line(pace.clock, self._wait, self._go)
 
