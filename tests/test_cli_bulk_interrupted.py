@@ -209,11 +209,27 @@ def test_json_on_the_same_terminal_is_not_drawn_over(emulator: Emulator) -> None
     assert [json.loads(each)["id"] for each in said.splitlines()] == ids
 
 
-async def test_a_timeout_from_elsewhere_passes() -> None:
-    class Job(CancelJob[Any]):
-        def __init__(self) -> None:
-            """Be none."""
+class Job(CancelJob[Any]):
+    def __init__(self) -> None:
+        """Be none."""
 
+
+async def test_it_is_heard_though_nothing_else_wakes_the_loop() -> None:
+    looks = 0
+
+    def in_flight() -> int:
+        nonlocal looks
+        looks += 1
+        return 0
+
+    # A signal that comes right before the loop falls asleep does not wake it: it has to wake of itself.
+    async with Interruption(Job(), in_flight):
+        await asyncio.sleep(0.5)
+
+    assert looks >= 3
+
+
+async def test_a_timeout_from_elsewhere_passes() -> None:
     async def time_out() -> None:
         async with Interruption(Job(), lambda: 0), asyncio.timeout(0.01):
             await asyncio.sleep(1)

@@ -23,6 +23,8 @@ class Interruption:
     once. `is_made`: there was a first one. `say` is called with what there is to be said of it.
     """
 
+    _timer: asyncio.TimerHandle
+
     def __init__(self, job: CancelJob[Any], in_flight: Callable[[], int]) -> None:
         self.is_made = False
         self.say: Callable[[str], None] = click.echo
@@ -31,20 +33,21 @@ class Interruption:
         self._loop = asyncio.get_running_loop()
         self._limit = asyncio.timeout(None)
         self._ends = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._was_idle = False
         self._before: Any = None
 
     async def __aenter__(self) -> Self:
         await self._limit.__aenter__()
         self._before = signal.signal(signal.SIGINT, self._hear)
+        # From now on: a Ctrl-C in the very moment in which the loop falls asleep is heard only when it wakes.
+        self._look()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         signal.signal(signal.SIGINT, self._before)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
         try:
             await self._limit.__aexit__(kind, error, trace)
         except TimeoutError:
@@ -64,12 +67,13 @@ class Interruption:
         self.is_made = True
         self._ends = self._loop.time() + _LONGEST
         self.say("finishing what is in flight; Ctrl-C again ends it at once")
+        self._was_idle = False
         self._job.stop()
-        self._look(was_idle=False)
 
-    def _look(self, *, was_idle: bool) -> None:
+    def _look(self) -> None:
         is_idle = not self._in_flight()
-        if (is_idle and was_idle) or self._loop.time() >= self._ends:
+        if self.is_made and ((is_idle and self._was_idle) or self._loop.time() >= self._ends):
             self._limit.reschedule(self._loop.time())
         else:
-            self._timer = self._loop.call_later(_INTERVAL, lambda: self._look(was_idle=is_idle))
+            self._was_idle = is_idle
+            self._timer = self._loop.call_later(_INTERVAL, self._look)
