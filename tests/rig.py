@@ -106,7 +106,7 @@ class Whole:
 
     def _check_pace(self, pace: Pace) -> None:
         assert (pace.in_flight, pace.window.in_flight) == (0, 0)
-        assert (len(pace.turns), pace.window.lines) == (0, set())
+        assert (len(pace.turns), pace.window.lanes) == (0, set())
         assert 0 <= pace.budget.tokens <= 500
 
 

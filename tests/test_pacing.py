@@ -532,6 +532,28 @@ class TestALane:
             end(passage)
         await asyncio.gather(*waiting)
 
+    @pytest.mark.parametrize("known", [RateLimit(100, per=60), None])
+    async def test_where_they_go_one_at_a_time_only_the_first_is_woken(self, known: RateLimit | None) -> None:
+        lane = Lane(Pace(), 64, known)
+        lane.pace.is_free = known is not None
+        gone = []
+
+        async def go() -> None:
+            passage = await lane.enter()
+            passage.set_out()
+            gone.append(passage)
+
+        waiting = [asyncio.create_task(go()) for _ in range(20)]
+        await asyncio.sleep(0.01)
+        assert len(gone) == 8
+        for _ in range(4):
+            end(gone.pop())
+
+        assert sum(bell.done() for bell in lane._line._queue) == 1
+        while not all(task.done() for task in waiting):
+            end(gone.pop())
+            await asyncio.sleep(0)
+
     def test_those_that_were_in_flight_together_are_turned_away_once(self) -> None:
         lane = Lane(Pace(), 8, None)
         before = [lane.pass_freely() for _ in range(2)]

@@ -250,7 +250,7 @@ class Patience(RuleBasedStateMachine):
             assert pace.in_flight == 0
             assert len(pace.turns) == 0
             assert pace.window.in_flight == 0
-            assert not pace.window.lines
+            assert not pace.window.lanes
         for places, size in self.server.sizes.items():
             assert [places.take() for _ in range(size + 1)] == [True] * size + [False]
             for _ in range(size):

@@ -56,9 +56,9 @@ class Shift(Generic[RunT]):
     async def work(self) -> None:
         """Do it, until there is nothing more to do."""
         ticket = None
+        failure: CallError | InvalidRunIdError | HeldBackError | None = None
         try:
             while (ticket := ticket or self._next_at_hand() or await self._next()) is not None:
-                failure: CallError | InvalidRunIdError | HeldBackError | None = None
                 # Every id comes this way: a coroutine of its own for it would be felt.
                 try:
                     run = await self._cancels[ticket.resource](ticket.run_id)
@@ -69,8 +69,12 @@ class Shift(Generic[RunT]):
                     failure = error
                 except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
                     self._spoil(ticket, error)
-                if failure is not None and await self._goes_again(ticket, failure):
-                    continue
+                if failure is not None:
+                    goes_again = await self._goes_again(ticket, failure)
+                    # It has this frame, which is not to have it while the worker rests.
+                    failure = None
+                    if goes_again:
+                        continue
                 if not ticket.attempts:
                     # Others have a turn, however many there are of those that cost nothing.
                     await asyncio.sleep(0)
@@ -113,7 +117,7 @@ class Shift(Generic[RunT]):
         self._may_grow = self._may_grow and self._on_taken()
         if self._is_dry:
             self._settling.plan(ticket)
-        elif not self._is_out_of_reach(ticket):
+        elif not self._put_aside(ticket):
             return ticket
         return None
 
@@ -129,10 +133,10 @@ class Shift(Generic[RunT]):
         except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
             self._spoil(ticket, error)
             return False
-        return not self._is_out_of_reach(ticket)
+        return not self._put_aside(ticket)
 
-    def _is_out_of_reach(self, ticket: Ticket[RunT]) -> bool:
-        # Whether the server is not there for it; it is lost then, or held.
+    def _put_aside(self, ticket: Ticket[RunT]) -> bool:
+        # Hold it while the server is away, or settle it where that is for good; False where the server is there.
         if self._presence.is_lost:
             self._settling.lose(ticket, ticket.error or self._presence.error)
         elif self._presence.is_away:

@@ -40,14 +40,18 @@ class Lane:
     async def enter(self) -> "Passage":
         """Wait until the next send may go to the gate; its passage has to be ended, whatever becomes of it."""
         if not self._line.passes():
-            lines = self.window.lines
-            lines.add(self._line)
+            lanes = self.window.lanes
+            lanes.add(self)
             try:
                 await self._line.stand()
             finally:
                 if not len(self._line):
-                    lines.discard(self._line)
+                    lanes.discard(self)
         return Passage(self, self.window.cuts, is_at_gate=True)
+
+    def nudge(self, room: int) -> None:
+        """Have those who wait look again, as many as there is room for; only the first where they go one at a time."""
+        self._line.nudge(room if self.quota is None and self.pace.is_free else min(room, 1))
 
     def leave_gate(self) -> None:
         """Let the next one come to the gate."""
@@ -99,7 +103,7 @@ class Passage:
         if lane.quota is not None:
             lane.quota.come_back(lane.pace.clock())
         window.in_flight -= 1
-        if window.lines:
+        if window.lanes:
             window.nudge()
 
     def _leave_gate(self) -> None:

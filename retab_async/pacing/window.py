@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from retab_async.pacing.lines import Line
+    from retab_async.pacing.lane import Lane
 
 _START = 8
 _DECREASE = 0.7
@@ -20,15 +20,15 @@ class Window:
         self.limit = _START
         self.in_flight = 0
         self.cuts = 0
-        # Those of the jobs in which somebody waits.
-        self.lines: set[Line] = set()
+        # Those on which somebody waits.
+        self.lanes: set[Lane] = set()
         self._exact = float(_START)
 
     def nudge(self) -> None:
         """Have those who wait for room look again, as many as there is room for."""
         room = max(0, self.limit - self.in_flight)
-        for line in self.lines:
-            line.nudge(room)
+        for lane in self.lanes:
+            lane.nudge(room)
 
     def grow(self, most: int) -> None:
         """Take note of a success of one who would allow itself `most`, beyond which nothing is learned."""
