@@ -415,14 +415,15 @@ class TestOneJobAJournal:
             with pytest.raises(JournalError, match="cannot be opened: another job is writing it"):
                 await Journal.open(path)
 
-    @pytest.mark.parametrize("pid", [os.getpid(), 77])
-    async def test_a_holder_that_the_system_tells_is_told(self, path: Path, monkeypatch: Patch, pid: int) -> None:
+    @pytest.mark.parametrize("is_own", [True, False])
+    async def test_a_holder_that_the_system_tells_is_told(self, path: Path, monkeypatch: Patch, is_own: bool) -> None:
+        pid = os.getpid() if is_own else 77
         async with opened(path):
             found = path.stat()
             place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
             locks = f"1: POSIX  ADVISORY  WRITE 1 {place} 0 EOF\n2: FLOCK  ADVISORY  WRITE {pid} {place} 0 EOF\n"
             monkeypatch.setattr(Path, "read_text", lambda _: locks)
-            who = "another job in this process" if pid == os.getpid() else "process 77"
+            who = "another job in this process" if is_own else "process 77"
 
             with pytest.raises(JournalError, match=f"cannot be opened: {who} is writing it"):
                 await Journal.open(path)
