@@ -48,7 +48,7 @@ async def transport(url: str) -> AsyncIterator[Call]:
     from retab_async.protocol import Request
 
     async with AsyncRetab(KEY, base_url=url) as client:
-        send, ends = client.splits._collection.transport.send, client.splits._collection.transport.ends  # noqa: SLF001 - what is measured
+        send, ends = client.splits._api.transport.send, client.splits._api.transport.deadline  # noqa: SLF001 - what is measured
 
         async def call(run_id: str) -> object:
             return await send(Request("POST", f"/v1/splits/{run_id}/cancel"), ends())

@@ -21,8 +21,8 @@ from typing import Any
 
 from retab_async import AsyncRetab
 from retab_async.emulator import Emulator
+from retab_async.polling.state import intervals
 from retab_async.resources.splits import Split
-from retab_async.waiting.intervals import intervals
 
 Wait = Callable[[AsyncRetab, str], Awaitable[Split]]
 

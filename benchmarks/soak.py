@@ -175,7 +175,7 @@ class Soak:
             f"tasks are left: {tasks}": bool(tasks),
             "connections are in use": bool(connections(self._client)[0]),
             "places are taken": bool(self._client.stats().in_flight),
-            "cancels are owed": not self._client._janitor.is_idle,  # noqa: SLF001 - nobody is told until the end
+            "cancels are owed": not self._client._cleanup.is_idle,  # noqa: SLF001 - nobody is told until the end
             "threads are left": threading.active_count() > self._threads,
         }
         return [what for what, is_so in left.items() if is_so]
@@ -183,7 +183,7 @@ class Soak:
     async def _note(self) -> None:
         alive = set(await self._server.ask(alive=None))
         owned = {run_id for run_id in alive if run_id.startswith("prtn_")} | (alive & self._calls.owned)
-        told = {each.run_id for each in self._client._janitor.unconfirmed}  # noqa: SLF001 - nobody is told until the end
+        told = {each.run_id for each in self._client._cleanup.unconfirmed}  # noqa: SLF001 - nobody is told until the end
         self.ledger.wrong += [f"a block left {run_id} alive" for run_id in owned - told]
         self._calls.owned.clear()
         self.samples.append(self._sample())

@@ -169,19 +169,19 @@ class Calls:
         ids = self.supply.take("splits", self._dice.randrange(1, 40))
         concurrency, way = self._dice.choice((1, 4, 16)), self._dice.randrange(4)
         if way == 0:
-            report = await self._client.splits.cancel_many(ids, concurrency=concurrency, patience=PATIENCE)
+            report = await self._client.splits.cancel_many(ids, concurrency=concurrency, outage_timeout=PATIENCE)
             self._told(report.counts, len(ids))
         elif way == 1:
             with tempfile.TemporaryDirectory(dir=self._folder) as folder:
                 journal = Path(folder, "cancel.jsonl")
                 report = await self._client.splits.cancel_many(
-                    ids, concurrency=concurrency, patience=PATIENCE, journal=journal
+                    ids, concurrency=concurrency, outage_timeout=PATIENCE, journal=journal
                 )
                 assert lines_of(journal) == len(ids)
             self._told(report.counts, len(ids))
         elif way == 2:
             left = ids[: len(ids) // 2]
-            async with self._client.splits.cancel_many(_slowly(ids), patience=PATIENCE) as outcomes:
+            async with self._client.splits.cancel_many(_slowly(ids), outage_timeout=PATIENCE) as outcomes:
                 async for outcome in outcomes:
                     self.dispositions[outcome.disposition] += 1
                     left.pop() if left else None
@@ -190,7 +190,7 @@ class Calls:
         else:
             seen: list[str] = []
             async with self._client.splits.cancel_many(
-                ids, concurrency=concurrency, patience=PATIENCE, order="input"
+                ids, concurrency=concurrency, outage_timeout=PATIENCE, order="input"
             ) as outcomes:
                 async for outcome in outcomes:
                     self.dispositions[outcome.disposition] += 1
@@ -200,13 +200,13 @@ class Calls:
     async def cancel_many_kinds(self) -> None:
         mixed = [("splits", run_id) for run_id in self.supply.take("splits", 10)]
         mixed += [("classifications", run_id) for run_id in self.supply.take("classifications", 5)]
-        report = await self._client.cancel_many(mixed, wait=True, patience=PATIENCE)
+        report = await self._client.cancel_many(mixed, wait=True, outage_timeout=PATIENCE)
         self._told(report.counts, len(mixed))
 
     async def cancel_matching(self) -> None:
         # It takes all that there are; so others are to come.
         self.supply.take("parses", 20)
-        report = await self._client.parses.cancel_matching(patience=PATIENCE)
+        report = await self._client.parses.cancel_matching(outage_timeout=PATIENCE)
         self._told(report.counts, report.counts.total())
 
     def _told(self, counts: Counter[Any], expected: int) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import attrs
 
 from retab_async.emulator import Emulator, Fault
-from retab_async.emulator.exchange import Exchange
+from retab_async.emulator.connection import Connection
 
 # Seconds after which a run that was created is over by itself: longer than any round, so that one that is left alive
 # is seen, and not for ever, so that the server stays as it is however long it goes on.
@@ -30,7 +30,7 @@ KEPT = 20.0
 def garbled() -> Fault:
     """Let the request take effect, and answer 200 with something that is no JSON."""
 
-    async def play(exchange: Exchange) -> Any:
+    async def play(exchange: Connection) -> Any:
         answer = await exchange.proceed()
         return attrs.evolve(answer, body=b"<html>", lines=None) if answer.status < 300 else answer
 
@@ -59,7 +59,7 @@ FAULTS = (
 def mix(emulator: Emulator, share: float, dice: random.Random, met: Counter[str]) -> None:
     """Have such a share of all requests meet a fault."""
 
-    async def play(exchange: Exchange) -> Any:
+    async def play(exchange: Connection) -> Any:
         # It stands first in the queue of every route again before anything else is served.
         emulator.fail("*", each)
         if dice.random() >= share:
@@ -97,7 +97,7 @@ async def serve(share: float, seed: int) -> None:
                 collection, count, running = told
                 answer: Any = emulator.seed(collection, count, running=running)
             elif wish == "alive":
-                answer = emulator.alive()
+                answer = emulator.active_runs()
             else:
                 answer = {"requests": served["requests"] + len(emulator.requests), "faults": met}
             print(json.dumps(answer), flush=True)

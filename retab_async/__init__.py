@@ -1,7 +1,8 @@
 """An async client for runs on the Retab document-processing API: start, follow, cancel, and leave none behind."""
 
-from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition
-from retab_async.client import AsyncRetab
+from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, Order
+from retab_async.cleanup import UnconfirmedCancel
+from retab_async.client import AnyRun, AsyncRetab
 from retab_async.documents import Document
 from retab_async.errors import (
     APIConnectionError,
@@ -11,6 +12,7 @@ from retab_async.errors import (
     ClientStateError,
     ConfigurationError,
     ConflictError,
+    HTTPResponseError,
     InternalServerError,
     InvalidDocumentError,
     InvalidRequestError,
@@ -19,6 +21,7 @@ from retab_async.errors import (
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
+    RequestError,
     ResponseError,
     RetabError,
     RunCancelledError,
@@ -27,7 +30,6 @@ from retab_async.errors import (
     ValidationError,
     WaitTimeoutError,
 )
-from retab_async.janitor import UnconfirmedCancel
 from retab_async.lifecycles import (
     AwaitingReviewLifecycle,
     CancelledLifecycle,
@@ -36,17 +38,17 @@ from retab_async.lifecycles import (
     ErrorLifecycle,
     Lifecycle,
     MeasuredTiming,
-    OtherLifecycle,
     PendingLifecycle,
     QueuedLifecycle,
     RunningLifecycle,
     RunTiming,
     RunTrigger,
+    UnknownLifecycle,
     WorkflowFamilyRun,
 )
-from retab_async.listing import Page
+from retab_async.listing import Page, RunPager
 from retab_async.models import FileRef, MIMEData, Primitive, PrimitiveError, RetabUsage, Run, RunStatus, UploadedFile
-from retab_async.pacing import RateLimit, Stats
+from retab_async.polling.waiter import StatusCallback, WaitIterator
 from retab_async.resources.classifications import (
     Category,
     Classification,
@@ -83,15 +85,17 @@ from retab_async.resources.workflow_eval_runs import (
 )
 from retab_async.resources.workflow_experiment_runs import ExperimentRun
 from retab_async.resources.workflow_runs import RunInputs, WorkflowRun
-from retab_async.retrying import RetryPolicy
+from retab_async.retry import RetryPolicy
 from retab_async.scope import RunHandle, RunScope
 from retab_async.settings import VERSION as __version__  # noqa: N811 - the name that tools look for
 from retab_async.streaming import RunStream
+from retab_async.throttle import RateLimit, Stats
 
 __all__ = [
     "APIConnectionError",
     "APIError",
     "APITimeoutError",
+    "AnyRun",
     "AsyncRetab",
     "AuthenticationError",
     "AwaitingReviewLifecycle",
@@ -128,6 +132,7 @@ __all__ = [
     "FileBlueprint",
     "FileRef",
     "FormField",
+    "HTTPResponseError",
     "InternalServerError",
     "InvalidDocumentError",
     "InvalidRequestError",
@@ -137,7 +142,7 @@ __all__ = [
     "MIMEData",
     "MeasuredTiming",
     "NotFoundError",
-    "OtherLifecycle",
+    "Order",
     "Page",
     "Parse",
     "ParseOutput",
@@ -152,6 +157,7 @@ __all__ = [
     "QueuedLifecycle",
     "RateLimit",
     "RateLimitError",
+    "RequestError",
     "ResponseError",
     "RetabError",
     "RetabUsage",
@@ -162,6 +168,7 @@ __all__ = [
     "RunFailedError",
     "RunHandle",
     "RunInputs",
+    "RunPager",
     "RunScope",
     "RunStatus",
     "RunStream",
@@ -175,10 +182,13 @@ __all__ = [
     "SplitResult",
     "SplitSubdocumentLikelihood",
     "Stats",
+    "StatusCallback",
     "Subdocument",
     "UnconfirmedCancel",
+    "UnknownLifecycle",
     "UploadedFile",
     "ValidationError",
+    "WaitIterator",
     "WaitTimeoutError",
     "WorkflowEvalRun",
     "WorkflowFamilyRun",

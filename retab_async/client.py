@@ -9,16 +9,16 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
-from retab_async.arguments import refuse
-from retab_async.bulk import CancelJob, Order, Terms
-from retab_async.janitor import Janitor, UnconfirmedCancel
+from retab_async.bulk import CancelJob, CancelOptions, Order
+from retab_async.cleanup import CleanupQueue, UnconfirmedCancel
 from retab_async.models import Run
-from retab_async.pacing import Pace, RateLimit, Stats
-from retab_async.resources import RESOURCES, Kinds
-from retab_async.retrying import RetryPolicy
-from retab_async.runs import RunResource
-from retab_async.settings import Settings, veiled
-from retab_async.transport import Pool, Transport
+from retab_async.resources import RESOURCES, RunResources
+from retab_async.resources.base import RunResource
+from retab_async.retry import RetryPolicy
+from retab_async.settings import Settings, as_secret
+from retab_async.throttle import RateLimit, Stats, Throttle
+from retab_async.transport import ConnectionPool, Transport
+from retab_async.validation import reject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Sequence
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 AnyRun: TypeAlias = Run | tuple[str | RunResource[Any], str | Run]
 
 # Seconds that closing may take for cancels that are still owed.
-_DRAINING = 10.0
+_CLOSE_TIMEOUT = 10.0
 
 
-class AsyncRetab(Kinds):
+class AsyncRetab(RunResources):
     """A session with the Retab API over one pool of connections; use it with `async with`, or call `aclose()`.
 
     `api_key` (or `RETAB_API_KEY`) is sent as `Api-Key`, `bearer_token` as `Authorization: Bearer`. `base_url` (or
@@ -68,8 +68,8 @@ class AsyncRetab(Kinds):
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
     ) -> None:
         # A traceback that shows locals is not to show these, nor the frames below them.
-        api_key, bearer_token, base_url = veiled(api_key), veiled(bearer_token), veiled(base_url)
-        proxy = proxy if proxy is False else veiled(proxy)
+        api_key, bearer_token, base_url = as_secret(api_key), as_secret(bearer_token), as_secret(base_url)
+        proxy = proxy if proxy is False else as_secret(proxy)
         settings = Settings.resolve(
             api_key=api_key,
             bearer_token=bearer_token,
@@ -78,18 +78,18 @@ class AsyncRetab(Kinds):
             timeout=timeout,
             user_agent=user_agent,
         )
-        pool = Pool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
+        pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool
-        self._janitor = Janitor()
+        self._cleanup = CleanupQueue()
         self._closing: asyncio.Task[None] | None = None
         self._is_copy = False
-        self._assemble(settings, retry, Pace())
+        self._configure(settings, retry, Throttle())
 
-    def _assemble(self, settings: Settings, retry: RetryPolicy, pace: Pace) -> None:
+    def _configure(self, settings: Settings, retry: RetryPolicy, throttle: Throttle) -> None:
         self._settings = settings
         self._retry = retry
-        self._pace = pace
-        self._furnish(Transport(self._pool, settings, retry, pace), self._janitor)
+        self._throttle = throttle
+        self._bind_resources(Transport(self._pool, settings, retry, throttle), self._cleanup)
 
     def with_options(
         self,
@@ -107,15 +107,15 @@ class AsyncRetab(Kinds):
 
         Raises `ConfigurationError` for settings that cannot work.
         """
-        api_key, bearer_token = veiled(api_key), veiled(bearer_token)
-        settings = self._settings.changed(
+        api_key, bearer_token = as_secret(api_key), as_secret(bearer_token)
+        settings = self._settings.replace(
             api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent
         )
         other = copy(self)
         other._is_copy = True  # noqa: SLF001 - one of us
         # Limits are kept for a key: what one key was told says nothing about another one.
-        pace = self._pace if settings.credential == self._settings.credential else Pace()
-        other._assemble(settings, retry or self._retry, pace)  # noqa: SLF001 - one of us
+        pace = self._throttle if settings.credential == self._settings.credential else Throttle()
+        other._configure(settings, retry or self._retry, pace)  # noqa: SLF001 - one of us
         return other
 
     def stats(self) -> Stats:
@@ -123,7 +123,7 @@ class AsyncRetab(Kinds):
 
         They are those of one key: of this client and all its copies with the same one.
         """
-        return self._pace.stats()
+        return self._throttle.stats()
 
     def cancel_many(  # noqa: PLR0913 - how to go about it, all of it optional
         self,
@@ -134,7 +134,7 @@ class AsyncRetab(Kinds):
         journal: str | os.PathLike[str] | None = None,
         order: Order = "completion",
         wait: bool = False,
-        patience: float = 60.0,
+        outage_timeout: float = 60.0,
     ) -> CancelJob[Run]:
         """Cancel runs of several kinds: `await` it for a `CancelReport`, or `async with` it for each `CancelOutcome`.
 
@@ -142,17 +142,17 @@ class AsyncRetab(Kinds):
         `(client.splits, id)`. What is neither, a bare id for one, is `rejected`: the kind is not guessed. The rest is
         as in the `cancel_many` of a collection.
         """
-        terms = Terms.checked(
+        terms = CancelOptions.checked(
             concurrency=concurrency,
             rate_limit=rate_limit,
             journal=journal,
             order=order,
             wait=wait,
-            patience=patience,
+            outage_timeout=outage_timeout,
         )
         resources: dict[str, RunResource[Any]] = {name: attrgetter(name)(self) for name in RESOURCES}
-        kinds = [resource._kind for resource in resources.values()]  # noqa: SLF001 - one of us
-        return CancelJob(runs, kinds, partial(_named, resources), terms)
+        kinds = [resource._cancel_target for resource in resources.values()]  # noqa: SLF001 - one of us
+        return CancelJob(runs, kinds, partial(_resolve_run, resources), terms)
 
     async def aclose(self) -> tuple[UnconfirmedCancel, ...]:
         """Send the cancels that are still owed, for 10 seconds at the most, then close the connections.
@@ -163,18 +163,18 @@ class AsyncRetab(Kinds):
         """
         if not self._is_copy:
             # What a process inherited is its parent's to pay.
-            if self._pool.is_inherited:
+            if self._pool.is_forked:
                 await self._pool.aclose()
-            elif self._janitor.is_idle and self._closing is None:
+            elif self._cleanup.is_idle and self._closing is None:
                 await self._close()
             else:
                 self._closing = self._closing or asyncio.get_running_loop().create_task(self._close())
                 await asyncio.shield(self._closing)
-        return self._janitor.unconfirmed
+        return self._cleanup.unconfirmed
 
     async def _close(self) -> None:
         try:
-            await self._janitor.drain(_DRAINING)
+            await self._cleanup.drain(_CLOSE_TIMEOUT)
         finally:
             await self._pool.aclose()
 
@@ -194,7 +194,7 @@ class AsyncRetab(Kinds):
         return f"<AsyncRetab {self._settings.base_url} timeout={self._settings.timeout:g} {state}>"
 
 
-def _named(resources: dict[str, RunResource[Any]], run: AnyRun) -> tuple[str, str]:
+def _resolve_run(resources: dict[str, RunResource[Any]], run: AnyRun) -> tuple[str, str]:
     of: RunResource[Any] | None = None
     meant: str | Run | None = None
     if isinstance(run, Run):
@@ -204,5 +204,5 @@ def _named(resources: dict[str, RunResource[Any]], run: AnyRun) -> tuple[str, st
         own = (each for each in resources.values() if each is name)
         of = resources.get(name) if isinstance(name, str) else next(own, None)
     if of is None:
-        refuse(f"no run, and no pair of a collection of this client and an id, as ('splits', id) is: {run!r:.200}")
-    return of._named(meant)  # noqa: SLF001 - one of us
+        reject(f"no run, and no pair of a collection of this client and an id, as ('splits', id) is: {run!r:.200}")
+    return of._run_id_of(meant)  # noqa: SLF001 - one of us

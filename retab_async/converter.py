@@ -12,8 +12,8 @@ from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.gen import make_dict_structure_fn, override
 from cattrs.preconf.orjson import make_converter as make_orjson_converter
 
-from retab_async.errors import ShapeError
-from retab_async.lifecycles import LIFECYCLES, Lifecycle, OtherLifecycle
+from retab_async.errors import SchemaMismatchError
+from retab_async.lifecycles import LIFECYCLES, Lifecycle, UnknownLifecycle
 from retab_async.models import RunStatus, default_of
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ _JSON_NAMES = {
 _STATUSES = {str(status): status for status in RunStatus}
 
 
-def structurer(cls: type[T]) -> Callable[[object], T]:
+def make_structurer(cls: type[T]) -> Callable[[object], T]:
     """Return the function that turns a JSON value into a `cls`, or raises `ShapeError`."""
     hook: Callable[[object, type[T]], T] = _converter().get_structure_hook(cls)
 
@@ -46,12 +46,12 @@ def structurer(cls: type[T]) -> Callable[[object], T]:
     return structure
 
 
-def structure_what_fits(value: dict[str, Any], cls: type[T]) -> tuple[T, tuple[ShapeError, ...]]:
+def structure_leniently(value: dict[str, Any], cls: type[T]) -> tuple[T, tuple[SchemaMismatchError, ...]]:
     """Turn a JSON object into a `cls`, with the defaults of the class for each field that does not fit.
 
     Also returns what did not fit. Raises `ShapeError` where a field without a default is missing or does not fit.
     """
-    misfits: list[ShapeError] = []
+    misfits: list[SchemaMismatchError] = []
     fitting = dict(value)
     try:
         return _converter().structure(value, cls), ()
@@ -60,8 +60,8 @@ def structure_what_fits(value: dict[str, Any], cls: type[T]) -> tuple[T, tuple[S
             fitting.pop(note.name, None)
             misfits.append(_shape_error(problem, note.name))
     try:
-        return structurer(cls)(fitting), tuple(misfits)
-    except ShapeError as missing:
+        return make_structurer(cls)(fitting), tuple(misfits)
+    except SchemaMismatchError as missing:
         # What is missing now is what did not fit.
         raise next((each for each in misfits if each.path.partition(".")[0] == missing.path), missing) from None
 
@@ -71,9 +71,9 @@ def unstructure(value: object) -> Any:
     return _converter().unstructure(value)
 
 
-def _shape_error(error: Exception, start: str = "") -> ShapeError:
+def _shape_error(error: Exception, start: str = "") -> SchemaMismatchError:
     reason, _, path = transform_error(error, start, _reason)[0].rpartition(" @ ")
-    return ShapeError(path.removeprefix("."), reason)
+    return SchemaMismatchError(path.removeprefix("."), reason)
 
 
 def _reason(error: BaseException, _: object) -> str:
@@ -193,11 +193,11 @@ def _mapping_hook(cls: Any, converter: BaseConverter) -> Hook:
 
 
 def _lifecycle_hook(_: Any, converter: BaseConverter) -> Hook:
-    hooks = {kind: converter.get_structure_hook(kind) for kind in (*LIFECYCLES.values(), OtherLifecycle)}
+    hooks = {kind: converter.get_structure_hook(kind) for kind in (*LIFECYCLES.values(), UnknownLifecycle)}
 
     def read(value: Any, _: Any) -> Any:
         word = value.get("status") if type(value) is dict else None
-        kind = LIFECYCLES.get(word, OtherLifecycle) if type(word) is str else OtherLifecycle
+        kind = LIFECYCLES.get(word, UnknownLifecycle) if type(word) is str else UnknownLifecycle
         return hooks[kind](value, kind)
 
     return read

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from retab_async.printable import one_line
+from retab_async.text import single_line
 
 if TYPE_CHECKING:
     from retab_async.models import Run
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _MESSAGE_LENGTH = 500
 
 
-def _revive(cls: type["RetabError"], args: tuple[Any, ...], state: dict[str, Any]) -> "RetabError":
+def _rebuild(cls: type["RetabError"], args: tuple[Any, ...], state: dict[str, Any]) -> "RetabError":
     error = cls.__new__(cls, *args)
     # What is also an OSError, as a TimeoutError is, leaves that to its __init__.
     error.args = args
@@ -59,7 +59,7 @@ class RetabError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception is rebuilt from its args alone, which fails on keyword-only arguments: process pools and task
         # queues would then lose the error they carry.
-        return _revive, (type(self), self.args, self.__dict__)
+        return _rebuild, (type(self), self.args, self.__dict__)
 
 
 class ConfigurationError(RetabError, ValueError):
@@ -93,7 +93,7 @@ class RunError(RetabError):
     run: "Run | None" = None
 
     def __str__(self) -> str:
-        return "no run was seen" if self.run is None else f"run {one_line(self.run.id)} is {_state(self.run)}"
+        return "no run was seen" if self.run is None else f"run {single_line(self.run.id)} is {_state(self.run)}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -116,11 +116,11 @@ class WaitTimeoutError(RunError, TimeoutError):
 
     def __str__(self) -> str:
         seen = "it was never seen" if self.run is None else f"last seen {_state(self.run)}"
-        return f"run {one_line(self.run_id)} was not over within {self.timeout:g} s: {seen}"
+        return f"run {single_line(self.run_id)} was not over within {self.timeout:g} s: {seen}"
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
-class CallError(RetabError):
+class RequestError(RetabError):
     """A call that went out and failed: which call (`url` is the path alone), and after how many attempts."""
 
     message: str = attrs.field(kw_only=False)
@@ -132,7 +132,7 @@ class CallError(RetabError):
 
     def __str__(self) -> str:
         tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
-        told = f"{self.message} ({', '.join((f'{self.method} {self.url}', *self._facts(), tries))})"
+        told = f"{self.message} ({', '.join((f'{self.method} {self.url}', *self._details(), tries))})"
         if self.in_doubt and self.idempotency_key:
             return f"{told}; it may have been done: repeat it with idempotency_key={self.idempotency_key!r}"
         return told
@@ -140,12 +140,12 @@ class CallError(RetabError):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
-    def _facts(self) -> tuple[str, ...]:
+    def _details(self) -> tuple[str, ...]:
         return ()
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
-class APIConnectionError(CallError):
+class APIConnectionError(RequestError):
     """No answer came, or not all of one.
 
     `transient` tells whether another try can help: a certificate that is not trusted will not be trusted the next time.
@@ -159,19 +159,19 @@ class APITimeoutError(APIConnectionError):
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
-class AnswerError(CallError):
+class HTTPResponseError(RequestError):
     """A call that was answered, with an answer that is of no use."""
 
     status_code: int
     request_id: str | None = None
     body: str = ""
 
-    def _facts(self) -> tuple[str, ...]:
+    def _details(self) -> tuple[str, ...]:
         return (f"status {self.status_code}", *((f"request {self.request_id}",) if self.request_id else ()))
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
-class APIError(AnswerError):
+class APIError(HTTPResponseError):
     """The API answered with something other than a 2xx.
 
     `message` is the most telling text found in the body, `code` and `details` what came with it, `retry_after` the wait
@@ -182,9 +182,9 @@ class APIError(AnswerError):
     details: Any = None
     retry_after: float | None = None
 
-    def _facts(self) -> tuple[str, ...]:
+    def _details(self) -> tuple[str, ...]:
         asked = () if self.retry_after is None else (f"Retry-After {self.retry_after:g} s",)
-        return (*super()._facts(), *asked)
+        return (*super()._details(), *asked)
 
 
 class AuthenticationError(APIError):
@@ -216,7 +216,7 @@ class InternalServerError(APIError):
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
-class ResponseError(AnswerError):
+class ResponseError(HTTPResponseError):
     """A 2xx whose body cannot be read: not JSON, of another shape, or too large.
 
     `path` is the place inside the JSON that does not fit (`subdocuments[2].name`), empty where there is no JSON; `body`
@@ -225,15 +225,15 @@ class ResponseError(AnswerError):
 
     path: str = ""
 
-    def _facts(self) -> tuple[str, ...]:
-        return (*super()._facts(), f"body starts {self.body[:80]!r}")
+    def _details(self) -> tuple[str, ...]:
+        return (*super()._details(), f"body starts {self.body[:80]!r}")
 
 
-class ShapeError(ValueError):
+class SchemaMismatchError(ValueError):
     """JSON of another shape than its class, at `path` (`subdocuments[2].name`): what `ResponseError`s are made of."""
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(one_line(f"{path}: {reason}" if path else reason))
+        super().__init__(single_line(f"{path}: {reason}" if path else reason))
         self.path = path
         self.reason = reason
 
@@ -244,7 +244,7 @@ def _state(run: "Run") -> str:
 
 
 def _shortened(text: str) -> str:
-    return one_line(text)[:_MESSAGE_LENGTH]
+    return single_line(text)[:_MESSAGE_LENGTH]
 
 
 _BY_STATUS: dict[int, type[APIError]] = {

@@ -7,11 +7,11 @@ from typing import Any
 
 import attrs
 
-from retab_async.models import PrimitiveError, Run, RunStatus, Told, default_of
+from retab_async.models import PrimitiveError, Run, RunStatus, SparseRepr, default_of
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class Lifecycle(Told):
+class Lifecycle(SparseRepr):
     """Where a run of the workflow family stands, and what belongs to being there; see its subclasses."""
 
     status: RunStatus
@@ -54,7 +54,7 @@ class CompletedLifecycle(Lifecycle):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class ErrorDetails(Told):
+class ErrorDetails(SparseRepr):
     """Where an error came from, as far as it is known."""
 
     message: str | None = None
@@ -104,7 +104,7 @@ class CancelledLifecycle(Lifecycle):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class OtherLifecycle(Lifecycle):
+class UnknownLifecycle(Lifecycle):
     """What the API calls by a word that this library does not know."""
 
 
@@ -127,14 +127,14 @@ LIFECYCLES: Mapping[str, type[Lifecycle]] = MappingProxyType(
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class RunTrigger(Told):
+class RunTrigger(SparseRepr):
     """What started a run: `api`, `manual`, `schedule`, ..., an open vocabulary."""
 
     type: str | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class RunTiming(Told):
+class RunTiming(SparseRepr):
     """When a run was created, started and over."""
 
     created_at: datetime | None = None

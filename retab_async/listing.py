@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 import attrs
 import orjson
 
-from retab_async.arguments import refuse, several, text
-from retab_async.printable import one_line
+from retab_async.text import single_line
+from retab_async.validation import non_blank_str, non_empty_list, reject
 
 ItemT = TypeVar("ItemT")
 # Several words are sent as so many times the same key.
@@ -35,7 +35,7 @@ class Page(Generic[ItemT]):
         return self.items
 
 
-class Listed(Generic[ItemT]):
+class RunPager(Generic[ItemT]):
     """What a list request finds: `async for run in ...`, or page by page with `pages()`.
 
     Nothing is asked before the first step, and each walk begins anew.
@@ -65,7 +65,7 @@ class Listed(Generic[ItemT]):
             if not reached:
                 return
             if reached in seen:
-                _logger.warning("the list came back to %s: it ends here", one_line(reached))
+                _logger.warning("the list came back to %s: it ends here", single_line(reached))
                 return
             seen.add(reached)
             query[cursor] = reached
@@ -86,11 +86,11 @@ def list_query(  # noqa: PLR0913 - the filters that lists have in common, each b
     `more` are the filters that are not on every list: a text, several (any of them), or pairs (all of them).
     """
     if before is not None and after is not None:
-        refuse("give before or after, not both")
+        reject("give before or after, not both")
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MAX_LIMIT:
-        refuse(f"limit must be a whole number from 1 to {_MAX_LIMIT}, not {limit!r}")
+        reject(f"limit must be a whole number from 1 to {_MAX_LIMIT}, not {limit!r}")
     if order not in {"asc", "desc"}:
-        refuse(f"order must be 'asc' or 'desc', not {order!r}")
+        reject(f"order must be 'asc' or 'desc', not {order!r}")
     told = {
         "limit": str(limit),
         "order": order,
@@ -103,27 +103,29 @@ def list_query(  # noqa: PLR0913 - the filters that lists have in common, each b
     return {name: value for name, value in told.items() if value is not None}
 
 
-def with_moments(filters: dict[str, Any]) -> dict[str, Any]:
+def with_day_bounds(filters: dict[str, Any]) -> dict[str, Any]:
     """Return filters whose days are from their first moment, or to their last, in UTC."""
-    return filters | {name: _of_day(filters[name], at) for name, at in (("from_date", time.min), ("to_date", time.max))}
+    return filters | {
+        name: _day_bound(filters[name], at) for name, at in (("from_date", time.min), ("to_date", time.max))
+    }
 
 
 def _filter(name: str, value: Any) -> str | Sequence[str] | None:
     if isinstance(value, Mapping):
         return orjson.dumps(dict(value)).decode()
     if isinstance(value, list | tuple):
-        return [text(name, each) for each in several(name, value, "text")]
+        return [non_blank_str(name, each) for each in non_empty_list(name, value, "text")]
     return _text(name, value)
 
 
 def _text(name: str, value: Any) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
-        refuse(f"{name} must be a text that is not empty, not {value!r}")
+        reject(f"{name} must be a text that is not empty, not {value!r}")
     # Of a member of an enum, str() gives its name.
     return None if value is None else str.__str__(value)
 
 
-def _of_day(value: Any, at: time) -> Any:
+def _day_bound(value: Any, at: time) -> Any:
     # A datetime is a date too, but a moment already.
     return datetime.combine(value, at, UTC) if type(value) is date else value
 
@@ -133,8 +135,8 @@ def _moment(name: str, value: Any) -> str | None:
         return None
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            refuse(f"{name} must say its timezone, as datetime.now(UTC) does")
+            reject(f"{name} must say its timezone, as datetime.now(UTC) does")
         return value.isoformat()
     if not isinstance(value, date):
-        refuse(f"{name} must be a date or a datetime, not {value!r}")
+        reject(f"{name} must be a date or a datetime, not {value!r}")
     return str(value.isoformat())

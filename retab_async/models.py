@@ -44,7 +44,7 @@ class RunStatus(StrEnum):
 _TERMINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.ERROR, RunStatus.CANCELLED})
 
 
-class Told:
+class SparseRepr:
     """Shown by the fields that differ from their defaults: an answer of three fields reads as three fields."""
 
     __slots__ = ()
@@ -63,7 +63,7 @@ def default_of(field: "attrs.Attribute[Any]") -> Any:
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class PrimitiveError(Told):
+class PrimitiveError(SparseRepr):
     """Why a run failed: a `code` (an open vocabulary), a `message` for people, and sometimes `details`."""
 
     code: str = ""
@@ -72,7 +72,7 @@ class PrimitiveError(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class FileRef(Told):
+class FileRef(SparseRepr):
     """The document of a run as the service stored it; what it does not tell is empty."""
 
     id: str
@@ -81,7 +81,7 @@ class FileRef(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class MIMEData(Told):
+class MIMEData(SparseRepr):
     """A document by its `url`, which is https, or holds the document itself (`data:`)."""
 
     filename: str
@@ -105,14 +105,14 @@ class UploadedFile(MIMEData):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class RetabUsage(Told):
+class RetabUsage(SparseRepr):
     """What a run cost, in credits (one credit is $0.01); may be fractional, and unknown for an old run."""
 
     credits: float | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class Run(Told, ABC):
+class Run(SparseRepr, ABC):
     """What every kind of run has, wherever its JSON keeps it."""
 
     id: str

@@ -6,50 +6,50 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from retab_async.collection import Collection
+from retab_async.api.run_api import RunApi
+from retab_async.cleanup import CleanupQueue, PendingCancel
 from retab_async.errors import RunCancelledError, RunFailedError
-from retab_async.janitor import Debt, Janitor
 from retab_async.models import Run, RunStatus
-from retab_async.protocol import Request, Trail
-from retab_async.waiting import StatusCallback, Watch
+from retab_async.polling import StatusCallback, Waiter
+from retab_async.protocol import DeliveryState, Request
 
 RunT = TypeVar("RunT", bound=Run)
 
 # Seconds for which leaving a block normally may wait; of these, its own cancel takes no more than the janitor's grace.
-_HELD_UP = 15.0
+_EXIT_TIMEOUT = 15.0
 
 
-class Creation(NamedTuple):
+class CreateSpec(NamedTuple):
     """A run to create: the fields of the request, its documents among them, and the key it is created under."""
 
     fields: Mapping[str, Any]
     key: str
 
 
-class _UnderWay(NamedTuple):
+class _PendingCreate(NamedTuple):
     request: Request
-    trail: Trail
+    trail: DeliveryState
     opened: AsyncExitStack
 
 
 class RunHandle(Generic[RunT]):
     """A run that is tied to a block: `id`, and `run` as it was last seen, None before it was."""
 
-    def __init__(self, collection: Collection[RunT], watch: Watch[RunT], run_id: str, run: RunT | None = None) -> None:
+    def __init__(self, api: RunApi[RunT], waiter: Waiter[RunT], run_id: str, run: RunT | None = None) -> None:
         self.id = run_id
         self.run = run
-        self._collection = collection
-        self._watch = watch
-        self._is_let_go = False
+        self._api = api
+        self._waiter = waiter
+        self._is_detached = False
 
     @property
-    def is_owed(self) -> bool:
+    def needs_cancel(self) -> bool:
         """Whether leaving the block would have to cancel the run."""
-        return not (self._is_let_go or (self.run is not None and self.run.status.is_terminal))
+        return not (self._is_detached or (self.run is not None and self.run.status.is_terminal))
 
     async def get(self, *, include_output: bool = True) -> RunT:
         """Return the run as it is now; see the `get` of its collection."""
-        self.run, _ = await self._collection.look(self.id, include_output=include_output)
+        self.run, _ = await self._api.fetch(self.id, include_output=include_output)
         return self.run
 
     async def result(
@@ -70,7 +70,7 @@ class RunHandle(Generic[RunT]):
             if on_status is not None:
                 on_status(run)
 
-        run = await self._watch.wait(self.id, timeout=timeout, poll_interval=poll_interval, on_status=note)
+        run = await self._waiter.wait(self.id, timeout=timeout, poll_interval=poll_interval, on_status=note)
         self.run = run
         if run.status is RunStatus.COMPLETED:
             return run
@@ -78,13 +78,13 @@ class RunHandle(Generic[RunT]):
 
     async def cancel(self) -> RunT:
         """Cancel the run now, and return it as it then is; once that is accepted, leaving the block sends nothing."""
-        self.run = await self._collection.cancel(self.id)
-        self._is_let_go = True
+        self.run = await self._api.cancel(self.id)
+        self._is_detached = True
         return self.run
 
     def detach(self) -> None:
         """Let the run go on after the block."""
-        self._is_let_go = True
+        self._is_detached = True
 
 
 class RunScope(Generic[RunT]):
@@ -106,21 +106,21 @@ class RunScope(Generic[RunT]):
     """
 
     def __init__(
-        self, collection: Collection[RunT], watch: Watch[RunT], janitor: Janitor, origin: Creation | RunHandle[RunT]
+        self, api: RunApi[RunT], waiter: Waiter[RunT], cleanup: CleanupQueue, origin: CreateSpec | RunHandle[RunT]
     ) -> None:
-        self._collection = collection
-        self._watch = watch
-        self._janitor = janitor
-        self._origin: Creation | RunHandle[RunT] | None = origin
+        self._api = api
+        self._waiter = waiter
+        self._cleanup = cleanup
+        self._origin: CreateSpec | RunHandle[RunT] | None = origin
         self._handle: RunHandle[RunT] | None = None
-        self._under_way: _UnderWay | None = None
+        self._pending_create: _PendingCreate | None = None
 
     async def __aenter__(self) -> RunHandle[RunT]:
         origin, self._origin = self._origin, None
         if origin is None:
             msg = "this scope has been entered before: it is for one `async with`"
             raise RuntimeError(msg)
-        self._janitor.debtors.add(self)
+        self._cleanup.open_scopes.add(self)
         if isinstance(origin, RunHandle):
             self._handle = origin
             return origin
@@ -139,47 +139,47 @@ class RunScope(Generic[RunT]):
         debt = self._leave()
         if debt is not None and _may_wait(kind):
             try:
-                async with asyncio.timeout(_HELD_UP):
-                    await debt.over.wait()
+                async with asyncio.timeout(_EXIT_TIMEOUT):
+                    await debt.done.wait()
             except TimeoutError:
                 # The janitor goes on with it, and says so if it comes to nothing.
                 pass
 
-    def surrender(self) -> Debt | None:
+    def take_pending_cancel(self) -> PendingCancel | None:
         """Give away what is owed if the block is left now; from then on it owes nothing."""
         if self._handle is not None:
-            is_owed = self._handle.is_owed
+            is_owed = self._handle.needs_cancel
             self._handle.detach()
-            return Debt(collection=self._collection, run_id=self._handle.id) if is_owed else None
-        under_way, self._under_way = self._under_way, None
-        if under_way is None or not under_way.trail.may_have_happened:
+            return PendingCancel(api=self._api, run_id=self._handle.id) if is_owed else None
+        under_way, self._pending_create = self._pending_create, None
+        if under_way is None or not under_way.trail.may_have_taken_effect:
             return None
-        return Debt(collection=self._collection, create=under_way.request, opened=under_way.opened.pop_all())
+        return PendingCancel(api=self._api, create=under_way.request, opened=under_way.opened.pop_all())
 
-    async def _create(self, origin: Creation) -> RunHandle[RunT]:
+    async def _create(self, origin: CreateSpec) -> RunHandle[RunT]:
         async with AsyncExitStack() as opened:
-            request = await opened.enter_async_context(self._collection.to_create(origin.fields, origin.key))
-            self._under_way = _UnderWay(request, Trail(), opened)
+            request = await opened.enter_async_context(self._api.prepare_create(origin.fields, origin.key))
+            self._pending_create = _PendingCreate(request, DeliveryState(), opened)
             try:
-                run = await self._collection.create(request, self._under_way.trail)
-                handle = RunHandle(self._collection, self._watch, run.id, run)
-                if self._under_way is None:
+                run = await self._api.create(request, self._pending_create.trail)
+                handle = RunHandle(self._api, self._waiter, run.id, run)
+                if self._pending_create is None:
                     # Closing the client has taken it over.
                     handle.detach()
                 self._handle = handle
             finally:
                 if self._handle is None:
-                    self._owe()
+                    self._submit_cancel()
         return handle
 
-    def _leave(self) -> Debt | None:
-        self._janitor.debtors.discard(self)
-        return self._owe()
+    def _leave(self) -> PendingCancel | None:
+        self._cleanup.open_scopes.discard(self)
+        return self._submit_cancel()
 
-    def _owe(self) -> Debt | None:
-        debt = self.surrender()
+    def _submit_cancel(self) -> PendingCancel | None:
+        debt = self.take_pending_cancel()
         if debt is not None:
-            self._janitor.owe(debt)
+            self._cleanup.submit(debt)
         return debt
 
 

@@ -18,7 +18,7 @@ _SHORTEST_SECRET = 8
 _PRINTABLE = r"[!-~]+"
 
 
-class Veiled(str):
+class SecretStr(str):
     """A text that is not shown where a traceback shows locals."""
 
     __slots__ = ()
@@ -27,9 +27,9 @@ class Veiled(str):
         return "'***'"
 
 
-def veiled(text: str | None) -> str | None:
+def as_secret(text: str | None) -> str | None:
     """Return a text veiled, and what is none as it is."""
-    return Veiled(text) if isinstance(text, str) else text
+    return SecretStr(text) if isinstance(text, str) else text
 
 
 class Credential(NamedTuple):
@@ -85,7 +85,7 @@ class Settings(NamedTuple):
             user_agent=_resolve_user_agent(user_agent),
         )
 
-    def changed(
+    def replace(
         self, *, api_key: str | None, bearer_token: str | None, timeout: float | None, user_agent: str | None
     ) -> "Settings":
         """Return a copy in which what is not None is new; the environment is not read again."""
@@ -124,7 +124,7 @@ def _resolve_credential(api_key: str | None, bearer_token: str | None) -> Creden
         return Credential("Authorization", f"Bearer {token}", token)
     name = "api_key"
     if api_key is None:
-        name, api_key = "RETAB_API_KEY", veiled(os.environ.get("RETAB_API_KEY"))
+        name, api_key = "RETAB_API_KEY", as_secret(os.environ.get("RETAB_API_KEY"))
     if api_key is None:
         msg = 'no API key: set RETAB_API_KEY, or pass AsyncRetab(api_key="...")'
         raise ConfigurationError(msg)
@@ -162,7 +162,7 @@ def _split_url(name: str, url: str) -> SplitResult:
     if _has_credentials(url):
         msg = f"{name} must not hold credentials: pass api_key or bearer_token"
         raise ConfigurationError(msg)
-    if not _is_address_of_a_service(url):
+    if not _is_service_url(url):
         # One that cannot be taken apart may hold a password all the same.
         told = "" if "@" in str(url) else f", not {str(url) if isinstance(url, str) else url!r}"
         msg = f"{name} must be an address such as {_DEFAULT_BASE_URL}{told}"
@@ -175,7 +175,7 @@ def _has_credentials(url: str) -> bool:
     return parts.username is not None or parts.password is not None
 
 
-def _is_address_of_a_service(url: str) -> bool:
+def _is_service_url(url: str) -> bool:
     parts = _read_url(url)
     known = parts.scheme in {"http", "https"} and _is_host(parts.hostname)
     return known and re.fullmatch(_PRINTABLE, url) is not None
@@ -213,7 +213,7 @@ def _resolve_proxy(proxy: str | Literal[False] | None, address: SplitResult) -> 
         return None
     name = "proxy"
     if proxy is None:
-        name, proxy = "the proxy that the environment names", veiled(_environment_proxy(address))
+        name, proxy = "the proxy that the environment names", as_secret(_environment_proxy(address))
     if proxy is None:
         return None
     if not _is_proxy(proxy):

@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Generic, Self, TypeVar, cast
 
-from retab_async.collection import IN_FOREGROUND, Collection
+from retab_async.api.run_api import IN_FOREGROUND, RunApi
 from retab_async.models import Run
-from retab_async.protocol import Lines, line_content
-from retab_async.scope import Creation
+from retab_async.protocol import LineStream, event_data
+from retab_async.scope import CreateSpec
 
 RunT = TypeVar("RunT", bound=Run)
 
@@ -19,8 +19,8 @@ class RunStream(Generic[RunT]):
     once, without them when the event loop gets to it.
     """
 
-    def __init__(self, collection: Collection[RunT], creation: Creation) -> None:
-        self._states = _walk(collection, creation)
+    def __init__(self, api: RunApi[RunT], creation: CreateSpec) -> None:
+        self._states = _stream_states(api, creation)
 
     async def aclose(self) -> None:
         """Close the connection, whatever was still to come."""
@@ -41,17 +41,17 @@ class RunStream(Generic[RunT]):
         await self.aclose()
 
 
-async def _walk(collection: Collection[RunT], creation: Creation) -> AsyncGenerator[RunT, None]:
-    response = await collection.open_stream(creation.fields, creation.key)
+async def _stream_states(api: RunApi[RunT], creation: CreateSpec) -> AsyncGenerator[RunT, None]:
+    response = await api.open_stream(creation.fields, creation.key)
     # Asked for as a stream, a 2xx has them.
-    lines = cast("Lines", response.lines)
+    lines = cast("LineStream", response.lines)
     run_id = ""
     # The first state may take as long as a run in the foreground takes.
     patience = IN_FOREGROUND
     try:
         while (line := await lines.next(patience)) is not None:
-            if told := line_content(line):
-                state = collection.read_state(response, told, run_id)
+            if told := event_data(line):
+                state = api.read_state(response, told, run_id)
                 run_id, patience = state.id, 0.0
                 yield state
     finally:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from bodies import KEY
+from payloads import KEY
 
 from retab_async import AsyncRetab, RetryPolicy
 

@@ -6,7 +6,7 @@ from retab_async.resources import RESOURCES
 
 README = Path(__file__).parent.parent / "README.md"
 START, END = "<!-- kinds: written by `python tests/kinds_table.py` -->\n", "<!-- end of kinds -->"
-_DECLARED = {"path", "run_type", "dialect"}
+_DECLARED = {"path", "run_type", "spec"}
 
 
 def kinds_table() -> str:

@@ -22,7 +22,7 @@ from retab_async import (
     RetabError,
     RetryPolicy,
 )
-from retab_async.protocol import BytesBody, Request, Response, Trail
+from retab_async.protocol import BytesBody, DeliveryState, Request, Response
 
 CONTENT = b'{"key":"account"}'
 
@@ -49,9 +49,9 @@ def create(**told: Any) -> Request:
     return Request("POST", "/v1/splits", **{"body": BytesBody(CONTENT), "idempotency_key": "key-1"} | told)
 
 
-async def send(client: AsyncRetab, request: Request, trail: Trail | None = None) -> Response:
-    transport = client.splits._collection.transport
-    return await transport.send(request, transport.ends(request.extra), trail)
+async def send(client: AsyncRetab, request: Request, trail: DeliveryState | None = None) -> Response:
+    transport = client.splits._api.transport
+    return await transport.send(request, transport.deadline(request.extra_seconds), trail)
 
 
 async def fails(server: RawServer, *, retry: RetryPolicy = QUICK, **told: Any) -> APIError | APIConnectionError:
@@ -102,7 +102,7 @@ async def test_what_goes_elsewhere_goes_without_the_credential_and_with_its_own_
     async with raw_server(reply()) as server, client_for("http://127.0.0.1:1") as client:
         target = f"{server.url}/bucket/a%2Fb?X-Sig=%2B1"
         told = (("Content-Type", "application/pdf"), ("x-part", "1"))
-        await send(client, Request("PUT", "target", body=BytesBody(b"%PDF"), elsewhere=target, headers=told))
+        await send(client, Request("PUT", "target", body=BytesBody(b"%PDF"), external_url=target, headers=told))
 
         sent = server.requests[0]
         assert (sent.method, sent.target, sent.body) == ("PUT", "/bucket/a%2Fb?X-Sig=%2B1", b"%PDF")
@@ -113,12 +113,12 @@ async def test_what_goes_elsewhere_goes_without_the_credential_and_with_its_own_
 async def test_a_body_that_fails_is_an_error_of_its_own_and_ends_the_call() -> None:
     body = Pieces(b"a" * 10, b"b", failure=InvalidRequestError("the file has changed"))
     async with raw_server(stall) as server, client_for(server.url) as client:
-        trail = Trail()
+        trail = DeliveryState()
         with pytest.raises(InvalidRequestError, match="the file has changed"):
             await send(client, create(body=body), trail)
         await until(lambda: not server.open)
 
-        assert not trail.may_have_happened
+        assert not trail.may_have_taken_effect
         assert server.connections == 1
 
 
@@ -196,16 +196,16 @@ async def test_a_read_is_never_in_doubt() -> None:
 
 async def test_a_call_cancelled_in_flight_leaves_its_doubt_on_the_trail() -> None:
     async with raw_server(stall) as server, client_for(server.url) as client:
-        trail = Trail()
+        trail = DeliveryState()
         call = asyncio.ensure_future(send(client, create(), trail))
-        before = trail.may_have_happened
+        before = trail.may_have_taken_effect
         await server.asked.wait()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
 
         assert not before
-        assert trail.may_have_happened
+        assert trail.may_have_taken_effect
 
 
 async def test_a_call_cancelled_before_its_body_has_left_leaves_none() -> None:
@@ -215,14 +215,14 @@ async def test_a_call_cancelled_before_its_body_has_left_leaves_none() -> None:
             await asyncio.sleep(60)
 
     async with raw_server(stall) as server, client_for(server.url) as client:
-        trail = Trail()
+        trail = DeliveryState()
         call = asyncio.ensure_future(send(client, create(body=Slow(b"a" * 100, b"b")), trail))
         await until(lambda: server.connections == 1)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
 
-        assert not trail.may_have_happened
+        assert not trail.may_have_taken_effect
 
 
 async def test_what_takes_long_by_its_nature_is_given_its_time() -> None:
@@ -231,7 +231,7 @@ async def test_what_takes_long_by_its_nature_is_given_its_time() -> None:
         await reply(b"{}")(wire)
 
     async with raw_server(late) as server, client_for(server.url, timeout=0.1, retry=ONCE) as client:
-        answer = await send(client, create(extra=5.0))
+        answer = await send(client, create(extra_seconds=5.0))
 
         assert answer.status == 200
 
@@ -240,25 +240,25 @@ async def test_connecting_is_never_given_more_than_the_timeout() -> None:
     with full_up() as port:
         async with client_for(f"http://127.0.0.1:{port}", timeout=0.1, retry=ONCE) as client:
             with pytest.raises(APITimeoutError, match=r"no answer within 0\.1 s") as caught:
-                await send(client, create(extra=600.0))
+                await send(client, create(extra_seconds=600.0))
 
             assert not caught.value.in_doubt
 
 
 async def test_a_hastened_transport_gives_up_sooner_on_the_same_connections() -> None:
     async with raw_server(reply(b"{}"), stall) as server, client_for(server.url, timeout=5) as client:
-        transport = client.splits._collection.transport
-        hastened = transport.hastened(timeout=0.1, policy=ONCE)
-        await transport.send(create(), transport.ends())
+        transport = client.splits._api.transport
+        hastened = transport.with_timeout(timeout=0.1, policy=ONCE)
+        await transport.send(create(), transport.deadline())
         with pytest.raises(APITimeoutError, match=r"no answer within 0\.1 s"):
-            await hastened.send(create(), hastened.ends())
+            await hastened.send(create(), hastened.deadline())
 
         assert server.connections == 1
-        assert (hastened.address, transport.address) == (server.url, server.url)
+        assert (hastened.base_url, transport.base_url) == (server.url, server.url)
 
 
 def test_a_streamed_body_cannot_be_had_as_text() -> None:
-    from retab_async.transport.payload import Streamed  # noqa: PLC0415 - the inside
+    from retab_async.transport.exchange import StreamedPayload  # noqa: PLC0415 - the inside
 
     with pytest.raises(NotImplementedError):
-        Streamed(BytesBody(CONTENT), Trail()).decode()
+        StreamedPayload(BytesBody(CONTENT), DeliveryState()).decode()

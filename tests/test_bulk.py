@@ -17,8 +17,8 @@ from typing import Any
 
 import anyio
 import pytest
-from bodies import BARE_SPLIT, FULL_SPLIT, KEY
 from clients import QUICK, client_for, connections_in_use, workers
+from payloads import BARE_SPLIT, FULL_SPLIT, KEY
 from raw_server import raw_server, reply, stall, until
 
 from retab_async import (
@@ -43,7 +43,7 @@ from retab_async import (
 )
 from retab_async import emulator as emulator_limits
 from retab_async.emulator import Emulator, Fault, ManualClock
-from retab_async.waiting import Watch
+from retab_async.polling import Waiter
 
 CANCEL = "POST /v1/splits/{id}/cancel"
 
@@ -116,7 +116,7 @@ def test_what_each_answer_comes_to_is_told_by_its_outcome() -> None:
         ("rejected", "InvalidRunIdError", 0),
     ]
     assert [each.run.status for each in outcomes if each.run] == ["completed", "cancelled"]
-    assert [each.resource for each in outcomes] == ["splits"] * 7 + [""]
+    assert [each.kind for each in outcomes] == ["splits"] * 7 + [""]
     assert outcomes[-1].run_id == "5"
 
 
@@ -129,7 +129,7 @@ async def test_a_report_counts_what_became_of_all_and_keeps_what_failed(emulator
     assert {outcome.run_id for outcome in report.failures} == {"gone", "a/b"}
     assert report.elapsed > 0
     assert not report.ended_early
-    assert emulator.alive() == []
+    assert emulator.active_runs() == []
     with pytest.raises(ExceptionGroup, match="2 of 22 cancels failed") as caught:
         report.raise_for_failures()
     assert {type(error) for error in caught.value.exceptions} == {NotFoundError, InvalidRunIdError}
@@ -200,9 +200,9 @@ async def test_runs_of_several_kinds_are_told_by_class_or_name(emulator: Emulato
     ]
     outcomes = await outcomes_of(client.cancel_many(runs, order="input"))
 
-    assert [outcome.resource for outcome in outcomes] == ["splits", "partitions"] * 3 + ["partitions"]
+    assert [outcome.kind for outcome in outcomes] == ["splits", "partitions"] * 3 + ["partitions"]
     assert {outcome.disposition for outcome in outcomes} == {"cancelled"}
-    assert emulator.alive() == []
+    assert emulator.active_runs() == []
 
 
 async def test_what_kind_a_run_is_of_is_never_guessed(emulator: Emulator, client: AsyncRetab) -> None:
@@ -226,7 +226,7 @@ async def test_what_kind_a_run_is_of_is_never_guessed(emulator: Emulator, client
     assert [(str(outcome.disposition), outcome.attempts) for outcome in outcomes] == [("rejected", 0)] * len(wrong)
     assert all(isinstance(outcome.error, InvalidRequestError | InvalidRunIdError) for outcome in outcomes)
     assert outcomes[0].run_id == run_id
-    assert emulator.alive() == [run_id]
+    assert emulator.active_runs() == [run_id]
 
 
 async def test_what_fails_for_now_is_tried_again_and_counted(emulator: Emulator, client: AsyncRetab) -> None:
@@ -305,10 +305,10 @@ async def test_what_cannot_be_followed_stays_requested() -> None:
 
 
 async def test_what_is_not_over_in_time_stays_requested(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def wait(_: Watch[Any], run_id: str) -> Any:
+    async def wait(_: Waiter[Any], run_id: str) -> Any:
         raise WaitTimeoutError(run_id=run_id, timeout=1)
 
-    monkeypatch.setattr(Watch, "wait", wait)
+    monkeypatch.setattr(Waiter, "wait", wait)
     async with raw_server(reply({**BARE_SPLIT, "status": "queued"})) as server, client_for(server.url) as client:
         (outcome,) = await outcomes_of(client.splits.cancel_many(["splt_1"], wait=True))
 
@@ -383,13 +383,13 @@ async def test_a_programming_error_ends_the_job_and_nobody_waits_for_the_produce
             yield run_id
         await asyncio.Event().wait()
 
-    reader = client.splits._collection._reader
-    changed = reader.cancelled
+    reader = client.splits._api._parser
+    changed = reader.parse_cancel
 
     def wrong(response: Any, run_id: str) -> Any:
         return 1 / 0 if run_id == ids[1] else changed(response, run_id)
 
-    monkeypatch.setattr(reader, "cancelled", wrong)
+    monkeypatch.setattr(reader, "parse_cancel", wrong)
     job = client.splits.cancel_many(endless())
     with pytest.raises(ZeroDivisionError):
         async with asyncio.timeout(5):
@@ -515,7 +515,7 @@ async def test_a_job_is_done_once(client: AsyncRetab) -> None:
         ([], {"concurrency": 0}, ConfigurationError),
         ([], {"order": "random"}, InvalidRequestError),
         ([], {"wait": 1}, InvalidRequestError),
-        ([], {"patience": -1}, ConfigurationError),
+        ([], {"outage_timeout": -1}, ConfigurationError),
     ],
 )
 async def test_what_a_job_cannot_work_with_is_said_at_once(
@@ -543,12 +543,12 @@ async def test_what_is_not_known_for_certain_is_asked_again(
     ids, journal = emulator.seed("splits", 3), tmp_path / "cancel.jsonl"
     emulator.fail(CANCEL, *[Fault.status(500)] * 4)
     async with client_for(emulator.url, retry=QUICK) as impatient:
-        first = await impatient.splits.cancel_many(ids, concurrency=1, patience=0.01, journal=journal)
+        first = await impatient.splits.cancel_many(ids, concurrency=1, outage_timeout=0.01, journal=journal)
         assert first.counts[Disposition.UNCONFIRMED]
     report = await client.splits.cancel_many(ids, journal=journal)
 
     assert report.counts[Disposition.CANCELLED] == 3
-    assert emulator.alive() == []
+    assert emulator.active_runs() == []
 
 
 async def test_streamed_outcomes_are_in_the_journal_too(emulator: Emulator, client: AsyncRetab, tmp_path: Path) -> None:
@@ -584,11 +584,11 @@ async def test_a_journal_belongs_to_one_job(emulator: Emulator, client: AsyncRet
     emulator.seed("splits")
     async with client.splits.cancel_many([], journal=journal):
         with pytest.raises(JournalError, match="another job"):
-            await client.splits.cancel_many(emulator.alive(), journal=journal)
+            await client.splits.cancel_many(emulator.active_runs(), journal=journal)
 
-    assert len(emulator.alive()) == 1
-    await client.splits.cancel_many(emulator.alive(), journal=journal)
-    assert emulator.alive() == []
+    assert len(emulator.active_runs()) == 1
+    await client.splits.cancel_many(emulator.active_runs(), journal=journal)
+    assert emulator.active_runs() == []
 
 
 @pytest.mark.parametrize("streams", [False, True])
@@ -598,8 +598,8 @@ async def test_a_journal_that_fails_ends_the_job_and_says_so(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("retab_async.journal.writing._INTERVAL", 0.01)
-    monkeypatch.setattr("retab_async.journal.writing.append", full)
+    monkeypatch.setattr("retab_async.journal.journal._INTERVAL", 0.01)
+    monkeypatch.setattr("retab_async.journal.journal.append", full)
 
     async def endless() -> AsyncIterator[str]:
         while True:
@@ -620,8 +620,8 @@ async def test_a_journal_that_fails_at_the_very_end_says_so(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("retab_async.journal.writing.append", full)
-    monkeypatch.setattr("retab_async.journal.writing._INTERVAL", 60)
+    monkeypatch.setattr("retab_async.journal.journal.append", full)
+    monkeypatch.setattr("retab_async.journal.journal._INTERVAL", 60)
     job = client.splits.cancel_many(emulator.seed("splits", 3), journal=tmp_path / "cancel.jsonl")
 
     with pytest.raises(JournalError, match="No space left"):
@@ -674,7 +674,7 @@ async def test_among_faults_each_id_has_one_outcome_and_it_is_true() -> None:
             emulator.fail(CANCEL, *(random.choice(faults) if random.random() < 0.1 else Fault.late(0) for _ in ids))
             emulator.fail(CANCEL, *[Fault.hang()] * 3, *[Fault.late_hang()] * 3)
             outcomes = await outcomes_of(client.splits.cancel_many(iter(ids)))
-            alive = set(emulator.alive())
+            alive = set(emulator.active_runs())
 
     assert sorted(outcome.run_id for outcome in outcomes) == sorted(ids)
     assert not alive & {outcome.run_id for outcome in outcomes if outcome.disposition == "cancelled"}
@@ -691,7 +691,7 @@ async def test_memory_does_not_grow_with_the_number_of_ids(monkeypatch: pytest.M
             await asyncio.sleep(0)
             return split
 
-        monkeypatch.setattr("retab_async.collection.Collection.cancel", cancel)
+        monkeypatch.setattr("retab_async.api.run_api.RunApi.cancel", cancel)
 
         async def grown(number: int) -> int:
             gc.collect()

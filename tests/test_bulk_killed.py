@@ -66,7 +66,7 @@ async def test_what_a_killed_job_and_a_second_one_did_is_exact(tmp_path: Path) -
         out, _ = await (await begun(emulator, ids, journal)).communicate()
 
         assert json.loads(out) == {"cancelled": 400}
-        assert emulator.alive() == []
+        assert emulator.active_runs() == []
         assert settled(journal)[: len(first)] == first
         assert sorted(settled(journal)) == sorted(seeded)
         twice = [run_id for run_id, times in sends(emulator).items() if times > 1]

@@ -17,8 +17,8 @@ from retab_async import (
     RunStatus,
     ValidationError,
 )
-from retab_async.bulk import Matching, lists_of, matching
-from retab_async.dialects import Dialect
+from retab_async.api.kind import KindSpec
+from retab_async.bulk import RunScan, list_scan, scan_queries
 from retab_async.emulator import Emulator, Fault
 from retab_async.listing import Page
 from retab_async.models import Primitive, Run
@@ -56,11 +56,11 @@ class Pages:
             raise page
         return page
 
-    def walk(self, **settings: Any) -> Matching[Run]:
-        told: dict[str, Any] = {"patience": 5, "passes_once": False} | settings
+    def walk(self, **settings: Any) -> RunScan[Run]:
+        told: dict[str, Any] = {"outage_timeout": 5, "single_pass": False} | settings
         status = told.pop("status", "queued")
-        statuses = Dialect().unfinished if status is None else [status]
-        return Matching(self, lists_of(statuses, from_date=None, to_date=None), **told)
+        statuses = KindSpec().active_statuses if status is None else [status]
+        return RunScan(self, scan_queries(statuses, from_date=None, to_date=None), **told)
 
 
 async def test_all_that_is_not_over_is_cancelled(emulator: Emulator, client: AsyncRetab) -> None:
@@ -70,7 +70,7 @@ async def test_all_that_is_not_over_is_cancelled(emulator: Emulator, client: Asy
     report = await client.splits.cancel_matching()
 
     assert report.counts == {"cancelled": 260}
-    assert emulator.alive() == partition
+    assert emulator.active_runs() == partition
     cancelled = [served.path.split("/")[-2] for served in emulator.requests if served.path.endswith("/cancel")]
     assert sorted(cancelled) == sorted(going + waiting)
     assert not set(cancelled) & set(over)
@@ -99,7 +99,7 @@ async def test_a_dry_run_tells_and_sends_nothing(emulator: Emulator, client: Asy
     assert all(outcome.run and outcome.run.file for outcome in planned)
     assert report.counts == {"planned": 150}
     assert {served.method for served in emulator.requests} == {"GET"}
-    assert len(emulator.alive()) == 150
+    assert len(emulator.active_runs()) == 150
 
 
 async def test_runs_that_come_meanwhile_are_met_too(emulator: Emulator, client: AsyncRetab) -> None:
@@ -112,7 +112,7 @@ async def test_runs_that_come_meanwhile_are_met_too(emulator: Emulator, client: 
                 added += 1
 
     assert outcomes.report.counts == {"cancelled": 70}
-    assert emulator.alive() == []
+    assert emulator.active_runs() == []
 
 
 async def test_a_run_that_moves_on_is_met_once() -> None:
@@ -171,7 +171,7 @@ async def test_a_list_that_is_refused_ends_the_job_after_what_was_found(client: 
 async def test_a_list_that_cannot_be_had_for_now_is_asked_for_again(
     client: AsyncRetab, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(matching, "_PAUSE", 0.05)
+    monkeypatch.setattr(list_scan, "_PAUSE", 0.05)
     emulator.seed("splits", 10)
     emulator.fail(LIST, Fault.status(503), Fault.reset(), Fault.late(0), Fault.status(503))
     report = await client.splits.cancel_matching()
@@ -183,7 +183,7 @@ async def test_but_only_for_as_long_as_patience_lasts() -> None:
     pages = Pages(*[refused(InternalServerError, 503)] * 3)
 
     with pytest.raises(InternalServerError):
-        assert [run.id async for run in pages.walk(patience=0.5)]
+        assert [run.id async for run in pages.walk(outage_timeout=0.5)]
     assert len(pages.queries) == 1
 
 

@@ -49,7 +49,7 @@ async def test_a_job_that_is_stopped_finishes_what_it_has_and_takes_no_more(
 
     assert 1 <= len(told) < 20
     assert {outcome.disposition for outcome in told} == {Disposition.CANCELLED}
-    assert len(told) == job.report.counts.total() == len(emulator.requests) == 100 - len(emulator.alive())
+    assert len(told) == job.report.counts.total() == len(emulator.requests) == 100 - len(emulator.active_runs())
 
 
 async def test_a_stop_ends_the_waiting_for_ids(emulator: Emulator, client: AsyncRetab) -> None:
@@ -61,7 +61,7 @@ async def test_a_stop_ends_the_waiting_for_ids(emulator: Emulator, client: Async
 
         assert [outcome async for outcome in job] == []
 
-    assert (emulator.alive(), job.unwritten) == ([], 0)
+    assert (emulator.active_runs(), job.unwritten) == ([], 0)
 
 
 async def test_a_stop_ends_the_walk_through_a_list(emulator: Emulator, client: AsyncRetab) -> None:
@@ -72,7 +72,7 @@ async def test_a_stop_ends_the_walk_through_a_list(emulator: Emulator, client: A
         rest = [outcome async for outcome in job]
 
     assert len(rest) < 20
-    assert len(emulator.alive()) == 249 - len(rest)
+    assert len(emulator.active_runs()) == 249 - len(rest)
 
 
 async def test_a_job_that_is_stopped_before_it_is_begun_takes_nothing(emulator: Emulator, client: AsyncRetab) -> None:

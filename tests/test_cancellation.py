@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from bodies import BARE_SPLIT, SPLIT_ID
 from clients import client_for, connections_in_use
+from payloads import BARE_SPLIT, SPLIT_ID
 from raw_server import Step, blackhole, message, raw_server, reply, say_and_stall, stall, until
 
 from retab_async import AsyncRetab, RetryPolicy

@@ -14,14 +14,15 @@ from typing import Any
 
 import anyio
 import pytest
-from bodies import BARE_SPLIT
 from clients import ONCE, QUICK, client_for, workers
+from fault_harness import LeakCheck, tasks
+from payloads import BARE_SPLIT
 from raw_server import Step, close_early, each_run, message, raw_server, reply, reset, say_and_close, until
-from rig import Whole, tasks
 
 from retab_async import AsyncRetab, CancelJob, RateLimit, RetabError, RetryPolicy, Split, Subdocument
 from retab_async.emulator import Emulator, Fault
-from retab_async.journal import Journal, entries
+from retab_async.journal import Journal
+from retab_async.journal.entry import decode_entry
 from retab_async.testing import cancel_everywhere
 
 PDF = b"%PDF-1.7\n"
@@ -62,7 +63,7 @@ async def test_a_call_that_is(method: str, name: str) -> None:
             await client.splits.cancel("splt_warm")
 
         await keep_one_alive()
-        whole = Whole(client)
+        whole = LeakCheck(client)
 
         async def check() -> None:
             await whole.check()
@@ -76,11 +77,11 @@ async def test_a_call_that_is(method: str, name: str) -> None:
 
 async def test_a_call_that_waits_for_a_place() -> None:
     async with raw_server(ok) as server, client_for(server.url, max_connections=1) as client:
-        whole, places = Whole(client), client._pool.places
+        whole, places = LeakCheck(client), client._pool.slots
 
         async def call() -> None:
-            assert places.take()
-            asyncio.get_running_loop().call_later(0.001, places.give_back)
+            assert places.try_acquire()
+            asyncio.get_running_loop().call_later(0.001, places.release)
             await client.splits.cancel("splt_1")
 
         async def check() -> None:
@@ -286,7 +287,7 @@ BULK: dict[str, Callable[[Scene], Awaitable[object]]] = {
 @pytest.mark.parametrize("make", LOOSE.values(), ids=LOOSE)
 async def test_what_leaves_runs_alone(make: Callable[[Scene], Awaitable[object]], scene: Scene) -> None:
     scene.seed(5)
-    whole = Whole(scene.client)
+    whole = LeakCheck(scene.client)
 
     assert await cancel_everywhere(lambda: make(scene), check=whole.check) > 0
 
@@ -296,12 +297,12 @@ async def test_what_leaves_runs_alone(make: Callable[[Scene], Awaitable[object]]
 async def test_what_is_tied_to_a_block(
     make: Callable[[Scene], Awaitable[object]], largest: int, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retab_async.documents.creating._LARGEST", largest)
-    whole = Whole(scene.client)
+    monkeypatch.setattr("retab_async.documents.create_body._LARGEST", largest)
+    whole = LeakCheck(scene.client)
 
     async def check() -> None:
         await whole.check()
-        assert scene.emulator.alive() == []
+        assert scene.emulator.active_runs() == []
 
     assert await cancel_everywhere(lambda: make(scene), check=check) > 0
     assert await scene.client.aclose() == ()
@@ -311,14 +312,14 @@ async def test_what_is_tied_to_a_block(
 async def test_a_create_that_uploads(
     document: Callable[[Scene], Any], scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retab_async.documents.creating._LARGEST", 100)
-    whole = Whole(scene.client)
+    monkeypatch.setattr("retab_async.documents.create_body._LARGEST", 100)
+    whole = LeakCheck(scene.client)
 
     assert await cancel_everywhere(lambda: scene.create(document), check=whole.check) > 3
 
 
 async def test_a_wait_that_shares_its_looks_with_others(scene: Scene) -> None:
-    whole = Whole(scene.client)
+    whole = LeakCheck(scene.client)
     others = [asyncio.ensure_future(scene.client.splits.wait(each, poll_interval=0.01)) for each in scene.seed(9)]
     await asyncio.sleep(0.02)
     before = tasks()
@@ -358,7 +359,7 @@ async def test_a_close_of_a_client_that_owes_cancels(debts: int, scene: Scene) -
         client = clients[-1]
         assert await client.aclose() == ()
         assert client._pool.closed
-        assert emulator.alive() == []
+        assert emulator.active_runs() == []
         assert tasks() <= before
         await prepare()
 
@@ -374,7 +375,7 @@ async def test_a_close_of_a_client_that_owes_cancels(debts: int, scene: Scene) -
 # Bulk cancels
 
 
-class WholeJob(Whole):
+class WholeJob(LeakCheck):
     """A client whole after a bulk cancel, with the journal of the job, if it had one."""
 
     def __init__(self, scene: Scene) -> None:
@@ -387,12 +388,12 @@ class WholeJob(Whole):
         await super().check()
         assert workers() == []
         if self._scene.refused is not None:
-            self._check_pace(self._scene.refused._pace)
+            self._check_pace(self._scene.refused._throttle)
         if self._path.exists():
             await until(lambda: not [each for each in threading.enumerate() if "journal" in each.name])
             assert self._path not in open_files()
             lines = self._path.read_bytes().splitlines(keepends=True)
-            assert None not in map(entries.read_line, lines)
+            assert None not in map(decode_entry, lines)
             # Nobody holds it, and it knows each line as settled.
             journal = await Journal.open(self._path)
             await journal.aclose()

@@ -18,11 +18,11 @@ import pytest
 
 from retab_async.__main__ import main
 from retab_async.cli import run
-from retab_async.cli.runs import kind_commands
+from retab_async.cli.groups import kind_commands
 from retab_async.emulator import Emulator, Fault
 from retab_async.resources import RESOURCES
+from retab_async.resources.base import RunResource
 from retab_async.resources.splits import Split
-from retab_async.runs import RunResource
 
 KEY = "sk_live_never_shown_0123456789"
 
@@ -321,7 +321,7 @@ def test_a_cancel_that_nothing_is_known_of_is_unconfirmed(
 ) -> None:
     emulator.fail("POST /v1/splits/{id}/cancel", *[Fault.status(500)] * 50)
 
-    code = run(["splits", "cancel", "splt_1", "--patience", "0.5"])
+    code = run(["splits", "cancel", "splt_1", "--outage-timeout", "0.5"])
 
     assert code == 1
     assert capsys.readouterr().out.startswith("splt_1\tunconfirmed\t\tInternal Server Error")
@@ -354,9 +354,9 @@ def test_without_the_extra_it_says_how_to_install_it(
 
 def test_any_other_missing_module_is_not_blamed_on_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     _forget_the_command(monkeypatch)
-    monkeypatch.setitem(sys.modules, "retab_async.cli.runs", None)
+    monkeypatch.setitem(sys.modules, "retab_async.cli.groups", None)
 
-    with pytest.raises(ModuleNotFoundError, match=r"retab_async\.cli\.runs"):
+    with pytest.raises(ModuleNotFoundError, match=r"retab_async\.cli\.groups"):
         main()
 
 

@@ -46,7 +46,7 @@ class TestIds:
 
         said = capsys.readouterr()
         told = figures(said.out)
-        assert (code, said.err, emulator.alive()) == (0, "", [])
+        assert (code, said.err, emulator.active_runs()) == (0, "", [])
         assert (told["cancelled"], told["finished"]) == ("120", "1")
         assert (told["requests"], told["answers 429"]) == ("121", "0")
         assert float(told["seconds"]) < 60
@@ -69,7 +69,7 @@ class TestIds:
 
         assert run(["workflows", "runs", "cancel", "--from-file", listed(ids)]) == 0
 
-        assert emulator.alive() == []
+        assert emulator.active_runs() == []
 
     def test_those_of_a_pipe_are_cancelled_while_it_is_open(
         self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
@@ -80,7 +80,7 @@ class TestIds:
         def write() -> None:
             for run_id in ids:
                 os.write(into, f"{run_id}\r\n".encode())
-                while run_id in emulator.alive():
+                while run_id in emulator.active_runs():
                     threading.Event().wait(0.01)
             os.close(into)
 
@@ -91,7 +91,7 @@ class TestIds:
             code = run(["splits", "cancel", "--from-file", "-"])
             writer.join()
 
-        assert (code, emulator.alive()) == (0, [])
+        assert (code, emulator.active_runs()) == (0, [])
 
     def test_on_a_terminal_the_bar_knows_how_many_there_are(
         self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -157,7 +157,7 @@ class TestIds:
             (("--from-file", "ids.txt", "--failed", "no/where"), "no/where cannot be written"),
             (("--from-file", "ids.txt", "--concurrency", "0"), "--concurrency"),
             (("--from-file", "ids.txt", "--rate-limit", "300"), "REQUESTS/SECONDS"),
-            (("--from-file", "ids.txt", "--patience", "inf"), "patience"),
+            (("--from-file", "ids.txt", "--outage-timeout", "inf"), "outage_timeout"),
             (("--from-file", "ids.txt", "--journal", "no/where"), "'no/where' cannot be opened: No such file"),
             (("--from-file", "ids.txt", "--journal", "other.txt"), "line 1 is no entry of a journal"),
         ],
@@ -233,7 +233,7 @@ class TestIds:
 
         writer = threading.Thread(target=write)
         writer.start()
-        code = run(["splits", "cancel", "--from-file", "endless", "--patience", "0.5"])
+        code = run(["splits", "cancel", "--from-file", "endless", "--outage-timeout", "0.5"])
         writer.join()
 
         said = capsys.readouterr()
@@ -264,7 +264,7 @@ class TestJournals:
         def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("retab_async.journal.writing.append", full)
+        monkeypatch.setattr("retab_async.journal.journal.append", full)
 
         code = run(["splits", "cancel", "--from-file", listed(ids), "--journal", "cancel.jsonl"])
 
@@ -296,7 +296,11 @@ class TestAnyKind:
 
         code = run(["cancel", "--from-file", listed(rows, "runs.csv")])
 
-        assert (code, figures(capsys.readouterr().out)["cancelled"], emulator.alive()) == (0, str(len(RESOURCES)), [])
+        assert (code, figures(capsys.readouterr().out)["cancelled"], emulator.active_runs()) == (
+            0,
+            str(len(RESOURCES)),
+            [],
+        )
 
     def test_what_failed_is_told_with_its_kind_and_written_as_rows(
         self, emulator: Emulator, capsys: pytest.CaptureFixture[str]

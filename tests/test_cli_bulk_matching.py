@@ -46,7 +46,7 @@ def test_all_that_match_are_cancelled(kind: str, emulator: Emulator, capsys: pyt
     code = run([*kind.split("."), "cancel-matching", "--yes", "--from-date", "2020-01-01"])
 
     said = capsys.readouterr()
-    assert (code, said.err, emulator.alive(), sent(emulator)) == (0, "", [], 3)
+    assert (code, said.err, emulator.active_runs(), sent(emulator)) == (0, "", [], 3)
     assert figures(said.out)["cancelled"] == "3"
 
 
@@ -55,7 +55,7 @@ def test_the_filters_are_those_of_the_kind(kind: str, capsys: pytest.CaptureFixt
     run([*kind.split("."), "cancel-matching", "--help"])
 
     options = set(re.findall(r"(?m)^  --([a-z-]+)", capsys.readouterr().out))
-    others = {"dry-run", "yes", "concurrency", "rate-limit", "journal", "wait", "patience", "failed", "json"}
+    others = {"dry-run", "yes", "concurrency", "rate-limit", "journal", "wait", "outage-timeout", "failed", "json"}
     assert options - others == FILTERS.get(kind, {"status", "filename", "from-date", "to-date"})
     assert options >= others
 
@@ -66,8 +66,8 @@ def test_what_does_not_match_goes_on(emulator: Emulator) -> None:
 
     run(["splits", "cancel-matching", "--yes", "--status", "in_progress"])
 
-    assert emulator.alive() == [queued]
-    assert running not in emulator.alive()
+    assert emulator.active_runs() == [queued]
+    assert running not in emulator.active_runs()
 
 
 def test_a_dry_run_prints_the_runs_and_cancels_none(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,7 +113,7 @@ def test_it_says_how_many_and_asks(
     said = capsys.readouterr()
     assert said.err.startswith("2 splits would be cancelled: queued 2\nCancel them? [y/N]:")
     assert ("nothing was cancelled" in said.err) is bool(left)
-    assert len(emulator.alive()) == left
+    assert len(emulator.active_runs()) == left
 
 
 def test_of_one_it_asks_in_the_singular_and_counts_from_what_the_journal_has(

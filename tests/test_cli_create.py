@@ -18,7 +18,7 @@ import pytest
 from test_cli import command, interrupting, read_to_the_end, served, wait_until
 
 from retab_async.cli import run
-from retab_async.cli.creating.leaving import Leaving
+from retab_async.cli.create import ExitReport
 from retab_async.emulator import Emulator, Fault
 
 CONTENT = b"%PDF-1.7 a batch of invoices"
@@ -89,7 +89,7 @@ def test_a_run_in_the_background_is_one_line_with_its_id_first(
 
     run_id, status, created, filename = capsys.readouterr().out.removesuffix("\n").split("\t")
     assert code == 0
-    assert (emulator.alive(), status, filename) == ([run_id], "queued", "batch.pdf")
+    assert (emulator.active_runs(), status, filename) == ([run_id], "queued", "batch.pdf")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", created)
 
 
@@ -98,7 +98,7 @@ def test_a_run_in_the_background_as_json_is_the_run(
 ) -> None:
     run(["splits", "create", batch, *SPLIT, "--background", "--json"])
 
-    assert [json.loads(capsys.readouterr().out)["id"]] == emulator.alive()
+    assert [json.loads(capsys.readouterr().out)["id"]] == emulator.active_runs()
 
 
 def test_a_run_that_failed_makes_exit_1(emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,7 +119,7 @@ def test_what_is_sent_twice_under_one_key_is_done_once(
 
     one, other = capsys.readouterr().out.splitlines()
     assert one == other
-    assert [each.key for each in emulator.requests] == ["K-1", "K-1"]
+    assert [each.idempotency_key for each in emulator.requests] == ["K-1", "K-1"]
 
 
 def test_a_document_is_read_from_stdin_though_it_is_a_pipe(emulator: Emulator) -> None:
@@ -233,7 +233,7 @@ def test_a_timeout_that_is_none_exits_2(
     assert run(["splits", "create", batch, *SPLIT, *options]) == 2
 
     assert reason in capsys.readouterr().err
-    assert emulator.alive() == []
+    assert emulator.active_runs() == []
 
 
 def test_a_refused_create_exits_1(emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -286,7 +286,7 @@ def test_when_the_time_is_over_the_run_is_cancelled(
 
     lines = capsys.readouterr().err.splitlines()
     assert code == 1
-    assert emulator.alive() == []
+    assert emulator.active_runs() == []
     assert re.fullmatch(r"cancelled splt_\w+ on the server", lines[1])
     assert "was not over within 0.2 s" in lines[2]
 
@@ -294,13 +294,13 @@ def test_when_the_time_is_over_the_run_is_cancelled(
 def test_interrupted_it_cancels_the_run_and_says_so(emulator: Emulator, batch: str) -> None:
     with command("splits", "create", batch, *SPLIT, "--wait") as process:
         wait_until(lambda: _asked(emulator, "GET"))
-        (run_id,) = emulator.alive()
+        (run_id,) = emulator.active_runs()
 
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
 
     assert (process.returncode, out) == (130, "")
-    assert emulator.alive() == []
+    assert emulator.active_runs() == []
     assert err.splitlines() == [f"{run_id} queued", f"cancelled {run_id} on the server", "", "interrupted"]
 
 
@@ -309,11 +309,11 @@ def test_interrupted_while_creating_it_leaves_no_run_behind(
 ) -> None:
     emulator.fail("POST /v1/splits", Fault.late_hang())
 
-    with interrupting(emulator.alive):
+    with interrupting(emulator.active_runs):
         code = run(["splits", "create", batch, *SPLIT, "--wait"])
 
     assert code == 130
-    assert emulator.alive() == []
+    assert emulator.active_runs() == []
     assert "no run was left going on" in capsys.readouterr().err
 
 
@@ -325,7 +325,7 @@ def test_a_create_in_doubt_leaves_no_run_behind(
     code = run(["splits", "create", batch, *SPLIT, "--wait"])
 
     assert code == 1
-    assert emulator.alive() == []
+    assert emulator.active_runs() == []
     assert "no run was left going on" in capsys.readouterr().err
 
 
@@ -337,7 +337,7 @@ def test_interrupted_it_says_what_could_not_be_confirmed(
     with interrupting(lambda: _asked(emulator, "GET")):
         code = run(["splits", "create", batch, *SPLIT, "--wait"])
 
-    (run_id,) = emulator.alive()
+    (run_id,) = emulator.active_runs()
     assert code == 130
     assert f"/v1/splits {run_id} may still be going on: Forbidden" in capsys.readouterr().err
 
@@ -350,7 +350,7 @@ def test_interrupted_twice_it_does_not_wait_for_the_cancel(emulator: Emulator, b
             process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
 
-    (run_id,) = emulator.alive()
+    (run_id,) = emulator.active_runs()
     assert process.returncode == 130
     assert f"{run_id} may still be going on" in err
     assert "Traceback" not in err
@@ -370,7 +370,7 @@ def test_a_run_that_was_seen_to_be_over_is_not_said_to_be_cancelled(
 
 
 def test_a_client_that_was_not_closed_leaves_it_in_doubt(capsys: pytest.CaptureFixture[str]) -> None:
-    leaving = Leaving("K-1")
+    leaving = ExitReport("K-1")
 
     with pytest.raises(KeyboardInterrupt), leaving:
         raise KeyboardInterrupt
@@ -385,13 +385,13 @@ def test_an_interrupted_create_says_under_which_key_to_look_for_it(
 ) -> None:
     emulator.fail("POST /v1/splits", Fault.late_hang())
 
-    with interrupting(emulator.alive):
+    with interrupting(emulator.active_runs):
         code = run(["splits", "create", batch, *SPLIT, "--background"])
 
     (key,) = re.findall(r"--idempotency-key (\S+) shows it", capsys.readouterr().err)
     assert code == 130
     run(["splits", "create", batch, *SPLIT, "--background", "--idempotency-key", key])
-    assert [capsys.readouterr().out.split("\t")[0]] == emulator.alive()
+    assert [capsys.readouterr().out.split("\t")[0]] == emulator.active_runs()
 
 
 def test_on_a_terminal_one_line_lives_until_the_end(emulator: Emulator, batch: str) -> None:
@@ -400,7 +400,7 @@ def test_on_a_terminal_one_line_lives_until_the_end(emulator: Emulator, batch: s
     with command("splits", "create", batch, *SPLIT, "--wait", stderr=slave, env=environment) as process:
         os.close(slave)
         wait_until(lambda: _asked(emulator, "GET"))
-        (run_id,) = emulator.alive()
+        (run_id,) = emulator.active_runs()
 
         process.send_signal(signal.SIGINT)
         said = read_to_the_end(master)

@@ -15,7 +15,7 @@ from test_cli import served
 
 from retab_async import InvalidRequestError
 from retab_async.cli import run
-from retab_async.cli.creating import PARAMETERS, create_command
+from retab_async.cli.create import PARAMETERS, create_command
 from retab_async.emulator import Emulator
 from retab_async.resources import RESOURCES
 

@@ -42,7 +42,7 @@ def test_with_yes_it_deletes_and_prints_a_line_a_run(emulator: Emulator, capsys:
     said = capsys.readouterr()
     assert code == 0
     assert (said.out, said.err) == (f"{one}\tdeleted\t\t\n{other}\tdeleted\t\t\n", "")
-    assert emulator.alive() == []
+    assert emulator.active_runs() == []
 
 
 def test_one_that_cannot_be_deleted_makes_exit_1_and_does_not_stop_the_others(
@@ -84,7 +84,7 @@ def test_it_asks_on_stderr_and_does_as_it_is_told(
     assert ("nothing was deleted" in said.err) is not deleted
     # Some versions of click put the blank behind the question on stdout.
     assert said.out.lstrip(" ") == (f"{run_id}\tdeleted\t\t\n" if deleted else "")
-    assert (emulator.alive() == []) is deleted
+    assert (emulator.active_runs() == []) is deleted
 
 
 def test_many_are_counted_where_it_asks(

@@ -66,7 +66,7 @@ def test_create_prints_the_finished_run(kind: str, emulator: Emulator, capsys: p
     said = capsys.readouterr()
     fields = dict(line.split("\t") for line in said.out.splitlines())
     assert (code, said.err) == (0, "")
-    assert (fields["status"], emulator.alive()) == ("completed", [])
+    assert (fields["status"], emulator.active_runs()) == ("completed", [])
 
 
 @every_kind
@@ -77,7 +77,7 @@ def test_a_run_in_the_background_is_one_line_with_its_id_first(
 
     run_id, status, created, _ = capsys.readouterr().out.removesuffix("\n").split("\t")
     assert code == 0
-    assert ([run_id], status) == (emulator.alive(), "pending" if kind == "workflows.runs" else "queued")
+    assert ([run_id], status) == (emulator.active_runs(), "pending" if kind == "workflows.runs" else "queued")
     assert created.endswith("Z")
 
 
@@ -163,7 +163,7 @@ def test_cancel_prints_a_line_a_run(kind: str, emulator: Emulator, capsys: pytes
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert code == 0
     assert [row[:3] for row in rows] == [[each, "cancelled", "cancelled"] for each in ids]
-    assert emulator.alive() == []
+    assert emulator.active_runs() == []
 
 
 @every_deletable_kind
@@ -174,4 +174,4 @@ def test_delete_prints_a_line_a_run(kind: str, emulator: Emulator, capsys: pytes
 
     assert code == 0
     assert capsys.readouterr().out == "".join(f"{each}\tdeleted\t\t\n" for each in ids)
-    assert emulator.alive() == []
+    assert emulator.active_runs() == []

@@ -11,7 +11,7 @@ import pytest
 from test_cli import command, served
 
 from retab_async.cli import run
-from retab_async.cli.listing import list_command
+from retab_async.cli.list import list_command
 from retab_async.emulator import Emulator, Fault
 from retab_async.resources import RESOURCES
 

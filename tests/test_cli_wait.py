@@ -71,7 +71,7 @@ def test_ids_that_cannot_be_waited_for_are_told_and_the_others_printed(
     assert said.out == f"{done}\tcompleted\t\n"
     assert len(errors) == 3
     assert all(any(name in line for line in errors) for name in ("'a/b'", "splt_unknown", slow))
-    assert emulator.alive() == [slow]
+    assert emulator.active_runs() == [slow]
 
 
 def test_a_timeout_that_is_none_is_wrong_usage(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,7 +92,7 @@ def test_interrupted_it_leaves_the_runs_going_on_and_says_so(emulator: Emulator)
 
     assert process.returncode == 130
     assert err.endswith(f"left going on: {slow[0]} {slow[1]}\n\ninterrupted\n")
-    assert emulator.alive() == slow
+    assert emulator.active_runs() == slow
 
 
 def test_interrupted_before_anything_was_seen_it_says_so_of_all(

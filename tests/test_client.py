@@ -8,8 +8,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from bodies import BARE_SPLIT, KEY, SPLIT_ID
 from clients import ONCE, QUICK, client_for
+from payloads import BARE_SPLIT, KEY, SPLIT_ID
 from raw_server import close_early, raw_server, reply, reset, stall, until, unused_port
 
 from retab_async import (

@@ -1,13 +1,13 @@
 from typing import Any
 
 import pytest
-from bodies import FULL_PARTITION, FULL_SPLIT
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from payloads import FULL_PARTITION, FULL_SPLIT
 
 from retab_async import Partition, RunStatus, Split
-from retab_async.converter import structure_what_fits, structurer
-from retab_async.errors import ShapeError
+from retab_async.converter import make_structurer, structure_leniently
+from retab_async.errors import SchemaMismatchError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -39,8 +39,8 @@ def bent(draw: st.DrawFn, full: dict[str, Any]) -> Any:
 @example({"id": "splt_1", "status": "completed", "usage": {"credits": 10**400}})
 def test_whatever_json_comes_a_split_or_a_shape_error_is_made_of_it(value: Any) -> None:
     try:
-        made = structurer(Split)(value)
-    except ShapeError as error:
+        made = make_structurer(Split)(value)
+    except SchemaMismatchError as error:
         assert error.reason in str(error)  # noqa: PT017 - either outcome is right, and each is looked at
     else:
         assert isinstance(made, Split)
@@ -53,8 +53,8 @@ def test_what_fits_of_any_object_is_kept_or_its_id_or_status_did_not_fit(value: 
     if not isinstance(value, dict):
         value = {"id": value}
     try:
-        run, misfits = structure_what_fits(value, Partition)
-    except ShapeError as error:
+        run, misfits = structure_leniently(value, Partition)
+    except SchemaMismatchError as error:
         assert error.path in {"id", "status"}  # noqa: PT017 - either outcome is right, and each is looked at
     else:
         assert run.id == value["id"]
@@ -94,8 +94,8 @@ def test_what_fits_of_any_object_is_kept_or_its_id_or_status_did_not_fit(value: 
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_what_does_not_fit_is_named_by_its_place_in_the_json(change: dict[str, Any], path: str, reason: str) -> None:
-    with pytest.raises(ShapeError, match=reason) as caught:
-        structurer(Split)(FULL_SPLIT | change)
+    with pytest.raises(SchemaMismatchError, match=reason) as caught:
+        make_structurer(Split)(FULL_SPLIT | change)
 
     assert caught.value.path == (path or "subdocuments[0].allow_multiple_instances")
 
@@ -104,29 +104,29 @@ def test_what_does_not_fit_is_named_by_its_place_in_the_json(change: dict[str, A
     ("value", "name"), [([], "an array"), (None, "null"), ("x", "a string"), (True, "a boolean"), (1.5, "a number")]
 )
 def test_json_that_is_no_object_has_no_place_to_name(value: Any, name: str) -> None:
-    with pytest.raises(ShapeError) as caught:
-        structurer(Split)(value)
+    with pytest.raises(SchemaMismatchError) as caught:
+        make_structurer(Split)(value)
 
     assert caught.value.path == ""
     assert str(caught.value) == f"an object was expected, not {name}"
 
 
 def test_what_json_cannot_hold_is_named_by_its_type() -> None:
-    with pytest.raises(ShapeError, match="an object was expected, not tuple"):
-        structurer(Split)(())
+    with pytest.raises(SchemaMismatchError, match="an object was expected, not tuple"):
+        make_structurer(Split)(())
 
 
 def test_a_reason_never_quotes_the_value() -> None:
     """A garbled answer may hold the caller's key anywhere."""
     for place in FULL_SPLIT.keys() - {"id", "status", "model", "instructions"}:
-        with pytest.raises(ShapeError) as caught:
-            structurer(Split)(FULL_SPLIT | {place: "sk_live_secret_0123456789"})
+        with pytest.raises(SchemaMismatchError) as caught:
+            make_structurer(Split)(FULL_SPLIT | {place: "sk_live_secret_0123456789"})
 
         assert "sk_live" not in str(caught.value)
 
 
 def test_a_whole_number_written_with_a_point_is_a_whole_number() -> None:
-    split = structurer(Split)(FULL_SPLIT | {"n_consensus": 3.0, "usage": {"credits": 15}})
+    split = make_structurer(Split)(FULL_SPLIT | {"n_consensus": 3.0, "usage": {"credits": 15}})
 
     assert split.n_consensus == 3
     assert type(split.n_consensus) is int
@@ -135,15 +135,15 @@ def test_a_whole_number_written_with_a_point_is_a_whole_number() -> None:
 
 
 def test_an_object_that_fits_has_no_misfits() -> None:
-    split, misfits = structure_what_fits(FULL_SPLIT, Split)
+    split, misfits = structure_leniently(FULL_SPLIT, Split)
 
-    assert split == structurer(Split)(FULL_SPLIT)
+    assert split == make_structurer(Split)(FULL_SPLIT)
     assert misfits == ()
 
 
 def test_what_does_not_fit_falls_back_to_its_default_and_is_told() -> None:
     body = FULL_SPLIT | {"usage": {"credits": "many"}, "output": "none", "n_consensus": None}
-    split, misfits = structure_what_fits(body, Split)
+    split, misfits = structure_leniently(body, Split)
 
     assert split.usage is None
     assert split.output == ()
@@ -154,7 +154,7 @@ def test_what_does_not_fit_falls_back_to_its_default_and_is_told() -> None:
 
 
 def test_without_a_status_nothing_fits() -> None:
-    with pytest.raises(ShapeError) as caught:
-        structure_what_fits({"id": "splt_1", "status": 5}, Split)
+    with pytest.raises(SchemaMismatchError) as caught:
+        structure_leniently({"id": "splt_1", "status": 5}, Split)
 
     assert caught.value.path == "status"

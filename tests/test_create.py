@@ -66,7 +66,7 @@ async def answering() -> AsyncIterator[RawServer]:
 
 
 def keys(emulator: Emulator) -> list[str | None]:
-    return [served.key for served in emulator.requests if served.method == "POST"]
+    return [served.idempotency_key for served in emulator.requests if served.method == "POST"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

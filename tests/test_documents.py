@@ -20,8 +20,8 @@ from clients import client_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retab_async.documents import Attachment, Document, create_body, sending_time
-from retab_async.documents.bodies import InlineBody
+from retab_async.documents import Document, DocumentField, build_create_body, transfer_seconds
+from retab_async.documents.body import JSONBody
 from retab_async.documents.sources import PIECE
 from retab_async.errors import InvalidDocumentError, InvalidRequestError
 from retab_async.models import MIMEData
@@ -37,7 +37,7 @@ def transport() -> Transport:
     # Sends nothing in these tests.
     client = client_for("http://127.0.0.1:9")
     client._pool.closed = True
-    return client.splits._collection.transport
+    return client.splits._api.transport
 
 
 def descriptors() -> int:
@@ -46,7 +46,7 @@ def descriptors() -> int:
 
 async def told(transport: Transport, document: Any) -> Any:
     """The document as the body of its create has it, whatever it is."""
-    async with create_body(transport, {"document": Attachment(document), **FIELDS}) as body:
+    async with build_create_body(transport, {"document": DocumentField(document), **FIELDS}) as body:
         sent = b"".join([piece async for piece in body.pieces()])
 
     assert body.media_type == "application/json"
@@ -109,7 +109,7 @@ class TestPaths:
     ) -> None:
         (tmp_path / "a.pdf").write_bytes(PDF)
         monkeypatch.chdir(tmp_path)
-        async with create_body(transport, {"document": Attachment("a.pdf"), **FIELDS}) as body:
+        async with build_create_body(transport, {"document": DocumentField("a.pdf"), **FIELDS}) as body:
             monkeypatch.chdir("/")
 
             assert b"".join([piece async for piece in body.pieces()]).startswith(b'{"document":{"filename":"a.pdf"')
@@ -189,7 +189,7 @@ class TestPaths:
         path = tmp_path / "a.bin"
         path.write_bytes(bytes(2 * PIECE))
         os.utime(path, (1, 1))
-        async with create_body(transport, {"document": Attachment(path), **FIELDS}) as body:
+        async with build_create_body(transport, {"document": DocumentField(path), **FIELDS}) as body:
             pieces = body.pieces()
             [await anext(pieces) for _ in range(2)]
             change(path)
@@ -259,7 +259,7 @@ class TestBytes:
                 await asyncio.sleep(0)
 
         async with (
-            create_body(transport, {"document": Attachment(bytes(4 * PIECE)), **FIELDS}) as body,
+            build_create_body(transport, {"document": DocumentField(bytes(4 * PIECE)), **FIELDS}) as body,
             asyncio.TaskGroup() as group,
         ):
             counting = group.create_task(count())
@@ -278,7 +278,7 @@ class TestFileObjects:
             assert await received(transport, file) == ("scan.bin", "application/pdf", PDF)
 
     async def test_what_cannot_go_back_is_read_once_and_sent_as_often_as_need_be(self, transport: Transport) -> None:
-        async with create_body(transport, {"document": Attachment(Trickle(PDF * 1000)), **FIELDS}) as body:
+        async with build_create_body(transport, {"document": DocumentField(Trickle(PDF * 1000)), **FIELDS}) as body:
             first, second = [b"".join([piece async for piece in body.pieces()]) for _ in range(2)]
 
         assert first == second
@@ -291,7 +291,7 @@ class TestFileObjects:
             copies.append(tempfile.TemporaryFile())  # noqa: SIM115 - the one under test closes it
             return copies[-1]
 
-        monkeypatch.setattr("retab_async.documents.copies.TemporaryFile", temporary_file)
+        monkeypatch.setattr("retab_async.documents.files.TemporaryFile", temporary_file)
         content = os.urandom(PIECE + 1)
         before = descriptors()
         assert (await received(transport, Trickle(content, most=PIECE)))[2] == content
@@ -398,7 +398,7 @@ class TestFileObjects:
             copies.append(tempfile.TemporaryFile())  # noqa: SIM115 - the one under test closes it
             return copies[-1]
 
-        monkeypatch.setattr("retab_async.documents.copies.TemporaryFile", temporary_file)
+        monkeypatch.setattr("retab_async.documents.files.TemporaryFile", temporary_file)
         endless = Trickle(bytes(10**9), most=PIECE)
         task = asyncio.create_task(told(transport, endless))
         while not copies:  # noqa: ASYNC110 - nobody tells
@@ -607,11 +607,11 @@ class TestBodies:
     def test_any_bytes_of_any_name_arrive_twice(self, content: bytes, repeated: int, filename: str) -> None:
         client = client_for("http://127.0.0.1:9")
         client._pool.closed = True
-        transport = client.splits._collection.transport
+        transport = client.splits._api.transport
         document = MIMEData(filename=filename, url="data:;base64," + base64.b64encode(content * repeated).decode())
 
         async def run() -> list[bytes]:
-            async with create_body(transport, {"document": Attachment(document), **FIELDS}) as body:
+            async with build_create_body(transport, {"document": DocumentField(document), **FIELDS}) as body:
                 bodies = [b"".join([piece async for piece in body.pieces()]) for _ in range(2)]
                 assert body.length == len(bodies[0])
             return bodies
@@ -626,7 +626,7 @@ class TestBodies:
     async def test_a_body_that_was_left_halfway_begins_anew(self, transport: Transport, tmp_path: Path) -> None:
         (tmp_path / "a.bin").write_bytes(os.urandom(3 * PIECE))
         for document in (tmp_path / "a.bin", (tmp_path / "a.bin").read_bytes(), io.BytesIO(bytes(3 * PIECE))):
-            async with create_body(transport, {"document": Attachment(document), **FIELDS}) as body:
+            async with build_create_body(transport, {"document": DocumentField(document), **FIELDS}) as body:
                 pieces: AsyncGenerator[bytes, None] = body.pieces()
                 [await anext(pieces) for _ in range(3)]
                 await pieces.aclose()
@@ -636,15 +636,17 @@ class TestBodies:
                 json.loads(whole)
 
     async def test_pieces_are_small(self, transport: Transport) -> None:
-        async with create_body(transport, {"document": Attachment(bytes(5 * PIECE + 1)), **FIELDS}) as body:
+        async with build_create_body(transport, {"document": DocumentField(bytes(5 * PIECE + 1)), **FIELDS}) as body:
             sizes = [len(piece) async for piece in body.pieces()]
 
         assert max(sizes) == PIECE // 3 * 4
-        assert isinstance(body, InlineBody)
+        assert isinstance(body, JSONBody)
 
     async def test_a_body_without_a_document_in_it_is_bytes(self, transport: Transport) -> None:
-        async with create_body(transport, {"document": Attachment("https://example.com/a.pdf"), **FIELDS}) as body:
+        async with build_create_body(
+            transport, {"document": DocumentField("https://example.com/a.pdf"), **FIELDS}
+        ) as body:
             assert isinstance(body, BytesBody)
 
     def test_sending_takes_its_time(self) -> None:
-        assert sending_time(32 * 1024 * 1024) == 128
+        assert transfer_seconds(32 * 1024 * 1024) == 128

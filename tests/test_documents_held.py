@@ -21,16 +21,15 @@ from threading import Semaphore, Thread
 from typing import IO, Any
 
 import pytest
-from bodies import KEY
 from clients import client_for
+from payloads import KEY
 from raw_server import until
 
 from retab_async import AsyncRetab, Subdocument
-from retab_async.documents import keeping, threads
-from retab_async.documents.keeping import Keeping
-from retab_async.documents.opening import opened
-from retab_async.documents.sources import PIECE, Source
-from retab_async.documents.threads import FILES, Crew
+from retab_async.documents import sources, thread_pool
+from retab_async.documents.open import open_document
+from retab_async.documents.sources import PIECE, SharedDescriptor, Source
+from retab_async.documents.thread_pool import FILE_POOL, DaemonThreadPool
 from retab_async.emulator import Emulator, Fault
 from retab_async.errors import InvalidDocumentError
 
@@ -59,14 +58,14 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_open() -> Iterator[None]:
-    before, room = descriptors(), keeping._ROOM._value
+    before, room = descriptors(), sources._ROOM._value
     yield
     deadline = time.monotonic() + 5
     while descriptors() > before and time.monotonic() < deadline:
         time.sleep(0.01)
 
     assert descriptors() <= before
-    assert keeping._ROOM._value == room
+    assert sources._ROOM._value == room
 
 
 def descriptors() -> int:
@@ -175,7 +174,7 @@ class TestFileObjects:
     async def test_one_that_is_closed_meanwhile_is_there_still(self, path: Path, make: Callable[[Path], Any]) -> None:
         file = make(path)
         file.seek(4)
-        async with opened(file) as source:
+        async with open_document(file) as source:
             file.close()
 
             assert [await whole(source) for _ in range(2)] == [CONTENT, CONTENT]
@@ -195,13 +194,13 @@ class TestFileObjects:
                 file.close()
 
         task = asyncio.create_task(leave())
-        await until(lambda: bool(emulator.alive()))
+        await until(lambda: bool(emulator.active_runs()))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
         assert await client.aclose() == ()
-        assert emulator.alive() == []
+        assert emulator.active_runs() == []
 
 
 class TestPaths:
@@ -210,7 +209,7 @@ class TestPaths:
         self, path: Path, away: Callable[[Path], Any]
     ) -> None:
         path.with_suffix(".new").write_bytes(b"another one")
-        async with opened(path) as source:
+        async with open_document(path) as source:
             away(path)
 
             assert [await whole(source) for _ in range(2)] == [b"skip" + CONTENT] * 2
@@ -227,24 +226,24 @@ class TestPaths:
                     pass
 
         task = asyncio.create_task(leave())
-        await until(lambda: bool(emulator.alive()))
+        await until(lambda: bool(emulator.active_runs()))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
         assert await client.aclose() == ()
-        assert emulator.alive() == []
+        assert emulator.active_runs() == []
 
 
 class TestDescriptors:
     """No more of them are kept than the connections leave room for."""
 
     async def test_without_room_each_read_has_its_own(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(keeping, "_ROOM", Semaphore(0))
+        monkeypatch.setattr(sources, "_ROOM", Semaphore(0))
         before = descriptors()
         with path.open("rb") as file:
             file.seek(4)
-            async with opened(path) as of_path, opened(file) as of_file:
+            async with open_document(path) as of_path, open_document(file) as of_file:
                 assert descriptors() == before + (sys.platform == "linux")
                 assert await whole(of_path) == b"skip" + CONTENT
                 assert await whole(of_file) == CONTENT
@@ -259,19 +258,19 @@ class TestDescriptors:
         monkeypatch.undo()
 
     async def test_room_that_comes_free_is_used(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(keeping, "_ROOM", Semaphore(0))
-        async with opened(path) as source:
-            monkeypatch.setattr(keeping, "_ROOM", Semaphore(1))
+        monkeypatch.setattr(sources, "_ROOM", Semaphore(0))
+        async with open_document(path) as source:
+            monkeypatch.setattr(sources, "_ROOM", Semaphore(1))
             await source.read(0, PIECE, bytes)
             remove(path)
 
             assert await whole(source) == b"skip" + CONTENT
-            assert keeping._ROOM._value == 0
-        assert keeping._ROOM._value == 1
+            assert sources._ROOM._value == 0
+        assert sources._ROOM._value == 1
         monkeypatch.undo()
 
     def test_one_is_closed_by_the_last_thread_that_reads_from_it(self, path: Path) -> None:
-        held = Keeping()
+        held = SharedDescriptor()
         with held.descriptor(lambda: os.open(path, os.O_RDONLY)) as first:
             with held.descriptor(lambda: -1) as second:
                 held.leave()
@@ -288,7 +287,7 @@ class TestDescriptors:
             os.fstat(late)
 
     def test_one_that_comes_when_all_is_over_is_closed(self, path: Path) -> None:
-        held = Keeping()
+        held = SharedDescriptor()
         held.leave()
         held.keep(number := os.open(path, os.O_RDONLY))
 
@@ -301,7 +300,7 @@ class TestDescriptors:
         monkeypatch.delattr(os, "pread", raising=False)
         with path.open("rb") as file:
             file.seek(4)
-            async with opened(path) as of_path, opened(file) as of_file:
+            async with open_document(path) as of_path, open_document(file) as of_file:
                 assert await whole(of_path) == b"skip" + CONTENT
                 file.read(1)
                 assert await whole(of_file) == CONTENT
@@ -313,13 +312,13 @@ class TestTakingOver:
         with path.open("r+b") as file:
             file.write(b"SKIP")
             file.seek(0)
-            async with opened(file) as source:
+            async with open_document(file) as source:
                 assert await whole(source) == b"SKIP" + CONTENT
 
     async def test_a_file_that_its_owner_writes_to_has_changed(self, path: Path) -> None:
         os.utime(path, (1, 1))
         with path.open("r+b") as file:
-            async with opened(file) as source:
+            async with open_document(file) as source:
                 file.write(b"SKIP")
                 file.flush()
                 with pytest.raises(InvalidDocumentError, match="this BufferedRandom changed while it was being sent"):
@@ -327,7 +326,7 @@ class TestTakingOver:
 
     async def test_a_bytes_io_is_free_to_be_written_to(self) -> None:
         file = io.BytesIO(CONTENT)
-        async with opened(file) as source:
+        async with open_document(file) as source:
             file.write(b"other")
             file.truncate(5)
 
@@ -359,7 +358,7 @@ class TestTakingOver:
         def full(*_: Any) -> Any:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("retab_async.documents.copies.TemporaryFile", full)
+        monkeypatch.setattr("retab_async.documents.files.TemporaryFile", full)
         with pytest.raises(InvalidDocumentError, match="this Wrapped cannot be copied to a temporary file: No space"):
             await read(Wrapped(io.BytesIO(CONTENT)))
 
@@ -368,7 +367,7 @@ class TestTakingOver:
             def seek(self, *_: Any) -> int:
                 raise OSError(29, "Illegal seek")
 
-        async with opened(Forward(CONTENT)) as source:
+        async with open_document(Forward(CONTENT)) as source:
             assert await whole(source) == CONTENT
 
     async def test_a_pipe_that_two_want_goes_to_one_of_them(self) -> None:
@@ -383,7 +382,7 @@ class TestTakingOver:
 
 
 async def read(document: Any) -> bytes:
-    async with opened(document) as source:
+    async with open_document(document) as source:
         return await whole(source)
 
 
@@ -457,7 +456,7 @@ class TestSilence:
             await until(lambda: not reading_threads())
 
     async def test_a_pipe_may_take_its_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("retab_async.documents.copies._TICK", 1)
+        monkeypatch.setattr("retab_async.documents.files._TICK", 1)
         with piped() as (pipe, end):
             task = asyncio.create_task(read(pipe))
             for piece in (b"to", b"ld"):
@@ -496,7 +495,7 @@ class TestSilence:
     def test_a_program_ends_though_something_is_silent(self, document: str) -> None:
         script = f"""
             import asyncio, os, sys, threading
-            from retab_async.documents.opening import opened
+            from retab_async.documents.open import open_document
 
             class Silent:
                 def read(self, size):
@@ -504,7 +503,7 @@ class TestSilence:
 
             async def main():
                 try:
-                    async with asyncio.timeout(0.2), opened({document}):
+                    async with asyncio.timeout(0.2), open_document({document}):
                         pass
                 except TimeoutError:
                     print("timed out")
@@ -528,14 +527,14 @@ class TestCrews:
 
         caught = None
         try:
-            await FILES.call(fail)
+            await FILE_POOL.call(fail)
         except BaseException as raised:  # noqa: BLE001 - this is about all of them
             caught = raised
 
         assert caught is error or (isinstance(error, StopIteration) and caught and caught.__cause__ is error)
 
     async def test_so_many_at_the_most_are_at_work_and_none_when_nothing_is_left(self) -> None:
-        crew = Crew(3)
+        crew = DaemonThreadPool(3)
         at_work, most = 0, 0
         lock = threading.Lock()
 
@@ -554,7 +553,7 @@ class TestCrews:
         await until(lambda: crew._size == 0)
 
     async def test_what_was_given_up_before_its_turn_is_not_begun(self) -> None:
-        crew = Crew(1)
+        crew = DaemonThreadPool(1)
         goes_on = threading.Event()
         begun: list[int] = []
         tasks = [asyncio.create_task(crew.call(goes_on.wait)), asyncio.create_task(crew.call(begun.append, 1))]
@@ -568,7 +567,7 @@ class TestCrews:
         assert not begun
 
     def test_a_call_may_outlive_its_loop(self) -> None:
-        crew = Crew(1)
+        crew = DaemonThreadPool(1)
         goes_on = threading.Event()
 
         async def leave() -> None:
@@ -592,10 +591,10 @@ class TestCrews:
                 msg = "can't start new thread"
                 raise RuntimeError(msg)
 
-        crew = Crew(1)
+        crew = DaemonThreadPool(1)
         begun: list[int] = []
         with monkeypatch.context() as without:
-            without.setattr(threads, "Thread", Refused)
+            without.setattr(thread_pool, "Thread", Refused)
             with pytest.raises(RuntimeError, match="can't start"):
                 await crew.call(begun.append, 1)
 

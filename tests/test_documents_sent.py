@@ -13,25 +13,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bodies import KEY
 from clients import ONCE, client_for, connections_in_use
+from payloads import KEY
 from raw_server import RawServer, Step, raw_server, reply, reset, say_and_stall, stall, until
 
 from retab_async import AsyncRetab
-from retab_async.documents import Attachment, create_body, sending_time
-from retab_async.documents.creating import _LARGEST
+from retab_async.documents import DocumentField, build_create_body, transfer_seconds
+from retab_async.documents.create_body import _LARGEST
 from retab_async.emulator import Emulator, Fault
 from retab_async.errors import (
     APIConnectionError,
     APIError,
     APITimeoutError,
-    CallError,
     InvalidDocumentError,
     PermissionDeniedError,
+    RequestError,
     ResponseError,
 )
 from retab_async.models import FileRef
-from retab_async.protocol import Request, Trail
+from retab_async.protocol import DeliveryState, Request
 
 FIELDS = {"subdocuments": [{"name": "invoice"}], "background": True}
 PDF = b"%PDF-1.7\n%%EOF\n"
@@ -53,7 +53,7 @@ async def opened(emulator: Emulator) -> AsyncIterator[AsyncRetab]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that takes no more than two KiB to itself."""
-    monkeypatch.setattr("retab_async.documents.creating._LARGEST", 2048)
+    monkeypatch.setattr("retab_async.documents.create_body._LARGEST", 2048)
 
 
 @pytest.fixture
@@ -66,12 +66,12 @@ def large(tmp_path: Path) -> Path:
     return path
 
 
-async def create(client: AsyncRetab, document: Any, trail: Trail | None = None) -> Any:
-    transport = client.splits._collection.transport
-    async with create_body(transport, {"document": Attachment(document), **FIELDS}) as body:
-        extra = sending_time(body.length)
-        request = Request("POST", "/v1/splits", body=body, idempotency_key=str(uuid.uuid4()), extra=extra)
-        return json.loads((await transport.send(request, transport.ends(extra), trail)).body)
+async def create(client: AsyncRetab, document: Any, trail: DeliveryState | None = None) -> Any:
+    transport = client.splits._api.transport
+    async with build_create_body(transport, {"document": DocumentField(document), **FIELDS}) as body:
+        extra = transfer_seconds(body.length)
+        request = Request("POST", "/v1/splits", body=body, idempotency_key=str(uuid.uuid4()), extra_seconds=extra)
+        return json.loads((await transport.send(request, transport.deadline(extra), trail)).body)
 
 
 def digest(content: bytes) -> str:
@@ -107,7 +107,7 @@ class TestCreates:
         run = await create(opened, io.BytesIO(content))
 
         assert emulator.document_of(run["id"]).sha256 == digest(content)
-        assert emulator.alive() == [run["id"]]
+        assert emulator.active_runs() == [run["id"]]
 
     async def test_a_file_that_changes_under_way_is_no_run(
         self, emulator: Emulator, opened: AsyncRetab, tmp_path: Path
@@ -115,14 +115,14 @@ class TestCreates:
         path = tmp_path / "a.bin"
         path.write_bytes(bytes(9_000_000))
         os.utime(path, (1, 1))
-        transport, trail = opened.splits._collection.transport, Trail()
-        async with create_body(transport, {"document": Attachment(path), **FIELDS}) as body:
+        transport, trail = opened.splits._api.transport, DeliveryState()
+        async with build_create_body(transport, {"document": DocumentField(path), **FIELDS}) as body:
             path.write_bytes(b"x" * 9_000_000)
             with pytest.raises(InvalidDocumentError, match="changed while"):
-                await transport.send(Request("POST", "/v1/splits", body=body), transport.ends(), trail)
+                await transport.send(Request("POST", "/v1/splits", body=body), transport.deadline(), trail)
 
-        assert not trail.may_have_happened
-        assert emulator.alive() == []
+        assert not trail.may_have_taken_effect
+        assert emulator.active_runs() == []
         assert connections_in_use(opened) == 0
 
     async def test_a_url_is_left_to_the_api(self, emulator: Emulator, opened: AsyncRetab) -> None:
@@ -149,13 +149,13 @@ class TestUploads:
         ]
 
     async def test_the_largest_body_is_what_the_service_takes(self, opened: AsyncRetab) -> None:
-        async with create_body(opened.splits._collection.transport, {"document": Attachment(b"x"), **FIELDS}) as body:
+        async with build_create_body(opened.splits._api.transport, {"document": DocumentField(b"x"), **FIELDS}) as body:
             frame = body.length - 4
         fits = b"x" * ((_LARGEST - frame) // 4 * 3)
         sizes = []
         for content in (fits, fits + b"x"):
-            async with create_body(
-                opened.splits._collection.transport, {"document": Attachment(content), **FIELDS}
+            async with build_create_body(
+                opened.splits._api.transport, {"document": DocumentField(content), **FIELDS}
             ) as body:
                 sizes.append(body.length)
 
@@ -184,7 +184,7 @@ class TestUploads:
             await create(opened, bytes(5000))
 
         assert "X-Sig" not in f"{raised.value}{raised.value!r}{raised.value.url}"
-        assert emulator.alive() == []
+        assert emulator.active_runs() == []
 
     @pytest.mark.usefixtures("small")
     async def test_a_file_that_changes_is_not_completed(
@@ -199,7 +199,7 @@ class TestUploads:
                 path.write_bytes(b"x" * 9000)
             return await send(request, *args)
 
-        transport = opened.splits._collection.transport
+        transport = opened.splits._api.transport
         send = transport.send
         monkeypatch.setattr(transport, "send", changing)
         with pytest.raises(InvalidDocumentError, match="changed while"):
@@ -234,7 +234,7 @@ class TestDoubt:
         self, emulator: Emulator, opened: AsyncRetab, route: str, fault: Fault
     ) -> None:
         emulator.fail(route, *[fault] * 9)
-        with pytest.raises(CallError) as raised:
+        with pytest.raises(RequestError) as raised:
             await create(opened, bytes(5000))
 
         assert not raised.value.in_doubt
@@ -242,7 +242,7 @@ class TestDoubt:
     @pytest.mark.parametrize("step", [reply("", 500), reset])
     async def test_a_link_that_cannot_be_had_leaves_none(self, step: Step) -> None:
         async with raw_server(*[step] * 9) as server, client_for(server.url) as client:
-            with pytest.raises(CallError) as raised:
+            with pytest.raises(RequestError) as raised:
                 await create(client, FileRef(id="file_1"))
 
         assert not raised.value.in_doubt
@@ -359,8 +359,8 @@ class TestSessions:
 
     async def test_over_https_nothing_goes_out_in_the_clear(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async with raw_server(announcing(SESSION), reply()) as server, client_for(server.url) as client:
-            transport = client.splits._collection.transport
-            monkeypatch.setattr(type(transport), "address", "https://127.0.0.1")
+            transport = client.splits._api.transport
+            monkeypatch.setattr(type(transport), "base_url", "https://127.0.0.1")
             with pytest.raises(ResponseError, match="uploadUrl: expected an https:// URL"):
                 await create(client, bytes(5000))
 
@@ -410,7 +410,7 @@ class TestSessions:
         assert raised.value.details == {"a": 1}
 
     @pytest.mark.parametrize(("step", "expected"), [(reset, APIConnectionError), (stall, APITimeoutError)])
-    async def test_what_is_behind_a_lost_connection_is_left_out(self, step: Step, expected: type[CallError]) -> None:
+    async def test_what_is_behind_a_lost_connection_is_left_out(self, step: Step, expected: type[RequestError]) -> None:
         async with (
             raw_server(announcing(SESSION), step) as server,
             client_for(server.url, timeout=0.2, retry=ONCE) as client,
@@ -495,7 +495,7 @@ class TestCancellation:
         for make in (lambda: path, path.read_bytes, lambda: io.BytesIO(path.read_bytes()), lambda: once(path)):
             gone.clear()
             before = descriptors()
-            trail = Trail()
+            trail = DeliveryState()
             async with client_for(f"http://127.0.0.1:{port}") as client:
                 task = asyncio.create_task(create(client, make(), trail))
                 await asyncio.sleep(0.2)
@@ -504,7 +504,7 @@ class TestCancellation:
                     await task
 
                 assert connections_in_use(client) == 0
-                assert not trail.may_have_happened
+                assert not trail.may_have_taken_effect
             gone.set()
             await asyncio.sleep(0.05)
 
@@ -537,7 +537,7 @@ class TestSeveral:
 
     @staticmethod
     async def sent(client: AsyncRetab, fields: Any) -> Any:
-        async with create_body(client.splits._collection.transport, fields) as body:
+        async with build_create_body(client.splits._api.transport, fields) as body:
             content = b"".join([piece async for piece in body.pieces()])
 
         assert len(content) == body.length
@@ -547,8 +547,8 @@ class TestSeveral:
         told = await self.sent(
             opened,
             {
-                "documents": [Attachment(b"first"), Attachment("https://x.test/second.pdf")],
-                "inputs": {"block": Attachment(b"third"), "note": "url"},
+                "documents": [DocumentField(b"first"), DocumentField("https://x.test/second.pdf")],
+                "inputs": {"block": DocumentField(b"third"), "note": "url"},
                 "after": ("kept", None, 5),
             },
         )
@@ -564,13 +564,13 @@ class TestSeveral:
     @pytest.mark.usefixtures("small")
     async def test_the_largest_are_uploaded_until_the_rest_fits(self, emulator: Emulator, opened: AsyncRetab) -> None:
         sizes = (500, 4000, 700, 1500)
-        told = await self.sent(opened, {"documents": [Attachment(bytes(size)) for size in sizes]})
+        told = await self.sent(opened, {"documents": [DocumentField(bytes(size)) for size in sizes]})
 
         assert [each["url"][:6] for each in told["documents"]] == ["data:a", "https:", "data:a", "https:"]
         assert sum(served.method == "PUT" for served in emulator.requests) == 2
 
     async def test_nothing_is_sent_where_one_of_them_cannot_be(self, emulator: Emulator, opened: AsyncRetab) -> None:
         with pytest.raises(InvalidDocumentError):
-            await self.sent(opened, {"documents": [Attachment(FileRef(id="file_1")), Attachment("missing.pdf")]})
+            await self.sent(opened, {"documents": [DocumentField(FileRef(id="file_1")), DocumentField("missing.pdf")]})
 
         assert emulator.requests == []

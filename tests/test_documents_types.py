@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retab_async.documents.media_types import extension_of, type_by_name
-from retab_async.documents.signatures import HEAD, type_by_content
+from retab_async.documents.media_types import HEAD, extension_of, type_by_content, type_by_name
 
 OFFICE = "application/vnd.openxmlformats-officedocument."
 OPEN = "application/vnd.oasis.opendocument."

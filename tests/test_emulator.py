@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from asking import answer
+from emulator_http import answer
 
-from retab_async.emulator import Emulator, ManualClock, RateLimit, Served
+from retab_async.emulator import Emulator, ManualClock, RateLimit, RecordedRequest
 
 ANY = {"Api-Key": "any"}
 PARTITION = {
@@ -139,7 +139,7 @@ class TestStartAndEnd:
             while not emulator.requests:  # noqa: ASYNC110 - the emulator announces nothing, as a server does not
                 await asyncio.sleep(0.01)
 
-        assert emulator.requests == [Served("POST", "/v1/splits", None)]
+        assert emulator.requests == [RecordedRequest("POST", "/v1/splits", None)]
 
 
 class TestKeys:
@@ -248,8 +248,8 @@ class TestRoutes:
         await answer(session, "GET", "/v1/splits?limit=5&filename=a%26b")
 
         assert emulator.requests == [
-            Served("GET", "/v1/splits", 200),
-            Served("GET", "/v1/splits", 200, query="limit=5&filename=a%26b"),
+            RecordedRequest("GET", "/v1/splits", 200),
+            RecordedRequest("GET", "/v1/splits", 200, query="limit=5&filename=a%26b"),
         ]
 
     async def test_requests_are_recorded_with_their_idempotency_key(
@@ -257,7 +257,7 @@ class TestRoutes:
     ) -> None:
         await answer(session, "POST", "/v1/partitions", json=PARTITION, headers={"Idempotency-Key": "k1"})
 
-        assert emulator.requests == [Served("POST", "/v1/partitions", 201, key="k1")]
+        assert emulator.requests == [RecordedRequest("POST", "/v1/partitions", 201, idempotency_key="k1")]
 
     async def test_statuses_are_counted(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         await answer(session, "GET", "/v1/splits")

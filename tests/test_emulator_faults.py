@@ -6,9 +6,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from asking import answer
+from emulator_http import answer
 
-from retab_async.emulator import Emulator, Fault, Served
+from retab_async.emulator import Emulator, Fault, RecordedRequest
 
 CANCEL = "POST /v1/splits/{id}/cancel"
 
@@ -182,7 +182,7 @@ class TestBrokenConnections:
         with pytest.raises((aiohttp.ClientError, ConnectionError)):
             await cancel(session, "a")
 
-        assert emulator.requests == [Served("POST", "/v1/splits/a/cancel", None)]
+        assert emulator.requests == [RecordedRequest("POST", "/v1/splits/a/cancel", None)]
         assert not emulator.counts
 
     @pytest.mark.parametrize("fault", [Fault.late_reset(), Fault.cut()])
@@ -210,7 +210,7 @@ class TestHang:
             async with asyncio.timeout(0.05):
                 await cancel(session, run_id)
 
-        assert emulator.requests == [Served("POST", f"/v1/splits/{run_id}/cancel", None)]
+        assert emulator.requests == [RecordedRequest("POST", f"/v1/splits/{run_id}/cancel", None)]
         assert await status_of(session, run_id) == "queued"
 
     async def test_it_ends_when_the_client_goes(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
@@ -243,7 +243,7 @@ class TestLateHang:
         emulator.fail(CANCEL, Fault.late_hang())
         await gone(session, run_id)
 
-        assert emulator.requests == [Served("POST", f"/v1/splits/{run_id}/cancel", None)]
+        assert emulator.requests == [RecordedRequest("POST", f"/v1/splits/{run_id}/cancel", None)]
         assert await status_of(session, run_id) == "cancelled"
 
     async def test_it_ends_when_the_emulator_closes(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
@@ -277,7 +277,7 @@ class TestLate:
         await gone(session, run_id)
         await recorded(emulator)
 
-        assert emulator.requests == [Served("POST", f"/v1/splits/{run_id}/cancel", None)]
+        assert emulator.requests == [RecordedRequest("POST", f"/v1/splits/{run_id}/cancel", None)]
         assert await status_of(session, run_id) == "cancelled"
 
 
@@ -301,7 +301,7 @@ class TestSlow:
         await gone(session, run_id)
         await recorded(emulator)
 
-        assert emulator.requests == [Served("POST", f"/v1/splits/{run_id}/cancel", None)]
+        assert emulator.requests == [RecordedRequest("POST", f"/v1/splits/{run_id}/cancel", None)]
         assert await status_of(session, run_id) == "queued"
 
     @pytest.mark.parametrize("fault", [Fault.slow(600), Fault.late(600)])
@@ -333,4 +333,4 @@ class TestHeldCreates:
         held.cancel()
 
         assert status == 201
-        assert emulator.alive() == [run["id"]]
+        assert emulator.active_runs() == [run["id"]]

@@ -7,9 +7,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from asking import answer
+from emulator_http import answer
 
-from retab_async.emulator import Emulator, Fault, ManualClock, RateLimit, Received, Served
+from retab_async.emulator import Emulator, Fault, ManualClock, RateLimit, ReceivedDocument, RecordedRequest
 
 CONTENT = b"%PDF-1.7\n" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -192,7 +192,7 @@ class TestSend:
         await send(upload)
         path, query = upload["uploadUrl"].removeprefix(emulator.url).split("?")
 
-        assert emulator.requests[1] == Served("PUT", path, 200, query)
+        assert emulator.requests[1] == RecordedRequest("PUT", path, 200, query)
 
 
 class TestComplete:
@@ -324,7 +324,7 @@ class TestRunsOnFiles:
 
         assert status == 201
         assert run["file"] == {"id": file_id, "filename": "Big Batch.pdf", "mime_type": "image/tiff"}
-        assert emulator.document_of(run["id"]) == Received("Big Batch.pdf", "image/tiff", len(CONTENT), DIGEST)
+        assert emulator.document_of(run["id"]) == ReceivedDocument("Big Batch.pdf", "image/tiff", len(CONTENT), DIGEST)
 
     async def test_a_file_of_one_run_can_be_that_of_another(
         self, session: aiohttp.ClientSession, emulator: Emulator

@@ -4,9 +4,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from asking import answer
+from emulator_http import answer
 
-from retab_async.emulator import Emulator, ManualClock, Received
+from retab_async.emulator import Emulator, ManualClock, ReceivedDocument
 
 PDF = {"filename": "Form.pdf", "url": "data:application/pdf;base64,JVBERg=="}
 SCHEMA = {"type": "object", "properties": {"number": {"type": "string"}, "total": {"type": "number"}}}
@@ -392,7 +392,7 @@ class TestSchemas:
         run = await create(session, "schemas/generate", documents=[PDF, second])
 
         assert emulator.document_of(run["id"]).size == 4
-        assert emulator.document_of(run["id"], 1) == Received("b.pdf", "application/pdf", 0, "")
+        assert emulator.document_of(run["id"], 1) == ReceivedDocument("b.pdf", "application/pdf", 0, "")
         with pytest.raises(ValueError, match="no such document: 2"):
             emulator.document_of(run["id"], 2)
 

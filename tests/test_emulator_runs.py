@@ -8,9 +8,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from asking import answer
+from emulator_http import answer
 
-from retab_async.emulator import Emulator, ManualClock, Received
+from retab_async.emulator import Emulator, ManualClock, ReceivedDocument
 
 PDF = {"filename": "Batch.pdf", "url": "data:application/pdf;base64,JVBERg=="}
 SPLIT: dict[str, Any] = {
@@ -254,14 +254,16 @@ class TestDocuments:
         url = f"data:image/png;base64,{base64.b64encode(content).decode()}"
         run = await create(session, "splits", document={"filename": "a.png", "url": url})
 
-        assert emulator.document_of(run["id"]) == Received(
+        assert emulator.document_of(run["id"]) == ReceivedDocument(
             "a.png", "image/png", len(content), hashlib.sha256(content).hexdigest()
         )
 
     async def test_data_may_be_percent_encoded(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         run = await create(session, "splits", document={"filename": "a.txt", "url": "data:,a%20b"})
 
-        assert emulator.document_of(run["id"]) == Received("a.txt", "text/plain", 3, hashlib.sha256(b"a b").hexdigest())
+        assert emulator.document_of(run["id"]) == ReceivedDocument(
+            "a.txt", "text/plain", 3, hashlib.sha256(b"a b").hexdigest()
+        )
 
     async def test_nothing_is_received_of_a_document_elsewhere(
         self, session: aiohttp.ClientSession, emulator: Emulator
@@ -269,7 +271,7 @@ class TestDocuments:
         document = {"filename": "a.pdf", "url": "https://files.example.com/a.pdf"}
         run = await create(session, "splits", document=document)
 
-        assert emulator.document_of(run["id"]) == Received("a.pdf", "application/pdf", 0, "")
+        assert emulator.document_of(run["id"]) == ReceivedDocument("a.pdf", "application/pdf", 0, "")
 
     async def test_a_run_of_any_kind_has_its_document(self, emulator: Emulator) -> None:
         ids = emulator.seed("splits") + emulator.seed("partitions")
@@ -289,13 +291,13 @@ class TestAlive:
         emulator.seed("splits", queued=0, running=0)
         await answer(session, "POST", f"/v1/partitions/{ids[1]}/cancel")
 
-        assert emulator.alive() == [ids[0], *ids[2:]]
+        assert emulator.active_runs() == [ids[0], *ids[2:]]
 
     async def test_it_follows_the_clock(self, emulator: Emulator, clock: ManualClock) -> None:
         emulator.seed("splits", 2)
         clock.advance(3)
 
-        assert emulator.alive() == []
+        assert emulator.active_runs() == []
 
 
 class TestHints:

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from retab_async.emulator import Emulator, Fault, ManualClock, Served
+from retab_async.emulator import Emulator, Fault, ManualClock, RecordedRequest
 
 STREAM = "/v1/extractions/stream"
 PROPERTIES = {"number": {"type": "string"}, "total": {"type": "number"}, "paid": {"type": "boolean"}}
@@ -42,7 +42,7 @@ class TestStates:
         assert [state["output"] for state in seen] == [*FIELDS, WHOLE]
         assert [state["status"] for state in seen] == ["in_progress"] * 3 + ["completed"]
         assert len({state["id"] for state in seen}) == 1
-        assert emulator.requests == [Served("POST", path, 200)]
+        assert emulator.requests == [RecordedRequest("POST", path, 200)]
 
     async def test_the_last_is_what_is_read_later(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         async with session.post(STREAM, json=BODY) as response:
@@ -50,7 +50,7 @@ class TestStates:
         async with session.get(f"/v1/extractions/{last['id']}") as response:
             read = await response.json()
 
-        assert (read, emulator.alive()) == (last, [])
+        assert (read, emulator.active_runs()) == (last, [])
         assert last["consensus"]["choices"] == [WHOLE] * 2
 
     async def test_lines_come_in_pieces(self, session: aiohttp.ClientSession) -> None:
@@ -71,7 +71,7 @@ class TestStates:
     ) -> None:
         async with session.post(STREAM, json=BODY) as response:
             first = json.loads(await response.content.readline())
-            alive = emulator.alive()
+            alive = emulator.active_runs()
             async with session.post(f"/v1/extractions/{first['id']}/cancel") as cancelled:
                 shown = await cancelled.json()
             rest = await states(response)
@@ -98,7 +98,7 @@ class TestRefused:
             body = await response.json()
 
         assert (response.status, body["detail"][0]["loc"]) == (422, ["body", "background"])
-        assert emulator.alive() == []
+        assert emulator.active_runs() == []
 
     async def test_a_deep_extraction_is_not_streamed(self, session: aiohttp.ClientSession) -> None:
         async with session.post(STREAM, json=BODY | {"deep_extraction": True}) as response:
@@ -119,13 +119,13 @@ class TestGoingAway:
             run_id = json.loads(await response.content.readuntil(b"\n"))["id"] if not filler else None
             response.close()
         await recorded(emulator)
-        alive = emulator.alive()
+        alive = emulator.active_runs()
         clock.advance(2)
 
-        assert emulator.requests == [Served("POST", STREAM, None)]
+        assert emulator.requests == [RecordedRequest("POST", STREAM, None)]
         assert len(alive) == 1
         assert run_id in {None, *alive}
-        assert emulator.alive() == []
+        assert emulator.active_runs() == []
 
     async def test_closing_the_emulator_breaks_a_stream_off(self) -> None:
         async with (
@@ -138,7 +138,7 @@ class TestGoingAway:
             with pytest.raises(aiohttp.ClientError):
                 await response.read()
 
-        assert emulator.requests == [Served("POST", STREAM, None)]
+        assert emulator.requests == [RecordedRequest("POST", STREAM, None)]
 
 
 class TestFaults:

@@ -4,7 +4,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from asking import answer
+from emulator_http import answer
 
 from retab_async.emulator import Emulator, ManualClock
 
@@ -115,11 +115,11 @@ class TestLife:
     async def test_all_of_them_are_alive_until_they_are_over(self, emulator: Emulator, clock: ManualClock) -> None:
         ids = [emulator.seed(kind)[0] for kind in BODIES]
         (waiting,) = emulator.seed(RUNS, awaiting_review=True)
-        alive = emulator.alive()
+        alive = emulator.active_runs()
         clock.advance(9)
 
         assert alive == [*ids, waiting]
-        assert emulator.alive() == [waiting]
+        assert emulator.active_runs() == [waiting]
 
 
 class TestHints:
@@ -218,7 +218,7 @@ class TestWorkflowRuns:
         (run_id,) = emulator.seed(RUNS)
         status, _ = await answer(session, "POST", f"/v1/{RUNS}/{run_id}/cancel", data=body)
 
-        assert (status, emulator.alive()) == (422, [run_id])
+        assert (status, emulator.active_runs()) == (422, [run_id])
 
     async def test_a_cancel_that_takes_its_time_is_requested(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock

@@ -62,7 +62,9 @@ def test_what_the_readme_promises_is_a_guarantee() -> None:
 
 HERE = "tests/test_guarantees.py"
 GOOD = f"| G1 | It is so. | `{HERE}::test_every_guarantee_names_tests_that_there_are` |"
-METHOD = "`tests/test_paced_calls.py::TestTheBudget::test_is_spent_by_retries_and_then_failures_are_raised_as_they_are`"
+METHOD = (
+    "`tests/test_throttled_calls.py::TestTheBudget::test_is_spent_by_retries_and_then_failures_are_raised_as_they_are`"
+)
 
 
 @pytest.mark.parametrize("page", [GOOD, f"{GOOD}\n| G2 | So is this. | {METHOD} {METHOD} |"])

@@ -24,8 +24,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retab_async import JournalError, RetabError, RunStatus
-from retab_async.journal import FINAL, Entry, Journal, entries, files
-from retab_async.journal import writing as journal_module
+from retab_async.journal import FINAL, Entry, Journal
+from retab_async.journal import entry as entry_module
+from retab_async.journal import journal as journal_module
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 NO_ROOM = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -416,7 +417,9 @@ class TestOneJobAJournal:
                 await Journal.open(path)
 
     @pytest.mark.parametrize("is_own", [True, False])
-    async def test_a_holder_that_the_system_tells_is_told(self, path: Path, monkeypatch: Patch, is_own: bool) -> None:
+    async def test_a_holder_that_the_system_tells_is_told(
+        self, path: Path, monkeypatch: Patch, *, is_own: bool
+    ) -> None:
         pid = os.getpid() if is_own else 77
         async with opened(path):
             found = path.stat()
@@ -646,7 +649,7 @@ class TestClosing:
     async def test_a_write_in_progress_goes_on_when_the_closing_task_is_cancelled(
         self, path: Path, monkeypatch: Patch
     ) -> None:
-        gate = Gate(files.append)
+        gate = Gate(journal_module.append)
         monkeypatch.setattr(journal_module, "append", gate)
         journal = await Journal.open(path)
         journal.write(entry())
@@ -662,7 +665,7 @@ class TestClosing:
 
     @pytest.mark.usefixtures("hurried")
     async def test_the_loop_goes_on_while_a_write_takes_its_time(self, path: Path, monkeypatch: Patch) -> None:
-        gate = Gate(files.append)
+        gate = Gate(journal_module.append)
         monkeypatch.setattr(journal_module, "append", gate)
         async with opened(path) as journal:
             journal.write(entry("splt_1"))
@@ -675,9 +678,9 @@ class TestClosing:
 
     async def test_opening_that_is_cancelled_lets_go_of_the_file(self, path: Path, monkeypatch: Patch) -> None:
         path.write_bytes(LINE * 100)
-        gate = Gate(entries.read_line)
+        gate = Gate(entry_module.decode_entry)
         with monkeypatch.context() as patch:
-            patch.setattr(journal_module, "read_line", gate)
+            patch.setattr(journal_module, "decode_entry", gate)
             opening = asyncio.create_task(Journal.open(path))
             await until(gate.reached.is_set)
             opening.cancel()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bodies_kinds import FULL, PRIMITIVES, WORKFLOWS, bare, body
 from clients import ONCE, client_for
+from payloads_kinds import FULL, PRIMITIVES, WORKFLOWS, bare, body
 from raw_server import RawServer, raw_server, reply
 
 from retab_async import (
@@ -30,7 +30,7 @@ from retab_async import (
     UploadedFile,
 )
 from retab_async.resources import RESOURCES
-from retab_async.runs import DeletableRuns, ListedRuns, RunResource, WorkflowFamilyRuns
+from retab_async.resources.base import DeletableRuns, ListedRuns, RunResource, WorkflowFamilyRuns
 
 PDF = b"%PDF-1.7\n"
 SENT = {"filename": "document.pdf", "url": "data:application/pdf;base64,JVBERi0xLjcK"}
@@ -327,7 +327,7 @@ class TestTheRegister:
     def test_holds_kinds_whose_verbs_are_those_of_the_api(self, kind: str) -> None:
         resource = RESOURCES[kind]
 
-        assert hasattr(resource, "list") == (kind in LISTED) == resource.dialect.is_listed
+        assert hasattr(resource, "list") == (kind in LISTED) == resource.spec.is_listed
         assert hasattr(resource, "delete") == (kind in DELETABLE)
         assert all(hasattr(resource, verb) for verb in ("create", "running", *_verbs(RunResource)))
 
@@ -343,7 +343,7 @@ class TestTheRegister:
 
 
 def _verbs(resource: type[RunResource[Any]]) -> set[str]:
-    return {name for name in dir(resource) if not name.startswith("_")} - {"path", "run_type", "dialect"}
+    return {name for name in dir(resource) if not name.startswith("_")} - {"path", "run_type", "spec"}
 
 
 def test_the_verbs_that_not_all_kinds_have_are_these() -> None:
@@ -549,8 +549,8 @@ class TestCreate:
         self, kind: str, client: AsyncRetab, *, background: bool
     ) -> None:
         fields = {"background": background} if kind in PRIMITIVES else {}
-        async with of(client, kind)._collection.to_create(fields, "k") as request:
-            assert (request.extra >= 1800) is (kind in PRIMITIVES and not background)
+        async with of(client, kind)._api.prepare_create(fields, "k") as request:
+            assert (request.extra_seconds >= 1800) is (kind in PRIMITIVES and not background)
 
     @every_kind
     async def test_makes_a_run_of_an_id_alone(self, kind: str, client: AsyncRetab, server: RawServer) -> None:

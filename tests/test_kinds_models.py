@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
-from bodies_kinds import FULL, LIFECYCLES, STATES, WORKFLOWS, bare, body
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from payloads_kinds import FULL, LIFECYCLES, STATES, WORKFLOWS, bare, body
 from test_converter import JSON, bent
 
 import retab_async
@@ -32,7 +32,6 @@ from retab_async import (
     FileRef,
     Lifecycle,
     MIMEData,
-    OtherLifecycle,
     Parse,
     ParseOutput,
     PrimitiveError,
@@ -40,15 +39,16 @@ from retab_async import (
     Run,
     RunStatus,
     SchemaGeneration,
+    UnknownLifecycle,
     UploadedFile,
     WorkflowEvalRun,
     WorkflowRun,
 )
-from retab_async.converter import structure_what_fits, structurer, unstructure
-from retab_async.errors import ShapeError
+from retab_async.api.parser import RunParser
+from retab_async.converter import make_structurer, structure_leniently, unstructure
+from retab_async.errors import SchemaMismatchError
 from retab_async.lifecycles import LIFECYCLES as KNOWN
 from retab_async.protocol import Request, Response
-from retab_async.reading import Reader
 from retab_async.resources import RESOURCES
 
 if TYPE_CHECKING:
@@ -57,17 +57,17 @@ if TYPE_CHECKING:
 MODELS = [
     kind
     for kind in (getattr(retab_async, name) for name in sorted(set(retab_async.__all__) - {"Run"}))
-    if isinstance(kind, type) and attrs.has(kind) and issubclass(kind, retab_async.models.Told)
+    if isinstance(kind, type) and attrs.has(kind) and issubclass(kind, retab_async.models.SparseRepr)
 ]
 EVERY_STATE = [(kind, state) for kind, states in STATES.items() for state in states]
 
 
 def read(kind: str, value: object) -> Any:
-    return structurer(RESOURCES[kind].run_type)(value)
+    return make_structurer(RESOURCES[kind].run_type)(value)
 
 
 def run_of(kind: type[Any], value: dict[str, Any]) -> Any:
-    return structurer(kind)(value)
+    return make_structurer(kind)(value)
 
 
 def test_there_are_bodies_of_every_kind() -> None:
@@ -107,7 +107,7 @@ def test_null_means_what_absent_means(kind: str) -> None:
 @pytest.mark.parametrize("kind", FULL)
 def test_a_state_there_must_be(kind: str) -> None:
     place = "lifecycle" if kind in WORKFLOWS else "status"
-    with pytest.raises(ShapeError) as caught:
+    with pytest.raises(SchemaMismatchError) as caught:
         read(kind, {"id": "x"})
 
     assert caught.value.path == place
@@ -167,7 +167,7 @@ def test_whatever_json_comes_a_run_or_a_shape_error_is_made_of_it(kind: str, dat
     value = data.draw(JSON | bent(FULL[kind]))
     try:
         made = read(kind, value)
-    except ShapeError as error:
+    except SchemaMismatchError as error:
         assert error.reason in str(error)  # noqa: PT017 - either outcome is right, and each is looked at
     else:
         assert isinstance(made, RESOURCES[kind].run_type)
@@ -181,14 +181,14 @@ def test_whatever_an_answer_holds_a_run_or_a_response_error_is_made_of_it(kind: 
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
     answer = Response(Request("GET", "/v1/runs"), 200, {}, body, 1, redact=str)
     of = RESOURCES[kind]
-    reader: Reader[Any] = Reader(of.path, of.run_type, of.dialect)
+    reader: RunParser[Any] = RunParser(of.path, of.run_type, of.spec)
     readings: tuple[Callable[[], Iterable[Any]], ...] = (
-        lambda: [reader.run(answer, "run_1")],
-        lambda: [reader.cancelled(answer, "run_1")],
-        lambda: [reader.created(answer)],
-        lambda: [reader.state(answer, "run_1")],
-        lambda: reader.page(answer).runs,
-        lambda: [run for run, _ in filter(None, map(reader.row, reader.rows(answer).rows))],
+        lambda: [reader.parse_run(answer, "run_1")],
+        lambda: [reader.parse_cancel(answer, "run_1")],
+        lambda: [reader.parse_create(answer)],
+        lambda: [reader.parse_stream_state(answer, "run_1")],
+        lambda: reader.parse_page(answer).runs,
+        lambda: [run for run, _ in filter(None, map(reader.parse_row, reader.parse_raw_page(answer).rows))],
     )
 
     for reading in readings:
@@ -203,8 +203,8 @@ def test_whatever_an_answer_holds_a_run_or_a_response_error_is_made_of_it(kind: 
 def test_what_fits_of_any_object_is_kept_or_its_id_or_state_did_not_fit(kind: str, data: st.DataObject) -> None:
     value = data.draw(bent(FULL[kind]).filter(lambda value: isinstance(value, dict)))
     try:
-        run, _ = structure_what_fits(value, RESOURCES[kind].run_type)
-    except ShapeError as error:
+        run, _ = structure_leniently(value, RESOURCES[kind].run_type)
+    except SchemaMismatchError as error:
         assert error.path.split(".")[0] in {"id", "status", "lifecycle"}  # noqa: PT017 - either outcome is right
     else:
         assert run.id == value["id"]
@@ -304,7 +304,7 @@ class TestLifecycles:
         assert lifecycle.status == word
 
     def test_of_a_word_that_is_not_known_keep_the_word(self) -> None:
-        assert run_of(Lifecycle, {"status": "frozen", "until": 5}) == OtherLifecycle(status=RunStatus("frozen"))
+        assert run_of(Lifecycle, {"status": "frozen", "until": 5}) == UnknownLifecycle(status=RunStatus("frozen"))
 
     def test_tell_what_belongs_to_them(self) -> None:
         assert run_of(Lifecycle, LIFECYCLES["awaiting_review"]) == AwaitingReviewLifecycle(
@@ -367,7 +367,7 @@ class TestLifecycles:
         ],
     )
     def test_that_do_not_fit_are_named_by_their_place(self, value: object, path: str, reason: str) -> None:
-        with pytest.raises(ShapeError, match=reason) as caught:
+        with pytest.raises(SchemaMismatchError, match=reason) as caught:
             read("workflows.runs", {"id": "run_1", "lifecycle": value})
 
         assert caught.value.path == path
@@ -376,9 +376,9 @@ class TestLifecycles:
 def test_a_mapping_of_another_shape_is_named_by_its_place_and_not_by_its_keys() -> None:
     """A key is the caller's word, and a garbled answer may hold the caller's secret anywhere."""
     inputs = {"documents": {"sk_live_1": {"filename": 5}}}
-    with pytest.raises(ShapeError) as caught:
+    with pytest.raises(SchemaMismatchError) as caught:
         read("workflows.runs", FULL["workflows.runs"] | {"inputs": inputs})
-    with pytest.raises(ShapeError, match="a string was expected, not a number") as other:
+    with pytest.raises(SchemaMismatchError, match="a string was expected, not a number") as other:
         read("extractions", FULL["extractions"] | {"metadata": {"sk_live_1": 5}})
 
     assert caught.value.path.startswith("inputs.documents")

@@ -4,9 +4,9 @@ from typing import Any
 
 import attrs
 import pytest
-from bodies import BARE_PARTITION, BARE_SPLIT, FAILED_SPLIT, FULL_PARTITION, FULL_SPLIT
 from hypothesis import given
 from hypothesis import strategies as st
+from payloads import BARE_PARTITION, BARE_SPLIT, FAILED_SPLIT, FULL_PARTITION, FULL_SPLIT
 
 from retab_async import (
     FileRef,
@@ -25,8 +25,8 @@ from retab_async import (
     SplitSubdocumentLikelihood,
     Subdocument,
 )
-from retab_async.converter import structurer, unstructure
-from retab_async.errors import ShapeError
+from retab_async.converter import make_structurer, unstructure
+from retab_async.errors import SchemaMismatchError
 
 MODELS = [
     FileRef,
@@ -47,8 +47,8 @@ MODELS = [
 
 KNOWN = set(RunStatus)
 
-structure_split = structurer(Split)
-structure_partition = structurer(Partition)
+structure_split = make_structurer(Split)
+structure_partition = make_structurer(Partition)
 
 
 @pytest.mark.parametrize("body", [FULL_SPLIT, FAILED_SPLIT], ids=["completed", "failed"])
@@ -129,7 +129,7 @@ def test_null_and_absent_both_give_the_default(structure: Any, full: dict[str, A
 @pytest.mark.parametrize("how", ["absent", "null"])
 def test_an_id_and_a_status_there_must_be(structure: Any, full: dict[str, Any], name: str, how: str) -> None:
     body = {key: value for key, value in full.items() if key != name} | ({name: None} if how == "null" else {})
-    with pytest.raises(ShapeError) as caught:
+    with pytest.raises(SchemaMismatchError) as caught:
         structure(body)
 
     assert caught.value.path == name

@@ -13,8 +13,8 @@ from retab_async.protocol import (
     Request,
     Response,
     api_error,
+    parse_json,
     read_problem,
-    read_response,
     read_retry_after,
     run_path,
 )
@@ -93,7 +93,7 @@ def test_a_path_without_a_verb_is_the_runs_own() -> None:
 
 @pytest.mark.parametrize("value", [{"id": "splt_1"}, [], "text", 5, None])
 def test_a_2xx_is_its_json(value: Any) -> None:
-    assert read_response(answer(json.dumps(value), 200)) == value
+    assert parse_json(answer(json.dumps(value), 200)) == value
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_2xx_is_its_json(value: Any) -> None:
 def test_a_2xx_without_json_is_a_response_error_with_what_is_known(body: Any, reason: str) -> None:
     told = answer(body, 200, {"X-Request-ID": "req_1"})
     with pytest.raises(ResponseError, match=reason) as caught:
-        read_response(told)
+        parse_json(told)
 
     error = caught.value
     assert (error.status_code, error.method, error.url) == (200, "POST", "/v1/splits/splt_1/cancel")
@@ -114,7 +114,7 @@ def test_a_2xx_without_json_is_a_response_error_with_what_is_known(body: Any, re
 
 def test_a_response_error_holds_the_bodys_start_alone() -> None:
     with pytest.raises(ResponseError) as caught:
-        read_response(answer("x" * 100_000, 200))
+        parse_json(answer("x" * 100_000, 200))
 
     assert caught.value.body == "x" * 500
 
@@ -381,7 +381,7 @@ def test_the_key_is_taken_out_of_what_is_quoted(body: str) -> None:
 
 def test_the_key_is_taken_out_of_a_2xx_that_cannot_be_read() -> None:
     with pytest.raises(ResponseError) as caught:
-        read_response(answer(f"x{KEY}" * 30, 200, {"X-Request-Id": KEY}))
+        parse_json(answer(f"x{KEY}" * 30, 200, {"X-Request-Id": KEY}))
 
     # Before the body is cut to its start, lest half of a key be left at the end.
     assert "sk_live" not in repr((str(caught.value), caught.value.args, caught.value.__dict__))

@@ -20,13 +20,14 @@ from retab_async.emulator import Emulator
 from retab_async.resources import RESOURCES
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
+CONTRIBUTING = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"(?m)^retab-async (.*)$", README)
 PACKAGE = Path(retab_async.__file__).parent
 
 
-def table(heading: str) -> list[list[str]]:
-    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+def table(heading: str, page: str = README) -> list[list[str]]:
+    section = page.split(f"\n## {heading}\n")[1].split("\n## ", maxsplit=1)[0]
     rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
     return rows[2:]
 
@@ -54,7 +55,12 @@ def test_the_retry_policy_in_the_table_is_the_default_one() -> None:
 def test_every_error_is_in_the_table_and_no_other() -> None:
     named = {name for row in table("Errors") for name in re.findall(r"`(\w+Error)`", row[0])}
     told = named - {"ValueError", "RuntimeError", "TimeoutError", "OSError"}
-    exported = {name for name in retab_async.__all__ if name.endswith("Error")} - {"RetabError", "PrimitiveError"}
+    exported = {name for name in retab_async.__all__ if name.endswith("Error")} - {
+        "RetabError",
+        "PrimitiveError",
+        "RequestError",
+        "HTTPResponseError",
+    }
 
     assert told == exported
     assert all(issubclass(getattr(retab_async, name), RetabError) for name in exported)
@@ -69,8 +75,8 @@ def test_the_facts_that_an_api_error_is_said_to_carry_are_on_it() -> None:
     assert all(hasattr(error, name) for name in names)
 
 
-def test_every_room_is_in_the_table_and_no_other() -> None:
-    told = {re.findall(r"`([\w/.]+)`", row[0])[0] for row in table("How it is built")}
+def test_every_module_is_in_the_layout_and_no_other() -> None:
+    told = {re.findall(r"`([\w/.]+)`", row[0])[0] for row in table("Layout", CONTRIBUTING)}
     files = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py", "__main__.py"}
     folders = {f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
 

@@ -325,10 +325,14 @@ async def test_left_in_any_way_in_any_moment_no_run_is_left_alive(way: Way, mome
     await asyncio.gather(*watching, return_exceptions=True)
 
     assert left == ()
-    assert scene.emulator.alive() == []
+    assert scene.emulator.active_runs() == []
     assert tasks() <= before
     assert bool(scene.sent("/cancel")) == cancels
-    keys = {served.key for served in scene.emulator.requests if served.path == "/v1/splits" and served.key}
+    keys = {
+        served.idempotency_key
+        for served in scene.emulator.requests
+        if served.path == "/v1/splits" and served.idempotency_key
+    }
     assert len(keys) <= 1
     assert (scene.sent("POST /v1/splits") > 1) == repeats
 
@@ -337,7 +341,7 @@ async def test_left_in_any_way_in_any_moment_no_run_is_left_alive(way: Way, mome
 async def test_left_normally_or_by_an_exception_the_cancel_is_confirmed_already(way: Way, scene: Scene) -> None:
     await way(scene)
 
-    assert scene.emulator.alive() == []
+    assert scene.emulator.active_runs() == []
 
 
 async def test_a_cancelled_task_is_not_held_up(scene: Scene) -> None:
@@ -350,7 +354,7 @@ async def test_a_cancelled_task_is_not_held_up(scene: Scene) -> None:
         await task
 
     assert not scene.sent("/cancel")
-    assert len(scene.emulator.alive()) == 1
+    assert len(scene.emulator.active_runs()) == 1
 
 
 async def test_the_loop_is_idle_while_a_cancel_is_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,21 +372,21 @@ async def test_the_loop_is_idle_while_a_cancel_is_waited_for(scene: Scene, monke
 
     await at_its_end(scene)
 
-    assert scene.emulator.alive() == []
+    assert scene.emulator.active_runs() == []
     assert turns < 60
 
 
 async def test_a_cancel_that_is_not_confirmed_in_time_does_not_hold_the_block_for_ever(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("retab_async.scope._HELD_UP", 0.05)
+    monkeypatch.setattr("retab_async.scope._EXIT_TIMEOUT", 0.05)
     scene.emulator.fail(CANCEL, Fault.late(0.3))
 
     await at_its_end(scene)
-    assert len(scene.emulator.alive()) <= 1
+    assert len(scene.emulator.active_runs()) <= 1
 
     assert await scene.client.aclose() == ()
-    assert scene.emulator.alive() == []
+    assert scene.emulator.active_runs() == []
 
 
 async def test_what_cannot_be_confirmed_is_logged_and_returned(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
@@ -391,7 +395,7 @@ async def test_what_cannot_be_confirmed_is_logged_and_returned(scene: Scene, cap
     await at_its_end(scene)
     (left,) = await scene.client.aclose()
 
-    (run_id,) = scene.emulator.alive()
+    (run_id,) = scene.emulator.active_runs()
     assert (left.path, left.run_id, left.idempotency_key) == ("/v1/splits", run_id, None)
     assert left.error is not None
     assert f"/v1/splits {run_id} may still be going on" in caplog.text
@@ -416,7 +420,7 @@ async def test_a_create_that_failed_in_doubt_is_cleaned_up(emulator: Emulator) -
             await Scene(emulator, client).block()
 
         assert await client.aclose() == ()
-        assert emulator.alive() == []
+        assert emulator.active_runs() == []
 
 
 async def test_a_create_that_is_over_when_it_is_learned_needs_no_cancel(scene: Scene) -> None:
@@ -439,13 +443,13 @@ async def test_a_create_whose_answer_cannot_be_read_is_cleaned_up(body: bytes, s
         await scene.block()
 
     assert await scene.client.aclose() == ()
-    assert scene.emulator.alive() == []
+    assert scene.emulator.active_runs() == []
 
 
 async def test_a_create_whose_answer_cannot_be_read_again_is_asked_for_once_more(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retab_async.janitor._PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("retab_async.cleanup._PAUSES", (0.01, 0.01))
     created = scene.emulator.seed("splits")
     scene.emulator.fail(CREATE, *[Fault.status(201, body=b"<html>")] * 3)
     scene.emulator.fail(CREATE, Fault.status(201, body={"id": created[0], "status": "queued"}))
@@ -454,26 +458,26 @@ async def test_a_create_whose_answer_cannot_be_read_again_is_asked_for_once_more
         await scene.block()
 
     assert await scene.client.aclose() == ()
-    assert scene.emulator.alive() == []
+    assert scene.emulator.active_runs() == []
 
 
 async def test_a_create_that_is_still_under_way_when_it_is_repeated_is_waited_for(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retab_async.janitor._LONG_PAUSE", 0.02)
+    monkeypatch.setattr("retab_async.cleanup._LONG_PAUSE", 0.02)
     scene.emulator.fail(CREATE, Fault.late_hang(), Fault.status(409), Fault.status(409))
     when_asked(scene, "POST /v1/splits")
 
     await by_cancelling_the_task(scene)
 
     assert await scene.client.aclose() == ()
-    assert scene.emulator.alive() == []
+    assert scene.emulator.active_runs() == []
     assert scene.sent("POST /v1/splits") == 4
 
 
 async def test_a_run_is_given_three_sends_and_no_more(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retab_async.janitor._PAUSES", (0.01, 0.01))
-    monkeypatch.setattr("retab_async.janitor._LONG_PAUSE", 0.01)
+    monkeypatch.setattr("retab_async.cleanup._PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("retab_async.cleanup._LONG_PAUSE", 0.01)
     scene.emulator.fail(CANCEL, Fault.status(500), Fault.status(404), Fault.status(500), Fault.status(500))
 
     await at_its_end(scene)
@@ -494,7 +498,7 @@ async def test_a_cancel_that_is_refused_is_not_repeated(status: int, scene: Scen
 
 
 async def test_a_run_is_given_five_seconds_and_no_more(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retab_async.janitor.GRACE", 0.1)
+    monkeypatch.setattr("retab_async.cleanup.GRACE", 0.1)
     scene.emulator.fail(CANCEL, Fault.hang())
 
     await at_its_end(scene)
@@ -530,7 +534,7 @@ async def test_a_create_that_was_refused_leaves_nothing_to_clean_up(scene: Scene
     with pytest.raises(Exception, match="422"):
         await scene.block()
 
-    assert scene.client._janitor.is_idle
+    assert scene.client._cleanup.is_idle
 
 
 async def test_a_file_that_can_be_read_only_once_is_kept_for_the_janitor(scene: Scene) -> None:
@@ -549,7 +553,7 @@ async def test_a_file_that_can_be_read_only_once_is_kept_for_the_janitor(scene: 
     await by_cancelling_the_task(scene)
 
     assert await scene.client.aclose() == ()
-    assert scene.emulator.alive() == []
+    assert scene.emulator.active_runs() == []
 
 
 async def test_cancelled_between_the_create_and_the_block_the_run_is_cancelled(
@@ -558,23 +562,23 @@ async def test_cancelled_between_the_create_and_the_block_the_run_is_cancelled(
     """The temporary copy of a document is closed after the create, in a thread: a moment like any other."""
     from contextlib import asynccontextmanager  # noqa: PLC0415
 
-    collection = scene.client.splits._collection
-    to_create = collection.to_create
+    collection = scene.client.splits._api
+    prepare_create = collection.prepare_create
 
     @asynccontextmanager
     async def slow_to_close(*told: Any) -> AsyncIterator[Any]:
-        async with to_create(*told) as request:
+        async with prepare_create(*told) as request:
             yield request
         scene.reached.set()
         await asyncio.sleep(5)
 
-    monkeypatch.setattr(collection, "to_create", slow_to_close)
+    monkeypatch.setattr(collection, "prepare_create", slow_to_close)
 
     await by_cancelling_the_task(scene)
 
     assert await scene.client.aclose() == ()
     assert scene.sent("/cancel") == 1
-    assert scene.emulator.alive() == []
+    assert scene.emulator.active_runs() == []
 
 
 class TestHandle:
@@ -619,7 +623,7 @@ class TestHandle:
             async with client.splits.running(document=PDF, subdocuments=[PART]) as run:
                 await run.result(timeout=0.05)
 
-        assert emulator.alive() == []
+        assert emulator.active_runs() == []
 
     async def test_reads_the_run(self, emulator: Emulator, client: AsyncRetab) -> None:
         (run_id,) = emulator.seed("splits", queued=0, running=0)
@@ -644,18 +648,18 @@ class TestHandle:
         async with client.splits.running(document=PDF, subdocuments=[PART]) as run:
             run.detach()
 
-        assert emulator.alive() == [run.id]
+        assert emulator.active_runs() == [run.id]
 
     async def test_of_another_kind(self, emulator: Emulator, client: AsyncRetab) -> None:
         async with client.partitions.running(document=PDF, key="account", instructions="Each.") as run:
-            assert emulator.alive() == [run.id]
+            assert emulator.active_runs() == [run.id]
 
-        assert emulator.alive() == []
+        assert emulator.active_runs() == []
 
     async def test_of_a_run_that_was_deleted_owes_nothing(
         self, client: AsyncRetab, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("retab_async.janitor._LONG_PAUSE", 0.01)
+        monkeypatch.setattr("retab_async.cleanup._LONG_PAUSE", 0.01)
         async with client.splits.running(document=PDF, subdocuments=[PART]) as run:
             await client.splits.delete(run.id)
 
@@ -676,7 +680,7 @@ class TestEntering:
         async with client.splits.attach(run_id):
             assert emulator.requests == []
 
-        assert emulator.alive() == []
+        assert emulator.active_runs() == []
 
     @pytest.mark.parametrize("run_id", ["a/b", "", 5])
     async def test_attach_refuses_what_is_no_id_at_once(self, run_id: Any, client: AsyncRetab) -> None:
@@ -714,7 +718,7 @@ class TestClosing:
 
             assert await copy.aclose() == ()
             assert await client.aclose() == ()
-            assert emulator.alive() == []
+            assert emulator.active_runs() == []
 
     async def test_that_is_cancelled_itself_goes_on(self, scene: Scene) -> None:
         scene.emulator.fail(CANCEL, Fault.late(0.2))
@@ -722,14 +726,14 @@ class TestClosing:
 
         with anyio.move_on_after(0.01):
             await scene.client.aclose()
-        assert len(scene.emulator.alive()) <= 1
+        assert len(scene.emulator.active_runs()) <= 1
 
         assert await scene.client.aclose() == ()
-        assert scene.emulator.alive() == []
+        assert scene.emulator.active_runs() == []
 
     async def test_gives_up_after_its_time(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("retab_async.client._DRAINING", 0.05)
-        monkeypatch.setattr("retab_async.janitor.AT_ONCE", 1)
+        monkeypatch.setattr("retab_async.client._CLOSE_TIMEOUT", 0.05)
+        monkeypatch.setattr("retab_async.cleanup.MAX_CONCURRENT", 1)
         scene.emulator.fail(CANCEL, Fault.hang())
         ids = scene.emulator.seed("splits", 3)
         async with asyncio.TaskGroup() as group:
@@ -742,7 +746,7 @@ class TestClosing:
         assert {str(each).partition(" going on: ")[2] for each in left} == {
             "the client was closed before it could be cancelled"
         }
-        assert scene.client._janitor.is_idle
+        assert scene.client._cleanup.is_idle
 
     @staticmethod
     async def leave(scene: Scene, run_id: str) -> None:
@@ -753,11 +757,11 @@ class TestClosing:
 
     async def test_cancels_the_runs_of_blocks_that_go_on(self, scene: Scene) -> None:
         scopes = [asyncio.create_task(scene.block()) for _ in range(20)]
-        await until(lambda: len(scene.emulator.alive()) == 20)
+        await until(lambda: len(scene.emulator.active_runs()) == 20)
         await asyncio.sleep(0.05)
 
         assert await scene.client.aclose() == ()
-        assert scene.emulator.alive() == []
+        assert scene.emulator.active_runs() == []
         for scope in scopes:
             scope.cancel()
         await asyncio.gather(*scopes, return_exceptions=True)
@@ -771,14 +775,14 @@ class TestClosing:
         task.cancel()
         assert await scene.client.aclose() == ()
 
-        assert scene.emulator.alive() == []
+        assert scene.emulator.active_runs() == []
         with pytest.raises(asyncio.CancelledError):
             await task
 
     async def test_inside_a_block_cancels_its_run(self, scene: Scene) -> None:
         async with scene.running():
             assert await scene.client.aclose() == ()
-            assert scene.emulator.alive() == []
+            assert scene.emulator.active_runs() == []
 
         assert await scene.client.aclose() == ()
 
@@ -787,7 +791,7 @@ class TestClosing:
             run.detach()
             assert await scene.client.aclose() == ()
 
-        assert scene.emulator.alive() == [run.id]
+        assert scene.emulator.active_runs() == [run.id]
 
     async def test_sees_a_create_under_way_to_its_end(self, scene: Scene) -> None:
         while_the_server_creates_it(scene)
@@ -795,7 +799,7 @@ class TestClosing:
         await scene.moment()
 
         assert await scene.client.aclose() == ()
-        assert scene.emulator.alive() == []
+        assert scene.emulator.active_runs() == []
         with pytest.raises(Exception, match="closed"):
             await task
         assert await scene.client.aclose() == ()
@@ -804,11 +808,13 @@ class TestClosing:
         scene.emulator.fail(CREATE, Fault.late(0.3))
         scene.emulator.fail(CANCEL, Fault.late(0.6))
         task = asyncio.create_task(scene.block())
-        debtors: Any = scene.client._janitor.debtors
-        await until(lambda: any(each._under_way and each._under_way.trail.may_have_happened for each in debtors))
+        debtors: Any = scene.client._cleanup.open_scopes
+        await until(
+            lambda: any(each._pending_create and each._pending_create.trail.may_have_happened for each in debtors)
+        )
 
         assert await scene.client.aclose() == ()
-        assert scene.emulator.alive() == []
+        assert scene.emulator.active_runs() == []
         assert scene.reached.is_set()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -825,7 +831,7 @@ class TestClosing:
         with pytest.raises(Exception, match="closed"):
             await task
         assert await scene.client.aclose() == ()
-        assert scene.emulator.alive() == []
+        assert scene.emulator.active_runs() == []
 
     async def test_what_is_owed_after_it_is_told(self, scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
         scope = scene.client.splits.attach("splt_1")
@@ -854,7 +860,7 @@ class TestClosing:
 
         asyncio.run(leave_all())
 
-        assert len(clients[0]._janitor.unconfirmed) == 40
+        assert len(clients[0]._cleanup.unconfirmed) == 40
         assert caplog.text.count("may still be going on") == 40
 
     async def test_no_more_than_sixteen_are_sent_at_once(self, scene: Scene) -> None:
@@ -875,5 +881,5 @@ class TestClosing:
         assert await scene.client.aclose() == ()
         counting.cancel()
 
-        assert scene.emulator.alive() == []
+        assert scene.emulator.active_runs() == []
         assert busiest == 16

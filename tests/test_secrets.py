@@ -10,10 +10,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from bodies import BARE_SPLIT, KEY, SPLIT_ID
 from clients import ONCE, QUICK, client_for
+from fault_harness import came_of, create, keeps
+from payloads import BARE_SPLIT, KEY, SPLIT_ID
 from raw_server import Step, close_early, message, raw_server, reply, say_and_close, unused_port
-from rig import came_of, create, keeps
 
 from retab_async import AsyncRetab, ConfigurationError, RetabError
 
@@ -60,7 +60,7 @@ async def test_no_echo_of_the_key_reaches_an_error_or_a_log(
 
     assert KEY in str(server.requests)
     # The JSON of a 2xx is in the hands of those who read it, whatever is in it.
-    keeps(caught.value, KEY, besides={"reading.py", "converter.py"})
+    keeps(caught.value, KEY, besides={"parser.py", "converter.py"})
     assert KEY not in caplog.text
 
 
@@ -68,7 +68,7 @@ async def test_no_echo_of_the_key_reaches_a_journal(tmp_path: Path) -> None:
     journal = tmp_path / "cancel.jsonl"
     for number, echo in enumerate(ECHOES.values()):
         async with raw_server(echo) as server, client_for(server.url, retry=ONCE) as client:
-            await client.splits.cancel_many([f"splt_{number}"], journal=journal, patience=0.001)
+            await client.splits.cancel_many([f"splt_{number}"], journal=journal, outage_timeout=0.001)
     written = journal.read_text()
 
     assert written.count("\n") == len(ECHOES)
@@ -175,7 +175,7 @@ def test_what_the_environment_says_wrong_is_not_repeated(name: str, monkeypatch:
 async def test_the_signature_of_an_upload_reaches_no_error_and_no_log(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retab_async.documents.creating._LARGEST", 100)
+    monkeypatch.setattr("retab_async.documents.create_body._LARGEST", 100)
     caplog.set_level(logging.DEBUG, "retab_async")
     async with raw_server(close_early) as store:
         told = {

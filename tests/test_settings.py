@@ -1,9 +1,9 @@
 from typing import Any
 
 import pytest
-from bodies import KEY
 from hypothesis import given
 from hypothesis import strategies as st
+from payloads import KEY
 
 from retab_async import AsyncRetab, ConfigurationError, RetryPolicy, __version__
 from retab_async.settings import Credential, Settings
@@ -304,7 +304,7 @@ def test_a_user_agent_that_cannot_be_sent_is_refused(told: Any) -> None:
 
 def test_a_copy_has_what_is_new_and_keeps_the_rest() -> None:
     old = resolve(base_url="https://eu.test", proxy="http://proxy.test:3128", user_agent="billing")
-    new = old.changed(api_key=None, bearer_token="another-token", timeout=3, user_agent=None)
+    new = old.replace(api_key=None, bearer_token="another-token", timeout=3, user_agent=None)
 
     assert new.credential.secret == "another-token"
     assert (new.base_url, new.proxy, new.user_agent) == (old.base_url, old.proxy, old.user_agent)
@@ -315,7 +315,7 @@ def test_a_copy_with_nothing_new_is_equal(monkeypatch: pytest.MonkeyPatch) -> No
     old = resolve()
     monkeypatch.setenv("RETAB_API_KEY", "from-the-environment")
 
-    assert old.changed(api_key=None, bearer_token=None, timeout=None, user_agent=None) == old
+    assert old.replace(api_key=None, bearer_token=None, timeout=None, user_agent=None) == old
 
 
 @pytest.mark.parametrize(
@@ -324,4 +324,4 @@ def test_a_copy_with_nothing_new_is_equal(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_copy_is_checked_like_the_first(told: dict[str, Any]) -> None:
     nothing: dict[str, Any] = {"api_key": None, "bearer_token": None, "timeout": None, "user_agent": None}
     with pytest.raises(ConfigurationError):
-        resolve().changed(**nothing | told)
+        resolve().replace(**nothing | told)

@@ -1,4 +1,4 @@
-"""What the wire can do to a call, done by real sockets: what needs more to be told than a line of `test_rig`."""
+"""What the wire can do to a call, done by real sockets: what needs more to be told than a line of `test_faults`."""
 
 import asyncio
 import gzip
@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 import trustme
-from bodies import BARE_SPLIT, FULL_SPLIT, SPLIT_ID
 from clients import ONCE, QUICK, client_for, connections_in_use
+from payloads import BARE_SPLIT, FULL_SPLIT, SPLIT_ID
 from raw_server import (
     Step,
     Wire,

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from bodies import KEY
-from bodies_kinds import body
 from clients import ONCE, client_for, connections_in_use
+from payloads import KEY
+from payloads_kinds import body
 from raw_server import (
     RawServer,
     Step,
@@ -40,7 +40,7 @@ from retab_async import (
     RunStatus,
     ValidationError,
 )
-from retab_async.protocol import LINE_CAP
+from retab_async.protocol import MAX_LINE_BYTES
 
 PDF = b"%PDF-1.7\n"
 ASKED: dict[str, Any] = {"document": PDF, "json_schema": {"type": "object"}}
@@ -77,7 +77,7 @@ async def streamed(*steps: Step, **settings: Any) -> tuple[list[Extraction], Raw
                 return [state async for state in states], server
         finally:
             assert connections_in_use(client) == 0
-            assert client._pool.places._free == 100
+            assert client._pool.slots._free == 100
 
 
 async def rest_of(states: AsyncIterator[Extraction], seen: list[Extraction] | None = None) -> list[Extraction]:
@@ -146,7 +146,7 @@ class TestStates:
         assert states == []
 
     async def test_may_be_long(self) -> None:
-        long = {"id": "extr_1", "status": "completed", "output": {"text": "x" * (LINE_CAP - 100)}}
+        long = {"id": "extr_1", "status": "completed", "output": {"text": "x" * (MAX_LINE_BYTES - 100)}}
         states, _ = await streamed(whole(lines(long, PARTS[0])))
 
         assert len(states) == 2
@@ -179,7 +179,7 @@ class TestLeftEarly:
             await anext(states)
 
         assert connections_in_use(client) == 0
-        assert client._pool.places._free == 100
+        assert client._pool.slots._free == 100
         await until(lambda: not server.open)
 
     async def test_by_a_break_it_closes_the_connection_when_the_loop_gets_to_it(
@@ -246,9 +246,9 @@ class TestPlaces:
         ):
             async with client.extractions.stream(**ASKED) as states:
                 await anext(states)
-                assert not client._pool.places.take()
+                assert not client._pool.slots.try_acquire()
 
-            assert client._pool.places.take()
+            assert client._pool.slots.try_acquire()
 
 
 class TestSentAgain:
@@ -296,7 +296,7 @@ class TestErrors:
                 await rest_of(client.extractions.stream(**ASKED, idempotency_key="k-1"), seen)
 
             assert connections_in_use(client) == 0
-            assert client._pool.places._free == 100
+            assert client._pool.slots._free == 100
         assert len(seen) <= 2
         assert caught.value.in_doubt
         assert caught.value.idempotency_key == "k-1"
@@ -337,7 +337,7 @@ class TestErrors:
             assert [state.id async for state in client.extractions.stream(**ASKED)] == ["extr_1"]
 
     async def test_of_no_answer_at_all_is_a_timeout(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("retab_async.collection.IN_FOREGROUND", 0.1)
+        monkeypatch.setattr("retab_async.api.run_api.IN_FOREGROUND", 0.1)
         with pytest.raises(APITimeoutError):
             await streamed(stall, timeout=0.05)
 
@@ -364,7 +364,7 @@ class TestErrors:
         assert KEY not in f"{caught.value!r}{vars(caught.value)}{caplog.text}"
 
     async def test_of_a_line_without_an_end_are_told_before_it_fills_the_memory(self) -> None:
-        with pytest.raises(ResponseError, match=f"longer than {LINE_CAP} bytes"):
+        with pytest.raises(ResponseError, match=f"longer than {MAX_LINE_BYTES} bytes"):
             await streamed(drip(begun(PARTS[1]), chunk(b"x" * 2**20), every=0))
 
     async def test_of_an_event_loop_that_is_not_the_client_s(self) -> None:

@@ -32,6 +32,6 @@ def test_every_field_of_what_is_public_has_its_type_checked(model: type[attrs.At
 
 @pytest.mark.parametrize("kind", RESOURCES)
 def test_every_call_on_a_collection_has_its_type_checked(kind: str) -> None:
-    calls = {name for name in dir(RESOURCES[kind]) if not name.startswith("_")} - {"path", "run_type", "dialect"}
+    calls = {name for name in dir(RESOURCES[kind]) if not name.startswith("_")} - {"path", "run_type", "spec"}
 
     assert calls <= _MENTIONED

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from aioresponses import aioresponses
-from bodies import (
+from clients import QUICK, client_for
+from payloads import (
     BARE_PARTITION,
     BARE_SPLIT,
     FAILED_SPLIT,
@@ -15,7 +16,6 @@ from bodies import (
     PARTITION_ID,
     SPLIT_ID,
 )
-from clients import QUICK, client_for
 from raw_server import raw_server, reply
 
 from retab_async import (

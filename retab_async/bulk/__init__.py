@@ -1,19 +1,19 @@
 """Cancelling many runs: a fixed crew that pulls ids from one iterator, and waits while the server is away."""
 
 from retab_async.bulk.job import CancelJob
-from retab_async.bulk.matching import Matching, lists_of
-from retab_async.bulk.outcomes import CancelOutcome, CancelReport, Disposition
-from retab_async.bulk.terms import Order, Terms
-from retab_async.bulk.tickets import Kind
+from retab_async.bulk.list_scan import RunScan, scan_queries
+from retab_async.bulk.options import CancelOptions, Order
+from retab_async.bulk.results import CancelOutcome, CancelReport, Disposition
+from retab_async.bulk.sender import CancelTarget
 
 __all__ = [
     "CancelJob",
+    "CancelOptions",
     "CancelOutcome",
     "CancelReport",
+    "CancelTarget",
     "Disposition",
-    "Kind",
-    "Matching",
     "Order",
-    "Terms",
-    "lists_of",
+    "RunScan",
+    "scan_queries",
 ]

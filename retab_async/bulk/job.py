@@ -6,14 +6,12 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from retab_async.bulk.engine import Engine
-from retab_async.bulk.handover import Handover
-from retab_async.bulk.intake import Read
-from retab_async.bulk.ledger import Ledger
-from retab_async.bulk.outcomes import CancelOutcome, CancelReport, Tally
-from retab_async.bulk.source import Source
-from retab_async.bulk.terms import Terms
-from retab_async.bulk.tickets import Kind
+from retab_async.bulk.id_source import ItemSource, Read
+from retab_async.bulk.options import CancelOptions
+from retab_async.bulk.reporter import Ledger, OutcomeQueue
+from retab_async.bulk.results import CancelOutcome, CancelReport, OutcomeCounts
+from retab_async.bulk.runner import JobRunner
+from retab_async.bulk.sender import CancelTarget
 from retab_async.errors import JournalError
 from retab_async.journal import Journal
 from retab_async.models import Run
@@ -38,15 +36,19 @@ class CancelJob(Generic[RunT]):
     """
 
     def __init__(
-        self, ids: Iterable[Any] | AsyncIterable[Any], kinds: Iterable[Kind[RunT]], read: Read, terms: Terms
+        self,
+        ids: Iterable[Any] | AsyncIterable[Any],
+        kinds: Iterable[CancelTarget[RunT]],
+        read: Read,
+        terms: CancelOptions,
     ) -> None:
-        self._source: Source[Any] = Source(ids)
+        self._source: ItemSource[Any] = ItemSource(ids)
         self._kinds = {kind.name: kind for kind in kinds}
         self._read = read
         self._terms = terms
-        self._tally = Tally()
-        self._handover: Handover[RunT] | None = None
-        self._engine: Engine[RunT] | None = None
+        self._tally = OutcomeCounts()
+        self._handover: OutcomeQueue[RunT] | None = None
+        self._engine: JobRunner[RunT] | None = None
         self._journal: Journal | None = None
         self._is_begun = False
         self._leaving = AsyncExitStack()
@@ -80,8 +82,8 @@ class CancelJob(Generic[RunT]):
         return self._to_its_end().__await__()
 
     async def __aenter__(self) -> Self:
-        self._tally = Tally(_MOST_FAILURES_KEPT)
-        self._handover = Handover(2 * self._terms.concurrency, in_order=self._terms.in_order)
+        self._tally = OutcomeCounts(_MOST_FAILURES_KEPT)
+        self._handover = OutcomeQueue(2 * self._terms.concurrency, in_order=self._terms.in_order)
         engine = await self._begin(self._handover)
         self._leaving.push_async_callback(engine.aclose)
         self._leaving.callback(self._handover.clear)
@@ -123,7 +125,7 @@ class CancelJob(Generic[RunT]):
             raise engine.failure
         return self.report
 
-    async def _begin(self, handover: Handover[RunT] | None) -> Engine[RunT]:
+    async def _begin(self, handover: OutcomeQueue[RunT] | None) -> JobRunner[RunT]:
         if self._is_begun:
             msg = "this job was begun before: it is for one `await`, or one `async with`"
             raise RuntimeError(msg)
@@ -133,7 +135,7 @@ class CancelJob(Generic[RunT]):
             self._journal = await Journal.open(self._terms.journal)
             ledger = Ledger(self._journal)
             self._tally.counts.update(ledger.earlier)
-        engine: Engine[RunT] = Engine(
+        engine: JobRunner[RunT] = JobRunner(
             source=self._source,
             kinds=self._kinds,
             read=self._read,

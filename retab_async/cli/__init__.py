@@ -1,15 +1,14 @@
 """The `retab-async` command, assembled from the register of kinds."""
 
 import sys
+from collections.abc import Sequence
 
 import click
 
-from retab_async.cli.bulk import cancel_anything
+from retab_async.cli.cancel import cancel_any_kind
+from retab_async.cli.console import INTERRUPTED, escape_control_chars, show_logs
 from retab_async.cli.demo import demo
-from retab_async.cli.failures import INTERRUPTED
-from retab_async.cli.harmless import harmless
-from retab_async.cli.logs import show_logs
-from retab_async.cli.runs import kind_groups
+from retab_async.cli.groups import kind_groups
 from retab_async.cli.serve import serve
 from retab_async.errors import ConfigurationError
 from retab_async.resources import RESOURCES
@@ -29,22 +28,22 @@ def _root(verbose: int) -> None:
 
 for _group in kind_groups(RESOURCES):
     _root.add_command(_group)
-_root.add_command(cancel_anything)
+_root.add_command(cancel_any_kind)
 _root.add_command(serve)
 _root.add_command(demo)
 
 
-def run(arguments: list[str] | None = None) -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 all well, 1 some run failed, 2 wrong usage, 130 interrupted."""
     try:
         # What was typed is there for a command that says how to go on from where it was interrupted.
         typed = sys.argv[1:] if arguments is None else arguments
-        return int(_root.main(typed, prog_name="retab-async", standalone_mode=False, obj=typed) or 0)
+        return int(_root.main([*typed], prog_name="retab-async", standalone_mode=False, obj=typed) or 0)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except ConfigurationError as error:
-        click.echo(f"Error: {harmless(str(error))}", err=True)
+        click.echo(f"Error: {escape_control_chars(str(error))}", err=True)
         if "RETAB_API_KEY" in str(error):
             click.echo("    export RETAB_API_KEY=...", err=True)
         return 2

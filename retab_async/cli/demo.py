@@ -6,8 +6,8 @@ import random
 import click
 
 from retab_async.bulk import CancelReport, Disposition
-from retab_async.cli.bulk.board import Board, showing
-from retab_async.cli.printing import print_json, print_rows
+from retab_async.cli.output import print_json, print_rows
+from retab_async.cli.progress import JobProgress, live_progress
 from retab_async.client import AsyncRetab
 from retab_async.emulator import Emulator, Fault
 
@@ -49,7 +49,7 @@ async def _cancel_all(runs: int, concurrency: int) -> tuple[CancelReport, int]:
             "POST /v1/splits/{id}/cancel", Fault.status(503, retry_after=0.2), Fault.reset(), Fault.late_reset()
         )
         async with client.cancel_many(pairs, concurrency=concurrency) as job:
-            with showing(Board("cancelling", runs, lambda: job.report, client.stats), is_wanted=True):
+            with live_progress(JobProgress("cancelling", runs, lambda: job.report, client.stats), is_wanted=True):
                 async for _ in job:
                     pass
         return job.report, len(emulator.requests)

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import click
 
-from retab_async.cli.options import limit_from
+from retab_async.cli.params import limit_from
 from retab_async.emulator import Emulator, RateLimit
 from retab_async.resources import RESOURCES
 

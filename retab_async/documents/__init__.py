@@ -1,9 +1,16 @@
 """Documents on their way to the API: what a caller may give, and the bodies of requests that it becomes."""
 
-from retab_async.documents.bodies import Attachment
-from retab_async.documents.creating import create_body, sending_time
-from retab_async.documents.links import is_https, unsigned
-from retab_async.documents.opening import Document
-from retab_async.documents.uploads import store
+from retab_async.documents.body import DocumentField
+from retab_async.documents.create_body import build_create_body, transfer_seconds
+from retab_async.documents.open import Document
+from retab_async.documents.upload import is_https, unsigned, upload_document
 
-__all__ = ["Attachment", "Document", "create_body", "is_https", "sending_time", "store", "unsigned"]
+__all__ = [
+    "Document",
+    "DocumentField",
+    "build_create_body",
+    "is_https",
+    "transfer_seconds",
+    "unsigned",
+    "upload_document",
+]

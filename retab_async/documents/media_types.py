@@ -1,5 +1,11 @@
 """The media types of documents, by the extensions of their names."""
 
+import codecs
+import re
+from collections.abc import Callable, Iterable
+
+import orjson
+
 ANY_TYPE = "application/octet-stream"
 
 # From each type to its extensions; the first one is given to what has no name. Not from `mimetypes`: that reads files
@@ -65,3 +71,120 @@ def extension_of(media_type: str) -> str:
     """Return the extension that names of a media type get, with its dot, or "" for a type that is not known."""
     extensions = _EXTENSIONS.get(media_type)
     return f".{extensions.split()[0]}" if extensions else ""
+
+
+# The most that is looked at.
+HEAD = 64 * 1024
+
+# The first pattern that fits at the start counts.
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (rb"%PDF-", "application/pdf"),
+    (rb"\x89PNG\r\n\x1a\n", "image/png"),
+    (rb"\xff\xd8\xff", "image/jpeg"),
+    (rb"GIF8[79]a", "image/gif"),
+    (rb"II\*\0|MM\0\*", "image/tiff"),
+    # Its reserved bytes: there are words that begin with these two letters.
+    (rb"BM.{4}\0{4}", "image/bmp"),
+    (rb"RIFF.{4}WEBP", "image/webp"),
+    (rb"RIFF.{4}WAVE", "audio/wav"),
+    (rb".{4}ftyp(hei[cxms]|hev[cxms])", "image/heic"),
+    (rb".{4}ftyp(mif1|msf1)", "image/heif"),
+    (rb".{4}ftypM4[AB]", "audio/mp4"),
+    (rb".{4}ftyp", "video/mp4"),
+    (rb"ID3[\x02-\x04]|\xff[\xfb\xf3\xf2]", "audio/mpeg"),
+    (rb"\x1a\x45\xdf\xa3", "video/webm"),
+    (rb"\{\\rtf", "application/rtf"),
+    # There may be something before it.
+    (rb".{1,1019}%PDF-\d", "application/pdf"),
+)
+_PATTERNS = tuple((re.compile(pattern, re.DOTALL), kind) for pattern, kind in _SIGNATURES)
+
+# Every entry of an archive bears its name; in an open document the first one holds its media type as it is.
+_ZIP = b"PK\x03\x04"
+_ENTRY = re.compile(rb"PK\x03\x04.{22}(?=(.)(.)(.)(.))", re.DOTALL)
+_ENTRY_LENGTH = 30
+_DECLARED = re.compile(rb"PK\x03\x04.{22}\x08\0(..)mimetype", re.DOTALL)
+_OPEN_DOCUMENT = re.compile(rb"application/vnd\.oasis\.opendocument\.(text|spreadsheet|presentation)")
+_OFFICE_FOLDERS = {
+    b"word": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    b"xl": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    b"ppt": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+}
+
+# The older office's files name their streams in UTF-16.
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_OLE_STREAMS = {
+    "WordDocument": "application/msword",
+    "Workbook": "application/vnd.ms-excel",
+    "PowerPoint Document": "application/vnd.ms-powerpoint",
+    "__substg1.0_": "application/vnd.ms-outlook",
+}
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+_HTML = re.compile(r"(<!--((?!-->).)*-->\s*)*<(!doctype\s+html|html|head|body)\b", re.DOTALL | re.IGNORECASE)
+_XML = re.compile(r"<\?xml\b")
+_SVG = re.compile(r"<svg\b")
+# Where an XML document has come to its first element.
+_PROLOGUE = 1024
+_JSON_START = re.compile(r'\{\s*"|\[\s*[\[{"\d-]')
+
+
+def type_by_content(head: bytes) -> str:
+    """Return the media type of what begins with `head`, which is all there is or `HEAD` bytes of it."""
+    found = next((kind for pattern, kind in _PATTERNS if pattern.match(head)), "")
+    return found or next((read(head) for prefix, read in _CONTAINERS if head.startswith(prefix)), "") or _text(head)
+
+
+def _zipped(head: bytes) -> str:
+    declared = _DECLARED.match(head)
+    if declared:
+        start = declared.end() + int.from_bytes(declared[1], "little")
+        kind = _OPEN_DOCUMENT.match(head, start)
+        return kind[0].decode() if kind else "application/zip"
+    folders = (name.partition(b"/")[0] for name in _entries(head))
+    return next((_OFFICE_FOLDERS[folder] for folder in folders if folder in _OFFICE_FOLDERS), "application/zip")
+
+
+def _entries(head: bytes) -> Iterable[bytes]:
+    for entry in _ENTRY.finditer(head):
+        start = entry.start() + _ENTRY_LENGTH
+        yield head[start : start + int.from_bytes(entry[1] + entry[2], "little")]
+
+
+def _compound(head: bytes) -> str:
+    known = (kind for name, kind in _OLE_STREAMS.items() if name.encode("utf-16-le") in head)
+    return next(known, "application/x-ole-storage")
+
+
+_CONTAINERS: tuple[tuple[bytes, Callable[[bytes], str]], ...] = ((_ZIP, _zipped), (_OLE, _compound))
+
+
+def _text(head: bytes) -> str:
+    encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        # What is cut off within a character is text all the same.
+        text = codecs.getincrementaldecoder(encoding)().decode(head, final=len(head) < HEAD).lstrip()
+    except UnicodeDecodeError:
+        return ANY_TYPE
+    if _CONTROLS.search(text):
+        return ANY_TYPE
+    if _HTML.match(text):
+        return "text/html"
+    if _SVG.match(text) or (_XML.match(text) and _SVG.search(text, 0, _PROLOGUE)):
+        return "image/svg+xml"
+    if _XML.match(text):
+        return "application/xml"
+    return "application/json" if _is_json(text, whole=len(head) < HEAD) else "text/plain"
+
+
+def _is_json(text: str, *, whole: bool) -> bool:
+    # A number or a word alone is JSON too, but nobody's document.
+    if not text.startswith(("{", "[")):
+        return False
+    if not whole:
+        return _JSON_START.match(text) is not None
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True

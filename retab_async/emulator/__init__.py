@@ -5,11 +5,11 @@ their documents is invented; how they live, list, fail and are cancelled is not.
 on purpose.
 """
 
+from retab_async.emulator.auth import RateLimit
 from retab_async.emulator.clocks import ManualClock
-from retab_async.emulator.documents import Received
+from retab_async.emulator.connection import RecordedRequest
+from retab_async.emulator.documents import ReceivedDocument
 from retab_async.emulator.faults import Fault
-from retab_async.emulator.limits import RateLimit
-from retab_async.emulator.served import Served
 from retab_async.emulator.server import Emulator
 
-__all__ = ["Emulator", "Fault", "ManualClock", "RateLimit", "Received", "Served"]
+__all__ = ["Emulator", "Fault", "ManualClock", "RateLimit", "ReceivedDocument", "RecordedRequest"]

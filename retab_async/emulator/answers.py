@@ -21,7 +21,7 @@ def _encoded(payload: Any) -> bytes:
 
 
 @attrs.frozen
-class Answer:
+class Response:
     """One HTTP answer before it is sent: status, body, headers; or `lines` that come one by one in place of a body."""
 
     status: int
@@ -30,12 +30,12 @@ class Answer:
     lines: Callable[[], Iterator[bytes]] | None = None
 
     @classmethod
-    def json(cls, status: int, payload: Any, headers: Mapping[str, str] | None = None) -> "Answer":
+    def json(cls, status: int, payload: Any, headers: Mapping[str, str] | None = None) -> "Response":
         """Answer with a JSON document; `headers` join that of its type."""
         return cls(status, _encoded(payload), {**_json_headers(), **(headers or {})})
 
     @classmethod
-    def stream(cls, payloads: Callable[[], Iterator[Any]]) -> "Answer":
+    def stream(cls, payloads: Callable[[], Iterator[Any]]) -> "Response":
         """Answer with a JSON document on each line, made when its turn comes."""
 
         def lines() -> Iterator[bytes]:
@@ -48,7 +48,7 @@ class Answer:
         return b"".join(self.lines()) if self.lines else self.body
 
 
-class RefusedError(Exception):
+class HTTPError(Exception):
     """Ends a request with `{"detail": ...}` from wherever its fault was found; `headers` join those of the answer."""
 
     def __init__(self, status: int, detail: Any, headers: Mapping[str, str] | None = None) -> None:
@@ -57,9 +57,9 @@ class RefusedError(Exception):
         self.detail = detail
         self.headers = dict(headers or {})
 
-    def answer(self) -> Answer:
+    def answer(self) -> Response:
         """Give the refusal as it goes over the wire."""
-        return Answer.json(self.status, {"detail": self.detail}, self.headers)
+        return Response.json(self.status, {"detail": self.detail}, self.headers)
 
 
 def problem(loc: tuple[str | int, ...], message: str, kind: str) -> dict[str, Any]:

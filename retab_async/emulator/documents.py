@@ -9,14 +9,14 @@ from urllib.parse import unquote_to_bytes
 
 import attrs
 
-from retab_async.emulator.answers import RefusedError, problem
-from retab_async.emulator.checks import Loc
+from retab_async.emulator.answers import HTTPError, problem
 from retab_async.emulator.files import STORAGE, File, Files, guessed_type
-from retab_async.emulator.life import Life
+from retab_async.emulator.run_timeline import RunTimeline
+from retab_async.emulator.validation import Loc
 
 
 @attrs.frozen
-class Received:
+class ReceivedDocument:
     """What came as a run's document; one that stays on a server elsewhere has the size 0 and no digest."""
 
     filename: str
@@ -33,9 +33,9 @@ class Attached:
     file: File
 
     @property
-    def received(self) -> Received:
+    def received(self) -> ReceivedDocument:
         """What came."""
-        return Received(self.filename, self.file.mime_type, self.file.size, self.file.sha256)
+        return ReceivedDocument(self.filename, self.file.mime_type, self.file.size, self.file.sha256)
 
     def view(self) -> dict[str, str]:
         """Show the document as runs do."""
@@ -47,7 +47,7 @@ class Intake:
     """Takes the documents of a new run in; refuses those that cannot be had."""
 
     files: Files
-    life: Life
+    life: RunTimeline
     date: datetime
 
     def document(self, document: dict[str, str], loc: Loc) -> Attached:
@@ -112,7 +112,7 @@ def _remote(intake: Intake, document: dict[str, str], _: Loc) -> File:
 
 
 def _refuse(loc: Loc, message: str, kind: str) -> NoReturn:
-    raise RefusedError(422, [problem(loc, message, kind)]) from None
+    raise HTTPError(422, [problem(loc, message, kind)]) from None
 
 
 # The first prefix that fits counts.

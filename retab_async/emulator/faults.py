@@ -8,10 +8,10 @@ from typing import Any
 
 import attrs
 
-from retab_async.emulator.answers import JSON_TYPE, Answer
-from retab_async.emulator.exchange import Exchange
+from retab_async.emulator.answers import JSON_TYPE, Response
+from retab_async.emulator.connection import Connection
 
-Play = Callable[[Exchange], Awaitable[Answer | None]]
+Play = Callable[[Connection], Awaitable[Response | None]]
 
 
 @attrs.frozen
@@ -38,9 +38,9 @@ class Fault:
         """
         content, kind = _content(code, body)
         hint = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        answer = Answer(code, content, {"Content-Type": kind, **hint, **_titled(headers)})
+        answer = Response(code, content, {"Content-Type": kind, **hint, **_titled(headers)})
 
-        async def play(_: Exchange) -> Answer:
+        async def play(_: Connection) -> Response:
             return answer
 
         return cls(f"status {code}", play)
@@ -49,7 +49,7 @@ class Fault:
     def reset(cls) -> "Fault":
         """Reset the connection; the request has no effect."""
 
-        async def play(exchange: Exchange) -> None:
+        async def play(exchange: Connection) -> None:
             exchange.note_unanswered()
             exchange.reset()
 
@@ -59,7 +59,7 @@ class Fault:
     def late_reset(cls) -> "Fault":
         """Reset the connection after the request took effect."""
 
-        async def play(exchange: Exchange) -> None:
+        async def play(exchange: Connection) -> None:
             await exchange.proceed()
             exchange.note_unanswered()
             exchange.reset()
@@ -70,10 +70,10 @@ class Fault:
     def cut(cls) -> "Fault":
         """Let the request take effect and break its answer off within the body."""
 
-        async def play(exchange: Exchange) -> None:
+        async def play(exchange: Connection) -> None:
             answer = await exchange.proceed()
             exchange.note_unanswered()
-            exchange.tear(answer)
+            exchange.truncate(answer)
 
         return cls("cut", play)
 
@@ -81,7 +81,7 @@ class Fault:
     def hang(cls) -> "Fault":
         """Answer nothing until the client goes or the emulator closes; the request has no effect."""
 
-        async def play(exchange: Exchange) -> None:
+        async def play(exchange: Connection) -> None:
             await exchange.hang()
 
         return cls("hang", play)
@@ -90,7 +90,7 @@ class Fault:
     def late_hang(cls) -> "Fault":
         """Let the request take effect, and answer nothing until the client goes or the emulator closes."""
 
-        async def play(exchange: Exchange) -> None:
+        async def play(exchange: Connection) -> None:
             await exchange.proceed()
             await exchange.hang()
 
@@ -100,9 +100,9 @@ class Fault:
     def late(cls, seconds: float) -> "Fault":
         """Let the request take effect at once, and answer so many seconds later, or when the emulator closes."""
 
-        async def play(exchange: Exchange) -> Answer | None:
+        async def play(exchange: Connection) -> Response | None:
             answer = await exchange.proceed()
-            return answer if await exchange.outwaited(seconds) else None
+            return answer if await exchange.delay(seconds) else None
 
         return cls(f"late {seconds:g}", play)
 
@@ -114,8 +114,8 @@ class Fault:
         to go.
         """
 
-        async def play(exchange: Exchange) -> Answer | None:
-            return await exchange.proceed() if await exchange.outwaited(seconds) else None
+        async def play(exchange: Connection) -> Response | None:
+            return await exchange.proceed() if await exchange.delay(seconds) else None
 
         return cls(f"slow {seconds:g}", play)
 
@@ -134,7 +134,7 @@ def _titled(headers: Mapping[str, str] | None) -> dict[str, str]:
     return {name.title(): value for name, value in (headers or {}).items()}
 
 
-class Script:
+class FaultQueue:
     """The faults still to come, by route."""
 
     def __init__(self, routes: Iterable[str]) -> None:

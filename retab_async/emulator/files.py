@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 import attrs
 
-from retab_async.emulator.answers import RefusedError
+from retab_async.emulator.answers import HTTPError
 from retab_async.emulator.clocks import rfc_3339
-from retab_async.emulator.life import Life
-from retab_async.emulator.ordered import Ordered
+from retab_async.emulator.run_timeline import RunTimeline
+from retab_async.emulator.store import OrderedStore
 
 # What is below it means something inside the API alone.
 STORAGE = "https://storage.retab.com/"
@@ -41,7 +41,7 @@ class File:
     size: int
     sha256: str
     created_at: datetime
-    made_by: Life | None = attrs.field(default=None, eq=False)
+    made_by: RunTimeline | None = attrs.field(default=None, eq=False)
 
     def is_there(self, now: float) -> bool:
         """Tell whether anybody can have the file yet."""
@@ -88,7 +88,7 @@ class Files:
     """Every file there is or is to be, by its id, by its place in the storage, and in order."""
 
     def __init__(self) -> None:
-        self.ordered: Ordered[File] = Ordered()
+        self.ordered: OrderedStore[File] = OrderedStore()
         self._by_url: dict[str, File] = {}
 
     def add(self, file: File) -> None:
@@ -101,7 +101,7 @@ class Files:
         """Find a file by its id, or refuse."""
         file = self.ordered.find(file_id)
         if file is None or not file.is_there(now):
-            raise RefusedError(404, "File not found")
+            raise HTTPError(404, "File not found")
         return file
 
     def stored(self, url: str, now: float) -> File | None:

@@ -7,16 +7,16 @@ from datetime import UTC, date, datetime, time
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
-from retab_async.emulator.answers import RefusedError
-from retab_async.emulator.life import OVER
+from retab_async.emulator.answers import HTTPError
 from retab_async.emulator.listing import Filter, Test, one_of, unusable
-from retab_async.emulator.ordered import Identified, ThingT
+from retab_async.emulator.run_timeline import TERMINAL
 from retab_async.emulator.runs import Run
+from retab_async.emulator.store import Identified, ThingT
 
 BARE_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 PATTERN_SIGNS = frozenset("\\^$*+?()[]{}|")
-PRIMITIVE_STATUSES = ("pending", "queued", "in_progress", *OVER)
+PRIMITIVE_STATUSES = ("pending", "queued", "in_progress", *TERMINAL)
 TRIGGERS = ("manual", "api", "schedule", "webhook", "email", "restart")
 # The emulator starts nothing on its own.
 TRIGGER = "api"
@@ -49,7 +49,7 @@ def _moment(name: str, text: str, time_of_day: time) -> datetime:
     except ValueError:
         pass  # the form is right and there is no such day or hour: refused like any other
     detail = f"{name} is neither YYYY-MM-DD nor an RFC 3339 time: {text!r}"
-    raise RefusedError(400, detail)
+    raise HTTPError(400, detail)
 
 
 def name_begins(name: str, name_of: Callable[[ThingT], str]) -> Filter[ThingT]:

@@ -8,8 +8,8 @@ from typing import Any, Generic, NoReturn, TypeAlias
 import attrs
 from aiohttp import web
 
-from retab_async.emulator.answers import RefusedError, problem
-from retab_async.emulator.ordered import Ordered, ThingT
+from retab_async.emulator.answers import HTTPError, problem
+from retab_async.emulator.store import OrderedStore, ThingT
 
 MAX_LIMIT = 100
 # Tells whether a thing passes, at a time of the emulator's clock.
@@ -26,7 +26,7 @@ class Filter(Generic[ThingT]):
 
 
 @attrs.frozen(kw_only=True)
-class Listing(Generic[ThingT]):
+class ListSpec(Generic[ThingT]):
     """What a list can be asked for, and what is in it at all; a cursor that names nothing is refused, or ignored."""
 
     filters: tuple[Filter[ThingT], ...]
@@ -36,7 +36,7 @@ class Listing(Generic[ThingT]):
 
 
 @attrs.frozen(kw_only=True)
-class Wanted(Generic[ThingT]):
+class ListQuery(Generic[ThingT]):
     """What a list request asks for; a thing has to pass one test of each group."""
 
     before: str | None
@@ -69,13 +69,13 @@ class Page(Generic[ThingT]):
         return {"data": list(views), "list_metadata": cursors}
 
 
-def read_wanted(listing: Listing[ThingT], request: web.BaseRequest) -> Wanted[ThingT]:
+def read_wanted(listing: ListSpec[ThingT], request: web.BaseRequest) -> ListQuery[ThingT]:
     """Read a list's query, refusing what cannot be meant."""
     query = request.query
     before, after = query.get("before"), query.get("after")
     if before is not None and after is not None:
-        raise RefusedError(400, "Give before or after, not both.")
-    return Wanted(
+        raise HTTPError(400, "Give before or after, not both.")
+    return ListQuery(
         before=before,
         after=after,
         limit=_limit(query.get("limit", str(listing.limit))),
@@ -89,7 +89,9 @@ def _tests(rule: Filter[ThingT], texts: list[str]) -> tuple[Test[ThingT], ...]:
     return tuple(map(rule.read, texts if rule.repeatable else texts[:1]))
 
 
-def page(things: Ordered[ThingT], listing: Listing[ThingT], wanted: Wanted[ThingT], now: float) -> Page[ThingT]:
+def page(
+    things: OrderedStore[ThingT], listing: ListSpec[ThingT], wanted: ListQuery[ThingT], now: float
+) -> Page[ThingT]:
     """Find the page that answers `wanted`."""
     backward = wanted.before is not None
     cursor = _cursor(things, listing, wanted.before if backward else wanted.after)
@@ -103,14 +105,14 @@ def page(things: Ordered[ThingT], listing: Listing[ThingT], wanted: Wanted[Thing
     return Page(shown=shown, later=more[0], earlier=more[1])
 
 
-def _cursor(things: Ordered[ThingT], listing: Listing[ThingT], cursor: str | None) -> ThingT | None:
+def _cursor(things: OrderedStore[ThingT], listing: ListSpec[ThingT], cursor: str | None) -> ThingT | None:
     thing = None if cursor is None else things.find(cursor)
     if cursor is not None and thing is None and listing.refuses_stray_cursors:
-        raise RefusedError(422, f"Cursor {cursor!r} names nothing in this list.")
+        raise HTTPError(422, f"Cursor {cursor!r} names nothing in this list.")
     return thing
 
 
-def _ways(things: Ordered[ThingT], cursor: ThingT | None, *, upward: bool) -> tuple[range, range]:
+def _ways(things: OrderedStore[ThingT], cursor: ThingT | None, *, upward: bool) -> tuple[range, range]:
     # The places ahead of the cursor and those behind it, both from the nearest on; it is itself behind.
     if cursor is None:
         return (range(len(things)) if upward else range(len(things) - 1, -1, -1)), range(0)
@@ -136,4 +138,4 @@ def one_of(name: str, word: str, words: tuple[str, ...]) -> str:
 
 def unusable(name: str, message: str) -> NoReturn:
     """Refuse a parameter of a query."""
-    raise RefusedError(422, [problem(("query", name), message, "value_error")])
+    raise HTTPError(422, [problem(("query", name), message, "value_error")])

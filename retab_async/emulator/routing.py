@@ -7,11 +7,11 @@ from urllib.parse import unquote
 import attrs
 from aiohttp import web
 
-from retab_async.emulator.answers import Answer, RefusedError
+from retab_async.emulator.answers import HTTPError, Response
 from retab_async.emulator.service import Service
 
 # Carries a request out, with the id out of its path; raises RefusedError where it cannot.
-Verb: TypeAlias = Callable[[Service, str, web.BaseRequest], Awaitable[Answer]]
+Verb: TypeAlias = Callable[[Service, str, web.BaseRequest], Awaitable[Response]]
 # A path at its slashes; None stands for any id.
 Segments: TypeAlias = tuple[str | None, ...]
 # At most once in a path.
@@ -34,14 +34,14 @@ class Route:
 
 
 @attrs.frozen
-class Place:
+class RouteMatch:
     """Where a request leads: a route, and the id in its path."""
 
     route: Route
     id: str = ""
 
 
-class Table:
+class Router:
     """Routes by the form of their paths; one that is spelled out goes before one with an id."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
@@ -51,13 +51,13 @@ class Table:
             self._paths.setdefault(segments, {})[route.method] = route
         self._ids_at = sorted({path.index(None) for path in self._paths if None in path})
 
-    def locate(self, method: str, raw_path: str) -> Place:
+    def locate(self, method: str, raw_path: str) -> RouteMatch:
         """Find where a request leads, its path as it was sent; a route that there is not refuses when it is asked."""
         for segments, raw_id in self._readings(tuple(raw_path.split("/"))):
             methods = self._paths.get(segments)
             if methods is not None:
-                return Place(methods.get(method) or _not_allowed(methods), unquote(raw_id))
-        return Place(NOWHERE)
+                return RouteMatch(methods.get(method) or _not_allowed(methods), unquote(raw_id))
+        return RouteMatch(NOWHERE)
 
     def _readings(self, sent: tuple[str, ...]) -> Iterator[tuple[Segments, str]]:
         yield sent, ""
@@ -67,8 +67,8 @@ class Table:
 
 
 def _refusing(status: int, detail: str, headers: Mapping[str, str]) -> Route:
-    async def refuse(_: Service, __: str, ___: web.BaseRequest) -> Answer:
-        raise RefusedError(status, detail, headers)
+    async def refuse(_: Service, __: str, ___: web.BaseRequest) -> Response:
+        raise HTTPError(status, detail, headers)
 
     return Route("", "", refuse)
 

@@ -8,7 +8,7 @@ import attrs
 
 from retab_async.emulator.clocks import rfc_3339
 from retab_async.emulator.documents import Attached
-from retab_async.emulator.life import Life
+from retab_async.emulator.run_timeline import RunTimeline
 
 # Where the only document of a run is among those attached.
 ONLY = 0
@@ -27,7 +27,7 @@ class Run:
     asked: Mapping[str, Any]
     attached: Mapping[str | int, Attached]
     created_at: datetime
-    life: Life
+    life: RunTimeline
     words: Mapping[str, str]
     error: Mapping[str, Any] | None
 

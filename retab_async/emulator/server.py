@@ -12,19 +12,15 @@ import attrs
 from aiohttp import web
 from attrs import validators
 
-from retab_async.emulator.answers import Answer, RefusedError
+from retab_async.emulator.answers import HTTPError, Response
+from retab_async.emulator.auth import RateLimit, Window, check_key
 from retab_async.emulator.clocks import Calendar
-from retab_async.emulator.documents import Received
-from retab_async.emulator.exchange import Exchange, pause
-from retab_async.emulator.faults import Fault, Script
-from retab_async.emulator.keys import check_key
-from retab_async.emulator.limits import RateLimit, Window
+from retab_async.emulator.connection import Connection, RecordedRequest, pause, play
+from retab_async.emulator.documents import ReceivedDocument
+from retab_async.emulator.faults import Fault, FaultQueue
 from retab_async.emulator.routes import ROUTES, TABLE
-from retab_async.emulator.routing import Place
-from retab_async.emulator.seeds import Seeds
-from retab_async.emulator.served import Served
-from retab_async.emulator.service import Service
-from retab_async.emulator.streams import play
+from retab_async.emulator.routing import RouteMatch
+from retab_async.emulator.service import SeedOptions, Service
 
 ANY_KEY = "emulator-key"
 BACKLOG = 1024
@@ -53,11 +49,11 @@ class Emulator:
     _clock: Callable[[], float] = time.monotonic
     _poll_after: float | None = attrs.field(default=None, validator=validators.optional(validators.ge(0)))
     # What was served, in the order in which it was answered, and how often each status was.
-    requests: list[Served] = attrs.field(init=False, factory=list)
+    requests: list[RecordedRequest] = attrs.field(init=False, factory=list)
     counts: Counter[int] = attrs.field(init=False, factory=Counter)
     _service: Service = attrs.field(init=False)
     _window: Window | None = attrs.field(init=False)
-    _script: Script = attrs.field(init=False, factory=lambda: Script(ROUTES))
+    _script: FaultQueue = attrs.field(init=False, factory=lambda: FaultQueue(ROUTES))
     _presented: int = attrs.field(init=False, default=0)
     _runner: web.ServerRunner | None = attrs.field(init=False, default=None)
     _closing: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
@@ -130,7 +126,7 @@ class Emulator:
         `awaiting_review`, where only a cancel ends them. A cancel is answered at once and takes effect `cancelling`
         seconds later. `status_words` replaces words that are shown, as in `{"error": "failed"}`.
         """
-        seeds = Seeds(
+        seeds = SeedOptions(
             queued=self._queued if queued is None else queued,
             running=self._running if running is None else running,
             error=error,
@@ -138,7 +134,7 @@ class Emulator:
             cancelling=cancelling,
             status_words=status_words or {},
         )
-        return seeds.sow(self._service, collection, count)
+        return seeds.create_runs(self._service, collection, count)
 
     def fail(self, route: str, *faults: Fault) -> None:
         """Let the next answers of `route` be these faults, one each; after them it answers as usual.
@@ -148,11 +144,11 @@ class Emulator:
         """
         self._script.add(route, faults)
 
-    def alive(self) -> list[str]:
+    def active_runs(self) -> list[str]:
         """Give the ids of the runs of all kinds that are not over yet, oldest first."""
-        return self._service.alive()
+        return self._service.active_runs()
 
-    def document_of(self, run_id: str, which: str | int = 0) -> Received:
+    def document_of(self, run_id: str, which: str | int = 0) -> ReceivedDocument:
         """Tell what was received as the document of a run; ValueError for a run or a document that there is not.
 
         Of several, `which` is the place in a request's list, or the id of the block that it was given to.
@@ -180,27 +176,27 @@ class Emulator:
         response = self._present(answer)
         if answer.lines and not await play(exchange, response, answer.lines()):
             return response
-        self.requests.append(Served.of(request, answer.status))
+        self.requests.append(RecordedRequest.of(request, answer.status))
         self.counts[answer.status] += 1
         return response
 
-    def _exchange(self, place: Place, request: web.BaseRequest) -> Exchange:
-        return Exchange(
+    def _exchange(self, place: RouteMatch, request: web.BaseRequest) -> Connection:
+        return Connection(
             request=request,
             proceed=lambda: self._answer(place, request),
             present=self._present,
-            note_unanswered=lambda: self.requests.append(Served.of(request, None)),
+            note_unanswered=lambda: self.requests.append(RecordedRequest.of(request, None)),
             closing=self._closing,
         )
 
-    async def _answer(self, place: Place, request: web.BaseRequest) -> Answer:
+    async def _answer(self, place: RouteMatch, request: web.BaseRequest) -> Response:
         if self._latency:
             await pause(self._latency, self._closing)
         try:
             if place.route.guarded:
                 self._admit(request)
             return await place.route.verb(self._service, place.id, request)
-        except RefusedError as refusal:
+        except HTTPError as refusal:
             return refusal.answer()
 
     def _admit(self, request: web.BaseRequest) -> None:
@@ -208,7 +204,7 @@ class Emulator:
         if self._window is not None:
             self._window.admit(self._clock())
 
-    def _present(self, answer: Answer) -> web.StreamResponse:
+    def _present(self, answer: Response) -> web.StreamResponse:
         self._presented += 1
         response = web.StreamResponse(status=answer.status) if answer.lines else _complete(answer)
         response.headers.update(answer.headers)
@@ -216,5 +212,5 @@ class Emulator:
         return response
 
 
-def _complete(answer: Answer) -> web.Response:
+def _complete(answer: Response) -> web.Response:
     return web.Response(status=answer.status, body=answer.body or None)

@@ -7,16 +7,15 @@ from typing import Any
 
 import attrs
 
-from retab_async.emulator.bodies import read_asked
 from retab_async.emulator.clocks import Calendar
 from retab_async.emulator.documents import Intake
 from retab_async.emulator.files import File, Files, guessed_type
 from retab_async.emulator.kinds import KINDS, Kind
-from retab_async.emulator.life import OVER, Life
-from retab_async.emulator.ordered import Ordered
-from retab_async.emulator.replays import Replays
+from retab_async.emulator.run_timeline import TERMINAL, RunTimeline
 from retab_async.emulator.runs import Run
+from retab_async.emulator.store import IdempotencyStore, OrderedStore
 from retab_async.emulator.uploads import Uploads
+from retab_async.emulator.validation import read_asked
 
 SAMPLE_NAME = "sample.pdf"
 # Runs let go of them: they may be large, and what is shown of them is kept apart.
@@ -34,19 +33,19 @@ class Service:
     queued: float
     running: float
     poll_after: float | None
-    runs: dict[Kind, Ordered[Run]] = attrs.field(
-        init=False, factory=lambda: {kind: Ordered() for kind in KINDS.values()}
+    runs: dict[Kind, OrderedStore[Run]] = attrs.field(
+        init=False, factory=lambda: {kind: OrderedStore() for kind in KINDS.values()}
     )
     files: Files = attrs.field(init=False, factory=Files)
     uploads: Uploads = attrs.field(init=False, factory=Uploads)
-    replays: Replays = attrs.field(init=False, factory=Replays)
+    replays: IdempotencyStore = attrs.field(init=False, factory=IdempotencyStore)
     _numbers: Iterator[int] = attrs.field(init=False, factory=count)
 
     def add(
         self,
         kind: Kind,
         asked: dict[str, Any],
-        life: Life,
+        life: RunTimeline,
         *,
         error: Mapping[str, Any] | None = None,
         words: Mapping[str, str] | None = None,
@@ -69,7 +68,7 @@ class Service:
         self.runs[kind].add(run)
         return run
 
-    def seed(self, kind: Kind, life: Life, *, error: Mapping[str, Any] | None, words: Mapping[str, str]) -> Run:
+    def seed(self, kind: Kind, life: RunTimeline, *, error: Mapping[str, Any] | None, words: Mapping[str, str]) -> Run:
         """Start a run on the sample request of its kind."""
         if kind.sample_file:
             date = self.calendar.date(life.created)
@@ -85,8 +84,51 @@ class Service:
         """Find a run of any kind."""
         return next(filter(None, (runs.find(run_id) for runs in self.runs.values())), None)
 
-    def alive(self) -> list[str]:
+    def active_runs(self) -> list[str]:
         """Give the ids of the runs that are not over, oldest first."""
         now = self.calendar.now()
-        alive = (run for runs in self.runs.values() for run in runs if run.life.phase(now) not in OVER)
+        alive = (run for runs in self.runs.values() for run in runs if run.life.phase(now) not in TERMINAL)
         return [run.id for run in sorted(alive, key=lambda run: run.number)]
+
+
+@attrs.frozen(kw_only=True)
+class SeedOptions:
+    """What seeded runs are to be like, as `Emulator.seed` has it."""
+
+    queued: float
+    running: float
+    error: Mapping[str, Any] | None
+    awaiting_review: bool
+    cancelling: float
+    status_words: Mapping[str, str]
+
+    def create_runs(self, service: Service, collection: str, count: int) -> list[str]:
+        """Start the runs and give their ids; ValueError for what runs of the kind cannot become."""
+        kind = self._checked(collection)
+        return [
+            service.seed(kind, self._life(service.calendar.now()), error=self.error, words=self.status_words).id
+            for _ in range(count)
+        ]
+
+    def _checked(self, collection: str) -> Kind:
+        kind = KINDS.get(collection)
+        if kind is None:
+            msg = f"no such kind of run: {collection!r}; there are {', '.join(sorted(KINDS))}"
+            raise ValueError(msg)
+        if self.awaiting_review and not kind.can_pause:
+            msg = f"{collection} never await review"
+            raise ValueError(msg)
+        if self.awaiting_review and self.error is not None:
+            msg = "runs that await review do not go on to fail: give awaiting_review or an error"
+            raise ValueError(msg)
+        return kind
+
+    def _life(self, now: float) -> RunTimeline:
+        return RunTimeline(
+            created=now,
+            queued=self.queued,
+            running=self.running,
+            fails=self.error is not None,
+            awaits_review=self.awaiting_review,
+            cancelling=self.cancelling,
+        )

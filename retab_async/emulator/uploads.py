@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from retab_async.emulator.answers import RefusedError
+from retab_async.emulator.answers import HTTPError
 from retab_async.emulator.clocks import Calendar, rfc_3339
 from retab_async.emulator.files import File, guessed_type, new_file_id
 
@@ -67,15 +67,15 @@ class Upload:
     def _checked(self, sha256: str, now: float) -> File:
         announced, sent = self.announced, self.sent
         if now >= self.until:
-            raise RefusedError(410, "The upload has expired.")
+            raise HTTPError(410, "The upload has expired.")
         if sent is None:
-            raise RefusedError(422, "Nothing was uploaded.")
+            raise HTTPError(422, "Nothing was uploaded.")
         if sent.size != announced.size:
-            raise RefusedError(422, f"{announced.size} bytes were announced and {sent.size} uploaded.")
+            raise HTTPError(422, f"{announced.size} bytes were announced and {sent.size} uploaded.")
         if announced.sha256 and not sha256:
-            raise RefusedError(422, "The sha256 announced has to be given again.")
+            raise HTTPError(422, "The sha256 announced has to be given again.")
         if {announced.sha256, sha256} - {"", sent.sha256}:
-            raise RefusedError(422, "The sha256 is not that of the bytes uploaded.")
+            raise HTTPError(422, "The sha256 is not that of the bytes uploaded.")
         return attrs.evolve(announced, sha256=sent.sha256)
 
 
@@ -93,12 +93,12 @@ class Uploads:
         """Find an upload, or refuse."""
         upload = self._by_id.get(file_id)
         if upload is None:
-            raise RefusedError(404, "Upload not found")
+            raise HTTPError(404, "Upload not found")
         return upload
 
     def signed(self, file_id: str, signature: str) -> Upload:
         """Find an upload for whoever has its signature, or refuse without saying what is wrong."""
         upload = self._by_id.get(file_id)
         if upload is None or upload.signature != signature:
-            raise RefusedError(403, "The signature does not match.")
+            raise HTTPError(403, "The signature does not match.")
         return upload

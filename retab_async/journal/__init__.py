@@ -14,7 +14,7 @@ A line is a JSON object, ended by a line break:
 A text is kept to its first 1,000 characters. Keys that are not known are passed over.
 """
 
-from retab_async.journal.entries import FINAL, Entry
-from retab_async.journal.writing import Journal
+from retab_async.journal.entry import FINAL, Entry
+from retab_async.journal.journal import Journal
 
 __all__ = ["FINAL", "Entry", "Journal"]

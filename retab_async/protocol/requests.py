@@ -8,8 +8,8 @@ from retab_async.errors import InvalidRunIdError
 
 MIB = 1024 * 1024
 CANCEL = "/cancel"
-CANCEL_CAP = MIB
-RESULT_CAP = 64 * MIB
+MAX_CANCEL_BYTES = MIB
+MAX_RESULT_BYTES = 64 * MIB
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
@@ -56,11 +56,11 @@ class Request(NamedTuple):
     method: str
     path: str
     query: str = ""
-    cap: int = RESULT_CAP
+    max_response_bytes: int = MAX_RESULT_BYTES
     body: Body | None = None
     idempotency_key: str | None = None
-    extra: float = 0.0
-    elsewhere: str = ""
+    extra_seconds: float = 0.0
+    external_url: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     is_streamed: bool = False
 
@@ -74,23 +74,23 @@ class Request(NamedTuple):
         return f"Request({self.method} {self.path})"
 
 
-class Trail:
+class DeliveryState:
     """What a call may have brought about so far, for whoever has to clean up after it.
 
     `under_way`: the request has been handed over whole and nothing has come back. `in_doubt`: an earlier attempt ended
     that way, or with an answer that does not tell.
     """
 
-    __slots__ = ("in_doubt", "under_way")
+    __slots__ = ("in_doubt", "is_sent")
 
     def __init__(self, *, in_doubt: bool = False) -> None:
         self.in_doubt = in_doubt
-        self.under_way = False
+        self.is_sent = False
 
     @property
-    def may_have_happened(self) -> bool:
+    def may_have_taken_effect(self) -> bool:
         """Whether the call may have taken effect, as far as is known now."""
-        return self.in_doubt or self.under_way
+        return self.in_doubt or self.is_sent
 
 
 def run_path(collection: str, run_id: object, verb: str = "") -> str:

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from retab_async.errors import APIError, ResponseError, error_class
-from retab_async.printable import one_line
 from retab_async.protocol.problems import MESSAGE_LENGTH, Problem, read_problem
 from retab_async.protocol.requests import MIB, Request
+from retab_async.text import single_line
 
-ERROR_CAP = 64 * 1024
-LINE_CAP = 16 * MIB
+MAX_ERROR_BYTES = 64 * 1024
+MAX_LINE_BYTES = 16 * MIB
 
 # Left to be compiled when it is first needed: most calls never come here.
 _SECONDS = r"[0-9]{1,15}(\.[0-9]*)?"
@@ -24,7 +24,7 @@ _REQUEST_ID_LENGTH = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-class Lines(Protocol):
+class LineStream(Protocol):
     """The lines of an answer that is still coming."""
 
     async def next(self, extra: float = 0.0) -> bytes | None:
@@ -49,14 +49,14 @@ class Response(NamedTuple):
     body: bytes
     attempts: int
     redact: Callable[[str], str]
-    lines: Lines | None = None
+    lines: LineStream | None = None
 
     def __repr__(self) -> str:
         # What is in it may echo a key.
         return f"Response({self.status} to {self.request.method} {self.request.path})"
 
 
-def read_response(response: Response) -> Any:
+def parse_json(response: Response) -> Any:
     """Return the JSON of a 2xx answer; raises `ResponseError` where there is none."""
     try:
         return orjson.loads(response.body)
@@ -65,7 +65,7 @@ def read_response(response: Response) -> Any:
     raise response_error(response, reason)
 
 
-def line_content(line: bytes) -> bytes:
+def event_data(line: bytes) -> bytes:
     """Return the JSON on a line of a stream, which may stand behind `data:`; empty for a line that says nothing."""
     return line.strip().removeprefix(b"data:").strip()
 
@@ -90,7 +90,7 @@ def api_error(response: Response, now: datetime) -> APIError:
     """Return the error for an answer that is not a 2xx; `now` is what a `Retry-After` date is measured from."""
     body = _text(response)
     problem = _redacted(read_problem(body), response.redact)
-    message = one_line(problem.message) or _phrase(response.status)
+    message = single_line(problem.message) or _phrase(response.status)
     if response.status in _REDIRECTS:
         message = f"the API answered with a redirect, which would carry the key elsewhere: {message}"
     return error_class(response.status)(
@@ -132,12 +132,12 @@ def _phrase(status: int) -> str:
 
 def _request_id(response: Response) -> str | None:
     told = response.headers.get("x-request-id", "")
-    return response.redact(one_line(told))[:_REQUEST_ID_LENGTH] or None
+    return response.redact(single_line(told))[:_REQUEST_ID_LENGTH] or None
 
 
 def _text(response: Response) -> str:
     # A debugging proxy or an error page may echo the request's headers.
-    return response.redact(response.body[:ERROR_CAP].decode(errors="replace"))
+    return response.redact(response.body[:MAX_ERROR_BYTES].decode(errors="replace"))
 
 
 def _redacted(problem: Problem, redact: Callable[[str], str]) -> Problem:

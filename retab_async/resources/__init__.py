@@ -8,12 +8,13 @@ from types import MappingProxyType
 from typing import Any
 
 from retab_async.models import FileRef, UploadedFile
-from retab_async.namespaces import Namespace, kinds_of
+from retab_async.resources.base import RunResource
 from retab_async.resources.classifications import Classifications
 from retab_async.resources.edits import Edits
 from retab_async.resources.extractions import Extractions
 from retab_async.resources.file_blueprints import FileBlueprint, FileBlueprints
 from retab_async.resources.files import Files
+from retab_async.resources.namespace import Namespace, registry_of
 from retab_async.resources.parses import Parses
 from retab_async.resources.partitions import Partitions
 from retab_async.resources.schemas import SchemaGenerations
@@ -21,7 +22,6 @@ from retab_async.resources.splits import Splits
 from retab_async.resources.workflow_eval_runs import WorkflowEvalRuns
 from retab_async.resources.workflow_experiment_runs import ExperimentRuns
 from retab_async.resources.workflow_runs import WorkflowRuns
-from retab_async.runs import RunResource
 
 
 class FilesAndBlueprints(Files):
@@ -80,7 +80,7 @@ class Workflows(Namespace):
     experiments: WorkflowExperiments
 
 
-class Kinds(Namespace):
+class RunResources(Namespace):
     """Everything that a client has."""
 
     splits: Splits
@@ -94,4 +94,4 @@ class Kinds(Namespace):
     workflows: Workflows
 
 
-RESOURCES: Mapping[str, type[RunResource[Any]]] = MappingProxyType(kinds_of(Kinds))
+RESOURCES: Mapping[str, type[RunResource[Any]]] = MappingProxyType(registry_of(RunResources))

@@ -5,15 +5,24 @@ from typing import Any
 
 import attrs
 
-from retab_async.arguments import flag, given, refuse, several, text, text_or_none, whole_number, whole_number_or_none
-from retab_async.documents import Attachment, Document
-from retab_async.models import FileRef, Primitive, RetabUsage, Told
-from retab_async.runs import DeletableRuns, ListedRuns
+from retab_async.documents import Document, DocumentField
+from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
+from retab_async.resources.base import DeletableRuns, ListedRuns
 from retab_async.scope import RunScope
+from retab_async.validation import (
+    bounded_int,
+    drop_none,
+    non_blank_str,
+    non_empty_list,
+    optional_int,
+    optional_str,
+    reject,
+    strict_bool,
+)
 
 
 @attrs.frozen(repr=False)
-class Category(Told):
+class Category(SparseRepr):
     """What a document may be; `handle_key` names the way that it then takes through a workflow."""
 
     name: str
@@ -22,7 +31,7 @@ class Category(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class ClassificationDecision(Told):
+class ClassificationDecision(SparseRepr):
     """The category that was chosen, by its name, and why."""
 
     category: str = ""
@@ -30,7 +39,7 @@ class ClassificationDecision(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class ClassificationConsensus(Told):
+class ClassificationConsensus(SparseRepr):
     """How the votes went: the single votes' decisions, and how sure they were together, from 0 to 1."""
 
     choices: tuple[ClassificationDecision, ...] = ()
@@ -136,27 +145,27 @@ def _fields(  # noqa: PLR0913, PLR0917 - the fields of the request
     bust_cache: bool,
     background: bool,
 ) -> dict[str, Any]:
-    return given(
+    return drop_none(
         {
-            "document": Attachment(document),
-            "categories": [_category(each) for each in several("categories", categories, "Category")],
-            "model": text("model", model),
-            "instructions": text_or_none("instructions", instructions),
-            "first_n_pages": whole_number_or_none("first_n_pages", first_n_pages, least=1),
-            "n_consensus": whole_number("n_consensus", n_consensus, least=1, most=16),
-            "bust_cache": flag("bust_cache", bust_cache),
-            "background": flag("background", background),
+            "document": DocumentField(document),
+            "categories": [_category(each) for each in non_empty_list("categories", categories, "Category")],
+            "model": non_blank_str("model", model),
+            "instructions": optional_str("instructions", instructions),
+            "first_n_pages": optional_int("first_n_pages", first_n_pages, least=1),
+            "n_consensus": bounded_int("n_consensus", n_consensus, least=1, most=16),
+            "bust_cache": strict_bool("bust_cache", bust_cache),
+            "background": strict_bool("background", background),
         }
     )
 
 
 def _category(category: Category) -> dict[str, Any]:
     if not isinstance(category, Category):
-        refuse(f'categories must be of Category("name"), not {category!r:.200}')
-    return given(
+        reject(f'categories must be of Category("name"), not {category!r:.200}')
+    return drop_none(
         {
-            "name": text("a category's name", category.name),
+            "name": non_blank_str("a category's name", category.name),
             "description": category.description,
-            "handle_key": text_or_none("a category's handle_key", category.handle_key),
+            "handle_key": optional_str("a category's handle_key", category.handle_key),
         }
     )

@@ -5,23 +5,23 @@ from typing import Any, Literal
 
 import attrs
 
-from retab_async.arguments import flag, given, refuse, text, text_or_none
-from retab_async.documents import Attachment, Document
-from retab_async.listing import Listed
-from retab_async.models import FileRef, MIMEData, Primitive, RetabUsage, RunStatus, Told
-from retab_async.runs import DeletableRuns, ListedRuns
+from retab_async.documents import Document, DocumentField
+from retab_async.listing import RunPager
+from retab_async.models import FileRef, MIMEData, Primitive, RetabUsage, RunStatus, SparseRepr
+from retab_async.resources.base import DeletableRuns, ListedRuns
 from retab_async.scope import RunScope
+from retab_async.validation import drop_none, non_blank_str, optional_str, reject, strict_bool
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class EditConfig(Told):
+class EditConfig(SparseRepr):
     """How what is filled in looks: its `color`, as #RRGGBB."""
 
     color: str = "#000080"
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class BBox(Told):
+class BBox(SparseRepr):
     """Where on a page something is: in fractions of the page, which is counted from 1."""
 
     left: float
@@ -32,7 +32,7 @@ class BBox(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class FormField(Told):
+class FormField(SparseRepr):
     """A field of a form, with what was filled in; `type` is `text` or `checkbox`."""
 
     key: str
@@ -43,7 +43,7 @@ class FormField(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class EditResult(Told):
+class EditResult(SparseRepr):
     """What was filled in, and the document that came of it."""
 
     form_data: tuple[FormField, ...] = ()
@@ -124,7 +124,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         limit: int = 100,
         before: str | None = None,
         after: str | None = None,
-    ) -> Listed[Edit]:
+    ) -> RunPager[Edit]:
         """Return the edits that match all filters; see `ListedRuns.list`.
 
         `GET /v1/edits`
@@ -160,17 +160,17 @@ def _fields(  # noqa: PLR0913 - the fields of the request
     background: bool,
 ) -> dict[str, Any]:
     if (document is None) == (template_id is None):
-        refuse("give a document or a template_id, one of them")
+        reject("give a document or a template_id, one of them")
     if not isinstance(config, EditConfig):
-        refuse(f"config must be an EditConfig, not {config!r:.200}")
-    return given(
+        reject(f"config must be an EditConfig, not {config!r:.200}")
+    return drop_none(
         {
-            "instructions": text("instructions", instructions),
-            "document": None if document is None else Attachment(document),
-            "template_id": text_or_none("template_id", template_id),
-            "model": text("model", model),
-            "config": {"color": text("the color of config", config.color)},
-            "bust_cache": flag("bust_cache", bust_cache),
-            "background": flag("background", background),
+            "instructions": non_blank_str("instructions", instructions),
+            "document": None if document is None else DocumentField(document),
+            "template_id": optional_str("template_id", template_id),
+            "model": non_blank_str("model", model),
+            "config": {"color": non_blank_str("the color of config", config.color)},
+            "bust_cache": strict_bool("bust_cache", bust_cache),
+            "background": strict_bool("background", background),
         }
     )

@@ -6,28 +6,28 @@ from typing import Any, Literal
 
 import attrs
 
-from retab_async.arguments import (
-    flag,
-    given,
-    json_object,
-    one_of,
-    refuse,
-    several,
-    text,
-    text_or_none,
-    texts_by_name,
-    whole_number,
-)
-from retab_async.documents import Attachment, Document
-from retab_async.listing import Listed
-from retab_async.models import FileRef, Primitive, RetabUsage, RunStatus, Told
-from retab_async.runs import DeletableRuns, ListedRuns
+from retab_async.documents import Document, DocumentField
+from retab_async.listing import RunPager
+from retab_async.models import FileRef, Primitive, RetabUsage, RunStatus, SparseRepr
+from retab_async.resources.base import DeletableRuns, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.streaming import RunStream
+from retab_async.validation import (
+    bounded_int,
+    drop_none,
+    json_object,
+    non_blank_str,
+    non_empty_list,
+    one_of,
+    optional_str,
+    reject,
+    str_dict,
+    strict_bool,
+)
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class ExtractionConsensus(Told):
+class ExtractionConsensus(SparseRepr):
     """How the votes went: the single votes' outputs; `likelihoods` has the shape of an output, with numbers 0 to 1."""
 
     choices: tuple[Mapping[str, Any], ...] = attrs.field(default=(), hash=False)
@@ -82,10 +82,10 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         fields = _fields(
             document, json_schema, model, instructions, n_consensus, metadata, additional_messages, sources, bust_cache
         )
-        fields["background"] = flag("background", background)
-        if flag("deep_extraction", deep_extraction):
+        fields["background"] = strict_bool("background", background)
+        if strict_bool("deep_extraction", deep_extraction):
             if background or n_consensus > 1:
-                refuse("a deep_extraction cannot be in the background, and takes one vote")
+                reject("a deep_extraction cannot be in the background, and takes one vote")
             fields["deep_extraction"] = True
         return await self._create(fields, idempotency_key)
 
@@ -136,13 +136,13 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
 
         `POST /v1/extractions/stream`
         """
-        if flag("background", background):
-            refuse("background cannot be joined with stream: what is streamed is in the foreground")
+        if strict_bool("background", background):
+            reject("background cannot be joined with stream: what is streamed is in the foreground")
         fields = _fields(
             document, json_schema, model, instructions, n_consensus, metadata, additional_messages, sources, bust_cache
         )
         told = {**fields, "background": False, "stream": True}
-        return RunStream(self._collection, self._creation(told, idempotency_key))
+        return RunStream(self._api, self._creation(told, idempotency_key))
 
     # The API's published name.
     create_stream = stream
@@ -161,7 +161,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         limit: int = 100,
         before: str | None = None,
         after: str | None = None,
-    ) -> Listed[Extraction]:
+    ) -> RunPager[Extraction]:
         """Return the extractions that match all filters; see `ListedRuns.list`.
 
         `document_type`: a file's extension, or several, any of which will do. `metadata`: all of these pairs.
@@ -173,7 +173,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             filename=filename,
             filename_contains=filename_contains,
             document_type=document_type,
-            metadata=texts_by_name("metadata", metadata),
+            metadata=str_dict("metadata", metadata),
             from_date=from_date,
             to_date=to_date,
             order=order,
@@ -202,20 +202,22 @@ def _fields(  # noqa: PLR0913, PLR0917 - the fields of the request
     bust_cache: bool,  # noqa: FBT001 - from function to function
 ) -> dict[str, Any]:
     if not json_object("json_schema", json_schema):
-        refuse("json_schema is empty: there is nothing to look for")
+        reject("json_schema is empty: there is nothing to look for")
     messages = additional_messages
-    return given(
+    return drop_none(
         {
-            "document": Attachment(document),
+            "document": DocumentField(document),
             "json_schema": json_schema,
-            "model": text("model", model),
-            "instructions": text_or_none("instructions", instructions),
-            "n_consensus": whole_number("n_consensus", n_consensus, least=1, most=16),
-            "metadata": texts_by_name("metadata", metadata),
+            "model": non_blank_str("model", model),
+            "instructions": optional_str("instructions", instructions),
+            "n_consensus": bounded_int("n_consensus", n_consensus, least=1, most=16),
+            "metadata": str_dict("metadata", metadata),
             "additional_messages": None
             if messages is None
-            else [json_object("a message", each) for each in several("additional_messages", messages, "message")],
+            else [
+                json_object("a message", each) for each in non_empty_list("additional_messages", messages, "message")
+            ],
             "sources": None if sources is None else {"mode": one_of("sources", sources, ("located", "cited"))},
-            "bust_cache": flag("bust_cache", bust_cache),
+            "bust_cache": strict_bool("bust_cache", bust_cache),
         }
     )

@@ -6,11 +6,11 @@ from typing import Any
 
 import attrs
 
-from retab_async.arguments import flag, given, text, text_or_none
-from retab_async.dialects import Dialect
+from retab_async.api.kind import KindSpec
 from retab_async.models import FileRef, Primitive, UploadedFile
-from retab_async.runs import RunResource
+from retab_async.resources.base import RunResource
 from retab_async.scope import RunScope
+from retab_async.validation import drop_none, non_blank_str, optional_str, strict_bool
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -31,7 +31,7 @@ class FileBlueprints(RunResource[FileBlueprint]):
 
     path = "/v1/files/blueprints"
     run_type = FileBlueprint
-    dialect = Dialect(is_listed=False)
+    spec = KindSpec(is_listed=False)
 
     async def create(
         self,
@@ -65,10 +65,10 @@ class FileBlueprints(RunResource[FileBlueprint]):
 
 
 def _fields(file: str | FileRef | UploadedFile, intent: str | None, *, background: bool) -> dict[str, Any]:
-    return given(
+    return drop_none(
         {
-            "file_id": text("file_id", file.id if isinstance(file, FileRef | UploadedFile) else file),
-            "intent": text_or_none("intent", intent),
-            "background": flag("background", background),
+            "file_id": non_blank_str("file_id", file.id if isinstance(file, FileRef | UploadedFile) else file),
+            "intent": optional_str("intent", intent),
+            "background": strict_bool("background", background),
         }
     )

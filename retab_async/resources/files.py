@@ -6,17 +6,17 @@ from typing import Any, Literal
 
 import attrs
 
-from retab_async.arguments import one_of
-from retab_async.dialects import Dialect
-from retab_async.documents import Document, is_https, store, unsigned
-from retab_async.errors import ShapeError
-from retab_async.janitor import Janitor
-from retab_async.listing import Listed, Page, list_query
-from retab_async.models import FileRef, MIMEData, Told, UploadedFile
-from retab_async.namespaces import Namespace
-from retab_async.protocol import Request, read_response, response_error, run_path
-from retab_async.reading import Reader
+from retab_async.api.kind import KindSpec
+from retab_async.api.parser import RunParser
+from retab_async.cleanup import CleanupQueue
+from retab_async.documents import Document, is_https, unsigned, upload_document
+from retab_async.errors import SchemaMismatchError
+from retab_async.listing import Page, RunPager, list_query
+from retab_async.models import FileRef, MIMEData, SparseRepr, UploadedFile
+from retab_async.protocol import Request, parse_json, response_error, run_path
+from retab_async.resources.namespace import Namespace
 from retab_async.transport import Transport
+from retab_async.validation import one_of
 
 _PATH = "/v1/files"
 
@@ -32,7 +32,7 @@ class File(FileRef):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class DownloadLink(Told):
+class DownloadLink(SparseRepr):
     """Where a file can be had: whoever has the `download_url` has the file, for as long as `expires_in` says.
 
     `mime_data` is the file as a document.
@@ -51,10 +51,10 @@ class DownloadLink(Told):
 class Files(Namespace):
     """The files of an account: `/v1/files`; the API deletes none."""
 
-    def __init__(self, transport: Transport, janitor: Janitor) -> None:
-        super().__init__(transport, janitor)
+    def __init__(self, transport: Transport, cleanup: CleanupQueue) -> None:
+        super().__init__(transport, cleanup)
         self._transport = transport
-        self._reader = Reader(_PATH, File, Dialect(status_at=()))
+        self._reader = RunParser(_PATH, File, KindSpec(status_path=()))
 
     async def upload(self, document: Document) -> UploadedFile:
         """Send a document to the service, and return it as one for any number of creates.
@@ -65,7 +65,7 @@ class Files(Namespace):
 
         `POST /v1/files/upload`, a `PUT` to the address in the answer, `POST /v1/files/upload/{file_id}/complete`
         """
-        return await store(self._transport, document)
+        return await upload_document(self._transport, document)
 
     async def get(self, file_id: str | FileRef | UploadedFile) -> File:
         """Return what the service knows of a file.
@@ -75,8 +75,8 @@ class Files(Namespace):
         `GET /v1/files/{file_id}`
         """
         id_ = _id_of(file_id)
-        response = await self._transport.send(Request("GET", run_path(_PATH, id_)), self._transport.ends())
-        return self._reader.run(response, id_)
+        response = await self._transport.send(Request("GET", run_path(_PATH, id_)), self._transport.deadline())
+        return self._reader.parse_run(response, id_)
 
     async def download_link(self, file_id: str | FileRef | UploadedFile) -> DownloadLink:
         """Return where a file can be had, by whoever has the link; `ResponseError` for anything but an https:// URL.
@@ -84,10 +84,10 @@ class Files(Namespace):
         `GET /v1/files/{file_id}/download-link`
         """
         request = Request("GET", run_path(_PATH, _id_of(file_id), "/download-link"))
-        response = unsigned(await self._transport.send(request, self._transport.ends()))
+        response = unsigned(await self._transport.send(request, self._transport.deadline()))
         try:
-            link = _structurer()(read_response(response))
-        except ShapeError as error:
+            link = _structurer()(parse_json(response))
+        except SchemaMismatchError as error:
             raise response_error(response, str(error), error.path) from None
         if not is_https(link.download_url):
             raise response_error(response, "download_url: expected an https:// URL", "download_url")
@@ -108,7 +108,7 @@ class Files(Namespace):
         limit: int = 100,
         before: str | None = None,
         after: str | None = None,
-    ) -> Listed[File]:
+    ) -> RunPager[File]:
         """Return the files that match all filters, newest first, as `async for` that asks page by page as it goes.
 
         `sort_by`: what `order` goes by, `created_at` by default. The rest as in `ListedRuns.list`.
@@ -126,10 +126,12 @@ class Files(Namespace):
             before=before,
             after=after,
         )
-        return Listed(self._page, query)
+        return RunPager(self._page, query)
 
     async def _page(self, query: str) -> Page[File]:
-        return self._reader.page(await self._transport.send(Request("GET", _PATH, query), self._transport.ends()))
+        return self._reader.parse_page(
+            await self._transport.send(Request("GET", _PATH, query), self._transport.deadline())
+        )
 
 
 def _id_of(file: Any) -> Any:
@@ -138,6 +140,6 @@ def _id_of(file: Any) -> Any:
 
 def _structurer() -> Callable[[object], DownloadLink]:
     # As in `Reader`: what is not needed is not imported.
-    from retab_async.converter import structurer  # noqa: PLC0415
+    from retab_async.converter import make_structurer  # noqa: PLC0415
 
-    return structurer(DownloadLink)
+    return make_structurer(DownloadLink)

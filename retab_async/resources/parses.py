@@ -6,21 +6,21 @@ from typing import Any, Literal
 
 import attrs
 
-from retab_async.arguments import flag, given, one_of, text, text_or_none
-from retab_async.bulk import CancelJob, Order, Terms
-from retab_async.dialects import Dialect
-from retab_async.documents import Attachment, Document
-from retab_async.listing import Listed
-from retab_async.models import FileRef, Primitive, RetabUsage, Told
-from retab_async.pacing import RateLimit
-from retab_async.runs import DeletableRuns
+from retab_async.api.kind import KindSpec
+from retab_async.bulk import CancelJob, CancelOptions, Order
+from retab_async.documents import Document, DocumentField
+from retab_async.listing import RunPager
+from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
+from retab_async.resources.base import DeletableRuns
 from retab_async.scope import RunScope
+from retab_async.throttle import RateLimit
+from retab_async.validation import drop_none, non_blank_str, one_of, optional_str, strict_bool
 
 _FORMATS = ("markdown", "yaml", "html", "json")
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class ParseOutput(Told):
+class ParseOutput(SparseRepr):
     """What a document says: each of its `pages`, and all of them as one `text`; empty until the run is completed."""
 
     pages: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Parses(DeletableRuns[Parse]):
 
     path = "/v1/parses"
     run_type = Parse
-    dialect = Dialect(unfinished=(None,))
+    spec = KindSpec(active_statuses=(None,))
 
     async def create(  # noqa: PLR0913 - the fields of the request, each by its name
         self,
@@ -95,7 +95,7 @@ class Parses(DeletableRuns[Parse]):
         limit: int = 100,
         before: str | None = None,
         after: str | None = None,
-    ) -> Listed[Parse]:
+    ) -> RunPager[Parse]:
         """Return the parses that match all filters, of which the API has none for the status; see `ListedRuns.list`.
 
         `GET /v1/parses`
@@ -122,20 +122,20 @@ class Parses(DeletableRuns[Parse]):
         order: Order = "completion",
         dry_run: bool = False,
         wait: bool = False,
-        patience: float = 60.0,
+        outage_timeout: float = 60.0,
     ) -> CancelJob[Parse]:
         """Cancel all parses that match and are not over; see `ListedRuns.cancel_matching`.
 
         `GET /v1/parses`, `POST /v1/parses/{id}/cancel`
         """
-        terms = Terms.checked(
+        terms = CancelOptions.checked(
             concurrency=concurrency,
             rate_limit=rate_limit,
             journal=journal,
             order=order,
             dry_run=dry_run,
             wait=wait,
-            patience=patience,
+            outage_timeout=outage_timeout,
         )
         return self._cancel_matching(terms, status=None, filename=filename, from_date=from_date, to_date=to_date)
 
@@ -149,13 +149,13 @@ def _fields(  # noqa: PLR0913 - the fields of the request
     bust_cache: bool,
     background: bool,
 ) -> dict[str, Any]:
-    return given(
+    return drop_none(
         {
-            "document": Attachment(document),
-            "model": text("model", model),
+            "document": DocumentField(document),
+            "model": non_blank_str("model", model),
             "table_parsing_format": one_of("table_parsing_format", table_parsing_format, _FORMATS),
-            "instructions": text_or_none("instructions", instructions),
-            "bust_cache": flag("bust_cache", bust_cache),
-            "background": flag("background", background),
+            "instructions": optional_str("instructions", instructions),
+            "bust_cache": strict_bool("bust_cache", bust_cache),
+            "background": strict_bool("background", background),
         }
     )

@@ -4,15 +4,15 @@ from typing import Any
 
 import attrs
 
-from retab_async.arguments import flag, text, whole_number
-from retab_async.documents import Attachment, Document
-from retab_async.models import FileRef, Primitive, RetabUsage, Told
-from retab_async.runs import DeletableRuns, ListedRuns
+from retab_async.documents import Document, DocumentField
+from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
+from retab_async.resources.base import DeletableRuns, ListedRuns
 from retab_async.scope import RunScope
+from retab_async.validation import bounded_int, non_blank_str, strict_bool
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class PartitionChunk(Told):
+class PartitionChunk(SparseRepr):
     """The pages, counted from 1, that share one value of the key."""
 
     key: str
@@ -20,7 +20,7 @@ class PartitionChunk(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class PartitionChunkLikelihood(Told):
+class PartitionChunkLikelihood(SparseRepr):
     """How sure the votes were of one chunk: of its key, and of each of its pages."""
 
     key: float | None = None
@@ -28,7 +28,7 @@ class PartitionChunkLikelihood(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class PartitionConsensus(Told):
+class PartitionConsensus(SparseRepr):
     """How the votes went: the single votes' outputs, and how sure they were of each chunk."""
 
     choices: tuple[tuple[PartitionChunk, ...], ...] = ()
@@ -136,12 +136,12 @@ def _fields(  # noqa: PLR0913 - the fields of the request
     background: bool,
 ) -> dict[str, Any]:
     return {
-        "document": Attachment(document),
-        "key": text("key", key),
-        "instructions": text("instructions", instructions),
-        "model": text("model", model),
-        "n_consensus": whole_number("n_consensus", n_consensus, least=1, most=8),
-        "allow_overlap": flag("allow_overlap", overlap),
-        "bust_cache": flag("bust_cache", bust_cache),
-        "background": flag("background", background),
+        "document": DocumentField(document),
+        "key": non_blank_str("key", key),
+        "instructions": non_blank_str("instructions", instructions),
+        "model": non_blank_str("model", model),
+        "n_consensus": bounded_int("n_consensus", n_consensus, least=1, most=8),
+        "allow_overlap": strict_bool("allow_overlap", overlap),
+        "bust_cache": strict_bool("bust_cache", bust_cache),
+        "background": strict_bool("background", background),
     }

@@ -5,12 +5,12 @@ from typing import Any
 
 import attrs
 
-from retab_async.arguments import flag, given, several, text, text_or_none
-from retab_async.dialects import Dialect
-from retab_async.documents import Attachment, Document
+from retab_async.api.kind import KindSpec
+from retab_async.documents import Document, DocumentField
 from retab_async.models import Primitive
-from retab_async.runs import RunResource
+from retab_async.resources.base import RunResource
 from retab_async.scope import RunScope
+from retab_async.validation import drop_none, non_blank_str, non_empty_list, optional_str, strict_bool
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -27,7 +27,7 @@ class SchemaGenerations(RunResource[SchemaGeneration]):
 
     path = "/v1/schemas/generate"
     run_type = SchemaGeneration
-    dialect = Dialect(has_output=False, is_listed=False)
+    spec = KindSpec(has_output=False, is_listed=False)
 
     async def create(
         self,
@@ -67,11 +67,11 @@ class SchemaGenerations(RunResource[SchemaGeneration]):
 
 
 def _fields(documents: Sequence[Document], model: str, instructions: str | None, *, background: bool) -> dict[str, Any]:
-    return given(
+    return drop_none(
         {
-            "documents": [Attachment(each) for each in several("documents", documents, "document")],
-            "model": text("model", model),
-            "instructions": text_or_none("instructions", instructions),
-            "background": flag("background", background),
+            "documents": [DocumentField(each) for each in non_empty_list("documents", documents, "document")],
+            "model": non_blank_str("model", model),
+            "instructions": optional_str("instructions", instructions),
+            "background": strict_bool("background", background),
         }
     )

@@ -5,15 +5,24 @@ from typing import Any
 
 import attrs
 
-from retab_async.arguments import any_text, flag, given, refuse, several, text, text_or_none, whole_number
-from retab_async.documents import Attachment, Document
-from retab_async.models import FileRef, Primitive, RetabUsage, Told
-from retab_async.runs import DeletableRuns, ListedRuns
+from retab_async.documents import Document, DocumentField
+from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
+from retab_async.resources.base import DeletableRuns, ListedRuns
 from retab_async.scope import RunScope
+from retab_async.validation import (
+    bounded_int,
+    drop_none,
+    non_blank_str,
+    non_empty_list,
+    optional_str,
+    reject,
+    strict_bool,
+    utf8_str,
+)
 
 
 @attrs.frozen(repr=False)
-class Subdocument(Told):
+class Subdocument(SparseRepr):
     """A part to look for in a document; it may be found more than once with `allow_multiple_instances`."""
 
     name: str
@@ -22,7 +31,7 @@ class Subdocument(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class SheetRegion(Told):
+class SheetRegion(SparseRepr):
     """A block of cells of one sheet of a spreadsheet."""
 
     sheet_index: int
@@ -35,7 +44,7 @@ class SheetRegion(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class SplitResult(Told):
+class SplitResult(SparseRepr):
     """One subdocument that was found: its `pages`, counted from 1, and its `regions` in a spreadsheet."""
 
     name: str
@@ -44,7 +53,7 @@ class SplitResult(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class SplitSubdocumentLikelihood(Told):
+class SplitSubdocumentLikelihood(SparseRepr):
     """How sure the votes were of one result: of its name, and of each of its pages."""
 
     name: float | None = None
@@ -52,7 +61,7 @@ class SplitSubdocumentLikelihood(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class SplitConsensus(Told):
+class SplitConsensus(SparseRepr):
     """How the votes went: `likelihoods[i]` belongs to `output[i]`, `choices` are the single votes' outputs."""
 
     likelihoods: tuple[SplitSubdocumentLikelihood, ...] = ()
@@ -141,24 +150,24 @@ def _fields(  # noqa: PLR0913 - the fields of the request
     bust_cache: bool,
     background: bool,
 ) -> dict[str, Any]:
-    return given(
+    return drop_none(
         {
-            "document": Attachment(document),
-            "subdocuments": [_part(part) for part in several("subdocuments", subdocuments, "Subdocument")],
-            "model": text("model", model),
-            "instructions": text_or_none("instructions", instructions),
-            "n_consensus": whole_number("n_consensus", n_consensus, least=1, most=8),
-            "bust_cache": flag("bust_cache", bust_cache),
-            "background": flag("background", background),
+            "document": DocumentField(document),
+            "subdocuments": [_part(part) for part in non_empty_list("subdocuments", subdocuments, "Subdocument")],
+            "model": non_blank_str("model", model),
+            "instructions": optional_str("instructions", instructions),
+            "n_consensus": bounded_int("n_consensus", n_consensus, least=1, most=8),
+            "bust_cache": strict_bool("bust_cache", bust_cache),
+            "background": strict_bool("background", background),
         }
     )
 
 
 def _part(part: Subdocument) -> dict[str, Any]:
     if not isinstance(part, Subdocument):
-        refuse(f'subdocuments must be of Subdocument("name"), not {part!r:.200}')
+        reject(f'subdocuments must be of Subdocument("name"), not {part!r:.200}')
     return {
-        "name": text("a subdocument's name", part.name),
-        "description": any_text("a subdocument's description", part.description),
-        "allow_multiple_instances": flag("allow_multiple_instances", part.allow_multiple_instances),
+        "name": non_blank_str("a subdocument's name", part.name),
+        "description": utf8_str("a subdocument's description", part.description),
+        "allow_multiple_instances": strict_bool("allow_multiple_instances", part.allow_multiple_instances),
     }

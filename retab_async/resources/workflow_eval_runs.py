@@ -5,17 +5,17 @@ from typing import Any, Literal
 
 import attrs
 
-from retab_async.arguments import refuse, text
-from retab_async.dialects import Dialect
+from retab_async.api.kind import KindSpec
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
-from retab_async.listing import Listed
-from retab_async.models import RunStatus, Told
-from retab_async.runs import WorkflowFamilyRuns
+from retab_async.listing import RunPager
+from retab_async.models import RunStatus, SparseRepr
+from retab_async.resources.base import WorkflowFamilyRuns
 from retab_async.scope import RunScope
+from retab_async.validation import non_blank_str, reject
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class EvalRunBlockTarget(Told):
+class EvalRunBlockTarget(SparseRepr):
     """The block that is evaluated."""
 
     type: str = "block"
@@ -23,7 +23,7 @@ class EvalRunBlockTarget(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class BlockEvalLifecycleCounts(Told):
+class BlockEvalLifecycleCounts(SparseRepr):
     """How many of the evals stand where."""
 
     pending: int = 0
@@ -35,7 +35,7 @@ class BlockEvalLifecycleCounts(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class BlockEvalOutcomeCounts(Told):
+class BlockEvalOutcomeCounts(SparseRepr):
     """How many of the evals came out how."""
 
     passed: int = 0
@@ -44,7 +44,7 @@ class BlockEvalOutcomeCounts(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class BlockEvalBatchExecutionCounts(Told):
+class BlockEvalBatchExecutionCounts(SparseRepr):
     """The evals of a run, counted."""
 
     lifecycle_counts: BlockEvalLifecycleCounts = BlockEvalLifecycleCounts()
@@ -52,7 +52,7 @@ class BlockEvalBatchExecutionCounts(Told):
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class EvalRunFreshness(Told):
+class EvalRunFreshness(SparseRepr):
     """Whether the results still hold (`fresh`, `stale`, `unknown`), and why not."""
 
     status: str = "unknown"
@@ -79,12 +79,12 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
 
     path = "/v1/workflows/evals/runs"
     run_type = WorkflowEvalRun
-    dialect = Dialect(
-        unfinished=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING),
-        status_at=("lifecycle", "status"),
+    spec = KindSpec(
+        active_statuses=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING),
+        status_path=("lifecycle", "status"),
         has_output=False,
-        lists_by_moments=True,
-        is_absent_when_over=True,
+        list_needs_datetimes=True,
+        cancel_404_when_finished=True,
     )
 
     async def create(
@@ -133,7 +133,7 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
         limit: int = 100,
         before: str | None = None,
         after: str | None = None,
-    ) -> Listed[WorkflowEvalRun]:
+    ) -> RunPager[WorkflowEvalRun]:
         """Return the eval runs that match all filters; see `ListedRuns.list`.
 
         `GET /v1/workflows/evals/runs`
@@ -155,11 +155,11 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
 
 
 def _fields(workflow_id: str, eval_id: str | None, block_id: str | None) -> dict[str, Any]:
-    fields: dict[str, Any] = {"workflow_id": text("workflow_id", workflow_id)}
+    fields: dict[str, Any] = {"workflow_id": non_blank_str("workflow_id", workflow_id)}
     if eval_id is not None and block_id is not None:
-        refuse("give an eval_id or a block_id, not both")
+        reject("give an eval_id or a block_id, not both")
     if eval_id is not None:
-        fields["scope"] = {"type": "single", "eval_id": text("eval_id", eval_id)}
+        fields["scope"] = {"type": "single", "eval_id": non_blank_str("eval_id", eval_id)}
     if block_id is not None:
-        fields["scope"] = {"type": "block", "block_id": text("block_id", block_id)}
+        fields["scope"] = {"type": "block", "block_id": non_blank_str("block_id", block_id)}
     return fields

@@ -5,13 +5,13 @@ from typing import Any, Literal
 
 import attrs
 
-from retab_async.arguments import given, text, text_or_none
-from retab_async.dialects import Dialect
+from retab_async.api.kind import KindSpec
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
-from retab_async.listing import Listed
+from retab_async.listing import RunPager
 from retab_async.models import RunStatus
-from retab_async.runs import WorkflowFamilyRuns
+from retab_async.resources.base import WorkflowFamilyRuns
 from retab_async.scope import RunScope
+from retab_async.validation import drop_none, non_blank_str, optional_str
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -41,11 +41,11 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
 
     path = "/v1/workflows/experiments/runs"
     run_type = ExperimentRun
-    dialect = Dialect(
-        unfinished=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING),
-        status_at=("lifecycle", "status"),
+    spec = KindSpec(
+        active_statuses=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING),
+        status_path=("lifecycle", "status"),
         has_output=False,
-        is_absent_when_over=True,
+        cancel_404_when_finished=True,
     )
 
     async def create(
@@ -94,7 +94,7 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
         limit: int = 100,
         before: str | None = None,
         after: str | None = None,
-    ) -> Listed[ExperimentRun]:
+    ) -> RunPager[ExperimentRun]:
         """Return the experiment runs that match all filters; see `ListedRuns.list`.
 
         `GET /v1/workflows/experiments/runs`
@@ -116,10 +116,10 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
 
 
 def _fields(experiment_id: str, workflow_id: str | None, plan_token: str | None) -> dict[str, Any]:
-    return given(
+    return drop_none(
         {
-            "experiment_id": text("experiment_id", experiment_id),
-            "workflow_id": text_or_none("workflow_id", workflow_id),
-            "plan_token": text_or_none("plan_token", plan_token),
+            "experiment_id": non_blank_str("experiment_id", experiment_id),
+            "workflow_id": optional_str("workflow_id", workflow_id),
+            "plan_token": optional_str("plan_token", plan_token),
         }
     )

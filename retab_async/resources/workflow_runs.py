@@ -7,18 +7,18 @@ from uuid import uuid4
 
 import attrs
 
-from retab_async.arguments import given, json_object, one_of, refuse, text, texts_by_name, whole_number_or_none
-from retab_async.dialects import Dialect
-from retab_async.documents import Attachment, Document
+from retab_async.api.kind import KindSpec
+from retab_async.documents import Document, DocumentField
 from retab_async.lifecycles import WorkflowFamilyRun
-from retab_async.listing import Listed
-from retab_async.models import FileRef, RunStatus, Told
-from retab_async.runs import DeletableRuns, WorkflowFamilyRuns
+from retab_async.listing import RunPager
+from retab_async.models import FileRef, RunStatus, SparseRepr
+from retab_async.resources.base import DeletableRuns, WorkflowFamilyRuns
 from retab_async.scope import RunScope
+from retab_async.validation import drop_none, json_object, non_blank_str, one_of, optional_int, reject, str_dict
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class RunInputs(Told):
+class RunInputs(SparseRepr):
     """What a run was started with: documents and JSON, each by the id of its start block."""
 
     documents: Mapping[str, FileRef] = attrs.field(factory=dict, hash=False)
@@ -38,14 +38,14 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
 
     path = "/v1/workflows/runs"
     run_type = WorkflowRun
-    dialect = Dialect(
-        unfinished=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.AWAITING_REVIEW),
-        status_at=("lifecycle", "status"),
+    spec = KindSpec(
+        active_statuses=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.AWAITING_REVIEW),
+        status_path=("lifecycle", "status"),
         has_output=False,
         # By which the service knows a cancel that is sent again.
-        cancel_fields=lambda: {"command_id": str(uuid4())},
-        run_in_cancel="run",
-        refusal=("cancellation_status", "cancellation_failed"),
+        cancel_body=lambda: {"command_id": str(uuid4())},
+        cancel_envelope="run",
+        cancel_failure_marker=("cancellation_status", "cancellation_failed"),
     )
 
     async def create(  # noqa: PLR0913 - the fields of the request, each by its name
@@ -104,7 +104,7 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
         limit: int = 100,
         before: str | None = None,
         after: str | None = None,
-    ) -> Listed[WorkflowRun]:
+    ) -> RunPager[WorkflowRun]:
         """Return the workflow runs that match all filters; see `ListedRuns.list`.
 
         `search`: a part of the run's id. `metadata`: all of these pairs.
@@ -112,7 +112,7 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
         `GET /v1/workflows/runs`
         """
         least, most = (
-            whole_number_or_none(name, value, least=0)
+            optional_int(name, value, least=0)
             for name, value in (("min_duration_ms", min_duration_ms), ("max_duration_ms", max_duration_ms))
         )
         return self._list(
@@ -121,7 +121,7 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
             exclude_status=exclude_status,
             trigger_type=trigger_type,
             search=search,
-            metadata=texts_by_name("metadata", metadata),
+            metadata=str_dict("metadata", metadata),
             min_duration_ms=None if least is None else str(least),
             max_duration_ms=None if most is None else str(most),
             from_date=from_date,
@@ -142,16 +142,18 @@ def _fields(  # noqa: PLR0913, PLR0917 - the fields of the request
     sources: str | None,
 ) -> dict[str, Any]:
     if documents is not None and not isinstance(documents, Mapping):
-        refuse("documents must be a mapping from the ids of start blocks to documents")
-    return given(
+        reject("documents must be a mapping from the ids of start blocks to documents")
+    return drop_none(
         {
-            "workflow_id": text("workflow_id", workflow_id),
-            "documents": {text("the id of a start block", at): Attachment(each) for at, each in documents.items()}
+            "workflow_id": non_blank_str("workflow_id", workflow_id),
+            "documents": {
+                non_blank_str("the id of a start block", at): DocumentField(each) for at, each in documents.items()
+            }
             if documents
             else None,
             "json_inputs": json_object("json_inputs", json_inputs) if json_inputs is not None else None,
-            "version": text("version", version),
-            "metadata": texts_by_name("metadata", metadata),
+            "version": non_blank_str("version", version),
+            "metadata": str_dict("metadata", metadata),
             "sources": None if sources is None else {"mode": one_of("sources", sources, ("located", "cited"))},
         }
     )

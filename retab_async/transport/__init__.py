@@ -1,6 +1,6 @@
 """The only room that knows aiohttp's client: the connections, and the sending of requests over them."""
 
-from retab_async.transport.pool import Pool
-from retab_async.transport.sending import HeldBackError, PatientTransport, Transport
+from retab_async.transport.session import ConnectionPool
+from retab_async.transport.transport import BulkTransport, SendSuppressedError, Transport
 
-__all__ = ["HeldBackError", "PatientTransport", "Pool", "Transport"]
+__all__ = ["BulkTransport", "ConnectionPool", "SendSuppressedError", "Transport"]

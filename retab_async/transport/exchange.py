@@ -3,28 +3,63 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
 from multidict import CIMultiDict
 from yarl import URL
 
 from retab_async.errors import RetabError
-from retab_async.protocol import ERROR_CAP, Request, Response, Trail
+from retab_async.protocol import MAX_ERROR_BYTES, Body, DeliveryState, Request, Response
 from retab_async.settings import Settings
-from retab_async.transport.failures import harmless
-from retab_async.transport.lines import AnswerLines
-from retab_async.transport.payload import Streamed
-from retab_async.transport.pool import LOST, Pool, opened_sockets
+from retab_async.transport.error_mapping import sanitized_cause
+from retab_async.transport.response_lines import ResponseLines
+from retab_async.transport.session import CONNECTION_LOST_ERRORS, ConnectionPool, opened_sockets
 
 if TYPE_CHECKING:
     from socket import socket
 
+
+class StreamedPayload(Payload):
+    """A body on its way, piece by piece; notes on the trail that it has been handed over whole."""
+
+    _autoclose = True
+
+    def __init__(self, body: Body, trail: DeliveryState) -> None:
+        super().__init__(body, content_type=body.media_type)
+        self._size = body.length
+        self._body = body
+        self._trail = trail
+        # aiohttp makes a lost connection of whatever is raised while it writes.
+        self.failure: RetabError | None = None
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write all pieces; what goes wrong in making them is kept as the `failure`."""
+        left = self._body.length
+        try:
+            async with aclosing(self._body.pieces()) as pieces:
+                async for piece in pieces:
+                    left -= len(piece)
+                    # Before the last piece leaves: a body that was cut short cannot be acted upon.
+                    self._trail.is_sent |= not left
+                    await writer.write(piece)
+        except RetabError as error:
+            self.failure = error
+            raise
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> NoReturn:
+        """Refuse: the body is in pieces, to be read once more for each attempt."""
+        raise NotImplementedError(encoding, errors)
+
+
 # From what aiohttp raised, after how many seconds, to what it means.
-Meaning: TypeAlias = Callable[[Request, int, float, Exception], RetabError]
+ErrorMapper: TypeAlias = Callable[[Request, int, float, Exception], RetabError]
 
 # No attempt is given less, in seconds: aiohttp takes 0 for no timeout at all.
-SHORTEST_TIMEOUT = 0.001
+MIN_TIMEOUT_SECONDS = 0.001
 
 # aiohttp rounds timeouts above its threshold up to the whole second.
 _NEVER_ROUND = 1e9
@@ -37,13 +72,18 @@ class Exchange:
     """
 
     def __init__(
-        self, pool: Pool, settings: Settings, usual_seconds: float, meaning: Meaning, release: Callable[[], None]
+        self,
+        pool: ConnectionPool,
+        settings: Settings,
+        timeout: float,
+        map_error: ErrorMapper,
+        release: Callable[[], None],
     ) -> None:
-        self.usual_seconds = usual_seconds
+        self.timeout = timeout
         self._pool = pool
-        self._meaning = meaning
+        self._map_error = map_error
         self._release = release
-        self._usual_timeout = _timeout(usual_seconds)
+        self._usual_timeout = _timeout(timeout)
         self._redact = settings.credential.redact
         self._address = URL(settings.base_url)
         self._prefix = self._address.raw_path.rstrip("/")
@@ -63,7 +103,7 @@ class Exchange:
             method: options | pool.options(method) for method in ("GET", "POST", "PUT", "DELETE")
         }
 
-    async def make(self, request: Request, number: int, seconds: float, trail: Trail) -> Response:
+    async def run(self, request: Request, number: int, seconds: float, delivery: DeliveryState) -> Response:
         """Send attempt `number` of a request and return its answer, all within so many seconds.
 
         A kept-alive connection that the server had closed costs another send. Raises what aiohttp raises.
@@ -72,37 +112,39 @@ class Exchange:
         opened: list[socket] = []
         opened_sockets.set(opened)
         # What carries no body is gone as soon as it is on the socket; a body says when it is.
-        trail.under_way = request.body is None
+        delivery.is_sent = request.body is None
         try:
-            return await self._send(request, number, seconds, trail)
-        except LOST as error:
+            return await self._send(request, number, seconds, delivery)
+        except CONNECTION_LOST_ERRORS as error:
             lost: Exception = error
-        return await self._resend(request, number, until, lost, trail)
+        return await self._resend(request, number, until, lost, delivery)
 
-    async def _resend(self, request: Request, number: int, until: float, lost: Exception, trail: Trail) -> Response:
+    async def _resend(
+        self, request: Request, number: int, until: float, lost: Exception, delivery: DeliveryState
+    ) -> Response:
         again = True
         while again and not opened_sockets.get() and not isinstance(lost, aiohttp.ClientConnectorError):
             # The server had closed this kept-alive socket: send again, uncounted, until a socket has to be opened. In
             # someone else's session that cannot be told, so there it is done once.
-            again = not self._pool.is_foreign
-            trail.in_doubt |= trail.under_way
-            trail.under_way = request.body is None
+            again = not self._pool.is_user_session
+            delivery.in_doubt |= delivery.is_sent
+            delivery.is_sent = request.body is None
             try:
-                return await self._send(request, number, max(until - time.monotonic(), SHORTEST_TIMEOUT), trail)
-            except LOST as error:
+                return await self._send(request, number, max(until - time.monotonic(), MIN_TIMEOUT_SECONDS), delivery)
+            except CONNECTION_LOST_ERRORS as error:
                 lost = error
         raise lost
 
-    async def _send(self, request: Request, number: int, seconds: float, trail: Trail) -> Response:
+    async def _send(self, request: Request, number: int, seconds: float, delivery: DeliveryState) -> Response:
         session = self._pool.session()
-        timeout = self._usual_timeout if seconds == self.usual_seconds else self._timeout(seconds)
-        body = None if request.body is None else Streamed(request.body, trail)
+        timeout = self._usual_timeout if seconds == self.timeout else self._timeout(seconds)
+        body = None if request.body is None else StreamedPayload(request.body, delivery)
         failure: RetabError | None = None
         try:
             if request.is_streamed:
                 return await self._open(request, number, seconds, body)
             answer = await session.request(
-                request.method, self._url(request), timeout=timeout, **self._told_with(request, body)
+                request.method, self._url(request), timeout=timeout, **self._request_kwargs(request, body)
             )
         except aiohttp.ClientError:
             failure = body.failure if body is not None else None
@@ -110,31 +152,31 @@ class Exchange:
                 raise
         if failure is not None:
             raise failure
-        return await self._whole(answer, request, number)
+        return await self._read_body(answer, request, number)
 
-    async def _open(self, request: Request, number: int, seconds: float, body: Streamed | None) -> Response:
+    async def _open(self, request: Request, number: int, seconds: float, body: StreamedPayload | None) -> Response:
         # aiohttp's own clock would go on ticking while the lines come.
-        endless = _timeout(None, self.usual_seconds)
+        endless = _timeout(None, self.timeout)
         async with asyncio.timeout(seconds):
             session = self._pool.session()
             answer = await session.request(
-                request.method, self._url(request), timeout=endless, **self._told_with(request, body)
+                request.method, self._url(request), timeout=endless, **self._request_kwargs(request, body)
             )
             if not 200 <= answer.status < 300:
-                return await self._whole(answer, request, number)
+                return await self._read_body(answer, request, number)
 
         def meaning(seconds: float, error: Exception) -> tuple[RetabError, BaseException | None]:
-            return self._meaning(request, number, seconds, error), harmless(error)
+            return self._map_error(request, number, seconds, error), sanitized_cause(error)
 
-        lines = AnswerLines(answer, self.usual_seconds, meaning, self._release)
+        lines = ResponseLines(answer, self.timeout, meaning, self._release)
         return Response(request, answer.status, answer.headers, b"", number, self._redact, lines)
 
-    async def _whole(self, answer: aiohttp.ClientResponse, request: Request, number: int) -> Response:
+    async def _read_body(self, answer: aiohttp.ClientResponse, request: Request, number: int) -> Response:
         try:
-            cap = request.cap if 200 <= answer.status < 300 else ERROR_CAP
+            cap = request.max_response_bytes if 200 <= answer.status < 300 else MAX_ERROR_BYTES
             content = await answer.content.read(cap + 1)
             if len(content) <= cap and not answer.content.at_eof():
-                content = await _read_on(answer, content, cap)
+                content = await _read_capped(answer, content, cap)
         finally:
             # Read to its end it has closed itself and its connection is back in the pool; any other one is of no use.
             if not answer.closed:
@@ -142,16 +184,16 @@ class Exchange:
         return Response(request, answer.status, answer.headers, content, number, self._redact)
 
     def _url(self, request: Request) -> URL:
-        if request.elsewhere:
-            return URL(request.elsewhere, encoded=True)
+        if request.external_url:
+            return URL(request.external_url, encoded=True)
         url = self._address.with_path(self._prefix + request.path, encoded=True)
         return URL(f"{url}?{request.query}", encoded=True) if request.query else url
 
-    def _told_with(self, request: Request, body: Streamed | None) -> dict[str, Any]:
+    def _request_kwargs(self, request: Request, body: StreamedPayload | None) -> dict[str, Any]:
         # Never to be held by a frame that errors pass through: whoever collects locals would have the key.
         if body is None:
             return self._options[request.method]
-        told = {"User-Agent": self._user_agent} if request.elsewhere else self._headers
+        told = {"User-Agent": self._user_agent} if request.external_url else self._headers
         headers = CIMultiDict({**told, **dict(request.headers)})
         if request.idempotency_key:
             headers["Idempotency-Key"] = request.idempotency_key
@@ -159,10 +201,10 @@ class Exchange:
 
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         # What may take long to be answered is to connect as quickly as everything else.
-        return _timeout(seconds, min(seconds, self.usual_seconds))
+        return _timeout(seconds, min(seconds, self.timeout))
 
 
-async def _read_on(answer: aiohttp.ClientResponse, start: bytes, cap: int) -> bytes:
+async def _read_capped(answer: aiohttp.ClientResponse, start: bytes, cap: int) -> bytes:
     # In pieces, and no further than one byte past the cap: a few kilobytes of gzip can stand for gigabytes.
     body = bytearray(start)
     while len(body) <= cap and (piece := await answer.content.read(cap + 1 - len(body))):

@@ -224,8 +224,8 @@ async def the_files(client: AsyncRetab, link: DownloadLink) -> None:
 
 def the_pace(client: AsyncRetab, stats: Stats) -> None:
     assert_type(client.stats(), Stats)
-    assert_type((stats.in_flight, stats.limit, stats.rate), tuple[int, int, float | None])
-    assert_type((stats.sent, stats.throttled, stats.tokens), tuple[int, int, int])
+    assert_type((stats.in_flight, stats.concurrency_limit, stats.rate), tuple[int, int, float | None])
+    assert_type((stats.sent, stats.throttled, stats.retry_tokens), tuple[int, int, int])
     assert_type((stats.latency_p50, stats.latency_p95), tuple[float | None, float | None])
     limit = RateLimit(300, per=60)
     assert_type((limit.requests, limit.per), tuple[int, float])
@@ -234,7 +234,7 @@ def the_pace(client: AsyncRetab, stats: Stats) -> None:
 
 async def cancelling_many(client: AsyncRetab, split: Split, partition: Partition) -> None:
     assert_type(client.splits.cancel_many(["splt_1", split]), CancelJob[Split])
-    assert_type(await client.splits.cancel_many(client.splits.list(), concurrency=8, patience=5), CancelReport)
+    assert_type(await client.splits.cancel_many(client.splits.list(), concurrency=8, outage_timeout=5), CancelReport)
     assert_type(await client.partitions.cancel_matching(status="queued", dry_run=True), CancelReport)
     async with client.partitions.cancel_many([partition], order="input", wait=True) as outcomes:
         async for outcome in outcomes:
@@ -250,7 +250,7 @@ async def cancelling_many(client: AsyncRetab, split: Split, partition: Partition
 
 
 def what_became_of_them(report: CancelReport, outcome: CancelOutcome[Split]) -> None:
-    assert_type((outcome.run_id, outcome.resource, outcome.attempts), tuple[str, str, int])
+    assert_type((outcome.run_id, outcome.kind, outcome.attempts), tuple[str, str, int])
     assert_type((outcome.disposition, outcome.disposition.is_failure), tuple[Disposition, bool])
     assert_type((outcome.run, outcome.error), tuple[Split | None, Exception | None])
     assert_type(report.counts[Disposition.CANCELLED], int)

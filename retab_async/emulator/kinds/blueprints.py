@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from retab_async.emulator.checks import Field, any_text, filled_text, one_of
 from retab_async.emulator.documents import Attached, Intake
-from retab_async.emulator.kinds import requests
+from retab_async.emulator.kinds import common
+from retab_async.emulator.kinds.common import brief
 from retab_async.emulator.kinds.kind import Kind
-from retab_async.emulator.kinds.views import brief
 from retab_async.emulator.runs import ONLY, Run
+from retab_async.emulator.validation import Field, any_text, filled_text, one_of
 
 SAMPLE_FILE = "file_sample"
 
@@ -45,7 +45,7 @@ BLUEPRINTS = Kind(
         Field("file_id", filled_text, required=True),
         Field("intent", any_text),
         Field("mode", one_of("instant", "reasoning")),
-        requests.BACKGROUND,
+        common.BACKGROUND,
     ),
     attach=_attach,
     sample={"file_id": SAMPLE_FILE},

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from retab_async.emulator.checks import Field, any_text, filled_text, list_of, object_of, whole_number
-from retab_async.emulator.kinds import requests
+from retab_async.emulator.kinds import common
+from retab_async.emulator.kinds.common import brief, consensus, primitive, primitive_listing, usage
 from retab_async.emulator.kinds.kind import Kind
-from retab_async.emulator.kinds.views import brief, consensus, primitive, primitive_listing, usage
 from retab_async.emulator.runs import Run
+from retab_async.emulator.validation import Field, any_text, filled_text, list_of, object_of, whole_number
 
 PAGES = 2
 CATEGORY = object_of(
@@ -32,17 +32,17 @@ CLASSIFICATIONS = Kind(
     title="Classification",
     prefix="clss",
     fields=(
-        requests.DOCUMENT,
+        common.DOCUMENT,
         Field("categories", list_of(CATEGORY), required=True),
-        requests.MODEL,
-        Field("first_n_pages", whole_number(1, requests.ANY_NUMBER)),
-        requests.INSTRUCTIONS,
-        requests.votes(16),
-        requests.BUST_CACHE,
-        requests.BACKGROUND,
+        common.MODEL,
+        Field("first_n_pages", whole_number(1, common.ANY_NUMBER)),
+        common.INSTRUCTIONS,
+        common.votes(16),
+        common.BUST_CACHE,
+        common.BACKGROUND,
     ),
-    attach=requests.attach_document,
-    sample={"document": requests.SAMPLE_DOCUMENT, "categories": [{"name": "invoice"}, {"name": "contract"}]},
+    attach=common.attach_document,
+    sample={"document": common.SAMPLE_DOCUMENT, "categories": [{"name": "invoice"}, {"name": "contract"}]},
     view=primitive(
         ("model", "n_consensus", "categories", "instructions"),
         {"output": {"reasoning": "", "category": ""}, "consensus": None, "usage": None},

@@ -3,14 +3,14 @@
 from pathlib import PurePosixPath
 from typing import Any
 
-from retab_async.emulator.answers import RefusedError
-from retab_async.emulator.checks import Field, any_text, filled_text, object_of
+from retab_async.emulator.answers import HTTPError
 from retab_async.emulator.documents import Attached, Intake
 from retab_async.emulator.filters import equals
-from retab_async.emulator.kinds import requests
+from retab_async.emulator.kinds import common
+from retab_async.emulator.kinds.common import brief, primitive, primitive_listing, usage
 from retab_async.emulator.kinds.kind import Kind
-from retab_async.emulator.kinds.views import brief, primitive, primitive_listing, usage
 from retab_async.emulator.runs import ONLY, Run
+from retab_async.emulator.validation import Field, any_text, filled_text, object_of
 
 CONFIG = {"color": "#000080"}
 FILLED = "filled_document"
@@ -21,7 +21,7 @@ LINES = 16
 
 def _agree(asked: dict[str, Any]) -> None:
     if (asked["document"] is None) == (asked["template_id"] is None):
-        raise RefusedError(400, "Give a document or a template_id, and not both.")
+        raise HTTPError(400, "Give a document or a template_id, and not both.")
 
 
 def _attach(asked: dict[str, Any], intake: Intake) -> dict[str | int, Attached]:
@@ -65,16 +65,16 @@ EDITS = Kind(
     prefix="edt",
     fields=(
         Field("instructions", filled_text, required=True),
-        Field("document", requests.MIME_DATA),
+        Field("document", common.MIME_DATA),
         Field("template_id", filled_text),
-        requests.MODEL,
+        common.MODEL,
         Field("config", object_of(Field("color", any_text, default=CONFIG["color"])), default=CONFIG),
-        requests.BUST_CACHE,
-        requests.BACKGROUND,
+        common.BUST_CACHE,
+        common.BACKGROUND,
     ),
-    agree=_agree,
+    validate=_agree,
     attach=_attach,
-    sample={"document": requests.SAMPLE_DOCUMENT, "instructions": "Name: A. Reyes\nCity: Lima"},
+    sample={"document": common.SAMPLE_DOCUMENT, "instructions": "Name: A. Reyes\nCity: Lima"},
     view=primitive(
         ("model", "instructions", "config", "template_id"),
         {"output": None, "filled_document_ref": None, "usage": None},

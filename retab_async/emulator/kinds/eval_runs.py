@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from retab_async.emulator.checks import Field, filled_text, tagged
 from retab_async.emulator.filters import equals, sorted_by, statuses
+from retab_async.emulator.kinds.common import BATCH_STATUSES, BATCH_WORDS, STARTED_BY, batch, workflow_of
 from retab_async.emulator.kinds.kind import Kind
-from retab_async.emulator.kinds.lifecycles import BATCH_STATUSES, BATCH_WORDS, STARTED_BY, batch, workflow_of
-from retab_async.emulator.life import OVER
-from retab_async.emulator.listing import Listing
+from retab_async.emulator.listing import ListSpec
+from retab_async.emulator.run_timeline import TERMINAL
 from retab_async.emulator.runs import Run
+from retab_async.emulator.validation import Field, filled_text, tagged
 
 EVALS = 2
 SCOPE = tagged(
@@ -49,8 +49,8 @@ EVAL_RUNS = Kind(
     fields=(Field("workflow_id", filled_text, required=True), Field("scope", SCOPE)),
     sample={"workflow_id": "wrk_sample"},
     view=_view,
-    words=BATCH_WORDS,
-    listing=Listing(
+    status_names=BATCH_WORDS,
+    listing=ListSpec(
         filters=(
             equals("workflow_id", workflow_of),
             equals("eval_id", lambda run: _scoped(run, "eval_id")),
@@ -61,5 +61,5 @@ EVAL_RUNS = Kind(
         ),
         limit=20,
     ),
-    keeps=OVER,
+    cancel_404_phases=TERMINAL,
 )

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from retab_async.emulator.checks import Field, filled_text
 from retab_async.emulator.filters import equals, sorted_by, statuses
-from retab_async.emulator.kinds.kind import Kind
-from retab_async.emulator.kinds.lifecycles import (
+from retab_async.emulator.kinds.common import (
     BATCH_STATUSES,
     BATCH_WORDS,
     STARTED_BY,
@@ -13,8 +11,10 @@ from retab_async.emulator.kinds.lifecycles import (
     fingerprint,
     workflow_of,
 )
-from retab_async.emulator.listing import Listing
+from retab_async.emulator.kinds.kind import Kind
+from retab_async.emulator.listing import ListSpec
 from retab_async.emulator.runs import Run
+from retab_async.emulator.validation import Field, filled_text
 
 DOCUMENTS = 2
 
@@ -60,8 +60,8 @@ EXPERIMENT_RUNS = Kind(
     ),
     sample={"experiment_id": "exp_sample", "workflow_id": "wrk_sample"},
     view=_view,
-    words=BATCH_WORDS,
-    listing=Listing(
+    status_names=BATCH_WORDS,
+    listing=ListSpec(
         filters=(
             equals("workflow_id", workflow_of),
             equals("experiment_id", lambda run: run.asked["experiment_id"]),
@@ -72,6 +72,6 @@ EXPERIMENT_RUNS = Kind(
         ),
         limit=20,
     ),
-    keeps=("completed", "failed"),
+    cancel_404_phases=("completed", "failed"),
     cancelled=_cancelled,
 )

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from retab_async.emulator.answers import RefusedError, problem
-from retab_async.emulator.checks import Field, any_object, any_text, filled_object, flag, list_of, map_of
+from retab_async.emulator.answers import HTTPError, problem
 from retab_async.emulator.filters import EXTRACTED
-from retab_async.emulator.kinds import requests
-from retab_async.emulator.kinds.fitting import fitting_object
+from retab_async.emulator.kinds import common
+from retab_async.emulator.kinds.common import brief, consensus, primitive, primitive_listing, usage
 from retab_async.emulator.kinds.kind import Kind
-from retab_async.emulator.kinds.views import brief, consensus, primitive, primitive_listing, usage
+from retab_async.emulator.kinds.schema_sample import fitting_object
 from retab_async.emulator.runs import Run
+from retab_async.emulator.validation import Field, any_object, any_text, filled_object, flag, list_of, map_of
 
 PAGES = 3
 
@@ -20,9 +20,9 @@ def _agree(asked: dict[str, Any]) -> None:
     if not asked["stream"]:
         return
     if asked["background"]:
-        raise RefusedError(422, [problem(("body", "background"), "Background runs are not streamed", "value_error")])
+        raise HTTPError(422, [problem(("body", "background"), "Background runs are not streamed", "value_error")])
     if asked["deep_extraction"]:
-        raise RefusedError(400, "Deep extractions are not streamed.")
+        raise HTTPError(400, "Deep extractions are not streamed.")
 
 
 def _output(run: Run) -> dict[str, Any]:
@@ -57,23 +57,23 @@ EXTRACTIONS = Kind(
     title="Extraction",
     prefix="extr",
     fields=(
-        requests.DOCUMENT,
+        common.DOCUMENT,
         Field("json_schema", filled_object, required=True),
-        requests.MODEL,
-        requests.INSTRUCTIONS,
-        requests.votes(16),
+        common.MODEL,
+        common.INSTRUCTIONS,
+        common.votes(16),
         Field("metadata", map_of(any_text)),
         Field("additional_messages", list_of(any_object, least=0)),
-        requests.BUST_CACHE,
+        common.BUST_CACHE,
         Field("stream", flag, default=False),
-        requests.BACKGROUND,
+        common.BACKGROUND,
         Field("deep_extraction", flag),
-        requests.SOURCES,
+        common.SOURCES,
     ),
-    agree=_agree,
-    attach=requests.attach_document,
+    validate=_agree,
+    attach=common.attach_document,
     sample={
-        "document": requests.SAMPLE_DOCUMENT,
+        "document": common.SAMPLE_DOCUMENT,
         "json_schema": {
             "type": "object",
             "properties": {"number": {"type": "string"}, "total": {"type": "number"}},
@@ -88,5 +88,5 @@ EXTRACTIONS = Kind(
     brief=brief,
     listing=primitive_listing(*EXTRACTED),
     deletable=True,
-    stages=_stages,
+    stream_outputs=_stages,
 )

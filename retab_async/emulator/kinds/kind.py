@@ -5,11 +5,11 @@ from typing import Any
 
 import attrs
 
-from retab_async.emulator.checks import Field
 from retab_async.emulator.documents import Attached, Intake
-from retab_async.emulator.life import PHASES
-from retab_async.emulator.listing import Listing
+from retab_async.emulator.listing import ListSpec
+from retab_async.emulator.run_timeline import PHASES
 from retab_async.emulator.runs import Run
+from retab_async.emulator.validation import Field
 
 
 def _agree(_: dict[str, Any]) -> None:
@@ -41,25 +41,29 @@ class Kind:
     title: str
     prefix: str
     fields: tuple[Field, ...]
-    agree: Callable[[dict[str, Any]], None] = _agree
+    validate: Callable[[dict[str, Any]], None] = _agree
     attach: Callable[[dict[str, Any], Intake], dict[str | int, Attached]] = _nothing
     sample: Mapping[str, Any]
     sample_file: str | None = None
     created: int = 201
     view: Callable[[Run, float], dict[str, Any]]
     brief: Callable[[Run, float], dict[str, Any]] | None = None
-    words: Mapping[str, str] = attrs.field(factory=dict)
-    pauses: bool = False
-    listing: Listing[Run] | None = None
+    status_names: Mapping[str, str] = attrs.field(factory=dict)
+    can_pause: bool = False
+    listing: ListSpec[Run] | None = None
     deletable: bool = False
-    stages: Callable[[Run], Iterable[Any]] | None = None
-    keeps: tuple[str, ...] = ()
+    stream_outputs: Callable[[Run], Iterable[Any]] | None = None
+    cancel_404_phases: tuple[str, ...] = ()
     cancelled: Callable[[Run, str, float], dict[str, Any]] | None = None
-    commands: bool = False
+    has_command_id: bool = False
 
     def reworded(self, words: Mapping[str, str]) -> dict[str, str]:
         """Give the words for the phases of a run, some of them replaced; ValueError for one that the kind has not."""
-        own = {phase: self.words.get(phase, phase) for phase in PHASES if self.pauses or phase != "awaiting_review"}
+        own = {
+            phase: self.status_names.get(phase, phase)
+            for phase in PHASES
+            if self.can_pause or phase != "awaiting_review"
+        }
         strange = sorted(words.keys() - set(own.values()))
         if strange:
             msg = f"{self.collection} are never {', '.join(strange)}; they are {', '.join(own.values())}"

@@ -3,13 +3,13 @@
 from pathlib import PurePosixPath
 from typing import Any
 
-from retab_async.emulator.checks import Field, one_of
 from retab_async.emulator.filters import DATES, FILENAME
-from retab_async.emulator.kinds import requests
+from retab_async.emulator.kinds import common
+from retab_async.emulator.kinds.common import brief, primitive, usage
 from retab_async.emulator.kinds.kind import Kind
-from retab_async.emulator.kinds.views import brief, primitive, usage
-from retab_async.emulator.listing import Listing
+from retab_async.emulator.listing import ListSpec
 from retab_async.emulator.runs import Run
+from retab_async.emulator.validation import Field, one_of
 
 TABLES = {
     "html": "<table><tr><th>item</th><th>total</th></tr><tr><td>paper</td><td>12</td></tr></table>",
@@ -30,21 +30,21 @@ PARSES = Kind(
     title="Parse",
     prefix="prs",
     fields=(
-        requests.DOCUMENT,
-        requests.MODEL,
+        common.DOCUMENT,
+        common.MODEL,
         Field("table_parsing_format", one_of(*TABLES), default="html"),
-        requests.INSTRUCTIONS,
-        requests.BUST_CACHE,
-        requests.BACKGROUND,
+        common.INSTRUCTIONS,
+        common.BUST_CACHE,
+        common.BACKGROUND,
     ),
-    attach=requests.attach_document,
-    sample={"document": requests.SAMPLE_DOCUMENT},
+    attach=common.attach_document,
+    sample={"document": common.SAMPLE_DOCUMENT},
     view=primitive(
         ("model", "table_parsing_format", "instructions"),
         {"output": {"pages": [], "text": ""}, "usage": None},
         _invent,
     ),
     brief=brief,
-    listing=Listing(filters=(FILENAME, *DATES)),
+    listing=ListSpec(filters=(FILENAME, *DATES)),
     deletable=True,
 )

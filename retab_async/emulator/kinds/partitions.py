@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from retab_async.emulator.checks import Field, filled_text, flag
-from retab_async.emulator.kinds import requests
+from retab_async.emulator.kinds import common
+from retab_async.emulator.kinds.common import brief, consensus, primitive, primitive_listing, usage
 from retab_async.emulator.kinds.kind import Kind
-from retab_async.emulator.kinds.views import brief, consensus, primitive, primitive_listing, usage
 from retab_async.emulator.runs import Run
+from retab_async.emulator.validation import Field, filled_text, flag
 
 PAGES = 3
 
@@ -24,18 +24,18 @@ PARTITIONS = Kind(
     title="Partition",
     prefix="prtn",
     fields=(
-        requests.DOCUMENT,
-        requests.MODEL,
-        requests.votes(8),
-        requests.BUST_CACHE,
-        requests.BACKGROUND,
+        common.DOCUMENT,
+        common.MODEL,
+        common.votes(8),
+        common.BUST_CACHE,
+        common.BACKGROUND,
         Field("key", filled_text, required=True),
         Field("instructions", filled_text, required=True),
         Field("allow_overlap", flag, default=True),
     ),
-    attach=requests.attach_document,
+    attach=common.attach_document,
     sample={
-        "document": requests.SAMPLE_DOCUMENT,
+        "document": common.SAMPLE_DOCUMENT,
         "key": "account",
         "instructions": "One chunk for each account.",
     },

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from retab_async.emulator.checks import Field, list_of
 from retab_async.emulator.documents import Attached, Intake
-from retab_async.emulator.kinds import requests
+from retab_async.emulator.kinds import common
+from retab_async.emulator.kinds.common import brief
 from retab_async.emulator.kinds.kind import Kind
-from retab_async.emulator.kinds.views import brief
 from retab_async.emulator.runs import Run
+from retab_async.emulator.validation import Field, list_of
 
 PROPERTIES = {
     "title": {"type": "string"},
@@ -49,13 +49,13 @@ SCHEMAS = Kind(
     title="Schema generation",
     prefix="sch",
     fields=(
-        Field("documents", list_of(requests.MIME_DATA), required=True),
-        requests.MODEL,
-        requests.INSTRUCTIONS,
-        requests.BACKGROUND,
+        Field("documents", list_of(common.MIME_DATA), required=True),
+        common.MODEL,
+        common.INSTRUCTIONS,
+        common.BACKGROUND,
     ),
     attach=_attach,
-    sample={"documents": [requests.SAMPLE_DOCUMENT]},
+    sample={"documents": [common.SAMPLE_DOCUMENT]},
     # The API names no code for this one; a client has to take any 2xx.
     created=200,
     view=_view,

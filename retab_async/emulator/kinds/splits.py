@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from retab_async.emulator.checks import Field, any_text, filled_text, flag, list_of, object_of
-from retab_async.emulator.kinds import requests
+from retab_async.emulator.kinds import common
+from retab_async.emulator.kinds.common import brief, consensus, primitive, primitive_listing, usage
 from retab_async.emulator.kinds.kind import Kind
-from retab_async.emulator.kinds.views import brief, consensus, primitive, primitive_listing, usage
 from retab_async.emulator.runs import Run
+from retab_async.emulator.validation import Field, any_text, filled_text, flag, list_of, object_of
 
 SUBDOCUMENT = object_of(
     Field("name", filled_text, required=True),
@@ -32,17 +32,17 @@ SPLITS = Kind(
     title="Split",
     prefix="splt",
     fields=(
-        requests.DOCUMENT,
-        requests.MODEL,
-        requests.votes(8),
-        requests.BUST_CACHE,
-        requests.BACKGROUND,
+        common.DOCUMENT,
+        common.MODEL,
+        common.votes(8),
+        common.BUST_CACHE,
+        common.BACKGROUND,
         Field("subdocuments", list_of(SUBDOCUMENT), required=True),
-        requests.INSTRUCTIONS,
+        common.INSTRUCTIONS,
     ),
-    attach=requests.attach_document,
+    attach=common.attach_document,
     sample={
-        "document": requests.SAMPLE_DOCUMENT,
+        "document": common.SAMPLE_DOCUMENT,
         "subdocuments": [{"name": "invoice", "allow_multiple_instances": True}, {"name": "receipt"}],
     },
     view=primitive(

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from retab_async.emulator.checks import Field, any_object, any_text, filled_text, map_of
 from retab_async.emulator.documents import Attached, Intake
 from retab_async.emulator.filters import DURATIONS, METADATA, SEARCH, TRIGGER, equals, sorted_by, statuses
-from retab_async.emulator.kinds import requests
+from retab_async.emulator.kinds import common
+from retab_async.emulator.kinds.common import STARTED_BY, lifecycle, timing, version_of
 from retab_async.emulator.kinds.kind import Kind
-from retab_async.emulator.kinds.lifecycles import STARTED_BY, lifecycle, timing, version_of
-from retab_async.emulator.life import OVER
-from retab_async.emulator.listing import Listing
+from retab_async.emulator.listing import ListSpec
+from retab_async.emulator.run_timeline import TERMINAL
 from retab_async.emulator.runs import Run
+from retab_async.emulator.validation import Field, any_object, any_text, filled_text, map_of
 
 TROUBLE = {"message": "The run failed.", "stage": None, "category": None, "details": None, "failing_step_id": None}
 # More than a run can be: the list takes words that no answer has.
@@ -41,7 +41,7 @@ def _view(run: Run, now: float) -> dict[str, Any]:
 
 
 def _cancelled(run: Run, before: str, now: float) -> dict[str, Any]:
-    if before in OVER:
+    if before in TERMINAL:
         answer = "cancellation_failed"
     else:
         answer = "cancelled" if run.life.phase(now) == "cancelled" else "cancellation_requested"
@@ -54,18 +54,18 @@ WORKFLOW_RUNS = Kind(
     prefix="run",
     fields=(
         Field("workflow_id", filled_text, required=True),
-        Field("documents", map_of(requests.MIME_DATA), default={}),
+        Field("documents", map_of(common.MIME_DATA), default={}),
         Field("json_inputs", any_object, default={}),
         Field("version", filled_text, default="production"),
         Field("metadata", map_of(any_text)),
-        requests.SOURCES,
+        common.SOURCES,
     ),
     attach=_attach,
-    sample={"workflow_id": "wrk_sample", "documents": {"start_document-1": requests.SAMPLE_DOCUMENT}},
+    sample={"workflow_id": "wrk_sample", "documents": {"start_document-1": common.SAMPLE_DOCUMENT}},
     view=_view,
-    words={"queued": "pending", "in_progress": "running", "failed": "error"},
-    pauses=True,
-    listing=Listing(
+    status_names={"queued": "pending", "in_progress": "running", "failed": "error"},
+    can_pause=True,
+    listing=ListSpec(
         filters=(
             equals("workflow_id", lambda run: run.asked["workflow_id"]),
             *statuses(*LISTED),
@@ -79,5 +79,5 @@ WORKFLOW_RUNS = Kind(
     ),
     deletable=True,
     cancelled=_cancelled,
-    commands=True,
+    has_command_id=True,
 )

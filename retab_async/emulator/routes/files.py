@@ -2,14 +2,14 @@
 
 from aiohttp import web
 
-from retab_async.emulator.answers import Answer
+from retab_async.emulator.answers import Response
 from retab_async.emulator.files import File
 from retab_async.emulator.filters import DATES, equals, name_begins, sorted_by
-from retab_async.emulator.listing import Filter, Listing, page, read_wanted
+from retab_async.emulator.listing import Filter, ListSpec, page, read_wanted
 from retab_async.emulator.routing import Route
 from retab_async.emulator.service import Service
 
-LISTING: Listing[File] = Listing(
+LISTING: ListSpec[File] = ListSpec(
     filters=(
         name_begins("filename", lambda file: file.filename),
         equals("mime_type", lambda file: file.mime_type),
@@ -23,20 +23,20 @@ LISTING: Listing[File] = Listing(
 )
 
 
-async def show_page(service: Service, _: str, request: web.BaseRequest) -> Answer:
+async def show_page(service: Service, _: str, request: web.BaseRequest) -> Response:
     """Show a page of files."""
     found = page(service.files.ordered, LISTING, read_wanted(LISTING, request), service.calendar.now())
-    return Answer.json(200, found.envelope(file.view() for file in found.shown))
+    return Response.json(200, found.envelope(file.view() for file in found.shown))
 
 
-async def read(service: Service, file_id: str, _: web.BaseRequest) -> Answer:
+async def read(service: Service, file_id: str, _: web.BaseRequest) -> Response:
     """Show a file."""
-    return Answer.json(200, service.files.find(file_id, service.calendar.now()).view())
+    return Response.json(200, service.files.find(file_id, service.calendar.now()).view())
 
 
-async def link(service: Service, file_id: str, _: web.BaseRequest) -> Answer:
+async def link(service: Service, file_id: str, _: web.BaseRequest) -> Response:
     """Show how a file is had, and how it becomes the document of another run."""
-    return Answer.json(200, service.files.find(file_id, service.calendar.now()).link())
+    return Response.json(200, service.files.find(file_id, service.calendar.now()).link())
 
 
 ROUTES = (

@@ -4,12 +4,11 @@ import hashlib
 
 from aiohttp import web
 
-from retab_async.emulator.answers import Answer, RefusedError
-from retab_async.emulator.bodies import read_asked, read_json
-from retab_async.emulator.checks import Field, filled_text, sha256_hex, whole_number
+from retab_async.emulator.answers import HTTPError, Response
 from retab_async.emulator.routing import Route
 from retab_async.emulator.service import Service
 from retab_async.emulator.uploads import Sent, Upload
+from retab_async.emulator.validation import Field, filled_text, read_asked, read_json, sha256_hex, whole_number
 
 SIGNATURE = "X-Sig"
 CREDENTIALS = ("Api-Key", "Authorization")
@@ -23,25 +22,25 @@ ANNOUNCED = (
 )
 
 
-async def announce(service: Service, _: str, request: web.BaseRequest) -> Answer:
+async def announce(service: Service, _: str, request: web.BaseRequest) -> Response:
     """Open an upload, and show where its bytes go."""
     upload = Upload.of(read_asked(ANNOUNCED, await read_json(request)), service.calendar)
     service.uploads.add(upload)
     target = request.url.origin() / "upload" / upload.announced.id % {SIGNATURE: upload.signature}
-    return Answer.json(200, upload.view(str(target), service.calendar))
+    return Response.json(200, upload.view(str(target), service.calendar))
 
 
-async def send(service: Service, file_id: str, request: web.BaseRequest) -> Answer:
+async def send(service: Service, file_id: str, request: web.BaseRequest) -> Response:
     """Take the bytes, in the place of any sent before."""
     # The target is not the API's own: who sends it a key has let the key out.
     if any(name in request.headers for name in CREDENTIALS):
-        raise RefusedError(400, "This address takes a signature, and no credentials.")
+        raise HTTPError(400, "This address takes a signature, and no credentials.")
     upload = service.uploads.signed(file_id, request.query.get(SIGNATURE, ""))
     expected = upload.announced.mime_type
     if request.headers.get("Content-Type") != expected:
-        raise RefusedError(400, f"The Content-Type has to be {expected}.")
+        raise HTTPError(400, f"The Content-Type has to be {expected}.")
     upload.sent = await _measured(request)
-    return Answer(200, headers={})
+    return Response(200, headers={})
 
 
 async def _measured(request: web.BaseRequest) -> Sent:
@@ -52,12 +51,12 @@ async def _measured(request: web.BaseRequest) -> Sent:
     return Sent(size, digest.hexdigest())
 
 
-async def complete(service: Service, file_id: str, request: web.BaseRequest) -> Answer:
+async def complete(service: Service, file_id: str, request: web.BaseRequest) -> Response:
     """Make the file of what was sent, and show it as a document; a repeat shows it again."""
     asked = read_asked((DIGEST,), await read_json(request))
     file = service.uploads.find(file_id).complete(asked["sha256"], service.calendar.now())
     service.files.add(file)
-    return Answer.json(200, file.mime_data())
+    return Response.json(200, file.mime_data())
 
 
 ROUTES = (

@@ -1,0 +1,1 @@
+"""One kind of run over HTTP: requests, responses, and how the wire differs between kinds."""

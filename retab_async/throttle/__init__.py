@@ -1,0 +1,8 @@
+"""How fast a client may go: what the server bears, learned from its answers, and what is known beforehand."""
+
+from retab_async.throttle.bulk_limiter import BulkLimiter, Permit
+from retab_async.throttle.rate_limit import RateLimit
+from retab_async.throttle.throttle import Stats, Throttle
+from retab_async.throttle.waiters import FifoSemaphore, TurnDeadlineError
+
+__all__ = ["BulkLimiter", "FifoSemaphore", "Permit", "RateLimit", "Stats", "Throttle", "TurnDeadlineError"]

@@ -1,0 +1,136 @@
+"""The connections of a client and its copies."""
+
+import asyncio
+import os
+import warnings
+from collections.abc import Sequence
+from contextvars import ContextVar
+from socket import socket
+from ssl import SSLContext
+from typing import Any
+
+import aiohttp
+
+from retab_async.errors import ClientStateError, ConfigurationError
+from retab_async.settings import check_count
+from retab_async.throttle import FifoSemaphore
+
+# The sockets that were opened for the send under way in this task: none means that it went out on a used one.
+opened_sockets: ContextVar[list[socket]] = ContextVar("retab_async_opened_sockets")
+
+
+class ConnectionLostError(aiohttp.ClientConnectionError):
+    """A connection that broke, in a form that aiohttp does not act upon."""
+
+
+CONNECTION_LOST_ERRORS = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientOSError,
+    aiohttp.ClientConnectionResetError,
+    ConnectionLostError,
+)
+
+
+class ConnectionPool:
+    """One aiohttp session, opened on first use in the running loop, and a place in it for each request in flight."""
+
+    # Until it is made: one whose settings are refused leaves nothing to close.
+    closed = True
+
+    def __init__(
+        self,
+        *,
+        session: aiohttp.ClientSession | None,
+        max_connections: int,
+        ssl: SSLContext | bool,
+        trace_configs: Sequence[aiohttp.TraceConfig],
+    ) -> None:
+        if session is not None and (ssl is not True or trace_configs):
+            msg = "ssl and trace_configs belong to the session that you pass: set them there"
+            raise ConfigurationError(msg)
+        # Requests wait here and not in aiohttp, where the wait would count against the timeout of their attempt.
+        self.slots = FifoSemaphore(check_count("max_connections", max_connections))
+        self.is_user_session = session is not None
+        self._session = session
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process: int | None = None
+        self._ssl = ssl
+        self._trace_configs = list(trace_configs)
+        self.closed = False
+
+    def __del__(self) -> None:
+        if not self.closed and not self.is_user_session and not self.is_forked:
+            message = "an AsyncRetab was never closed: use `async with`, or `await client.aclose()`"
+            warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether it was opened in the process from which this one was forked, which goes on using its sockets."""
+        return self._process is not None and self._process != os.getpid()
+
+    def session(self) -> aiohttp.ClientSession:
+        """Return the session, opening it if need be; raises `ClientStateError` where that cannot work."""
+        if self.is_forked:
+            # Two processes that write to one socket read each other's answers.
+            msg = "this client was opened before this process was forked: make one AsyncRetab in each process"
+            raise ClientStateError(msg)
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop or self.closed:
+            self._bind_to_loop(loop)
+        session = self._session
+        if session is None or session.closed:
+            msg = "the aiohttp session that this client was given is closed"
+            raise ClientStateError(msg)
+        return session
+
+    def options(self, method: str) -> dict[str, Any]:
+        """Return what this session must be told with each request of a method, to do what the transport expects."""
+        if self.is_user_session:
+            return {"raise_for_status": False, "auto_decompress": True}
+        # aiohttp resends these where the connection broke, be it new or used. One attempt is to be one send. (Someone
+        # else's session keeps its own middlewares, and so that habit.)
+        return {"middlewares": (_disable_aiohttp_retry,)} if method in {"GET", "PUT", "DELETE"} else {}
+
+    async def aclose(self) -> None:
+        """Close the session, unless it is someone else's or another process's; once or more often."""
+        self.closed = True
+        # A forked process that took its sockets off the event loop would take them off its parent's as well.
+        if self._session is not None and not self.is_user_session and not self.is_forked:
+            await self._session.close()
+
+    def _bind_to_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.closed:
+            msg = "this client is closed: make a new AsyncRetab, or keep its calls inside the `async with`"
+            raise ClientStateError(msg)
+        if self._loop is not None:
+            msg = "this client was opened in another event loop: make one AsyncRetab inside each asyncio.run()"
+            raise ClientStateError(msg)
+        if self._session is None:
+            # The places are the limit.
+            connector = aiohttp.TCPConnector(limit=0, ssl=self._ssl, socket_factory=_open_socket, ttl_dns_cache=60)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                # A service that is called with a key needs no cookies, and cookies would tie the calls together.
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=self._trace_configs,
+            )
+        self._process = os.getpid()
+        self._loop = loop
+
+
+def _open_socket(address: aiohttp.AddrInfoType) -> socket:
+    family, kind, protocol, _, _ = address
+    opened = socket(family, kind, protocol)
+    opened_sockets.get().append(opened)
+    return opened
+
+
+async def _disable_aiohttp_retry(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except CONNECTION_LOST_ERRORS as error:
+        raise ConnectionLostError from error

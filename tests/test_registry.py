@@ -1,0 +1,107 @@
+"""The roll-call: the register, the client, the command, the emulator and the README know the same kinds and verbs."""
+
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import Any
+
+import click
+import pytest
+from kinds_table import README, START, written
+
+from retab_async import AsyncRetab, cli
+from retab_async.emulator import Emulator
+from retab_async.emulator.kinds import KINDS
+from retab_async.emulator.routes import ROUTES, files, uploads
+from retab_async.resources import RESOURCES
+from retab_async.resources.base import RunResource
+from retab_async.resources.namespace import Namespace
+
+DECLARED = {"path", "run_type", "spec"}
+# What a command line has no use for: blocks of code, and several ids, which its `wait` and `cancel` take anyway.
+FOR_CODE = {"attach", "running", "wait_many", "cancel_many", "stream"}
+
+every_kind = pytest.mark.parametrize("kind", RESOURCES)
+
+
+def verbs_of(resource: type[RunResource[Any]]) -> set[str]:
+    return {name for name in dir(resource) if not name.startswith("_")} - DECLARED
+
+
+def published_names(resource: type[RunResource[Any]]) -> set[str]:
+    """The API's names of verbs that have one of the library's own."""
+    aliases = {name for name in verbs_of(resource) if attrgetter(name)(resource).__name__ != name}
+    return aliases | {name for name in verbs_of(resource) if name.startswith("create_")}
+
+
+def collections_of(namespace: Namespace, prefix: str = "") -> Iterator[tuple[str, type]]:
+    for name, value in vars(namespace).items():
+        if isinstance(value, RunResource):
+            yield prefix + name, type(value)
+        elif isinstance(value, Namespace):
+            yield from collections_of(value, f"{prefix}{name}.")
+
+
+def groups_of(group: click.Group, prefix: str = "") -> Iterator[tuple[str, set[str]]]:
+    """The names of the groups with commands that are below a group, and the commands."""
+    commands = {name for name, command in group.commands.items() if not isinstance(command, click.Group)}
+    if prefix and commands:
+        yield prefix.removesuffix("."), commands
+    for name, below in group.commands.items():
+        if isinstance(below, click.Group):
+            yield from groups_of(below, f"{prefix}{name}.")
+
+
+def rows_of_the_readme() -> dict[str, list[str]]:
+    table = README.read_text().partition(START)[2].partition("|---|---|---|\n")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    return {row[0].strip("`").removeprefix("client."): row for row in rows}
+
+
+async def test_the_client_has_the_kinds_of_the_register() -> None:
+    async with AsyncRetab("sk_...") as client:
+        assert dict(collections_of(client)) == dict(RESOURCES)
+
+
+def test_the_command_has_the_kinds_of_the_register_and_their_verbs() -> None:
+    commands = dict(groups_of(cli._root))
+
+    assert {kind: {command.replace("-", "_") for command in told} for kind, told in commands.items()} == {
+        kind: verbs_of(resource) - FOR_CODE - published_names(resource) for kind, resource in RESOURCES.items()
+    }
+
+
+def test_the_emulator_serves_the_kinds_of_the_register() -> None:
+    assert {name: f"/v1/{kind.path}" for name, kind in KINDS.items()} == {
+        name.replace(".", "/"): resource.path for name, resource in RESOURCES.items()
+    }
+
+
+def test_the_emulator_has_a_route_for_each_verb_of_the_register_and_no_other() -> None:
+    expected = []
+    for resource in RESOURCES.values():
+        expected += [f"POST {resource.path}", f"GET {resource.path}/{{id}}", f"POST {resource.path}/{{id}}/cancel"]
+        more = {"list": "GET {}", "delete": "DELETE {}/{{id}}", "stream": "POST {}/stream"}
+        expected += [route.format(resource.path) for verb, route in more.items() if hasattr(resource, verb)]
+
+    assert sorted(ROUTES) == sorted([*expected, *(route.name for route in (*files.ROUTES, *uploads.ROUTES))])
+
+
+@every_kind
+def test_the_emulator_seeds_every_kind(kind: str) -> None:
+    emulator = Emulator()
+
+    assert emulator.seed(kind.replace(".", "/")) == emulator.active_runs()
+
+
+def test_the_readme_has_the_kinds_of_the_register_and_their_verbs() -> None:
+    rows = rows_of_the_readme()
+    shared = set.intersection(*map(verbs_of, RESOURCES.values()))
+
+    assert list(rows) == list(RESOURCES)
+    for kind, (_, run, verbs) in rows.items():
+        assert run == f"`{RESOURCES[kind].run_type.__name__}`"
+        assert set(filter(None, verbs.replace("`", "").split(", "))) == verbs_of(RESOURCES[kind]) - shared
+
+
+def test_the_readme_is_as_it_is_written() -> None:
+    assert README.read_text() == written(), "python tests/kinds_table.py writes it"
