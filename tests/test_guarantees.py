@@ -29,13 +29,14 @@ def problems_of(page: str) -> list[str]:
         if fields[1] in seen:
             found.append(f"{fields[1]} is defined twice")
         seen.add(fields[1])
-        missing = [name for name in fields[3].replace("`", "").split() if name not in tests_in(name.split("::")[0])]
+        names = fields[3].replace("`", "").split()
+        missing = [name for name in names if name not in existing_tests(name.split("::")[0])]
         found += [f"{fields[1]} names {name}, which does not exist" for name in missing]
     return found or ([] if rows else ["no guarantees"])
 
 
 @cache
-def tests_in(path: str) -> set[str]:
+def existing_tests(path: str) -> set[str]:
     """Return the names of all tests in a module, from its source."""
     file = ROOT / path
     return {f"{path}::{name}" for name in named(ast.parse(file.read_text()).body)} if file.is_file() else set()
@@ -49,7 +50,7 @@ def named(statements: list[ast.stmt]) -> Iterator[str]:
             yield each.name
 
 
-def test_every_guarantee_names_tests_that_tests_in() -> None:
+def test_every_guarantee_names_existing_tests() -> None:
     assert problems_of(PAGE) == []
 
 
