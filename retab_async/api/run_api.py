@@ -83,7 +83,7 @@ class RunApi(Generic[RunT]):
 
     async def create(self, request: Request, trail: DeliveryState) -> RunT:
         """Create a run by a request that carries all of it; `trail` as in `Transport.send`."""
-        response = await self.transport.send(request, self.transport.deadline(request.extra_seconds), trail)
+        response = await self.transport.send(request, delivery=trail)
         try:
             return self._parser.parse_create(response)
         except ResponseError:
@@ -95,7 +95,7 @@ class RunApi(Generic[RunT]):
         headers = (("Accept", "application/stream+json"),)
         async with self.prepare_create(fields, key) as create:
             request = create._replace(path=f"{self.path}/stream", headers=headers, is_streamed=True)
-            return await self.transport.send(request, self.transport.deadline(request.extra_seconds))
+            return await self.transport.send(request)
 
     def read_state(self, response: Response, line: bytes, run_id: str) -> RunT:
         """Return the run that a line of a stream shows; `run_id` is for one that does not tell it."""
@@ -104,20 +104,20 @@ class RunApi(Generic[RunT]):
     async def fetch(self, run_id: str, *, include_output: bool) -> tuple[RunT, float | None]:
         """Return a run as it is now, and after how many seconds the server would have it looked at again."""
         request = self._reading_of(run_id, include_output=include_output)
-        response = await self.transport.send(request, self.transport.deadline())
+        response = await self.transport.send(request)
         return self._parser.parse_run(response, run_id), hint(response)
 
     async def page(self, query: str) -> Page[RunT]:
         """Return a page of the list."""
         request = Request("GET", self.path, query)
-        return self._parser.parse_page(await self.transport.send(request, self.transport.deadline()))
+        return self._parser.parse_page(await self.transport.send(request))
 
     async def fetch_raw_page(self, after: str | None) -> RawPage:
         """Return the page of 100 runs, newest first, that comes after a cursor, as it came."""
         query = urlencode({"limit": 100} if after is None else {"limit": 100, "after": after})
         # Many wait for this one, and will have it tried again themselves.
         hasty = self.transport.with_timeout(timeout=_LISTING.deadline, policy=_LISTING)
-        return self._parser.parse_raw_page(await hasty.send(Request("GET", self.path, query), hasty.deadline()))
+        return self._parser.parse_raw_page(await hasty.send(Request("GET", self.path, query)))
 
     def read_row(self, row: dict[str, Any]) -> tuple[RunT, bool] | None:
         """Return the run that a row shows and whether it is all of it, or None for a row that does not fit."""
@@ -127,7 +127,7 @@ class RunApi(Generic[RunT]):
         """Delete a run; that it is not there is success where an earlier attempt may have deleted it."""
         request = Request("DELETE", run_path(self.path, run_id))
         try:
-            await self.transport.send(request, self.transport.deadline())
+            await self.transport.send(request)
         except NotFoundError as error:
             if not error.in_doubt:
                 raise
