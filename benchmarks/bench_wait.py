@@ -3,8 +3,8 @@
     python benchmarks/bench_wait.py [--runs 1000] [--longest 20]
 
 Each contestant has its own process and its own emulator process, and all run at the same time; the runs have the same
-durations, drawn from 1 to `--longest` seconds. The loops use the poll intervals of `splits.wait`, read without output, and
-fetch the output at the end. Lateness is the time from the end of a run until its output has arrived.
+durations, drawn from 1 to `--longest` seconds. The loops use the poll intervals of `splits.wait`, read without output,
+and fetch the output at the end. Lateness is the time from the end of a run until its output has arrived.
 """
 
 import argparse
