@@ -108,4 +108,4 @@ async def test_a_wait_reads_once_and_never_the_list() -> None:
     ],
 )
 def test_a_status_that_is_not_told_is_pending_where_it_belongs(value: dict[str, Any], told: dict[str, Any]) -> None:
-    assert Flows.spec.with_status(value) == told
+    assert Flows.spec.with_default_status(value) == told

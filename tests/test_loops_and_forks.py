@@ -189,7 +189,8 @@ def test_closed_under_waits_and_blocks_nothing_hangs_and_what_is_owed_is_paid(ru
 def told_by(code: str, url: str, loop_factory: Callable[[], object]) -> tuple[int, str, str]:
     """Run code in an interpreter of its own; return how it ended and what it said on stdout and stderr."""
     start = f"""
-        import asyncio, os, sys
+        import asyncio, logging, os, sys
+        logging.basicConfig()
         from {loop_factory.__module__.partition(".")[0]} import new_event_loop
         from retab_async import AsyncRetab, ClientStateError
         def run(told):
@@ -346,4 +347,4 @@ def test_what_is_owed_at_the_interpreter_s_end_is_said(
 ) -> None:
     _, _, complaints = told_by(EXITS["with a cancel that is owed"], server.url, loop_factory)
 
-    assert "/v1/splits splt_1 may still be going on: the client was closed before it could be cancelled" in complaints
+    assert "/v1/splits splt_1 may still be running: the client was closed before it could be cancelled" in complaints

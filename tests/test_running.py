@@ -16,6 +16,7 @@ from raw_server import until
 from retab_async import (
     APITimeoutError,
     AsyncRetab,
+    ConfigurationError,
     InvalidDocumentError,
     InvalidRequestError,
     InvalidRunIdError,
@@ -398,7 +399,7 @@ async def test_what_cannot_be_confirmed_is_logged_and_returned(scene: Scene, cap
     (run_id,) = scene.emulator.active_runs()
     assert (left.path, left.run_id, left.idempotency_key) == ("/v1/splits", run_id, None)
     assert left.error is not None
-    assert f"/v1/splits {run_id} may still be going on" in caplog.text
+    assert f"/v1/splits {run_id} may still be running" in caplog.text
     assert caplog.records[-1].levelno == logging.ERROR
 
 
@@ -731,22 +732,26 @@ class TestClosing:
         assert await scene.client.aclose() == ()
         assert scene.emulator.active_runs() == []
 
-    async def test_gives_up_after_its_time(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("retab_async.client._CLOSE_TIMEOUT", 0.05)
-        monkeypatch.setattr("retab_async.cleanup.MAX_CONCURRENT", 1)
+    async def test_gives_up_after_its_timeout(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(scene.client._cleanup, "_max_tasks", 1)
         scene.emulator.fail(CANCEL, Fault.hang())
         ids = scene.emulator.seed("splits", 3)
         async with asyncio.TaskGroup() as group:
             for run_id in ids:
                 group.create_task(self.leave(scene, run_id))
 
-        left = await scene.client.aclose()
+        left = await scene.client.aclose(timeout=0.05)
 
         assert {each.run_id for each in left} == set(ids)
-        assert {str(each).partition(" going on: ")[2] for each in left} == {
+        assert {str(each).partition(" running: ")[2] for each in left} == {
             "the client was closed before it could be cancelled"
         }
         assert scene.client._cleanup.is_idle
+
+    @pytest.mark.parametrize("timeout", [0, -1, "10"])
+    async def test_rejects_a_timeout_that_is_not_above_zero(self, timeout: Any, scene: Scene) -> None:
+        with pytest.raises(ConfigurationError, match="timeout must be"):
+            await scene.client.aclose(timeout=timeout)
 
     @staticmethod
     async def leave(scene: Scene, run_id: str) -> None:
@@ -808,9 +813,12 @@ class TestClosing:
         scene.emulator.fail(CREATE, Fault.late(0.3))
         scene.emulator.fail(CANCEL, Fault.late(0.6))
         task = asyncio.create_task(scene.block())
-        debtors: Any = scene.client._cleanup.open_scopes
+        takers: Any = scene.client._cleanup.open_scopes
         await until(
-            lambda: any(each._pending_create and each._pending_create.trail.may_have_happened for each in debtors)
+            lambda: any(
+                create and create.delivery.may_have_taken_effect
+                for create in (each.__self__._pending_create for each in takers)
+            )
         )
 
         assert await scene.client.aclose() == ()
@@ -841,7 +849,7 @@ class TestClosing:
 
         (left,) = await scene.client.aclose()
         assert left.run_id == "splt_1"
-        assert "/v1/splits splt_1 may still be going on" in caplog.text
+        assert "/v1/splits splt_1 may still be running" in caplog.text
 
     def test_a_loop_that_ends_before_it_tells_of_every_run(self, caplog: pytest.LogCaptureFixture) -> None:
         clients: list[AsyncRetab] = []
@@ -861,25 +869,32 @@ class TestClosing:
         asyncio.run(leave_all())
 
         assert len(clients[0]._cleanup.unconfirmed) == 40
-        assert caplog.text.count("may still be going on") == 40
+        assert caplog.text.count("may still be running") == 40
 
-    async def test_no_more_than_sixteen_are_sent_at_once(self, scene: Scene) -> None:
-        ids = scene.emulator.seed("splits", 40)
-        scene.emulator.fail(CANCEL, *[Fault.late(0.1)] * 40)
-        busiest = 0
+    async def test_cleanup_takes_the_idle_connections_and_no_more_than_sixteen_beside_busy_ones(
+        self, emulator: Emulator
+    ) -> None:
+        ids = emulator.seed("splits", 60)
+        emulator.fail(CANCEL, *[Fault.late(0.1)] * 60)
+        async with client_for(emulator.url, api_key=emulator.api_key, max_connections=20) as client:
+            scene = Scene(emulator, client)
+            for _ in range(15):
+                assert client._pool.slots.try_acquire()
+            busiest = 0
 
-        async def count() -> None:
-            nonlocal busiest
-            while True:
-                busiest = max(busiest, connections_in_use(scene.client))
-                await asyncio.sleep(0.005)
+            async def count() -> None:
+                nonlocal busiest
+                while True:
+                    busiest = max(busiest, connections_in_use(client))
+                    await asyncio.sleep(0.005)
 
-        async with asyncio.TaskGroup() as group:
-            for run_id in ids:
-                group.create_task(self.leave(scene, run_id))
-        counting = asyncio.create_task(count())
-        assert await scene.client.aclose() == ()
-        counting.cancel()
+            async with asyncio.TaskGroup() as group:
+                for run_id in ids:
+                    group.create_task(self.leave(scene, run_id))
+            counting = asyncio.create_task(count())
+            assert await client.aclose() == ()
+            counting.cancel()
 
-        assert scene.emulator.active_runs() == []
-        assert busiest == 16
+            assert emulator.active_runs() == []
+            assert busiest == 16 + 5
+            assert client._pool.slots._free == 5

@@ -337,14 +337,14 @@ class TestErrors:
             assert [state.id async for state in client.extractions.stream(**ASKED)] == ["extr_1"]
 
     async def test_of_no_answer_at_all_is_a_timeout(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("retab_async.api.run_api.IN_FOREGROUND", 0.1)
+        monkeypatch.setattr("retab_async.api.run_api.FOREGROUND_SECONDS", 0.1)
         with pytest.raises(APITimeoutError):
             await streamed(stall, timeout=0.05)
 
     @pytest.mark.parametrize(
         ("line", "reason"),
         [
-            (b"[1]\n", "no object"),
+            (b"[1]\n", "not a JSON object"),
             (b"tell me\n", "not JSON"),
             (b'{"id": "extr_1"\n', "not JSON"),
         ],
