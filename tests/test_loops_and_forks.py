@@ -52,7 +52,7 @@ def server() -> Iterator[RawServer]:
 # Loops
 
 
-def test_in_a_second_run_an_open_client_says_so_and_can_be_closed(run: Run, server: RawServer) -> None:
+def test_open_client_in_a_second_event_loop_raises_and_can_be_closed(run: Run, server: RawServer) -> None:
     async def use(client: AsyncRetab) -> Split:
         return await client.splits.cancel(SPLIT_ID)
 
@@ -83,7 +83,7 @@ def until_now(come_true: Callable[[], bool]) -> None:
     asyncio.run(until(come_true))
 
 
-def test_a_client_for_each_run_leaves_nothing_behind(run: Run, server: RawServer) -> None:
+def test_client_for_each_event_loop_leaves_nothing_behind(run: Run, server: RawServer) -> None:
     async def use() -> None:
         async with client_for(server.url) as client:
             await client.splits.cancel(SPLIT_ID)
@@ -98,7 +98,7 @@ def test_a_client_for_each_run_leaves_nothing_behind(run: Run, server: RawServer
     assert descriptors() <= before
 
 
-def test_two_loops_in_two_threads_work_with_a_client_each(run: Run, server: RawServer) -> None:
+def test_two_event_loops_in_two_threads_work_with_one_client_each(run: Run, server: RawServer) -> None:
     together = threading.Barrier(2, timeout=20)
     seen: list[str] = []
 
@@ -117,7 +117,7 @@ def test_two_loops_in_two_threads_work_with_a_client_each(run: Run, server: RawS
     assert seen == ["cancelled"] * 40
 
 
-def test_a_client_of_another_thread_s_loop_says_so_and_goes_on_there(run: Run, server: RawServer) -> None:
+def test_client_of_another_thread_raises_and_still_works_there(run: Run, server: RawServer) -> None:
     async def elsewhere(client: AsyncRetab) -> str:
         with pytest.raises(ClientStateError, match="another event loop") as caught:
             await client.splits.cancel(SPLIT_ID)
@@ -139,7 +139,7 @@ def test_a_client_of_another_thread_s_loop_says_so_and_goes_on_there(run: Run, s
 
 
 @pytest.mark.parametrize("places", [100, 10], ids=["all of them sent", "most of them waiting for a place"])
-def test_closed_under_a_hundred_calls_each_of_them_says_so(places: int, run: Run) -> None:
+def test_aclose_during_a_hundred_calls_ends_each_with_a_client_state_error(places: int, run: Run) -> None:
     async def close() -> None:
         async with raw_server(stall) as server:
             client = client_for(server.url, max_connections=places)
@@ -160,7 +160,7 @@ def test_closed_under_a_hundred_calls_each_of_them_says_so(places: int, run: Run
     run(close())
 
 
-def test_closed_under_waits_and_blocks_nothing_hangs_and_what_is_owed_is_paid(run: Run) -> None:
+def test_aclose_during_waits_and_blocks_ends_them_and_cancels_the_runs_of_the_blocks(run: Run) -> None:
     async def close() -> None:
         async with Emulator(queued=600) as emulator:
             client = client_for(emulator.url, api_key=emulator.api_key)
@@ -244,7 +244,7 @@ FORK = """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_forked_process_keeps_off_its_parent_s_sockets(
+def test_forked_process_leaves_its_parents_sockets_alone(
     loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer
 ) -> None:
     code, said, complaints = told_by(FORK.format(opened=True), server.url, loop_factory)
@@ -260,7 +260,7 @@ def test_a_forked_process_keeps_off_its_parent_s_sockets(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_client_that_was_not_used_before_a_fork_can_be_used_after_it(
+def test_client_unused_before_a_fork_can_be_used_after_it(
     loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer
 ) -> None:
     code, said, _ = told_by(FORK.format(opened=False), server.url, loop_factory)
@@ -269,7 +269,7 @@ def test_a_client_that_was_not_used_before_a_fork_can_be_used_after_it(
     assert len(server.requests) == 1
 
 
-async def test_of_an_inherited_client_nothing_is_used_and_nothing_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_forked_client_neither_uses_nor_closes_the_inherited_session(monkeypatch: pytest.MonkeyPatch) -> None:
     async with raw_server(ok) as server, client_for(server.url) as client:
         await client.splits.cancel(SPLIT_ID)
         with monkeypatch.context() as forked:
@@ -330,7 +330,7 @@ EXITS = {
 
 
 @pytest.mark.parametrize("code", EXITS.values(), ids=EXITS)
-def test_the_interpreter_ends_quietly_without_a_close(
+def test_interpreter_exits_without_a_traceback_if_the_client_is_not_closed(
     code: str, loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer
 ) -> None:
     ended, said, complaints = told_by(code, server.url, loop_factory)
@@ -342,7 +342,7 @@ def test_the_interpreter_ends_quietly_without_a_close(
     assert KEY not in complaints
 
 
-def test_what_is_owed_at_the_interpreter_s_end_is_said(
+def test_pending_cancel_at_interpreter_exit_is_logged(
     loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer
 ) -> None:
     _, _, complaints = told_by(EXITS["with a cancel that is owed"], server.url, loop_factory)

@@ -313,7 +313,7 @@ async def scene(emulator: Emulator, client: AsyncRetab) -> AsyncIterator[Scene]:
 
 
 @pytest.mark.parametrize(("way", "moment"), CASES, ids=[f"{way.__name__}-{moment.__name__}" for way, moment in CASES])
-async def test_left_in_any_way_in_any_moment_no_run_is_left_alive(way: Way, moment: Moment, scene: Scene) -> None:
+async def test_block_left_in_any_way_at_any_moment_leaves_no_run_active(way: Way, moment: Moment, scene: Scene) -> None:
     cancels, repeats = MOMENTS[moment]
     before = tasks()
     watching.clear()
@@ -339,13 +339,13 @@ async def test_left_in_any_way_in_any_moment_no_run_is_left_alive(way: Way, mome
 
 
 @pytest.mark.parametrize("way", [at_its_end, by_an_exception])
-async def test_left_normally_or_by_an_exception_the_cancel_is_confirmed_already(way: Way, scene: Scene) -> None:
+async def test_block_left_normally_or_by_an_exception_confirms_the_cancel(way: Way, scene: Scene) -> None:
     await way(scene)
 
     assert scene.emulator.active_runs() == []
 
 
-async def test_a_cancelled_task_is_not_held_up(scene: Scene) -> None:
+async def test_cancelled_task_does_not_wait_for_the_cleanup(scene: Scene) -> None:
     scene.emulator.fail(CANCEL, Fault.hang())
     task = asyncio.create_task(scene.block())
     await scene.moment()
@@ -358,7 +358,7 @@ async def test_a_cancelled_task_is_not_held_up(scene: Scene) -> None:
     assert len(scene.emulator.active_runs()) == 1
 
 
-async def test_the_loop_is_idle_while_a_cancel_is_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_event_loop_is_idle_while_a_block_waits_for_its_cancel(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.emulator.fail(CANCEL, Fault.late(0.5))
     selector: Any = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
     select = selector.select
@@ -377,7 +377,7 @@ async def test_the_loop_is_idle_while_a_cancel_is_waited_for(scene: Scene, monke
     assert turns < 60
 
 
-async def test_a_cancel_that_is_not_confirmed_in_time_does_not_hold_the_block_for_ever(
+async def test_block_does_not_wait_longer_than_its_exit_timeout(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("retab_async.scope._EXIT_TIMEOUT", 0.05)
@@ -390,7 +390,7 @@ async def test_a_cancel_that_is_not_confirmed_in_time_does_not_hold_the_block_fo
     assert scene.emulator.active_runs() == []
 
 
-async def test_what_cannot_be_confirmed_is_logged_and_returned(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+async def test_unconfirmed_cancel_is_logged_and_returned_by_aclose(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.emulator.fail(CANCEL, *[Fault.status(500)] * 3)
 
     await at_its_end(scene)
@@ -403,7 +403,7 @@ async def test_what_cannot_be_confirmed_is_logged_and_returned(scene: Scene, cap
     assert caplog.records[-1].levelno == logging.ERROR
 
 
-async def test_a_run_whose_id_cannot_be_learned_is_told_by_its_key(emulator: Emulator) -> None:
+async def test_unconfirmed_cancel_without_an_id_names_the_idempotency_key(emulator: Emulator) -> None:
     emulator.fail(CREATE, *[Fault.late_hang()] * 5)
     async with client_for(emulator.url, api_key=emulator.api_key, timeout=0.1, retry=ONCE) as client:
         with pytest.raises(APITimeoutError) as caught:
@@ -414,7 +414,7 @@ async def test_a_run_whose_id_cannot_be_learned_is_told_by_its_key(emulator: Emu
     assert str(left).startswith(f"/v1/splits created under idempotency_key='{left.idempotency_key}' may still be")
 
 
-async def test_a_create_that_failed_in_doubt_is_cleaned_up(emulator: Emulator) -> None:
+async def test_create_that_failed_in_doubt_is_cleaned_up(emulator: Emulator) -> None:
     emulator.fail(CREATE, Fault.late_hang())
     async with client_for(emulator.url, api_key=emulator.api_key, timeout=0.1, retry=ONCE) as client:
         with pytest.raises(APITimeoutError):
@@ -424,7 +424,7 @@ async def test_a_create_that_failed_in_doubt_is_cleaned_up(emulator: Emulator) -
         assert emulator.active_runs() == []
 
 
-async def test_a_create_that_is_over_when_it_is_learned_needs_no_cancel(scene: Scene) -> None:
+async def test_repeated_create_of_a_finished_run_is_followed_by_no_cancel(scene: Scene) -> None:
     while_the_server_does_nothing(scene)
     scene.emulator.fail(CREATE, Fault.status(201, body={"id": "splt_1", "status": "completed"}))
 
@@ -435,7 +435,7 @@ async def test_a_create_that_is_over_when_it_is_learned_needs_no_cancel(scene: S
 
 
 @pytest.mark.parametrize("body", [b'{"status": "queued"}', b"<html>", b""])
-async def test_a_create_whose_answer_cannot_be_read_is_cleaned_up(body: bytes, scene: Scene) -> None:
+async def test_create_with_an_unreadable_response_is_cleaned_up(body: bytes, scene: Scene) -> None:
     created = scene.emulator.seed("splits")
     scene.emulator.fail(CREATE, Fault.status(201, body=body))
     scene.emulator.fail(CREATE, Fault.status(201, body={"id": created[0], "status": "queued"}))
@@ -447,7 +447,7 @@ async def test_a_create_whose_answer_cannot_be_read_is_cleaned_up(body: bytes, s
     assert scene.emulator.active_runs() == []
 
 
-async def test_a_create_whose_answer_cannot_be_read_again_is_asked_for_once_more(
+async def test_cleanup_repeats_a_create_whose_response_is_unreadable_again(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retab_async.cleanup._PAUSES", (0.01, 0.01))
@@ -462,7 +462,7 @@ async def test_a_create_whose_answer_cannot_be_read_again_is_asked_for_once_more
     assert scene.emulator.active_runs() == []
 
 
-async def test_a_create_that_is_still_under_way_when_it_is_repeated_is_waited_for(
+async def test_cleanup_waits_for_a_create_that_is_still_in_progress(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retab_async.cleanup._LONG_PAUSE", 0.02)
@@ -476,7 +476,7 @@ async def test_a_create_that_is_still_under_way_when_it_is_repeated_is_waited_fo
     assert scene.sent("POST /v1/splits") == 4
 
 
-async def test_a_run_is_given_three_sends_and_no_more(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cleanup_sends_at_most_three_cancels_for_a_run(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retab_async.cleanup._PAUSES", (0.01, 0.01))
     monkeypatch.setattr("retab_async.cleanup._LONG_PAUSE", 0.01)
     scene.emulator.fail(CANCEL, Fault.status(500), Fault.status(404), Fault.status(500), Fault.status(500))
@@ -489,7 +489,7 @@ async def test_a_run_is_given_three_sends_and_no_more(scene: Scene, monkeypatch:
 
 
 @pytest.mark.parametrize("status", [403, 422])
-async def test_a_cancel_that_is_refused_is_not_repeated(status: int, scene: Scene) -> None:
+async def test_cleanup_does_not_repeat_a_rejected_cancel(status: int, scene: Scene) -> None:
     scene.emulator.fail(CANCEL, Fault.status(status))
 
     await at_its_end(scene)
@@ -498,7 +498,7 @@ async def test_a_cancel_that_is_refused_is_not_repeated(status: int, scene: Scen
     assert len(await scene.client.aclose()) == 1
 
 
-async def test_a_run_is_given_five_seconds_and_no_more(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cleanup_gives_up_a_run_after_its_grace_period(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retab_async.cleanup.GRACE", 0.1)
     scene.emulator.fail(CANCEL, Fault.hang())
 
@@ -509,7 +509,7 @@ async def test_a_run_is_given_five_seconds_and_no_more(scene: Scene, monkeypatch
     assert scene.sent("/cancel") == 1
 
 
-async def test_a_cancelled_task_that_fails_instead_is_not_held_up(scene: Scene) -> None:
+async def test_cancelled_task_that_raises_does_not_wait_for_the_cleanup(scene: Scene) -> None:
     scene.emulator.fail(CANCEL, Fault.hang())
 
     async def block() -> None:
@@ -529,7 +529,7 @@ async def test_a_cancelled_task_that_fails_instead_is_not_held_up(scene: Scene) 
     assert not scene.sent("/cancel")
 
 
-async def test_a_create_that_was_refused_leaves_nothing_to_clean_up(scene: Scene) -> None:
+async def test_rejected_create_leaves_no_pending_cancel(scene: Scene) -> None:
     scene.emulator.fail(CREATE, Fault.status(422))
 
     with pytest.raises(Exception, match="422"):
@@ -538,7 +538,7 @@ async def test_a_create_that_was_refused_leaves_nothing_to_clean_up(scene: Scene
     assert scene.client._cleanup.is_idle
 
 
-async def test_a_file_that_can_be_read_only_once_is_kept_for_the_janitor(scene: Scene) -> None:
+async def test_cleanup_repeats_a_create_from_a_file_that_can_be_read_once(scene: Scene) -> None:
     class Pipe(io.RawIOBase):
         pieces = [PDF, PDF]  # noqa: RUF012 - read once
 
@@ -557,7 +557,7 @@ async def test_a_file_that_can_be_read_only_once_is_kept_for_the_janitor(scene: 
     assert scene.emulator.active_runs() == []
 
 
-async def test_cancelled_between_the_create_and_the_block_the_run_is_cancelled(
+async def test_task_cancelled_between_create_and_block_cancels_the_run(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The temporary copy of a document is closed after the create, in a thread: a moment like any other."""
@@ -583,7 +583,7 @@ async def test_cancelled_between_the_create_and_the_block_the_run_is_cancelled(
 
 
 class TestHandle:
-    async def test_gives_the_completed_run(self) -> None:
+    async def test_result_returns_the_completed_run(self) -> None:
         async with (
             Emulator(queued=0, running=0.05) as emulator,
             client_for(emulator.url, api_key=emulator.api_key) as client,
@@ -598,7 +598,7 @@ class TestHandle:
             assert statuses[-1] is RunStatus.COMPLETED
             assert not [served for served in emulator.requests if served.path.endswith("/cancel")]
 
-    async def test_raises_a_failed_run(self, emulator: Emulator, client: AsyncRetab) -> None:
+    async def test_result_raises_run_failed_error(self, emulator: Emulator, client: AsyncRetab) -> None:
         (run_id,) = emulator.seed("splits", queued=0, running=0, error={"code": "bad", "message": "no pages"})
 
         with pytest.raises(RunFailedError, match="failed: bad: no pages") as caught:
@@ -608,7 +608,7 @@ class TestHandle:
         assert caught.value.run is not None
         assert caught.value.run.id == run_id
 
-    async def test_raises_a_run_that_somebody_cancelled(self, emulator: Emulator, client: AsyncRetab) -> None:
+    async def test_result_raises_run_cancelled_error(self, emulator: Emulator, client: AsyncRetab) -> None:
         (run_id,) = emulator.seed("splits")
         await client.splits.cancel(run_id)
 
@@ -619,14 +619,14 @@ class TestHandle:
         assert caught.value.run is not None
         assert caught.value.run.status is RunStatus.CANCELLED
 
-    async def test_that_was_waited_for_in_vain_is_cancelled(self, emulator: Emulator, client: AsyncRetab) -> None:
+    async def test_result_that_times_out_cancels_the_run(self, emulator: Emulator, client: AsyncRetab) -> None:
         with pytest.raises(WaitTimeoutError):
             async with client.splits.running(document=PDF, subdocuments=[PART]) as run:
                 await run.result(timeout=0.05)
 
         assert emulator.active_runs() == []
 
-    async def test_reads_the_run(self, emulator: Emulator, client: AsyncRetab) -> None:
+    async def test_get_reads_the_run(self, emulator: Emulator, client: AsyncRetab) -> None:
         (run_id,) = emulator.seed("splits", queued=0, running=0)
 
         async with client.splits.attach(run_id) as run:
@@ -636,7 +636,7 @@ class TestHandle:
 
         assert len(emulator.requests) == 1
 
-    async def test_cancels_once(self, emulator: Emulator, client: AsyncRetab) -> None:
+    async def test_cancel_is_sent_once(self, emulator: Emulator, client: AsyncRetab) -> None:
         async with client.splits.running(document=PDF, subdocuments=[PART]) as run:
             split = await run.cancel()
 
@@ -645,19 +645,19 @@ class TestHandle:
             f"/v1/splits/{run.id}/cancel"
         ]
 
-    async def test_that_is_detached_goes_on(self, emulator: Emulator, client: AsyncRetab) -> None:
+    async def test_detach_leaves_the_run_active(self, emulator: Emulator, client: AsyncRetab) -> None:
         async with client.splits.running(document=PDF, subdocuments=[PART]) as run:
             run.detach()
 
         assert emulator.active_runs() == [run.id]
 
-    async def test_of_another_kind(self, emulator: Emulator, client: AsyncRetab) -> None:
+    async def test_works_for_another_kind(self, emulator: Emulator, client: AsyncRetab) -> None:
         async with client.partitions.running(document=PDF, key="account", instructions="Each.") as run:
             assert emulator.active_runs() == [run.id]
 
         assert emulator.active_runs() == []
 
-    async def test_of_a_run_that_was_deleted_owes_nothing(
+    async def test_of_a_deleted_run_leaves_no_pending_cancel(
         self, client: AsyncRetab, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("retab_async.cleanup._LONG_PAUSE", 0.01)
@@ -668,7 +668,7 @@ class TestHandle:
 
 
 class TestEntering:
-    async def test_attach_knows_a_run_that_is_over(self, emulator: Emulator, client: AsyncRetab) -> None:
+    async def test_attach_to_a_finished_run_sends_nothing(self, emulator: Emulator, client: AsyncRetab) -> None:
         split = await client.splits.get(*emulator.seed("splits", queued=0, running=0))
 
         async with client.splits.attach(split) as run:
@@ -684,24 +684,24 @@ class TestEntering:
         assert emulator.active_runs() == []
 
     @pytest.mark.parametrize("run_id", ["a/b", "", 5])
-    async def test_attach_refuses_what_is_no_id_at_once(self, run_id: Any, client: AsyncRetab) -> None:
+    async def test_attach_rejects_an_invalid_id_at_once(self, run_id: Any, client: AsyncRetab) -> None:
         with pytest.raises(InvalidRunIdError):
             client.splits.attach(run_id)
 
-    async def test_running_refuses_wrong_arguments_at_once(self, client: AsyncRetab) -> None:
+    async def test_running_rejects_invalid_arguments_at_once(self, client: AsyncRetab) -> None:
         with pytest.raises(InvalidRequestError):
             client.splits.running(document=PDF, subdocuments=[])
         with pytest.raises(InvalidRequestError):
             client.splits.running(document=PDF, subdocuments=[PART], idempotency_key="")
 
-    async def test_refuses_a_document_that_cannot_be_sent(self, emulator: Emulator, client: AsyncRetab) -> None:
+    async def test_entering_rejects_an_invalid_document(self, emulator: Emulator, client: AsyncRetab) -> None:
         with pytest.raises(InvalidDocumentError):
             async with client.splits.running(document="missing.pdf", subdocuments=[PART]):
                 pass
 
         assert emulator.requests == []
 
-    async def test_is_for_once(self, client: AsyncRetab) -> None:
+    async def test_scope_can_be_entered_once(self, client: AsyncRetab) -> None:
         scope = client.splits.running(document=PDF, subdocuments=[PART])
         async with scope:
             pass
@@ -712,7 +712,7 @@ class TestEntering:
 
 
 class TestClosing:
-    async def test_a_copy_owes_with_its_own_key_and_its_client_pays(self, emulator: Emulator) -> None:
+    async def test_sends_the_cancels_of_a_copy_with_the_key_of_the_copy(self, emulator: Emulator) -> None:
         async with client_for(emulator.url, api_key="sk_wrong_0123456789") as client:
             copy = client.with_options(api_key=emulator.api_key)
             await by_cancelling_the_task(Scene(emulator, copy))
@@ -721,7 +721,7 @@ class TestClosing:
             assert await client.aclose() == ()
             assert emulator.active_runs() == []
 
-    async def test_that_is_cancelled_itself_goes_on(self, scene: Scene) -> None:
+    async def test_continues_if_its_caller_is_cancelled(self, scene: Scene) -> None:
         scene.emulator.fail(CANCEL, Fault.late(0.2))
         await by_cancelling_the_task(scene)
 
@@ -760,7 +760,7 @@ class TestClosing:
                 scope.cancel()
                 await asyncio.sleep(1)
 
-    async def test_cancels_the_runs_of_blocks_that_go_on(self, scene: Scene) -> None:
+    async def test_cancels_the_runs_of_open_blocks(self, scene: Scene) -> None:
         scopes = [asyncio.create_task(scene.block()) for _ in range(20)]
         await until(lambda: len(scene.emulator.active_runs()) == 20)
         await asyncio.sleep(0.05)
@@ -784,21 +784,21 @@ class TestClosing:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    async def test_inside_a_block_cancels_its_run(self, scene: Scene) -> None:
+    async def test_inside_a_block_cancels_the_run_of_the_block(self, scene: Scene) -> None:
         async with scene.running():
             assert await scene.client.aclose() == ()
             assert scene.emulator.active_runs() == []
 
         assert await scene.client.aclose() == ()
 
-    async def test_lets_a_detached_run_go_on(self, scene: Scene) -> None:
+    async def test_leaves_a_detached_run_active(self, scene: Scene) -> None:
         async with scene.running() as run:
             run.detach()
             assert await scene.client.aclose() == ()
 
         assert scene.emulator.active_runs() == [run.id]
 
-    async def test_sees_a_create_under_way_to_its_end(self, scene: Scene) -> None:
+    async def test_cancels_the_run_of_a_create_in_flight(self, scene: Scene) -> None:
         while_the_server_creates_it(scene)
         task = asyncio.create_task(scene.block())
         await scene.moment()
@@ -809,7 +809,7 @@ class TestClosing:
             await task
         assert await scene.client.aclose() == ()
 
-    async def test_and_a_create_that_is_answered_while_it_drains(self, scene: Scene) -> None:
+    async def test_cancels_the_run_of_a_create_that_is_answered_while_it_drains(self, scene: Scene) -> None:
         scene.emulator.fail(CREATE, Fault.late(0.3))
         scene.emulator.fail(CANCEL, Fault.late(0.6))
         task = asyncio.create_task(scene.block())
@@ -829,7 +829,7 @@ class TestClosing:
             await task
         assert await scene.client.aclose() == ()
 
-    async def test_has_nothing_to_see_to_of_a_create_that_is_not_sent_whole(self, scene: Scene) -> None:
+    async def test_sends_nothing_for_a_create_that_was_not_sent_completely(self, scene: Scene) -> None:
         while_sending(scene)
         task = asyncio.create_task(scene.block())
         await scene.moment()
@@ -841,7 +841,7 @@ class TestClosing:
         assert await scene.client.aclose() == ()
         assert scene.emulator.active_runs() == []
 
-    async def test_what_is_owed_after_it_is_told(self, scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_reports_a_cancel_that_becomes_pending_after_it(self, scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
         scope = scene.client.splits.attach("splt_1")
         await scene.client.aclose()
         async with scope:
@@ -851,7 +851,7 @@ class TestClosing:
         assert left.run_id == "splt_1"
         assert "/v1/splits splt_1 may still be running" in caplog.text
 
-    def test_a_loop_that_ends_before_it_tells_of_every_run(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_event_loop_that_ends_before_it_reports_every_run(self, caplog: pytest.LogCaptureFixture) -> None:
         clients: list[AsyncRetab] = []
 
         async def leave_all() -> None:

@@ -98,7 +98,7 @@ async def flowing() -> AsyncIterator[tuple[RawServer, AsyncRetab]]:
 
 
 class TestStates:
-    async def test_come_as_the_lines_come(self) -> None:
+    async def test_are_yielded_line_by_line(self) -> None:
         states, server = await streamed(whole(lines(*PARTS)))
 
         assert [state.output for state in states] == [part["output"] for part in PARTS]
@@ -128,12 +128,12 @@ class TestStates:
         ],
         ids=["events", "tight events", "empty lines", "no end of the last line"],
     )
-    async def test_are_found_behind_what_surrounds_them(self, content: bytes) -> None:
+    async def test_are_read_from_events_and_between_blank_lines(self, content: bytes) -> None:
         states, _ = await streamed(whole(content))
 
         assert len(states) == len(PARTS)
 
-    async def test_are_put_together_from_whatever_pieces_come(self) -> None:
+    async def test_are_assembled_from_pieces(self) -> None:
         content = lines(*PARTS)
         pieces = b"".join(chunk(content[at : at + 7]) for at in range(0, len(content), 7))
         states, _ = await streamed(reply(pieces + b"0\r\n\r\n", headers=CHUNKED))
@@ -151,7 +151,7 @@ class TestStates:
 
         assert len(states) == 2
 
-    async def test_of_another_shape_are_read_as_far_as_they_fit(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_with_fields_that_do_not_fit_get_defaults(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG, "retab_async")
         states, _ = await streamed(whole(lines({"id": 5, "status": 5, "output": [], "n_consensus": "?"})))
 
@@ -159,7 +159,7 @@ class TestStates:
         assert "n_consensus" in caplog.text
         assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
 
-    async def test_leave_a_connection_that_is_of_use_again(self) -> None:
+    async def test_leave_a_reusable_connection(self) -> None:
         steps = whole(lines(*PARTS)), reply(body("extractions", "completed"))
         async with raw_server(*steps) as server, client_for(server.url) as client:
             assert len([state async for state in client.extractions.stream(**ASKED)]) == len(PARTS)
@@ -167,13 +167,13 @@ class TestStates:
 
             assert server.connections == 1
 
-    async def test_are_to_be_had_by_the_published_name(self) -> None:
+    async def test_are_available_under_the_published_name(self) -> None:
         async with raw_server(whole(lines(PARTS[3]))) as server, client_for(server.url) as client:
             assert [state.id async for state in client.extractions.create_stream(**ASKED)] == ["extr_1"]
 
 
 class TestLeftEarly:
-    async def test_by_its_block_it_closes_the_connection(self, flowing: tuple[RawServer, AsyncRetab]) -> None:
+    async def test_by_leaving_its_block_closes_the_connection(self, flowing: tuple[RawServer, AsyncRetab]) -> None:
         server, client = flowing
         async with client.extractions.stream(**ASKED) as states:
             await anext(states)
@@ -182,7 +182,7 @@ class TestLeftEarly:
         assert client._pool.slots._free == 100
         await until(lambda: not server.open)
 
-    async def test_by_a_break_it_closes_the_connection_when_the_loop_gets_to_it(
+    async def test_by_a_break_closes_the_connection_at_finalization(
         self, flowing: tuple[RawServer, AsyncRetab]
     ) -> None:
         server, client = flowing
@@ -193,7 +193,7 @@ class TestLeftEarly:
         await until(lambda: not server.open)
         assert connections_in_use(client) == 0
 
-    async def test_by_aclose_it_is_at_its_end(self, flowing: tuple[RawServer, AsyncRetab]) -> None:
+    async def test_by_aclose_is_exhausted(self, flowing: tuple[RawServer, AsyncRetab]) -> None:
         _, client = flowing
         states = client.extractions.stream(**ASKED)
         await anext(states)
@@ -203,7 +203,7 @@ class TestLeftEarly:
         assert [state async for state in states] == []
         assert connections_in_use(client) == 0
 
-    async def test_by_cancellation_it_closes_the_connection(self, flowing: tuple[RawServer, AsyncRetab]) -> None:
+    async def test_by_cancellation_closes_the_connection(self, flowing: tuple[RawServer, AsyncRetab]) -> None:
         server, client = flowing
 
         async def watch() -> None:
@@ -221,14 +221,14 @@ class TestLeftEarly:
         assert connections_in_use(client) == 0
         await until(lambda: not server.open)
 
-    async def test_before_the_first_step_nothing_was_sent(self, flowing: tuple[RawServer, AsyncRetab]) -> None:
+    async def test_before_the_first_step_sends_nothing(self, flowing: tuple[RawServer, AsyncRetab]) -> None:
         server, client = flowing
         async with client.extractions.stream(**ASKED):
             pass
 
         assert server.requests == []
 
-    async def test_by_the_client_it_says_so(self, flowing: tuple[RawServer, AsyncRetab]) -> None:
+    async def test_by_closing_the_client_raises_a_client_state_error(self, flowing: tuple[RawServer, AsyncRetab]) -> None:
         _, client = flowing
         states = client.extractions.stream(**ASKED)
         await anext(states)
@@ -238,8 +238,8 @@ class TestLeftEarly:
             await rest_of(states)
 
 
-class TestPlaces:
-    async def test_are_taken_for_as_long_as_the_stream_goes_on(self) -> None:
+class TestSlots:
+    async def test_are_held_until_the_stream_is_left(self) -> None:
         async with (
             raw_server(say_and_stall(begun(PARTS[1]))) as server,
             client_for(server.url, max_connections=1, timeout=0.1, retry=ONCE) as client,
@@ -251,11 +251,11 @@ class TestPlaces:
             assert client._pool.slots.try_acquire()
 
 
-class TestSentAgain:
+class TestRetries:
     @pytest.mark.parametrize(
         "first", [reply({}, 503), reply({}, 429), reset, close_early], ids=["503", "429", "reset", "closed"]
     )
-    async def test_as_long_as_there_is_no_answer(self, first: Step) -> None:
+    async def test_happen_before_the_response_has_begun(self, first: Step) -> None:
         async with raw_server(first, whole(lines(*PARTS))) as server, client_for(server.url) as client:
             states = [state async for state in client.extractions.stream(**ASKED)]
 
@@ -263,7 +263,7 @@ class TestSentAgain:
         one, two = (request.headers["idempotency-key"] for request in server.requests)
         assert one == two
 
-    async def test_never_once_it_has_begun(self) -> None:
+    async def test_never_happen_once_the_response_has_begun(self) -> None:
         async with raw_server(say_and_close(begun(PARTS[1]))) as server, client_for(server.url) as client:
             with pytest.raises(APIConnectionError):
                 await rest_of(client.extractions.stream(**ASKED))
@@ -273,7 +273,7 @@ class TestSentAgain:
 
 class TestErrors:
     @pytest.mark.parametrize(("status", "kind"), [(400, APIError), (422, ValidationError), (500, InternalServerError)])
-    async def test_of_the_api_are_its_errors(self, status: int, kind: type[APIError]) -> None:
+    async def test_of_the_api_are_api_errors(self, status: int, kind: type[APIError]) -> None:
         with pytest.raises(kind, match="no spreadsheet") as caught:
             await streamed(reply({"detail": "no spreadsheet"}, status))
 
@@ -289,7 +289,7 @@ class TestErrors:
         ],
         ids=["chunked", "counted", "garbled"],
     )
-    async def test_of_the_connection_under_way_are_in_doubt(self, broken: Step) -> None:
+    async def test_of_the_connection_are_in_doubt(self, broken: Step) -> None:
         seen: list[Extraction] = []
         async with raw_server(broken) as server, client_for(server.url, retry=ONCE) as client:
             with pytest.raises(APIConnectionError) as caught:
@@ -301,7 +301,7 @@ class TestErrors:
         assert caught.value.in_doubt
         assert caught.value.idempotency_key == "k-1"
 
-    async def test_of_a_state_that_does_not_come_is_a_timeout(self) -> None:
+    async def test_of_a_missing_state_are_timeouts(self) -> None:
         async with (
             raw_server(say_and_stall(begun(PARTS[1]))) as server,
             client_for(server.url, retry=ONCE, timeout=0.05) as client,
@@ -314,7 +314,7 @@ class TestErrors:
             assert caught.value.in_doubt
             assert connections_in_use(client) == 0
 
-    async def test_of_a_line_that_comes_in_drops_without_end_is_a_timeout(self) -> None:
+    async def test_of_a_line_that_drips_without_end_are_timeouts(self) -> None:
         async with (
             raw_server(drip(begun(PARTS[1]), chunk(b" "), every=0.005)) as server,
             client_for(server.url, retry=ONCE, timeout=0.1) as client,
@@ -324,7 +324,7 @@ class TestErrors:
             with pytest.raises(APITimeoutError):
                 await anext(states)
 
-    async def test_of_the_first_state_leave_it_the_time_of_the_foreground(self) -> None:
+    async def test_do_not_include_a_first_state_that_takes_as_long_as_the_foreground(self) -> None:
         """A document is read before anything can be told of it."""
 
         async def late(wire: Any) -> None:
@@ -336,7 +336,7 @@ class TestErrors:
         async with raw_server(late) as server, client_for(server.url, retry=ONCE, timeout=0.05) as client:
             assert [state.id async for state in client.extractions.stream(**ASKED)] == ["extr_1"]
 
-    async def test_of_no_answer_at_all_is_a_timeout(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_of_a_missing_response_are_timeouts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("retab_async.api.run_api.FOREGROUND_SECONDS", 0.1)
         with pytest.raises(APITimeoutError):
             await streamed(stall, timeout=0.05)
@@ -350,32 +350,32 @@ class TestErrors:
         ],
         ids=["no object", "no JSON", "half a line"],
     )
-    async def test_of_what_a_line_says_are_told(self, line: bytes, reason: str) -> None:
+    async def test_of_an_unreadable_line_are_response_errors(self, line: bytes, reason: str) -> None:
         with pytest.raises(ResponseError, match=reason) as caught:
             await streamed(whole(lines(PARTS[1]) + line))
 
         assert caught.value.in_doubt
 
-    async def test_that_quote_a_line_leave_out_the_key(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_that_quote_a_line_redact_the_key(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)
         with pytest.raises(ResponseError) as caught:
             await streamed(whole(f"you sent {KEY}\n".encode()))
 
         assert KEY not in f"{caught.value!r}{vars(caught.value)}{caplog.text}"
 
-    async def test_of_a_line_without_an_end_are_told_before_it_fills_the_memory(self) -> None:
+    async def test_of_an_endless_line_are_raised_at_the_size_limit(self) -> None:
         with pytest.raises(ResponseError, match=f"longer than {MAX_LINE_BYTES} bytes"):
             await streamed(drip(begun(PARTS[1]), chunk(b"x" * 2**20), every=0))
 
-    async def test_of_an_event_loop_that_is_not_the_client_s(self) -> None:
+    async def test_of_a_closed_client_are_client_state_errors(self) -> None:
         async with client_for("http://127.0.0.1:9") as client:
             await client.aclose()
             with pytest.raises(ClientStateError):
                 await anext(client.extractions.stream(**ASKED))
 
 
-class TestRefused:
-    async def test_at_once_is_what_the_api_would_refuse(self) -> None:
+class TestInvalidArguments:
+    async def test_are_rejected_at_once(self) -> None:
         async with raw_server(reset) as server, client_for(server.url) as client:
             with pytest.raises(InvalidRequestError, match="background cannot be joined with stream"):
                 client.extractions.stream(**ASKED, background=True)
@@ -386,7 +386,7 @@ class TestRefused:
 
             assert server.requests == []
 
-    async def test_is_a_document_that_cannot_be_sent(self) -> None:
+    async def test_include_an_invalid_document(self) -> None:
         async with raw_server(reset) as server, client_for(server.url) as client:
             with pytest.raises(InvalidDocumentError):
                 await anext(client.extractions.stream(document="missing.pdf", json_schema={"type": "object"}))
