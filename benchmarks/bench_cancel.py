@@ -1,12 +1,12 @@
-"""What a cancel costs: hand-written aiohttp, our transport alone, `splits.cancel`, and the official client.
+"""Cost of a cancel: hand-written aiohttp, the transport alone, `splits.cancel`, and the official client.
 
     python benchmarks/bench_cancel.py [--rounds 20] [--generations 3] [--calls 1000] [--concurrency 50]
 
-The server has a process of its own; each contestant has one too and is asked in turn, in shuffled order, for a block
-of calls. A round's ratios compare blocks that ran seconds apart; what is printed are medians over all rounds. The
-processes are started afresh a few times (generations), for a process can be lucky in where its memory lies. Peak memory
-is that of the contestant's process. The official client takes part where `retab` is installed, and only where the
-answer has all fields: it raises on the three-field answer.
+The server and each contestant have their own processes; in each round every contestant runs one block of calls, in
+shuffled order. A round's ratios compare blocks that ran seconds apart; the printed figures are medians over all rounds.
+The processes are restarted a few times (generations), because the memory layout of a process affects its speed. Peak
+memory is that of the contestant's process. The official client takes part if `retab` is installed, and only with the response
+of all fields: it raises on the one of three fields.
 """
 
 import argparse
@@ -48,10 +48,10 @@ async def transport(url: str) -> AsyncIterator[Call]:
     from retab_async.protocol import Request
 
     async with AsyncRetab(KEY, base_url=url) as client:
-        send, ends = client.splits._api.transport.send, client.splits._api.transport.deadline  # noqa: SLF001 - what is measured
+        send, deadline = client.splits._api.transport.send, client.splits._api.transport.deadline  # noqa: SLF001 - what is measured
 
         async def call(run_id: str) -> object:
-            return await send(Request("POST", f"/v1/splits/{run_id}/cancel"), ends())
+            return await send(Request("POST", f"/v1/splits/{run_id}/cancel"), deadline())
 
         yield call
 
@@ -76,7 +76,7 @@ CONTESTANTS = {"aiohttp by hand": by_hand, "transport alone": transport, "splits
 
 
 async def contend(name: str, url: str) -> None:
-    """Run the blocks that are asked for on stdin, `CALLS CONCURRENCY` a line, and print what each took."""
+    """Run the blocks requested on stdin, `CALLS CONCURRENCY` per line, and print the figures of each."""
     async with CONTESTANTS[name](url) as call:
         while line := await asyncio.to_thread(sys.stdin.readline):
             calls, concurrency = map(int, line.split())
@@ -94,13 +94,13 @@ async def block(call: Call, calls: int, concurrency: int) -> None:
         for number in numbers:
             await call(f"splt_{number:08d}")
 
-    async with asyncio.TaskGroup() as crew:
+    async with asyncio.TaskGroup() as pool:
         for _ in range(concurrency):
-            crew.create_task(work())
+            pool.create_task(work())
 
 
 class Contestant:
-    """One contestant in a process of its own."""
+    """One contestant in its own process."""
 
     def __init__(self, name: str, url: str) -> None:
         arguments = [sys.executable, __file__, "--contend", name, url]

@@ -1,4 +1,4 @@
-"""What an import costs beside `import aiohttp`: medians over fresh interpreters, started in turn.
+"""Import time relative to `import aiohttp`: medians over fresh interpreters, interleaved.
 
 Run it with `python benchmarks/bench_import.py [ROUNDS]`.
 """

@@ -1,11 +1,10 @@
-"""What a thousand waits cost: `splits.wait`, which shares its looks, against a polling loop of its own for each run.
+"""Cost of a thousand waits: `splits.wait`, which batches its polls, against a polling loop for each run.
 
     python benchmarks/bench_wait.py [--runs 1000] [--longest 20]
 
-Each contestant has a process and an emulator of its own, in a process too, and all of them run at the same time; the
-runs have the same lengths, drawn from 1 to `--longest` seconds. The loops wait as long from look to look as
-`splits.wait` does, read cheaply, and fetch the output at the end. Lateness is from the end of a run to the moment at
-which its output is there.
+Each contestant has its own process and its own emulator process, and all run at the same time; the runs have the same
+durations, drawn from 1 to `--longest` seconds. The loops use the poll intervals of `splits.wait`, read without output,
+and fetch the output at the end. Lateness is the time from the end of a run until its output has arrived.
 """
 
 import argparse
@@ -44,40 +43,40 @@ CONTESTANTS: dict[str, Wait] = {"a loop each": by_hand, "splits.wait": shared}
 
 
 async def serve(lengths: list[float]) -> None:
-    """Print the address and when each run ends, and at the end of stdin how many requests there were."""
+    """Print the address and the end time of each run, and at the end of stdin the number of requests."""
     async with Emulator(queued=0) as emulator:
-        ends = {}
+        end_times = {}
         for length in lengths:
             (run_id,) = emulator.seed("splits", running=length)
-            ends[run_id] = time.monotonic() + length
-        print(json.dumps({"url": emulator.url, "ends": ends}), flush=True)
+            end_times[run_id] = time.monotonic() + length
+        print(json.dumps({"url": emulator.url, "end_times": end_times}), flush=True)
         await asyncio.to_thread(sys.stdin.read)
         print(len(emulator.requests), flush=True)
 
 
-async def contend(wait: Wait, url: str, ends: dict[str, float]) -> dict[str, Any]:
+async def contend(wait: Wait, url: str, end_times: dict[str, float]) -> dict[str, Any]:
     async with AsyncRetab("sk_benchmark_0123456789", base_url=url) as client:
 
         async def lateness(run_id: str) -> float:
             run = await wait(client, run_id)
-            late = time.monotonic() - ends[run_id]
+            late = time.monotonic() - end_times[run_id]
             assert run.id == run_id
             assert run.status == "completed"
             assert run.output
             return late
 
         cpu = time.process_time()
-        late = await asyncio.gather(*map(lateness, ends))
+        late = await asyncio.gather(*map(lateness, end_times))
         return {"late": late, "cpu": time.process_time() - cpu}
 
 
 def contest(name: str, lengths: list[float]) -> dict[str, Any]:
-    """Run one contestant in this process, against an emulator of its own."""
+    """Run one contestant in this process, against its own emulator."""
     arguments = [sys.executable, __file__, "--serve", json.dumps(lengths)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        told = json.loads(server.stdout.readline())
-        figures = asyncio.run(contend(CONTESTANTS[name], told["url"], told["ends"]))
+        started = json.loads(server.stdout.readline())
+        figures = asyncio.run(contend(CONTESTANTS[name], started["url"], started["end_times"]))
         requests, _ = server.communicate()
     return figures | {"requests": int(requests)}
 

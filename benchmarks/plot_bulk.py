@@ -9,9 +9,9 @@ OURS, OTHERS = "#1f6feb", "#9aa4b2"
 STYLE = "text{font:12px system-ui,sans-serif;fill:#57606a}.h{font-weight:600;font-size:13px}"
 
 
-def plot(told: dict[str, list[dict[str, Any]]]) -> str:
-    """Return the SVG of whatever parts were run."""
-    parts = [*_parts(told)]
+def plot(figures: dict[str, list[dict[str, Any]]]) -> str:
+    """Return the SVG of the measured parts."""
+    parts = [*_parts(figures)]
     height = sum(ROW * (len(rows) + 2) for _, rows in parts) + 10
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img">',
@@ -26,23 +26,23 @@ def plot(told: dict[str, list[dict[str, Any]]]) -> str:
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _parts(told: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, list[tuple[str, float, str, bool]]]]:
-    if rows := told.get("throughput"):
+def _parts(figures: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, list[tuple[str, float, str, bool]]]]:
+    if rows := figures.get("throughput"):
         yield (
             "ids a second, 64 in flight",
             [(row["name"], row["rate"], f"{row['rate']:.0f}", row["name"] == "cancel_many") for row in rows],
         )
-    if rows := told.get("memory"):
+    if rows := figures.get("memory"):
         yield (
             "peak memory of cancel_many, growth in MiB (the scale ends at 32)",
             [(f"{row['ids']:,} ids", row["memory"] / 32, f"{row['memory']:.1f}", True) for row in rows],
         )
-    if rows := told.get("limits"):
-        for figure, title, form in (
+    if rows := figures.get("limits"):
+        for column, title, form in (
             ("share", "at a limit: share of the possible rate", "{:.0%}"),
-            ("refused", "at a limit: refusals (429) a success", "{:.3f}"),
+            ("refused", "at a limit: rejections (429) per success", "{:.3f}"),
         ):
-            yield title, [(_name(row), row[figure], form.format(row[figure]), _is_ours(row)) for row in rows]
+            yield title, [(_name(row), row[column], form.format(row[column]), _is_ours(row)) for row in rows]
 
 
 def _name(row: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ import attrs
 from retab_async.api.run_api import RunApi
 from retab_async.errors import ConflictError, NotFoundError, ResponseError, RetabError
 from retab_async.protocol import DeliveryState, Request
-from retab_async.retry import RetryPolicy, is_transient
+from retab_async.retry import RetryPolicy, is_transient, retry_after_of
 from retab_async.text import single_line
 from retab_async.throttle import FifoSemaphore
 
@@ -128,7 +128,7 @@ class PendingCancel:
                 if not (is_transient(error) or isinstance(error, ResponseError)):
                     raise
                 self.error = error
-                await asyncio.sleep(random.uniform(0.5, 1.5) * pause + (getattr(error, "retry_after", None) or 0.0))
+                await asyncio.sleep(random.uniform(0.5, 1.5) * pause + retry_after_of(error))
         return await send()
 
     def unconfirmed(self) -> UnconfirmedCancel:

@@ -1,7 +1,8 @@
-"""When to try again and how long to wait; the only room that knows tenacity."""
+"""Retries: policy, classification of failures and backoff delays; the only module that uses tenacity."""
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-# No attempt is begun that has less than this left of the deadline, in seconds.
+# An attempt needs at least this much of the deadline, in seconds.
 MIN_ATTEMPT_SECONDS = 0.01
+# 2.0 to a higher power overflows long after the cap of any policy is reached.
+_MAX_EXPONENT = 60
 
 _logger = logging.getLogger("retab_async")
 
@@ -35,12 +38,18 @@ def _check_seconds(_: object, attribute: "attrs.Attribute[float]", value: float)
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How a call is tried again after a transient failure.
+    """Retry policy: how often a call is repeated after a transient failure, and how long it waits in between.
 
-    `attempts`: how many at the most; a resend because the server had closed a kept-alive connection is none.
-    `wait_initial`, `wait_max`: seconds; the n-th wait is drawn between 0 and
-    `wait_initial * 2**(n-1)`, at most `wait_max`; a `Retry-After` of the server is waited for in full. `deadline`:
-    seconds for all attempts and waits together. Raises `ConfigurationError` for values that are not above zero.
+    Attributes:
+        attempts: Attempts of one call, default 4. The resend after the server closed a kept-alive connection is not
+            counted.
+        wait_initial: Seconds, default 0.25. The n-th wait is drawn between 0 and `wait_initial * 2**(n-1)`; a
+            `Retry-After` of the server is waited for in full.
+        wait_max: Upper bound of the drawn wait in seconds, default 8.
+        deadline: Seconds for all attempts and waits of one call together, default 60.
+
+    Raises:
+        ConfigurationError: A value is not above zero.
     """
 
     attempts: int = attrs.field(default=4, validator=_check_attempts)
@@ -50,10 +59,11 @@ class RetryPolicy:
 
 
 class RetryHooks(NamedTuple):
-    """What others on the same client have to say to a retry.
+    """Limits that a retry shares with the other calls of a client.
 
-    `pause` tells the seconds for which the API has asked all of them to wait; `allows` pays for a retry after a failure
-    and tells whether there is to be one.
+    Attributes:
+        throttle_delay: Returns the seconds for which the API has asked all callers to wait.
+        spend_budget: Pays for one retry after this failure; False means that the budget is used up.
     """
 
     throttle_delay: Callable[[], float] = float
@@ -64,9 +74,9 @@ _NO_HOOKS = RetryHooks()
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether the same call may well succeed the next time."""
+    """Tell whether the same call may succeed the next time."""
     if isinstance(error, ConflictError):
-        # The first attempt under this key may be still running: its answer is to be had a little later.
+        # The first attempt under this key may still be running: its response is available a little later.
         return error.in_doubt and error.idempotency_key is not None
     if isinstance(error, APIError):
         return error.status_code in _TRANSIENT_STATUSES
@@ -74,10 +84,25 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_throttled(error: BaseException | None) -> TypeGuard[APIError]:
-    """Tell whether a failure is a refusal for pace: a 429, or a 503 that says when to come back."""
+    """Tell whether the server asked for fewer requests: a 429, or a 503 with a `Retry-After`."""
     return isinstance(error, APIError) and (
         error.status_code == 429 or (error.status_code == 503 and error.retry_after is not None)
     )
+
+
+def retry_after_of(error: BaseException | None) -> float:
+    """Return the wait in seconds that the server asked for, 0.0 without one."""
+    return (error.retry_after or 0.0) if isinstance(error, APIError) else 0.0
+
+
+def jitter(policy: RetryPolicy, attempt: int) -> float:
+    """Draw the random part of the wait after the `attempt`-th failure, in seconds (exponential, full jitter)."""
+    return random.uniform(0, min(policy.wait_initial * 2.0 ** min(attempt - 1, _MAX_EXPONENT), policy.wait_max))
+
+
+def backoff_delay(policy: RetryPolicy, attempt: int, error: BaseException | None) -> float:
+    """Return the wait in seconds after the `attempt`-th failure: the server's `Retry-After` plus the jitter."""
+    return retry_after_of(error) + jitter(policy, attempt)
 
 
 async def retry_after_failure(
@@ -87,16 +112,22 @@ async def retry_after_failure(
     attempt: Callable[[int], Awaitable[T]],
     hooks: RetryHooks = _NO_HOOKS,
 ) -> T:
-    """Go on after a first attempt that ended in `failure`, until one succeeds, or the policy or restraint says stop.
+    """Retry a call whose first attempt failed, until one succeeds or a limit is reached.
 
-    `ends` is the `time.monotonic()` of the deadline; `attempt` makes the attempt of that number. Raises the last error
-    that an attempt raised.
+    Args:
+        policy: How often, and how long to wait in between.
+        deadline: When all of it must be finished, in `time.monotonic()`.
+        failure: The error of the first attempt.
+        attempt: Makes the attempt of that number.
+        hooks: What the client's other calls have to say.
+
+    Raises:
+        RequestError: The error of the last attempt.
     """
-    # Most calls never come here, and tenacity is a good part of what importing this package takes.
-    from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential  # noqa: PLC0415
+    # Most calls never come here, and tenacity is a good part of the import time of this package.
+    from tenacity import AsyncRetrying, retry_if_exception  # noqa: PLC0415
 
     numbers = count(1)
-    backoff = wait_random_exponential(multiplier=policy.wait_initial, max=policy.wait_max)
 
     async def next_attempt() -> T:
         # The failure that led here is tenacity's first attempt, so that its counting and its waits are the call's.
@@ -106,13 +137,13 @@ async def retry_after_failure(
         return await attempt(number)
 
     def wait(state: "RetryCallState") -> float:
-        asked = max(getattr(_failure(state), "retry_after", None) or 0.0, hooks.throttle_delay())
-        # The server's wait is never shortened. What comes on top keeps all that were told the same second from coming
-        # back in it, and takes no more than half of the time that is left, or the attempt would be left without any.
+        asked = max(retry_after_of(_failure(state)), hooks.throttle_delay())
+        # The server's wait is never shortened. The jitter on top spreads callers that got the same Retry-After, and
+        # takes no more than half of the time that is left, so that the attempt has some.
         left = max(0.0, deadline - time.monotonic() - asked - MIN_ATTEMPT_SECONDS)
-        return float(asked + min(backoff(state), left / 2))
+        return asked + min(jitter(policy, state.attempt_number), left / 2)
 
-    def is_over(state: "RetryCallState") -> bool:
+    def is_finished(state: "RetryCallState") -> bool:
         left = deadline - time.monotonic() - state.upcoming_sleep
         if state.attempt_number >= policy.attempts or left < MIN_ATTEMPT_SECONDS:
             return True
@@ -120,7 +151,7 @@ async def retry_after_failure(
 
     retrying = AsyncRetrying(
         sleep=asyncio.sleep,
-        stop=is_over,
+        stop=is_finished,
         wait=wait,
         retry=retry_if_exception(is_transient),
         before_sleep=lambda state: _log_retry(policy, state),

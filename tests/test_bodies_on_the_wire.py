@@ -51,7 +51,7 @@ def create(**told: Any) -> Request:
 
 async def send(client: AsyncRetab, request: Request, trail: DeliveryState | None = None) -> Response:
     transport = client.splits._api.transport
-    return await transport.send(request, transport.deadline(request.extra_seconds), trail)
+    return await transport.send(request, delivery=trail)
 
 
 async def fails(server: RawServer, *, retry: RetryPolicy = QUICK, **told: Any) -> APIError | APIConnectionError:
@@ -249,9 +249,9 @@ async def test_a_hastened_transport_gives_up_sooner_on_the_same_connections() ->
     async with raw_server(reply(b"{}"), stall) as server, client_for(server.url, timeout=5) as client:
         transport = client.splits._api.transport
         hastened = transport.with_timeout(timeout=0.1, policy=ONCE)
-        await transport.send(create(), transport.deadline())
+        await transport.send(create())
         with pytest.raises(APITimeoutError, match=r"no answer within 0\.1 s"):
-            await hastened.send(create(), hastened.deadline())
+            await hastened.send(create())
 
         assert server.connections == 1
         assert (hastened.base_url, transport.base_url) == (server.url, server.url)

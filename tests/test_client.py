@@ -361,13 +361,13 @@ def _warnings_of_a_client_never_closed(*, used: bool) -> list[str]:
         warnings.simplefilter("always")
         asyncio.run(forget())
         gc.collect()
-        told: list[str] = []
+        messages: list[str] = []
         # A warning holds on to its source: with ours goes aiohttp's session, then its connector, which warn in turn.
         while caught:
-            told += [str(warning.message) for warning in caught if warning.category is ResourceWarning]
+            messages += [str(warning.message) for warning in caught if warning.category is ResourceWarning]
             caught.clear()
             gc.collect()
-    return told
+    return messages
 
 
 def test_client_that_is_never_closed_causes_a_resource_warning() -> None:

@@ -1,4 +1,4 @@
-"""What a create sends, what it refuses to send, and how often."""
+"""Creates: their requests, rejected arguments, retries and responses."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ PART = Subdocument("invoice")
 Create = Callable[..., Awaitable[Run]]
 
 KINDS = ("splits", "partitions")
-ASKED: dict[str, dict[str, Any]] = {
+REQUIRED: dict[str, dict[str, Any]] = {
     "splits": {"subdocuments": [PART]},
     "partitions": {"key": "account", "instructions": "One chunk for each account."},
 }
@@ -54,9 +54,9 @@ def create_of(client: AsyncRetab, kind: str) -> Create:
     return create
 
 
-def asked_of(server: RawServer) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(server.requests[-1].body)
-    return told
+def request_json(server: RawServer) -> dict[str, Any]:
+    payload: dict[str, Any] = json.loads(server.requests[-1].body)
+    return payload
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def keys(emulator: Emulator) -> list[str | None]:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_background_create_returns_an_active_run(kind: str, client: AsyncRetab, emulator: Emulator) -> None:
-    run = await create_of(client, kind)(document=PDF, background=True, **ASKED[kind])
+    run = await create_of(client, kind)(document=PDF, background=True, **REQUIRED[kind])
 
     assert not run.status.is_terminal
     assert emulator.document_of(run.id).size == len(PDF)
@@ -79,7 +79,7 @@ async def test_background_create_returns_an_active_run(kind: str, client: AsyncR
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_foreground_create_returns_a_completed_run(kind: str, client: AsyncRetab) -> None:
-    run = await create_of(client, kind)(document=PDF, **ASKED[kind])
+    run = await create_of(client, kind)(document=PDF, **REQUIRED[kind])
 
     assert run.status is RunStatus.COMPLETED
 
@@ -108,7 +108,7 @@ async def test_split_request_has_the_documented_json(answering: RawServer) -> No
             background=True,
         )
 
-    assert asked_of(answering) == {
+    assert request_json(answering) == {
         "document": {"filename": "document.pdf", "url": "data:application/pdf;base64,JVBERi0xLjcK"},
         "subdocuments": [
             {"name": "invoice", "description": "", "allow_multiple_instances": False},
@@ -126,8 +126,8 @@ async def test_omitted_fields_are_sent_as_their_defaults_and_none_is_left_out(an
     async with client_for(answering.url) as client:
         await client.splits.create(document=PDF, subdocuments=[PART])
 
-    told = asked_of(answering)
-    assert {name: told[name] for name in told if name not in {"document", "subdocuments"}} == {
+    payload = request_json(answering)
+    assert {name: payload[name] for name in payload if name not in {"document", "subdocuments"}} == {
         "model": "retab-small",
         "n_consensus": 1,
         "bust_cache": False,
@@ -141,7 +141,7 @@ async def test_partition_request_has_the_documented_json(answering: RawServer) -
             document=PDF, key="account", instructions="Each.", allow_overlap=False, background=True
         )
 
-    assert {name: value for name, value in asked_of(answering).items() if name != "document"} == {
+    assert {name: value for name, value in request_json(answering).items() if name != "document"} == {
         "key": "account",
         "instructions": "Each.",
         "model": "retab-small",
@@ -162,7 +162,7 @@ async def test_enum_member_is_sent_as_its_value(answering: RawServer) -> None:
     async with client_for(answering.url) as client:
         await client.splits.create(document=PDF, subdocuments=[PART], model=Model.LARGE)
 
-    assert asked_of(answering)["model"] == "retab-large"
+    assert request_json(answering)["model"] == "retab-large"
 
 
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -202,12 +202,12 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("kind", "told", "named"), WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize(("kind", "kwargs", "named"), WRONG.values(), ids=WRONG)
 async def test_invalid_arguments_are_rejected_before_anything_is_sent(
-    kind: str, told: dict[str, Any], named: str, client: AsyncRetab, emulator: Emulator
+    kind: str, kwargs: dict[str, Any], named: str, client: AsyncRetab, emulator: Emulator
 ) -> None:
     with pytest.raises(InvalidRequestError, match=named.replace("(", r"\(").replace(")", r"\)")):
-        await create_of(client, kind)(**{"document": PDF} | ASKED[kind] | told)
+        await create_of(client, kind)(**{"document": PDF} | REQUIRED[kind] | kwargs)
 
     assert emulator.requests == []
 
@@ -234,9 +234,7 @@ class TestRetries:
         assert first not in {None, other}
         assert emulator.document_of(run.id).size == len(PDF)
 
-    async def test_after_a_lost_response_create_no_second_run(
-        self, client: AsyncRetab, emulator: Emulator
-    ) -> None:
+    async def test_after_a_lost_response_create_no_second_run(self, client: AsyncRetab, emulator: Emulator) -> None:
         emulator.fail("POST /v1/splits", Fault.late_reset())
 
         run = await client.splits.create(document=PDF, subdocuments=[PART], background=True)
@@ -244,10 +242,10 @@ class TestRetries:
         assert [row.id async for row in client.splits.list()] == [run.id]
 
     async def test_of_the_caller_under_one_key_create_one_run(self, client: AsyncRetab, emulator: Emulator) -> None:
-        told: dict[str, Any] = {"document": PDF, "subdocuments": [PART], "background": True, "idempotency_key": "k-1"}
+        kwargs: dict[str, Any] = {"document": PDF, "subdocuments": [PART], "background": True, "idempotency_key": "k-1"}
 
-        first = await client.splits.create(**told)
-        second = await client.splits.create(**told)
+        first = await client.splits.create(**kwargs)
+        second = await client.splits.create(**kwargs)
 
         assert first.id == second.id
         assert keys(emulator) == ["k-1", "k-1"]

@@ -71,7 +71,7 @@ async def create(client: AsyncRetab, document: Any, trail: DeliveryState | None 
     async with build_create_body(transport, {"document": DocumentField(document), **FIELDS}) as body:
         extra = transfer_seconds(body.length)
         request = Request("POST", "/v1/splits", body=body, idempotency_key=str(uuid.uuid4()), extra_seconds=extra)
-        return json.loads((await transport.send(request, transport.deadline(extra), trail)).body)
+        return json.loads((await transport.send(request, delivery=trail)).body)
 
 
 def digest(content: bytes) -> str:
@@ -119,7 +119,7 @@ class TestCreates:
         async with build_create_body(transport, {"document": DocumentField(path), **FIELDS}) as body:
             path.write_bytes(b"x" * 9_000_000)
             with pytest.raises(InvalidDocumentError, match="changed while"):
-                await transport.send(Request("POST", "/v1/splits", body=body), transport.deadline(), trail)
+                await transport.send(Request("POST", "/v1/splits", body=body), delivery=trail)
 
         assert not trail.may_have_taken_effect
         assert emulator.active_runs() == []

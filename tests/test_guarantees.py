@@ -1,4 +1,4 @@
-"""Each guarantee names tests that there are."""
+"""Every guarantee names existing tests."""
 
 import ast
 import re
@@ -17,24 +17,27 @@ HEADS = ("| id | promise | test |", "|---|---|---|")
 
 
 def problems_of(page: str) -> list[str]:
-    """Return what is wrong with a page of guarantees."""
+    """Return the defects of a page of guarantees."""
     found = []
+    seen: set[str] = set()
     rows = [line for line in page.splitlines() if line.startswith("|") and line not in HEADS]
-    for number, row in enumerate(rows, 1):
-        told = re.fullmatch(r"\| (G\d+) \| (\S.*\.) \| ((?:`\S+` ?)+)\|", row)
-        if told is None:
+    for row in rows:
+        fields = re.fullmatch(r"\| (G\d+) \| (\S.*\.) \| ((?:`\S+` ?)+)\|", row)
+        if fields is None:
             found.append(f"no guarantee: {row}")
-        elif told[1] != f"G{number}":
-            found.append(f"{told[1]} stands in the place of G{number}")
-        else:
-            missing = [name for name in told[3].replace("`", "").split() if name not in there_are(name.split("::")[0])]
-            found += [f"{told[1]} names {name}, which there is not" for name in missing]
+            continue
+        if fields[1] in seen:
+            found.append(f"{fields[1]} is defined twice")
+        seen.add(fields[1])
+        names = fields[3].replace("`", "").split()
+        missing = [name for name in names if name not in existing_tests(name.split("::")[0])]
+        found += [f"{fields[1]} names {name}, which does not exist" for name in missing]
     return found or ([] if rows else ["no guarantees"])
 
 
 @cache
-def there_are(path: str) -> set[str]:
-    """Return the names of all tests in a module; they are read, and not run."""
+def existing_tests(path: str) -> set[str]:
+    """Return the names of all tests in a module, from its source."""
     file = ROOT / path
     return {f"{path}::{name}" for name in named(ast.parse(file.read_text()).body)} if file.is_file() else set()
 
@@ -47,47 +50,46 @@ def named(statements: list[ast.stmt]) -> Iterator[str]:
             yield each.name
 
 
-def test_every_guarantee_names_tests_that_there_are() -> None:
+def test_every_guarantee_names_existing_tests() -> None:
     assert problems_of(PAGE) == []
 
 
-def test_what_the_readme_promises_is_a_guarantee() -> None:
+def test_promises_of_the_readme_are_guarantees() -> None:
     section = README.split("\n## What it promises\n")[1].split("\n## ")[0]
-    named_there = re.findall(r"\bG\d+\b", section)
+    referenced = re.findall(r"\bG\d+\b", section)
 
     assert "(retab_async/GUARANTEES.md)" in section
-    assert named_there
-    assert set(named_there) <= set(re.findall(r"(?m)^\| (G\d+) \|", PAGE))
+    assert referenced
+    assert set(referenced) <= set(re.findall(r"(?m)^\| (G\d+) \|", PAGE))
 
 
 HERE = "tests/test_guarantees.py"
-GOOD = f"| G1 | It is so. | `{HERE}::test_every_guarantee_names_tests_that_there_are` |"
+GOOD = f"| G1 | It is so. | `{HERE}::test_every_guarantee_names_existing_tests` |"
 METHOD = (
     "`tests/test_throttled_calls.py::TestTheBudget::test_is_spent_by_retries_and_then_failures_are_raised_as_they_are`"
 )
 
 
 @pytest.mark.parametrize("page", [GOOD, f"{GOOD}\n| G2 | So is this. | {METHOD} {METHOD} |"])
-def test_a_page_whose_tests_there_are_is_good(page: str) -> None:
+def test_page_with_existing_tests_has_no_problems(page: str) -> None:
     assert problems_of("\n".join((*HEADS, page))) == []
 
 
 @pytest.mark.parametrize(
     ("page", "problem"),
     [
-        (GOOD.replace("::test_every", "::test_not_every"), "which there is not"),
-        (GOOD.replace(HERE, "tests/test_nothing.py"), "which there is not"),
-        (GOOD.replace("::test_every", "::TestNothing::test_every"), "which there is not"),
-        (GOOD.replace("test_every_guarantee_names_tests_that_there_are", "problems_of"), "which there is not"),
-        (f"{GOOD}\n| G2 | So is this. | {METHOD.replace('TestTheBudget::', '')} |", "which there is not"),
+        (GOOD.replace("::test_every", "::test_not_every"), "which does not exist"),
+        (GOOD.replace(HERE, "tests/test_nothing.py"), "which does not exist"),
+        (GOOD.replace("::test_every", "::TestNothing::test_every"), "which does not exist"),
+        (GOOD.replace("test_every_guarantee_names_existing_tests", "problems_of"), "which does not exist"),
+        (f"{GOOD}\n| G2 | So is this. | {METHOD.replace('TestTheBudget::', '')} |", "which does not exist"),
         (f"{GOOD}\n| G2 | So is this. |  |", "no guarantee"),
-        (f"{GOOD}\n{GOOD}", "G1 stands in the place of G2"),
-        (f"{GOOD}\n{GOOD.replace('G1', 'G3')}", "G3 stands in the place of G2"),
+        (f"{GOOD}\n{GOOD}", "G1 is defined twice"),
         (GOOD.replace("It is so.", ""), "no guarantee"),
         ("", "no guarantees"),
     ],
 )
-def test_a_page_that_promises_too_much_is_noticed(page: str, problem: str) -> None:
+def test_page_with_a_defect_reports_it(page: str, problem: str) -> None:
     (found,) = problems_of("\n".join((*HEADS, page)))
 
     assert problem in found

@@ -1,4 +1,4 @@
-"""A kind of run that the API speaks of otherwise is held by the same verbs."""
+"""A kind of run with another wire format, under the same verbs."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from retab_async.resources.base import RunResource
 
 @attrs.frozen(kw_only=True, repr=False)
 class Flow(Run):
-    """A run whose state is further down."""
+    """A run with a nested status."""
 
     lifecycle: Mapping[str, Any]
 
@@ -99,7 +99,7 @@ async def test_wait_for_an_unlisted_kind_never_reads_the_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         ({}, {"lifecycle": {"status": "pending"}}),
         ({"lifecycle": None}, {"lifecycle": {"status": "pending"}}),
@@ -107,5 +107,5 @@ async def test_wait_for_an_unlisted_kind_never_reads_the_list() -> None:
         ({"lifecycle": {"status": "running"}}, {"lifecycle": {"status": "running"}}),
     ],
 )
-def test_with_default_status_adds_pending_at_the_status_path(value: dict[str, Any], told: dict[str, Any]) -> None:
-    assert Flows.spec.with_default_status(value) == told
+def test_with_default_status_adds_pending_at_the_status_path(value: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert Flows.spec.with_default_status(value) == expected

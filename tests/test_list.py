@@ -92,7 +92,7 @@ async def test_emulator_understands_every_filter() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "filters",
     [
         {"before": "splt_1", "after": "splt_2"},
         {"limit": 0},
@@ -109,10 +109,10 @@ async def test_emulator_understands_every_filter() -> None:
     ],
     ids=str,
 )
-async def test_invalid_filters_are_rejected_at_once(told: dict[str, Any]) -> None:
+async def test_invalid_filters_are_rejected_at_once(filters: dict[str, Any]) -> None:
     async with raw_server(reply(page())) as server, client_for(server.url) as client:
-        with pytest.raises(InvalidRequestError, match=next(reversed(told))):
-            client.splits.list(**told)
+        with pytest.raises(InvalidRequestError, match=next(reversed(filters))):
+            client.splits.list(**filters)
 
         assert server.requests == []
 

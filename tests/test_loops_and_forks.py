@@ -1,4 +1,4 @@
-"""Clients that outlive their event loop, their process or their welcome, on each event loop that there is."""
+"""Clients that outlive their event loop or their process, on asyncio and uvloop."""
 
 import asyncio
 import gc
@@ -34,11 +34,11 @@ def loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.Abstrac
 
 @pytest.fixture
 def run(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> Run:
-    """`asyncio.run`, on each event loop."""
+    """`asyncio.run`, on each kind of event loop."""
 
-    def on_loop(told: Coroutine[Any, Any, Any]) -> Any:
+    def on_loop(call: Coroutine[Any, Any, Any]) -> Any:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            return runner.run(asyncio.wait_for(told, 30))
+            return runner.run(asyncio.wait_for(call, 30))
 
     return on_loop
 
@@ -64,7 +64,7 @@ def test_open_client_in_a_second_event_loop_raises_and_can_be_closed(run: Run, s
     run(asyncio.sleep(0))
     before = descriptors()
     client = client_for(server.url)
-    # The loop's end drops the connections, and is heard of as a warning: that much is the caller's fault.
+    # The end of the loop drops the connections, with a warning.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         assert run(use(client)).status == "cancelled"
@@ -79,7 +79,7 @@ def test_open_client_in_a_second_event_loop_raises_and_can_be_closed(run: Run, s
 
 
 def until_now(come_true: Callable[[], bool]) -> None:
-    """Wait for what another thread is about to bring about."""
+    """Wait for a condition that another thread fulfils."""
     asyncio.run(until(come_true))
 
 
@@ -186,16 +186,16 @@ def test_aclose_during_waits_and_blocks_ends_them_and_cancels_the_runs_of_the_bl
 # Processes
 
 
-def told_by(code: str, url: str, loop_factory: Callable[[], object]) -> tuple[int, str, str]:
-    """Run code in an interpreter of its own; return how it ended and what it said on stdout and stderr."""
+def output_of(code: str, url: str, loop_factory: Callable[[], object]) -> tuple[int, str, str]:
+    """Run code in a new interpreter; return its exit code, stdout and stderr."""
     start = f"""
         import asyncio, logging, os, sys
         logging.basicConfig()
         from {loop_factory.__module__.partition(".")[0]} import new_event_loop
         from retab_async import AsyncRetab, ClientStateError
-        def run(told):
+        def run(call):
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
-                return runner.run(told)
+                return runner.run(call)
         def make():
             return AsyncRetab({KEY!r}, base_url={url!r})
     """
@@ -223,16 +223,16 @@ FORK = """
     loop = new_event_loop()
     client = make()
     used = loop.run_until_complete(client.splits.cancel("splt_1")) if {opened} else None
-    def told(call):
+    def outcome(call):
         try:
             return str(loop.run_until_complete(call)) if {opened} else str(run(call).status)
         except ClientStateError as error:
             return str(error)
     child = os.fork()
     if not child:
-        print("child", told(client.splits.cancel("splt_2")), flush=True)
+        print("child", outcome(client.splits.cancel("splt_2")), flush=True)
         if {opened}:
-            print("child", told(client.aclose()), client, flush=True)
+            print("child", outcome(client.aclose()), client, flush=True)
         os._exit(0)
     os.waitpid(child, 0)
     if not {opened}:
@@ -247,7 +247,7 @@ FORK = """
 def test_forked_process_leaves_its_parents_sockets_alone(
     loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer
 ) -> None:
-    code, said, complaints = told_by(FORK.format(opened=True), server.url, loop_factory)
+    code, said, complaints = output_of(FORK.format(opened=True), server.url, loop_factory)
 
     assert said.splitlines() == [
         "child this client was opened before this process was forked: make one AsyncRetab in each process",
@@ -263,7 +263,7 @@ def test_forked_process_leaves_its_parents_sockets_alone(
 def test_client_unused_before_a_fork_can_be_used_after_it(
     loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer
 ) -> None:
-    code, said, _ = told_by(FORK.format(opened=False), server.url, loop_factory)
+    code, said, _ = output_of(FORK.format(opened=False), server.url, loop_factory)
 
     assert (code, said) == (0, "child cancelled\n")
     assert len(server.requests) == 1
@@ -307,7 +307,7 @@ EXITS = {
             sys.exit(0)
         run(main())
     """,
-    "with a call under way": """
+    "with a call in flight": """
         async def main():
             client = make()
             await client.splits.cancel("splt_1")
@@ -315,7 +315,7 @@ EXITS = {
             await asyncio.sleep(0)
         run(main())
     """,
-    "with a cancel that is owed": """
+    "with a pending cancel": """
         async def main():
             client = make()
             async def block():
@@ -333,10 +333,10 @@ EXITS = {
 def test_interpreter_exits_without_a_traceback_if_the_client_is_not_closed(
     code: str, loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer
 ) -> None:
-    ended, said, complaints = told_by(code, server.url, loop_factory)
+    ended, said, complaints = output_of(code, server.url, loop_factory)
 
     assert (ended, said) == (0, "")
-    # But for warnings that it was not closed, and what aiohttp and the janitor log.
+    # But for warnings that it was not closed, and what aiohttp and the cleanup queue log.
     assert "Traceback" not in complaints
     assert "Exception ignored" not in complaints
     assert KEY not in complaints
@@ -345,6 +345,6 @@ def test_interpreter_exits_without_a_traceback_if_the_client_is_not_closed(
 def test_pending_cancel_at_interpreter_exit_is_logged(
     loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer
 ) -> None:
-    _, _, complaints = told_by(EXITS["with a cancel that is owed"], server.url, loop_factory)
+    _, _, complaints = output_of(EXITS["with a pending cancel"], server.url, loop_factory)
 
     assert "/v1/splits splt_1 may still be running: the client was closed before it could be cancelled" in complaints

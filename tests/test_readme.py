@@ -1,4 +1,4 @@
-"""What the README promises by name is there, and what is there is promised."""
+"""The README and the package name the same settings, errors, modules and commands."""
 
 import ast
 import asyncio
@@ -32,29 +32,29 @@ def table(heading: str, page: str = README) -> list[list[str]]:
     return rows[2:]
 
 
-def test_every_setting_is_in_the_table_and_no_other() -> None:
-    told = [re.findall(r"`(\w+)`", row[0])[0] for row in table("Settings")]
+def test_settings_table_lists_exactly_the_settings() -> None:
+    listed = [re.findall(r"`(\w+)`", row[0])[0] for row in table("Settings")]
 
-    assert len(told) == len(set(told))
-    assert set(told) == set(inspect.signature(AsyncRetab).parameters)
+    assert len(listed) == len(set(listed))
+    assert set(listed) == set(inspect.signature(AsyncRetab).parameters)
 
 
 @pytest.mark.parametrize("name", ["timeout", "max_connections"])
-def test_the_defaults_in_the_table_are_the_defaults(name: str) -> None:
-    told = {row[0]: row[1] for row in table("Settings")}
+def test_settings_table_states_the_defaults(name: str) -> None:
+    listed = {row[0]: row[1] for row in table("Settings")}
 
-    assert float(told[f"`{name}`"]) == inspect.signature(AsyncRetab).parameters[name].default
-
-
-def test_the_retry_policy_in_the_table_is_the_default_one() -> None:
-    told = {row[0]: row[1] for row in table("Settings")}
-
-    assert told["`retry`"].strip("`") == repr(RetryPolicy())
+    assert float(listed[f"`{name}`"]) == inspect.signature(AsyncRetab).parameters[name].default
 
 
-def test_every_error_is_in_the_table_and_no_other() -> None:
+def test_settings_table_states_the_default_retry_policy() -> None:
+    listed = {row[0]: row[1] for row in table("Settings")}
+
+    assert listed["`retry`"].strip("`") == repr(RetryPolicy())
+
+
+def test_errors_table_lists_exactly_the_errors() -> None:
     named = {name for row in table("Errors") for name in re.findall(r"`(\w+Error)`", row[0])}
-    told = named - {"ValueError", "RuntimeError", "TimeoutError", "OSError"}
+    listed = named - {"ValueError", "RuntimeError", "TimeoutError", "OSError"}
     exported = {name for name in retab_async.__all__ if name.endswith("Error")} - {
         "RetabError",
         "PrimitiveError",
@@ -62,30 +62,30 @@ def test_every_error_is_in_the_table_and_no_other() -> None:
         "HTTPResponseError",
     }
 
-    assert told == exported
+    assert listed == exported
     assert all(issubclass(getattr(retab_async, name), RetabError) for name in exported)
 
 
-def test_the_facts_that_an_api_error_is_said_to_carry_are_on_it() -> None:
+def test_api_error_has_the_attributes_the_readme_names() -> None:
     sentence = README.split("An `APIError` carries ")[1].split(". What is raised")[0]
     names = re.findall(r"`(\w+)`", sentence)
-    error = APIError("told", status_code=400, method="GET", url="/v1/x")
+    error = APIError("Bad Request", status_code=400, method="GET", url="/v1/x")
 
     assert len(names) == 12
     assert all(hasattr(error, name) for name in names)
 
 
-def test_every_module_is_in_the_layout_and_no_other() -> None:
-    told = {re.findall(r"`([\w/.]+)`", row[0])[0] for row in table("Layout", CONTRIBUTING)}
+def test_layout_table_lists_exactly_the_modules() -> None:
+    listed = {re.findall(r"`([\w/.]+)`", row[0])[0] for row in table("Layout", CONTRIBUTING)}
     files = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py", "__main__.py"}
     folders = {f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
 
-    assert told == (files | folders)
+    assert listed == (files | folders)
 
 
 @pytest.fixture
 async def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Emulator]:
-    """What whoever tries a block has: a key, a file to send, and an API that is quick."""
+    """The environment of the README's code: a key, a file to send, and a fast API."""
     async with Emulator(api_key="sk_...", queued=0, running=0.01) as running:
         monkeypatch.setenv("RETAB_API_KEY", running.api_key)
         monkeypatch.setenv("RETAB_API_BASE_URL", running.url)
@@ -95,7 +95,7 @@ async def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIter
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: " ".join(block.split())[:40])
-async def test_every_python_block_does_what_it_says(block: str, emulator: Emulator) -> None:
+async def test_python_block_runs_without_an_error_response(block: str, emulator: Emulator) -> None:
     ids = {kind: emulator.seed(kind.replace(".", "/"))[0] for kind in RESOURCES}
     code = with_ids(dedent(block), ids.values())
     compiled = compile(code, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -118,13 +118,13 @@ async def test_every_python_block_does_what_it_says(block: str, emulator: Emulat
 
 
 def with_ids(text: str, ids: Iterable[str]) -> str:
-    """Return the text with these ids in the place of those that the page has for runs of their kinds."""
+    """Return the text with the example ids replaced by these, by prefix."""
     by_prefix = {run_id.rpartition("_")[0]: run_id for run_id in ids}
     return re.sub(r"\b([a-z]+)_01G34H8J2K\b", lambda found: by_prefix[found[1]], text)
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_every_line_of_the_command_can_be_typed(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_line_parses(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("order.schema.json").write_text("{}")
     words = [*takewhile(lambda word: word not in {"<", ">", "|"}, shlex.split(line, comments=True))]

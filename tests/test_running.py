@@ -1,4 +1,4 @@
-"""Runs tied to a block: each way of leaving it, in each moment in which it can be left."""
+"""Runs bound to a block: each way of leaving it, at each moment at which it can be left."""
 
 import asyncio
 import io
@@ -40,15 +40,15 @@ READ = "GET /v1/splits/{id}"
 
 
 class OutsideError(Exception):
-    """What goes wrong beside or inside a block."""
+    """An error beside or inside a block."""
 
 
 class AbruptError(BaseException):
-    """What is no `Exception` and no cancellation either."""
+    """Neither an `Exception` nor a cancellation."""
 
 
 class Scene:
-    """A client, its emulator, and a block that says when the moment to leave it has come."""
+    """A client, its emulator, and a block that signals when it is to be left."""
 
     def __init__(self, emulator: Emulator, client: AsyncRetab) -> None:
         self.emulator = emulator
@@ -77,7 +77,7 @@ class Scene:
 
 
 class StuckFile(io.BytesIO):
-    """A file that stops after so many bytes, in its thread, until it is let go."""
+    """A file whose reads block after `stops_at` bytes until they are released."""
 
     def __init__(self, scene: Scene, stops_at: int) -> None:
         super().__init__(PDF * 200_000)
@@ -100,7 +100,7 @@ def while_sending(scene: Scene) -> None:
     scene.document = StuckFile(scene, 500_000)
 
 
-def when_asked(scene: Scene, route: str) -> None:
+def after_request(scene: Scene, route: str) -> None:
     async def watch() -> None:
         await until(lambda: scene.sent(route) > 0)
         scene.reached.set()
@@ -108,18 +108,18 @@ def when_asked(scene: Scene, route: str) -> None:
     watching.append(asyncio.create_task(watch()))
 
 
-def while_the_server_creates_it(scene: Scene) -> None:
+def while_the_server_creates(scene: Scene) -> None:
     scene.emulator.fail(CREATE, Fault.late_hang())
-    when_asked(scene, "POST /v1/splits")
+    after_request(scene, "POST /v1/splits")
 
 
-def while_the_server_does_nothing(scene: Scene) -> None:
+def while_the_server_hangs(scene: Scene) -> None:
     scene.emulator.fail(CREATE, Fault.hang())
-    when_asked(scene, "POST /v1/splits")
+    after_request(scene, "POST /v1/splits")
 
 
-def before_another_attempt(scene: Scene) -> None:
-    """The first attempt was lost, may have happened, and the second one is not out yet."""
+def before_a_retry(scene: Scene) -> None:
+    """The response to the first attempt was lost, and the second attempt has not been sent."""
     scene.emulator.fail(CREATE, Fault.late_reset(), Fault.status(503, retry_after=1))
 
     async def watch() -> None:
@@ -130,8 +130,8 @@ def before_another_attempt(scene: Scene) -> None:
     watching.append(asyncio.create_task(watch()))
 
 
-def once_it_is_there(scene: Scene) -> None:
-    """The block is entered, and waits for something of its own."""
+def once_created(scene: Scene) -> None:
+    """The block is entered and waits."""
 
 
 def while_waiting(scene: Scene) -> None:
@@ -141,7 +141,7 @@ def while_waiting(scene: Scene) -> None:
     scene.inside = inside  # type: ignore[method-assign]
 
 
-def once_it_is_over(scene: Scene) -> None:
+def once_finished(scene: Scene) -> None:
     async def inside(run: RunHandle[Split]) -> None:
         await scene.client.splits.cancel(run.id)
         with pytest.raises(RunCancelledError):
@@ -154,16 +154,16 @@ def once_it_is_over(scene: Scene) -> None:
 
 
 Moment = Callable[[Scene], None]
-# To whether the server has a run that was to be cancelled, and whether it was to be created again to learn its id.
+# Moment to whether a run must be cancelled, and whether its create must be repeated to learn the id.
 MOMENTS: dict[Moment, tuple[bool, bool]] = {
     while_opening: (False, False),
     while_sending: (False, False),
-    while_the_server_creates_it: (True, True),
-    while_the_server_does_nothing: (True, True),
-    before_another_attempt: (True, True),
-    once_it_is_there: (True, False),
+    while_the_server_creates: (True, True),
+    while_the_server_hangs: (True, True),
+    before_a_retry: (True, True),
+    once_created: (True, False),
     while_waiting: (True, False),
-    once_it_is_over: (False, False),
+    once_finished: (False, False),
 }
 watching: list["asyncio.Task[None]"] = []
 
@@ -178,17 +178,17 @@ async def by_cancelling_the_task(scene: Scene) -> None:
 
 
 async def by_a_timeout(scene: Scene) -> None:
-    async def expire(patience: asyncio.Timeout) -> None:
+    async def expire(timeout: asyncio.Timeout) -> None:
         await scene.moment()
-        patience.reschedule(asyncio.get_running_loop().time())
+        timeout.reschedule(asyncio.get_running_loop().time())
 
     with pytest.raises(TimeoutError):  # noqa: PT012
-        async with asyncio.timeout(None) as patience:
-            watching.append(asyncio.create_task(expire(patience)))
+        async with asyncio.timeout(None) as timeout:
+            watching.append(asyncio.create_task(expire(timeout)))
             await scene.block()
 
 
-async def by_anyio_s_move_on_after(scene: Scene) -> None:
+async def by_anyio_move_on_after(scene: Scene) -> None:
     async def expire(scope: anyio.CancelScope) -> None:
         await scene.moment()
         scope.deadline = anyio.current_time()
@@ -200,7 +200,7 @@ async def by_anyio_s_move_on_after(scene: Scene) -> None:
     assert scope.cancelled_caught
 
 
-async def by_a_sibling_that_fails(scene: Scene) -> None:
+async def by_a_failed_sibling(scene: Scene) -> None:
     async def fail() -> None:
         await scene.moment()
         raise OutsideError
@@ -211,7 +211,7 @@ async def by_a_sibling_that_fails(scene: Scene) -> None:
             await scene.block()
 
 
-async def by_a_sibling_that_fails_under_anyio(scene: Scene) -> None:
+async def by_a_failed_anyio_sibling(scene: Scene) -> None:
     async def fail() -> None:
         await scene.moment()
         raise OutsideError
@@ -222,7 +222,7 @@ async def by_a_sibling_that_fails_under_anyio(scene: Scene) -> None:
             await scene.block()
 
 
-async def by_closing_the_generator_around_it(scene: Scene) -> None:
+async def by_closing_a_generator(scene: Scene) -> None:
     async def steps() -> AsyncIterator[None]:
         async with scene.running() as run:
             inside = asyncio.create_task(scene.inside(run))
@@ -264,32 +264,32 @@ async def by_an_exception(scene: Scene) -> None:
         await inside_then(scene, fail)
 
 
-async def by_what_is_no_exception(scene: Scene) -> None:
+async def by_a_base_exception(scene: Scene) -> None:
     with pytest.raises(AbruptError):
         await inside_then(scene, fail_abruptly)
 
 
 Way = Callable[[Scene], Awaitable[None]]
-FROM_OUTSIDE: tuple[Way, ...] = (
+OUTSIDE_WAYS: tuple[Way, ...] = (
     by_cancelling_the_task,
     by_a_timeout,
-    by_anyio_s_move_on_after,
-    by_a_sibling_that_fails,
-    by_a_sibling_that_fails_under_anyio,
+    by_anyio_move_on_after,
+    by_a_failed_sibling,
+    by_a_failed_anyio_sibling,
 )
-FROM_INSIDE: tuple[Way, ...] = (
+INSIDE_WAYS: tuple[Way, ...] = (
     at_its_end,
     by_an_exception,
-    by_what_is_no_exception,
-    by_closing_the_generator_around_it,
+    by_a_base_exception,
+    by_closing_a_generator,
 )
-WITHIN: tuple[Moment, ...] = (once_it_is_there, while_waiting, once_it_is_over)
-CASES = [(way, moment) for way in FROM_OUTSIDE for moment in MOMENTS]
-CASES += [(way, moment) for way in FROM_INSIDE for moment in WITHIN]
+INSIDE: tuple[Moment, ...] = (once_created, while_waiting, once_finished)
+CASES = [(way, moment) for way in OUTSIDE_WAYS for moment in MOMENTS]
+CASES += [(way, moment) for way in INSIDE_WAYS for moment in INSIDE]
 
 
 def tasks() -> "set[asyncio.Task[Any]]":
-    """All tasks, but for those in which the emulator serves its connections."""
+    """Return all tasks except those of the emulator's connections."""
     return {task for task in asyncio.all_tasks() if "RequestHandler" not in repr(task.get_coro())}
 
 
@@ -358,7 +358,9 @@ async def test_cancelled_task_does_not_wait_for_the_cleanup(scene: Scene) -> Non
     assert len(scene.emulator.active_runs()) == 1
 
 
-async def test_event_loop_is_idle_while_a_block_waits_for_its_cancel(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_event_loop_is_idle_while_a_block_waits_for_its_cancel(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scene.emulator.fail(CANCEL, Fault.late(0.5))
     selector: Any = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
     select = selector.select
@@ -390,7 +392,9 @@ async def test_block_does_not_wait_longer_than_its_exit_timeout(
     assert scene.emulator.active_runs() == []
 
 
-async def test_unconfirmed_cancel_is_logged_and_returned_by_aclose(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+async def test_unconfirmed_cancel_is_logged_and_returned_by_aclose(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     scene.emulator.fail(CANCEL, *[Fault.status(500)] * 3)
 
     await at_its_end(scene)
@@ -425,7 +429,7 @@ async def test_create_that_failed_in_doubt_is_cleaned_up(emulator: Emulator) -> 
 
 
 async def test_repeated_create_of_a_finished_run_is_followed_by_no_cancel(scene: Scene) -> None:
-    while_the_server_does_nothing(scene)
+    while_the_server_hangs(scene)
     scene.emulator.fail(CREATE, Fault.status(201, body={"id": "splt_1", "status": "completed"}))
 
     await by_cancelling_the_task(scene)
@@ -467,7 +471,7 @@ async def test_cleanup_waits_for_a_create_that_is_still_in_progress(
 ) -> None:
     monkeypatch.setattr("retab_async.cleanup._LONG_PAUSE", 0.02)
     scene.emulator.fail(CREATE, Fault.late_hang(), Fault.status(409), Fault.status(409))
-    when_asked(scene, "POST /v1/splits")
+    after_request(scene, "POST /v1/splits")
 
     await by_cancelling_the_task(scene)
 
@@ -549,7 +553,7 @@ async def test_cleanup_repeats_a_create_from_a_file_that_can_be_read_once(scene:
             return self.pieces.pop() if self.pieces else b""
 
     scene.document = Pipe()
-    while_the_server_creates_it(scene)
+    while_the_server_creates(scene)
 
     await by_cancelling_the_task(scene)
 
@@ -567,8 +571,8 @@ async def test_task_cancelled_between_create_and_block_cancels_the_run(
     prepare_create = collection.prepare_create
 
     @asynccontextmanager
-    async def slow_to_close(*told: Any) -> AsyncIterator[Any]:
-        async with prepare_create(*told) as request:
+    async def slow_to_close(*args: Any) -> AsyncIterator[Any]:
+        async with prepare_create(*args) as request:
             yield request
         scene.reached.set()
         await asyncio.sleep(5)
@@ -799,7 +803,7 @@ class TestClosing:
         assert scene.emulator.active_runs() == [run.id]
 
     async def test_cancels_the_run_of_a_create_in_flight(self, scene: Scene) -> None:
-        while_the_server_creates_it(scene)
+        while_the_server_creates(scene)
         task = asyncio.create_task(scene.block())
         await scene.moment()
 
@@ -841,7 +845,9 @@ class TestClosing:
         assert await scene.client.aclose() == ()
         assert scene.emulator.active_runs() == []
 
-    async def test_reports_a_cancel_that_becomes_pending_after_it(self, scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_reports_a_cancel_that_becomes_pending_after_it(
+        self, scene: Scene, caplog: pytest.LogCaptureFixture
+    ) -> None:
         scope = scene.client.splits.attach("splt_1")
         await scene.client.aclose()
         async with scope:

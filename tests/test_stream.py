@@ -1,4 +1,4 @@
-"""Extractions that are watched while they come about: line by line, on one connection."""
+"""Streamed extractions: one state a line, on one connection."""
 
 import asyncio
 import gc
@@ -43,7 +43,7 @@ from retab_async import (
 from retab_async.protocol import MAX_LINE_BYTES
 
 PDF = b"%PDF-1.7\n"
-ASKED: dict[str, Any] = {"document": PDF, "json_schema": {"type": "object"}}
+REQUIRED: dict[str, Any] = {"document": PDF, "json_schema": {"type": "object"}}
 PARTS: list[dict[str, Any]] = [
     {"status": "in_progress", "output": {}},
     {"id": "extr_1", "status": "in_progress", "output": {"name": "A"}},
@@ -62,7 +62,7 @@ def lines(*parts: object, start: bytes = b"") -> bytes:
 
 
 def begun(*parts: object) -> bytes:
-    """Return the bytes of an answer that says these parts and is not at its end."""
+    """Return the bytes of an unfinished response with these states."""
     return message(b"", headers=CHUNKED) + b"".join(chunk(lines(part)) for part in parts)
 
 
@@ -73,7 +73,7 @@ def whole(content: bytes) -> Step:
 async def streamed(*steps: Step, **settings: Any) -> tuple[list[Extraction], RawServer]:
     async with raw_server(*steps) as server, client_for(server.url, **{"retry": ONCE} | settings) as client:
         try:
-            async with client.extractions.stream(**ASKED) as states:
+            async with client.extractions.stream(**REQUIRED) as states:
                 return [state async for state in states], server
         finally:
             assert connections_in_use(client) == 0
@@ -89,7 +89,7 @@ async def rest_of(states: AsyncIterator[Extraction], seen: list[Extraction] | No
 
 @pytest.fixture
 async def flowing() -> AsyncIterator[tuple[RawServer, AsyncRetab]]:
-    """A stream that has begun and does not go on."""
+    """A stream that stalls after its first states."""
     async with (
         raw_server(say_and_stall(begun(*PARTS[:2]))) as server,
         client_for(server.url, retry=ONCE) as client,
@@ -162,20 +162,20 @@ class TestStates:
     async def test_leave_a_reusable_connection(self) -> None:
         steps = whole(lines(*PARTS)), reply(body("extractions", "completed"))
         async with raw_server(*steps) as server, client_for(server.url) as client:
-            assert len([state async for state in client.extractions.stream(**ASKED)]) == len(PARTS)
+            assert len([state async for state in client.extractions.stream(**REQUIRED)]) == len(PARTS)
             await client.extractions.get("extr_1")
 
             assert server.connections == 1
 
     async def test_are_available_under_the_published_name(self) -> None:
         async with raw_server(whole(lines(PARTS[3]))) as server, client_for(server.url) as client:
-            assert [state.id async for state in client.extractions.create_stream(**ASKED)] == ["extr_1"]
+            assert [state.id async for state in client.extractions.create_stream(**REQUIRED)] == ["extr_1"]
 
 
 class TestLeftEarly:
     async def test_by_leaving_its_block_closes_the_connection(self, flowing: tuple[RawServer, AsyncRetab]) -> None:
         server, client = flowing
-        async with client.extractions.stream(**ASKED) as states:
+        async with client.extractions.stream(**REQUIRED) as states:
             await anext(states)
 
         assert connections_in_use(client) == 0
@@ -186,7 +186,7 @@ class TestLeftEarly:
         self, flowing: tuple[RawServer, AsyncRetab]
     ) -> None:
         server, client = flowing
-        async for _ in client.extractions.stream(**ASKED):
+        async for _ in client.extractions.stream(**REQUIRED):
             break
         gc.collect()
 
@@ -195,7 +195,7 @@ class TestLeftEarly:
 
     async def test_by_aclose_is_exhausted(self, flowing: tuple[RawServer, AsyncRetab]) -> None:
         _, client = flowing
-        states = client.extractions.stream(**ASKED)
+        states = client.extractions.stream(**REQUIRED)
         await anext(states)
         await states.aclose()
         await states.aclose()
@@ -207,7 +207,7 @@ class TestLeftEarly:
         server, client = flowing
 
         async def watch() -> None:
-            async with client.extractions.stream(**ASKED) as states:
+            async with client.extractions.stream(**REQUIRED) as states:
                 async for _ in states:
                     pass
 
@@ -223,14 +223,16 @@ class TestLeftEarly:
 
     async def test_before_the_first_step_sends_nothing(self, flowing: tuple[RawServer, AsyncRetab]) -> None:
         server, client = flowing
-        async with client.extractions.stream(**ASKED):
+        async with client.extractions.stream(**REQUIRED):
             pass
 
         assert server.requests == []
 
-    async def test_by_closing_the_client_raises_a_client_state_error(self, flowing: tuple[RawServer, AsyncRetab]) -> None:
+    async def test_by_closing_the_client_raises_a_client_state_error(
+        self, flowing: tuple[RawServer, AsyncRetab]
+    ) -> None:
         _, client = flowing
-        states = client.extractions.stream(**ASKED)
+        states = client.extractions.stream(**REQUIRED)
         await anext(states)
         await client.aclose()
 
@@ -244,7 +246,7 @@ class TestSlots:
             raw_server(say_and_stall(begun(PARTS[1]))) as server,
             client_for(server.url, max_connections=1, timeout=0.1, retry=ONCE) as client,
         ):
-            async with client.extractions.stream(**ASKED) as states:
+            async with client.extractions.stream(**REQUIRED) as states:
                 await anext(states)
                 assert not client._pool.slots.try_acquire()
 
@@ -257,7 +259,7 @@ class TestRetries:
     )
     async def test_happen_before_the_response_has_begun(self, first: Step) -> None:
         async with raw_server(first, whole(lines(*PARTS))) as server, client_for(server.url) as client:
-            states = [state async for state in client.extractions.stream(**ASKED)]
+            states = [state async for state in client.extractions.stream(**REQUIRED)]
 
         assert len(states) == len(PARTS)
         one, two = (request.headers["idempotency-key"] for request in server.requests)
@@ -266,7 +268,7 @@ class TestRetries:
     async def test_never_happen_once_the_response_has_begun(self) -> None:
         async with raw_server(say_and_close(begun(PARTS[1]))) as server, client_for(server.url) as client:
             with pytest.raises(APIConnectionError):
-                await rest_of(client.extractions.stream(**ASKED))
+                await rest_of(client.extractions.stream(**REQUIRED))
 
             assert len(server.requests) == 1
 
@@ -293,7 +295,7 @@ class TestErrors:
         seen: list[Extraction] = []
         async with raw_server(broken) as server, client_for(server.url, retry=ONCE) as client:
             with pytest.raises(APIConnectionError) as caught:
-                await rest_of(client.extractions.stream(**ASKED, idempotency_key="k-1"), seen)
+                await rest_of(client.extractions.stream(**REQUIRED, idempotency_key="k-1"), seen)
 
             assert connections_in_use(client) == 0
             assert client._pool.slots._free == 100
@@ -306,7 +308,7 @@ class TestErrors:
             raw_server(say_and_stall(begun(PARTS[1]))) as server,
             client_for(server.url, retry=ONCE, timeout=0.05) as client,
         ):
-            states = client.extractions.stream(**ASKED)
+            states = client.extractions.stream(**REQUIRED)
             await anext(states)
             with pytest.raises(APITimeoutError, match=r"no answer within 0\.05 s") as caught:
                 await anext(states)
@@ -319,13 +321,13 @@ class TestErrors:
             raw_server(drip(begun(PARTS[1]), chunk(b" "), every=0.005)) as server,
             client_for(server.url, retry=ONCE, timeout=0.1) as client,
         ):
-            states = client.extractions.stream(**ASKED)
+            states = client.extractions.stream(**REQUIRED)
             await anext(states)
             with pytest.raises(APITimeoutError):
                 await anext(states)
 
     async def test_do_not_include_a_first_state_that_takes_as_long_as_the_foreground(self) -> None:
-        """A document is read before anything can be told of it."""
+        """The service reads the document before the first state."""
 
         async def late(wire: Any) -> None:
             wire.writer.write(message(b"", headers=CHUNKED))
@@ -334,7 +336,7 @@ class TestErrors:
             wire.writer.write(chunk(lines(PARTS[1])) + b"0\r\n\r\n")
 
         async with raw_server(late) as server, client_for(server.url, retry=ONCE, timeout=0.05) as client:
-            assert [state.id async for state in client.extractions.stream(**ASKED)] == ["extr_1"]
+            assert [state.id async for state in client.extractions.stream(**REQUIRED)] == ["extr_1"]
 
     async def test_of_a_missing_response_are_timeouts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("retab_async.api.run_api.FOREGROUND_SECONDS", 0.1)
@@ -371,18 +373,18 @@ class TestErrors:
         async with client_for("http://127.0.0.1:9") as client:
             await client.aclose()
             with pytest.raises(ClientStateError):
-                await anext(client.extractions.stream(**ASKED))
+                await anext(client.extractions.stream(**REQUIRED))
 
 
 class TestInvalidArguments:
     async def test_are_rejected_at_once(self) -> None:
         async with raw_server(reset) as server, client_for(server.url) as client:
             with pytest.raises(InvalidRequestError, match="background cannot be joined with stream"):
-                client.extractions.stream(**ASKED, background=True)
+                client.extractions.stream(**REQUIRED, background=True)
             with pytest.raises(InvalidRequestError, match="json_schema"):
                 client.extractions.stream(document=PDF, json_schema={})
             with pytest.raises(InvalidRequestError, match="idempotency_key"):
-                client.extractions.stream(**ASKED, idempotency_key="")
+                client.extractions.stream(**REQUIRED, idempotency_key="")
 
             assert server.requests == []
 

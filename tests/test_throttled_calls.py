@@ -162,7 +162,7 @@ class TestPatientSends:
         async with raw_server(step) as server, client_for(server.url, timeout=0.2) as client:
             patient = patient_of(client)
             with pytest.raises(error):
-                await patient.send(CANCEL, patient.deadline())
+                await patient.send(CANCEL)
 
             assert len(server.requests) == 1
             assert client.stats().concurrency_limit == limit

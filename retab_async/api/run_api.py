@@ -97,7 +97,7 @@ class RunApi(Generic[RunT]):
 
     async def send_create(self, request: Request, delivery: DeliveryState) -> RunT:
         """Send a prepared create; `delivery` tracks whether it may have taken effect, even if this is cancelled."""
-        response = await self.transport.send(request, self.transport.deadline(request.extra_seconds), delivery)
+        response = await self.transport.send(request, delivery=delivery)
         try:
             return self._parser.parse_create(response)
         except ResponseError:
@@ -109,7 +109,7 @@ class RunApi(Generic[RunT]):
         headers = (("Accept", "application/stream+json"),)
         async with self.prepare_create(fields, key) as create:
             request = create._replace(path=f"{self.path}/stream", headers=headers, is_streamed=True)
-            return await self.transport.send(request, self.transport.deadline(request.extra_seconds))
+            return await self.transport.send(request)
 
     def parse_state(self, response: Response, line: bytes, run_id: str) -> RunT:
         """Return the state of a run from one line of a stream; `run_id` is for a line without an id."""
@@ -118,19 +118,19 @@ class RunApi(Generic[RunT]):
     async def fetch(self, run_id: str, *, include_output: bool) -> tuple[RunT, float | None]:
         """Return a run and the server's hint of the seconds until the next poll."""
         request = self._read_request(run_id, include_output=include_output)
-        response = await self.transport.send(request, self.transport.deadline())
+        response = await self.transport.send(request)
         return self._parser.parse_run(response, run_id), poll_hint(response)
 
     async def fetch_page(self, query: str) -> Page[RunT]:
         """Return a page of the list."""
         request = Request("GET", self.path, query)
-        return self._parser.parse_page(await self.transport.send(request, self.transport.deadline()))
+        return self._parser.parse_page(await self.transport.send(request))
 
     async def fetch_raw_page(self, after: str | None) -> RawPage:
         """Return a page of 100 runs, newest first, with its rows as JSON."""
         query = urlencode({"limit": 100} if after is None else {"limit": 100, "after": after})
         transport = self.transport.with_timeout(timeout=_POLL_POLICY.deadline, policy=_POLL_POLICY)
-        response = await transport.send(Request("GET", self.path, query), transport.deadline())
+        response = await transport.send(Request("GET", self.path, query))
         return self._parser.parse_raw_page(response)
 
     def read_row(self, row: dict[str, Any]) -> tuple[RunT, bool] | None:
@@ -141,7 +141,7 @@ class RunApi(Generic[RunT]):
         """Delete a run; a 404 is success if an earlier attempt may have deleted it."""
         request = Request("DELETE", run_path(self.path, run_id))
         try:
-            await self.transport.send(request, self.transport.deadline())
+            await self.transport.send(request)
         except NotFoundError as error:
             if not error.in_doubt:
                 raise

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from retab_async.errors import RequestError
+from retab_async.retry import retry_after_of
 
 # Failures in a row, with no answer between them, from which on the server counts as away: as many as there are
 # workers, within these bounds.
@@ -76,7 +77,7 @@ class CircuitBreaker:
     def pause(self) -> float:
         """Return the seconds until the next probe, or until patience ends."""
         now = time.monotonic()
-        asked = min(getattr(self.error, "retry_after", None) or 0.0, _LONGEST_PROBE)
+        asked = min(retry_after_of(self.error), _LONGEST_PROBE)
         due = self._began_probe + max(asked, self._interval * self._draw(0.8, 1.0))
         return max(0.0, min(due, self._failing_since + self._outage_timeout) - now)
 

@@ -1,7 +1,6 @@
 """One send of a cancel, what it tells of the server, and whether there is to be another."""
 
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, NamedTuple, TypeVar
@@ -12,7 +11,7 @@ from retab_async.bulk.options import CancelOptions
 from retab_async.errors import HTTPResponseError, InvalidRunIdError, RequestError, RetabError
 from retab_async.models import Run
 from retab_async.polling import Waiter
-from retab_async.retry import RetryPolicy, is_throttled, is_transient
+from retab_async.retry import RetryPolicy, backoff_delay, is_throttled, is_transient
 from retab_async.transport import Transport
 
 RunT = TypeVar("RunT", bound=Run)
@@ -46,8 +45,6 @@ class CancelItem(Generic[RunT]):
         self.number = number
         self.run = run
 
-
-_LARGEST_POWER = 60
 
 _logger = logging.getLogger("retab_async")
 
@@ -148,9 +145,7 @@ class CancelSender(Generic[RunT]):
             return None
         if self._presence.is_away:
             return 0.0
-        doubled = 2.0 ** min(ticket.failures - 1, _LARGEST_POWER)
-        longest = min(self._policy.wait_initial * doubled, self._policy.wait_max)
-        pause = (getattr(error, "retry_after", None) or 0.0) + random.uniform(0, longest)
+        pause = backoff_delay(self._policy, ticket.failures, error)
         is_enough = self.is_exhausted(ticket) or time.monotonic() + pause > ticket.deadline
         return None if is_enough else pause
 

@@ -29,7 +29,7 @@ async def download_link(transport: Transport, file: FileRef) -> MIMEData:
     `GET /v1/files/{id}/download-link`
     """
     request = Request("GET", _path(file.id))
-    response = unsigned(await transport.send(request, transport.deadline()))
+    response = unsigned(await transport.send(request))
     value = parse_json(response)
     told = value if isinstance(value, dict) else {}
     inner = told.get("mime_data")
@@ -124,7 +124,7 @@ async def upload(transport: Transport, source: Source) -> UploadedFile:
     session = await _announce(transport, source.label)
     await _put(transport, session, source)
     request = Request("POST", run_path(_UPLOADS, session.file_id, "/complete"), body=BytesBody(b"{}"))
-    told = read_mime_data(unsigned(await transport.send(request, transport.deadline())))
+    told = read_mime_data(unsigned(await transport.send(request)))
     return UploadedFile(id=session.file_id, filename=told.filename, url=told.url)
 
 
@@ -141,7 +141,7 @@ class _UploadSession(NamedTuple):
 async def _announce(transport: Transport, label: DocumentInfo) -> _UploadSession:
     told = {"filename": label.filename, "size_bytes": label.size, "content_type": label.media_type}
     request = Request("POST", _UPLOADS, body=BytesBody(orjson.dumps(told)))
-    response = unsigned(await transport.send(request, transport.deadline()))
+    response = unsigned(await transport.send(request))
     value = parse_json(response)
     if not isinstance(value, dict):
         raise response_error(response, "the answer is no object")
@@ -192,7 +192,7 @@ def _sending(session: _UploadSession, source: Source) -> Request:
 async def _put(transport: Transport, session: _UploadSession, source: Source) -> None:
     request = _sending(session, source)
     try:
-        await transport.send(request, transport.deadline(request.extra_seconds))
+        await transport.send(request)
     except RequestError as error:
         failure = _without_signature(error, session.url)
     else:

@@ -11,7 +11,7 @@ import attrs
 
 from retab_async.errors import NotFoundError, ResponseError, RetabError
 from retab_async.models import Run
-from retab_async.retry import is_transient
+from retab_async.retry import is_transient, retry_after_of
 
 SeenT = TypeVar("SeenT", bound=Run)
 SeenT_co = TypeVar("SeenT_co", bound=Run, covariant=True)
@@ -139,7 +139,7 @@ class RunWait(Generic[RunT]):
             self.result = error
             return
         self._schedule(now)
-        self.next_poll = max(self.next_poll, now + (getattr(error, "retry_after", None) or 0.0))
+        self.next_poll = max(self.next_poll, now + retry_after_of(error))
 
     def _schedule(self, now: float, hint: float | None = None) -> None:
         if hint:

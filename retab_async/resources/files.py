@@ -75,7 +75,7 @@ class Files(Namespace):
         `GET /v1/files/{file_id}`
         """
         id_ = _id_of(file_id)
-        response = await self._transport.send(Request("GET", run_path(_PATH, id_)), self._transport.deadline())
+        response = await self._transport.send(Request("GET", run_path(_PATH, id_)))
         return self._reader.parse_run(response, id_)
 
     async def download_link(self, file_id: str | FileRef | UploadedFile) -> DownloadLink:
@@ -84,7 +84,7 @@ class Files(Namespace):
         `GET /v1/files/{file_id}/download-link`
         """
         request = Request("GET", run_path(_PATH, _id_of(file_id), "/download-link"))
-        response = unsigned(await self._transport.send(request, self._transport.deadline()))
+        response = unsigned(await self._transport.send(request))
         try:
             link = _structurer()(parse_json(response))
         except SchemaMismatchError as error:
@@ -129,9 +129,7 @@ class Files(Namespace):
         return RunPager(self._page, query, _PATH)
 
     async def _page(self, query: str) -> Page[File]:
-        return self._reader.parse_page(
-            await self._transport.send(Request("GET", _PATH, query), self._transport.deadline())
-        )
+        return self._reader.parse_page(await self._transport.send(Request("GET", _PATH, query)))
 
 
 def _id_of(file: Any) -> Any:

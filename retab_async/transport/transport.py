@@ -84,13 +84,24 @@ class Transport:
         """Return when a call that begins now must be over, in `time.monotonic()`; `extra` as in `Request`."""
         return time.monotonic() + self._policy.deadline + extra
 
-    async def send(self, request: Request, deadline: float, delivery: DeliveryState | None = None) -> Response:
-        """Send a request until it is answered with a 2xx, as often as the policy allows and until `ends`.
+    async def send(
+        self, request: Request, deadline: float | None = None, delivery: DeliveryState | None = None
+    ) -> Response:
+        """Send a request and retry it as the policy allows, until the response is a 2xx.
 
-        `trail` tells, also where this is cancelled, whether the request may have taken effect.
+        Args:
+            request: The request to send.
+            deadline: When the call must be finished, in `time.monotonic()`; by default the policy's deadline from now
+                on. For several sends that share one.
+            delivery: Records whether the request may have taken effect, also when this is cancelled.
 
-        Raises `APIError` for any other answer, `APIConnectionError` for none, `ResponseError` for one over its cap.
+        Raises:
+            APIError: The response is not a 2xx.
+            APIConnectionError: There was no response.
+            ResponseError: The response is larger than the request allows.
         """
+        if deadline is None:
+            deadline = self.deadline(request.extra_seconds)
         delivery = delivery or DeliveryState()
         try:
             try:
@@ -149,12 +160,15 @@ class BulkTransport(Transport):
         """Return that a call is over when it is: `inf`."""
         return inf
 
-    async def send(self, request: Request, deadline: float = inf, delivery: DeliveryState | None = None) -> Response:
-        """Send a request once, in its turn; again, uncounted, as often as it is refused for pace and patience lasts.
+    async def send(
+        self, request: Request, deadline: float | None = None, delivery: DeliveryState | None = None
+    ) -> Response:
+        """Send a request once, in its turn; repeat it, uncounted, while the server throttles and the outage lasts.
 
-        Each send has the usual timeout, and is over at `ends`. For requests without a body. Raises as the `send` of any
-        transport, after that one attempt.
+        Each send has the usual timeout. For requests without a body. Arguments and exceptions are those of
+        `Transport.send`, after one attempt; without a deadline there is none.
         """
+        deadline = inf if deadline is None else deadline
         delivery = delivery or DeliveryState()
         while True:
             permit = self._limiter.try_acquire() or await self._acquire()
