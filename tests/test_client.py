@@ -1,7 +1,8 @@
-"""The client as a whole: its settings, its life, its copies."""
+"""The client: its settings, its copies, and closing it."""
 
 import asyncio
 import gc
+import logging
 import ssl
 import warnings
 from typing import Any
@@ -83,6 +84,14 @@ async def test_repr_shows_the_base_url_and_no_secret() -> None:
     assert repr(client) == "<AsyncRetab https://eu.test timeout=15 closed>"
 
 
+async def test_client_without_valid_settings_has_a_repr() -> None:
+    assert repr(AsyncRetab.__new__(AsyncRetab)) == "<AsyncRetab not configured>"
+
+
+def test_library_logger_has_a_null_handler() -> None:
+    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("retab_async").handlers)
+
+
 async def test_copy_of_a_subclass_keeps_its_attributes() -> None:
     class Named(AsyncRetab):
         name = ""
@@ -110,7 +119,7 @@ async def test_trace_configs_are_called_for_every_attempt() -> None:
     assert heard == ["POST", "POST", "GET"]
 
 
-# Someone else's session
+# The user's session
 
 
 async def test_user_session_is_used_and_left_open() -> None:
@@ -244,7 +253,7 @@ async def test_invalid_settings_of_a_copy_are_rejected(settings: dict[str, Any],
             client.with_options(**settings)
 
 
-# The end
+# Closing
 
 
 async def test_call_on_a_closed_client_raises_a_client_state_error() -> None:

@@ -74,6 +74,7 @@ async def test_list_filters_are_sent_as_documented() -> None:
             status=RunStatus.IN_PROGRESS, filename="a b&c", from_date=date(2026, 11, 1), to_date=moment, limit=1
         )
 
+        assert repr(found).startswith("<RunPager /v1/splits limit=1 order=desc status=in_progress filename=a b&c ")
         assert [run async for run in found] == []
         assert server.requests[0].target == (
             "/v1/splits?limit=1&order=desc&status=in_progress&filename=a+b%26c"

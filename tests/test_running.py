@@ -6,8 +6,10 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
+import aiohttp
 import anyio
 import pytest
 from clients import ONCE, client_for, connections_in_use
@@ -30,6 +32,7 @@ from retab_async import (
     Subdocument,
     WaitTimeoutError,
 )
+from retab_async.api.run_api import RunApi
 from retab_async.emulator import Emulator, Fault
 
 PDF = b"%PDF-1.7\n"
@@ -358,9 +361,7 @@ async def test_cancelled_task_does_not_wait_for_the_cleanup(scene: Scene) -> Non
     assert len(scene.emulator.active_runs()) == 1
 
 
-async def test_event_loop_is_idle_while_a_block_waits_for_its_cancel(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_event_loop_is_idle_while_a_block_is_cancelled(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.emulator.fail(CANCEL, Fault.late(0.5))
     selector: Any = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
     select = selector.select
@@ -584,6 +585,100 @@ async def test_task_cancelled_between_create_and_block_cancels_the_run(
     assert await scene.client.aclose() == ()
     assert scene.sent("/cancel") == 1
     assert scene.emulator.active_runs() == []
+
+
+class TestFailedCleanup:
+    async def test_unexpected_failure_is_reported_and_leaves_the_other_cancels_alone(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        first, *others = scene.emulator.seed("splits", 5)
+        cancel = RunApi.cancel
+
+        async def fail_for_the_first(api: RunApi[Split], run_id: str) -> Split:
+            if run_id == first:
+                raise IndexError
+            return await cancel(api, run_id)
+
+        monkeypatch.setattr(RunApi, "cancel", fail_for_the_first)
+        for run_id in (first, *others):
+            async with scene.client.splits.attach(run_id):
+                pass
+        (left,) = await scene.client.aclose()
+
+        assert scene.emulator.active_runs() == [first]
+        assert left.run_id == first
+        assert isinstance(left.error, IndexError)
+        assert str(left) == f"/v1/splits {first} may still be running: unexpected IndexError"
+        assert caplog.messages.count(str(left)) == 1
+
+    async def test_failure_of_a_repeated_create_leaves_later_blocks_alone(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fail(*_: Any) -> Split:
+            raise RecursionError
+
+        while_the_server_hangs(scene)
+        with monkeypatch.context() as broken:
+            task = asyncio.create_task(scene.block())
+            await scene.moment()
+            broken.setattr(RunApi, "send_create", fail)
+            task.cancel()
+            await asyncio.wait({task})
+            await until(lambda: bool(scene.client._cleanup.unconfirmed))
+        async with scene.running() as run:
+            pass
+
+        (left,) = await scene.client.aclose()
+        assert isinstance(left.error, RecursionError)
+        assert run.id not in scene.emulator.active_runs()
+
+
+request_id: ContextVar[str] = ContextVar("request_id")
+
+
+async def test_cleanup_runs_in_the_context_of_its_block(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    seen: dict[str, str] = {}
+
+    async def record(_: object, __: object, params: aiohttp.TraceRequestStartParams) -> None:
+        seen[params.url.path.split("/")[3]] = request_id.get("none")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(record)
+    ids = emulator.seed("splits", 40)
+    async with client_for(emulator.url, api_key=emulator.api_key, trace_configs=[trace]) as client:
+
+        async def block(run_id: str) -> None:
+            async with client.splits.attach(run_id):
+                request_id.set(f"for {run_id}")
+                await asyncio.Event().wait()
+
+        tasks = [asyncio.create_task(block(run_id)) for run_id in ids[:30]]
+        still_open = [asyncio.create_task(block(run_id)) for run_id in ids[30:]]
+        await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert await client.aclose() == ()
+        for task in still_open:
+            task.cancel()
+        await asyncio.wait(still_open)
+
+    assert {run_id: seen[run_id] for run_id in ids[:30]} == {run_id: f"for {run_id}" for run_id in ids[:30]}
+    assert set(seen) == set(ids)
+
+
+async def test_reprs_show_the_route_the_id_and_the_status(scene: Scene) -> None:
+    scope = scene.running()
+    assert repr(scope) == "<RunScope /v1/splits not entered>"
+    async with scope as run:
+        assert repr(run) == f"<RunHandle /v1/splits {run.id} queued>"
+        assert repr(scope) == f"<RunScope /v1/splits {run!r}>"
+        run.detach()
+        assert repr(run).endswith(" queued detached>")
+
+    assert repr(RunHandle(scene.client.splits._api, scene.client.splits._waiter, "splt_1")) == (
+        "<RunHandle /v1/splits splt_1 not seen yet>"
+    )
 
 
 class TestHandle:

@@ -247,7 +247,9 @@ class TestSlots:
             client_for(server.url, max_connections=1, timeout=0.1, retry=ONCE) as client,
         ):
             async with client.extractions.stream(**REQUIRED) as states:
+                assert repr(states) == "<RunStream /v1/extractions no state yet>"
                 await anext(states)
+                assert repr(states) == "<RunStream /v1/extractions extr_1 in_progress>"
                 assert not client._pool.slots.try_acquire()
 
             assert client._pool.slots.try_acquire()
