@@ -1,5 +1,7 @@
 """An async client for runs on the Retab document-processing API: start, follow, cancel, and leave none behind."""
 
+import logging
+
 from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, Order
 from retab_async.cleanup import UnconfirmedCancel
 from retab_async.client import AnyRun, AsyncRetab
@@ -90,6 +92,9 @@ from retab_async.scope import RunHandle, RunScope
 from retab_async.settings import VERSION as __version__  # noqa: N811 - the name that tools look for
 from retab_async.streaming import RunStream
 from retab_async.throttle import RateLimit, Stats
+
+# A library prints nothing by itself; the application decides.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "APIConnectionError",

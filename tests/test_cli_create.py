@@ -339,7 +339,7 @@ def test_interrupted_it_says_what_could_not_be_confirmed(
 
     (run_id,) = emulator.active_runs()
     assert code == 130
-    assert f"/v1/splits {run_id} may still be going on: Forbidden" in capsys.readouterr().err
+    assert f"/v1/splits {run_id} may still be running: Forbidden" in capsys.readouterr().err
 
 
 def test_interrupted_twice_it_does_not_wait_for_the_cancel(emulator: Emulator, batch: str) -> None:

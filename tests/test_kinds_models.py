@@ -184,7 +184,7 @@ def test_whatever_an_answer_holds_a_run_or_a_response_error_is_made_of_it(kind: 
     reader: RunParser[Any] = RunParser(of.path, of.run_type, of.spec)
     readings: tuple[Callable[[], Iterable[Any]], ...] = (
         lambda: [reader.parse_run(answer, "run_1")],
-        lambda: [reader.parse_cancel(answer, "run_1")],
+        lambda: [reader.parse_cancel(answer, "run_1").run],
         lambda: [reader.parse_create(answer)],
         lambda: [reader.parse_stream_state(answer, "run_1")],
         lambda: reader.parse_page(answer).runs,

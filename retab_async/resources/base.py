@@ -14,7 +14,7 @@ from retab_async.errors import InvalidRunIdError
 from retab_async.listing import RunPager, list_query, with_day_bounds
 from retab_async.models import Run, RunStatus
 from retab_async.polling import StatusCallback, Waiter, WaitIterator
-from retab_async.protocol import DeliveryState, run_path
+from retab_async.protocol import run_path
 from retab_async.scope import CreateSpec, RunHandle, RunScope
 from retab_async.throttle import RateLimit
 from retab_async.transport import Transport
@@ -179,29 +179,28 @@ class RunResource(Generic[RunT]):
 
     @property
     def _cancel_target(self) -> CancelTarget[RunT]:
-        return CancelTarget(self._api.name, self._api, self._waiter)
+        return CancelTarget(self._api.kind, self._api, self._waiter)
 
     def _run_id_of(self, run: str | RunT) -> tuple[str, str]:
         run_id = run if isinstance(run, str) else self._id_of(run)
         if not isinstance(run_id, str):
             run_path(self.path, run_id)
-        return self._api.name, run_id
+        return self._api.kind, run_id
 
     def _cancel_matching(self, terms: CancelOptions, *, status: str | None, **filters: Any) -> CancelJob[RunT]:
         # In the order of life: a run that moves on while one list is walked is met in a later one.
         lists = scan_queries(self.spec.active_statuses if status is None else (status,), **self._list_filters(filters))
-        matching = RunScan(self._api.page, lists, outage_timeout=terms.outage_timeout, single_pass=terms.is_dry)
+        matching = RunScan(self._api.fetch_page, lists, outage_timeout=terms.outage_timeout, single_pass=terms.is_dry)
         return CancelJob(matching, (self._cancel_target,), self._run_id_of, terms)
 
     def _list(self, **filters: Any) -> RunPager[RunT]:
-        return RunPager(self._api.page, list_query(**self._list_filters(filters)))
+        return RunPager(self._api.fetch_page, list_query(**self._list_filters(filters)), self.path)
 
     def _list_filters(self, filters: dict[str, Any]) -> dict[str, Any]:
         return with_day_bounds(filters) if self.spec.list_needs_datetimes else filters
 
     async def _create(self, fields: Mapping[str, Any], key: str | None) -> RunT:
-        async with self._api.prepare_create(fields, idempotency_key(key)) as request:
-            return await self._api.create(request, DeliveryState())
+        return await self._api.create(fields, idempotency_key(key))
 
     def _running(self, fields: Mapping[str, Any], key: str | None) -> RunScope[RunT]:
         return RunScope(self._api, self._waiter, self._cleanup, self._creation(fields, key))

@@ -126,7 +126,7 @@ class Files(Namespace):
             before=before,
             after=after,
         )
-        return RunPager(self._page, query)
+        return RunPager(self._page, query, _PATH)
 
     async def _page(self, query: str) -> Page[File]:
         return self._reader.parse_page(await self._transport.send(Request("GET", _PATH, query)))

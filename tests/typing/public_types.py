@@ -263,7 +263,7 @@ def what_became_of_them(report: CancelReport, outcome: CancelOutcome[Split]) -> 
 
 def left_behind(run: UnconfirmedCancel) -> None:
     assert_type((run.path, run.run_id, run.idempotency_key), tuple[str, str | None, str | None])
-    assert_type(run.error, RetabError | None)
+    assert_type(run.error, Exception | None)
 
 
 def every_run(run: Run) -> None:
