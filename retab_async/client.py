@@ -52,7 +52,7 @@ class AsyncRetab(RunResources):
     Raises `ConfigurationError` for settings that cannot work, and says what to do.
     """
 
-    def __init__(  # noqa: PLR0913 - the settings of a client, each of them optional
+    def __init__(
         self,
         api_key: str | None = None,
         *,
@@ -125,7 +125,7 @@ class AsyncRetab(RunResources):
         """
         return self._throttle.stats()
 
-    def cancel_many(  # noqa: PLR0913 - how to go about it, all of it optional
+    def cancel_many(
         self,
         runs: "Iterable[AnyRun] | AsyncIterable[AnyRun]",
         *,

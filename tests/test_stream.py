@@ -377,7 +377,7 @@ class TestErrors:
 class TestRefused:
     async def test_at_once_is_what_the_api_would_refuse(self) -> None:
         async with raw_server(reset) as server, client_for(server.url) as client:
-            with pytest.raises(InvalidRequestError, match="background cannot be joined with stream"):
+            with pytest.raises(InvalidRequestError, match="background=True cannot be combined with stream"):
                 client.extractions.stream(**ASKED, background=True)
             with pytest.raises(InvalidRequestError, match="json_schema"):
                 client.extractions.stream(document=PDF, json_schema={})

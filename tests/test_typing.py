@@ -19,19 +19,19 @@ _MODELS = [
 ]
 
 
-def test_the_package_says_that_it_is_typed() -> None:
+def test_package_has_a_py_typed_marker() -> None:
     assert (Path(retab_async.__file__).parent / "py.typed").exists()
 
 
 @pytest.mark.parametrize("model", _MODELS, ids=lambda model: model.__name__)
-def test_every_field_of_what_is_public_has_its_type_checked(model: type[attrs.AttrsInstance]) -> None:
+def test_type_of_every_public_field_is_checked(model: type[attrs.AttrsInstance]) -> None:
     fields = {field.name for field in attrs.fields(model)}
 
     assert fields <= _MENTIONED
 
 
 @pytest.mark.parametrize("kind", RESOURCES)
-def test_every_call_on_a_collection_has_its_type_checked(kind: str) -> None:
+def test_type_of_every_resource_method_is_checked(kind: str) -> None:
     calls = {name for name in dir(RESOURCES[kind]) if not name.startswith("_")} - {"path", "run_type", "spec"}
 
     assert calls <= _MENTIONED
