@@ -49,6 +49,7 @@ from retab_async.lifecycles import (
 from retab_async.listing import Page, RunPager
 from retab_async.models import FileRef, MIMEData, Primitive, PrimitiveError, RetabUsage, Run, RunStatus, UploadedFile
 from retab_async.polling.waiter import StatusCallback, WaitIterator
+from retab_async.resources import FilesAndBlueprints, WorkflowEvals, WorkflowExperiments, Workflows
 from retab_async.resources.base import RunResource
 from retab_async.resources.classifications import (
     Category,
@@ -92,9 +93,11 @@ from retab_async.resources.workflow_experiment_runs import ExperimentRun, Experi
 from retab_async.resources.workflow_runs import RunInputs, WorkflowRun, WorkflowRuns
 from retab_async.retry import RetryPolicy
 from retab_async.scope import RunHandle, RunScope
-from retab_async.settings import VERSION as __version__  # noqa: N811 - the name that tools look for
+from retab_async.settings import VERSION
 from retab_async.streaming import RunStream
 from retab_async.throttle import RateLimit, Stats
+
+__version__: str = VERSION
 
 __all__ = [
     "APIConnectionError",
@@ -142,6 +145,7 @@ __all__ = [
     "FileBlueprints",
     "FileRef",
     "Files",
+    "FilesAndBlueprints",
     "FormField",
     "HTTPResponseError",
     "InternalServerError",
@@ -208,8 +212,11 @@ __all__ = [
     "WaitTimeoutError",
     "WorkflowEvalRun",
     "WorkflowEvalRuns",
+    "WorkflowEvals",
+    "WorkflowExperiments",
     "WorkflowFamilyRun",
     "WorkflowRun",
     "WorkflowRuns",
+    "Workflows",
     "__version__",
 ]

@@ -1,6 +1,7 @@
-"""The types are checked by `mypy --strict` on `typing/public_types.py`; here, that nothing is left out of it."""
+"""Completeness of `typing/public_types.py`, which mypy and pyright check."""
 
 import ast
+from inspect import signature
 from pathlib import Path
 
 import attrs
@@ -10,7 +11,25 @@ import retab_async
 from retab_async.resources import RESOURCES
 
 _CHECKED = Path(__file__).parent / "typing" / "public_types.py"
-_MENTIONED = {node.attr for node in ast.walk(ast.parse(_CHECKED.read_text())) if isinstance(node, ast.Attribute)}
+_NODES = list(ast.walk(ast.parse(_CHECKED.read_text())))
+_MENTIONED = {node.attr for node in _NODES if isinstance(node, ast.Attribute)}
+_KEYWORDS = {
+    (node.func.id, keyword.arg)
+    for node in _NODES
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    for keyword in node.keywords
+}
+_CONSTRUCTED = [
+    retab_async.AsyncRetab,
+    retab_async.Category,
+    retab_async.EditConfig,
+    retab_async.FileRef,
+    retab_async.MIMEData,
+    retab_async.RateLimit,
+    retab_async.RetryPolicy,
+    retab_async.Subdocument,
+    retab_async.UploadedFile,
+]
 
 _MODELS = [
     kind
@@ -35,3 +54,12 @@ def test_type_of_every_resource_method_is_checked(kind: str) -> None:
     calls = {name for name in dir(RESOURCES[kind]) if not name.startswith("_")} - {"path", "run_type", "spec"}
 
     assert calls <= _MENTIONED
+
+
+@pytest.mark.parametrize("cls", _CONSTRUCTED, ids=lambda cls: cls.__name__)
+def test_type_of_every_constructor_parameter_is_checked(cls: type) -> None:
+    assert {(cls.__name__, name) for name in signature(cls).parameters} <= _KEYWORDS
+
+
+def test_every_resource_class_is_public() -> None:
+    assert {resource.__name__ for resource in RESOURCES.values()} <= set(retab_async.__all__)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any, BinaryIO, assert_type
 
 import aiohttp
@@ -23,6 +24,7 @@ from retab_async import (
     Classification,
     ClassificationConsensus,
     ClassificationDecision,
+    Classifications,
     CompletedLifecycle,
     Disposition,
     Document,
@@ -30,16 +32,22 @@ from retab_async import (
     Edit,
     EditConfig,
     EditResult,
+    Edits,
     ErrorDetails,
     ErrorLifecycle,
     EvalRunBlockTarget,
     EvalRunFreshness,
     ExperimentRun,
+    ExperimentRuns,
     Extraction,
     ExtractionConsensus,
+    Extractions,
     File,
     FileBlueprint,
+    FileBlueprints,
     FileRef,
+    Files,
+    FilesAndBlueprints,
     FormField,
     InvalidRunIdError,
     Lifecycle,
@@ -49,10 +57,12 @@ from retab_async import (
     Page,
     Parse,
     ParseOutput,
+    Parses,
     Partition,
     PartitionChunk,
     PartitionChunkLikelihood,
     PartitionConsensus,
+    Partitions,
     PrimitiveError,
     RateLimit,
     RateLimitError,
@@ -66,25 +76,35 @@ from retab_async import (
     RunFailedError,
     RunHandle,
     RunInputs,
+    RunPager,
+    RunResource,
     RunScope,
     RunStatus,
     RunStream,
     RunTiming,
     RunTrigger,
     SchemaGeneration,
+    SchemaGenerations,
     SheetRegion,
     Split,
     SplitConsensus,
     SplitResult,
+    Splits,
     SplitSubdocumentLikelihood,
     Stats,
     Subdocument,
     UnconfirmedCancel,
     UploadedFile,
+    WaitIterator,
     WaitTimeoutError,
     WorkflowEvalRun,
+    WorkflowEvalRuns,
+    WorkflowEvals,
+    WorkflowExperiments,
     WorkflowFamilyRun,
     WorkflowRun,
+    WorkflowRuns,
+    Workflows,
     __version__,
 )
 
@@ -102,6 +122,58 @@ async def the_client(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig)
     RetryPolicy(4)  # type: ignore[call-arg]  # all parameters are keyword-only
     client.splits = client.partitions  # type: ignore[assignment]  # each resource has its own kind
     assert_type(__version__, str)
+
+
+def the_constructors(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig, context: SSLContext) -> None:
+    """Every parameter of the classes that a user constructs."""
+    assert_type(
+        AsyncRetab(
+            api_key="key",
+            base_url="https://eu.test",
+            timeout=5.0,
+            retry=RetryPolicy(attempts=2, wait_initial=0.1, wait_max=1.0, deadline=10.0),
+            max_connections=10,
+            session=session,
+            proxy="http://proxy.test:3128",
+            ssl=context,
+            user_agent="app/1",
+            trace_configs=(trace,),
+        ),
+        AsyncRetab,
+    )
+    AsyncRetab(bearer_token="token")
+    assert_type(RateLimit(requests=300, per=60.0), RateLimit)
+    Subdocument(name="invoice", description="vendor bill", allow_multiple_instances=True)
+    Category(name="letter", description="by hand", handle_key="left")
+    EditConfig(color="#123456")
+    FileRef(id="file_1", filename="a.pdf", mime_type="application/pdf")
+    MIMEData(filename="a.pdf", url="https://x.test/a.pdf")
+    UploadedFile(id="file_1", filename="a.pdf", url="https://x.test/a.pdf")
+    assert_type(
+        Split(id="splt_1", status=RunStatus.COMPLETED, output=(SplitResult(name="invoice", pages=(1,)),)), Split
+    )
+    WorkflowRun(id="run_1", lifecycle=CompletedLifecycle())
+
+
+async def the_resources(client: AsyncRetab) -> None:
+    """The types of the resources are public, for annotations."""
+    every: RunResource[Split] = client.splits
+    resources: tuple[Splits, Partitions, Classifications, Extractions, Parses, Edits, SchemaGenerations] = (
+        *(client.splits, client.partitions, client.classifications, client.extractions),
+        *(client.parses, client.edits, client.schemas),
+    )
+    files: FilesAndBlueprints = client.files
+    plain_files: Files = files
+    blueprints: FileBlueprints = files.blueprints
+    workflows: Workflows = client.workflows
+    runs: WorkflowRuns = workflows.runs
+    evals: WorkflowEvals = workflows.evals
+    eval_runs: WorkflowEvalRuns = evals.runs
+    experiments: WorkflowExperiments = workflows.experiments
+    experiment_runs: ExperimentRuns = experiments.runs
+    pager: RunPager[Split] = client.splits.list()
+    waits: WaitIterator[Split] = client.splits.wait_many(["splt_1"])
+    print(every, resources, plain_files, blueprints, runs, eval_runs, experiment_runs, pager, waits)  # noqa: T201 - a use
 
 
 async def the_calls(client: AsyncRetab, split: Split, partition: Partition) -> None:
