@@ -1,6 +1,7 @@
 """Completeness of `typing/public_types.py`, which mypy and pyright check."""
 
 import ast
+import sys
 from inspect import signature
 from pathlib import Path
 
@@ -61,5 +62,10 @@ def test_type_of_every_constructor_parameter_is_checked(cls: type) -> None:
     assert {(cls.__name__, name) for name in signature(cls).parameters} <= _KEYWORDS
 
 
-def test_every_resource_class_is_public() -> None:
-    assert {resource.__name__ for resource in RESOURCES.values()} <= set(retab_async.__all__)
+def test_every_class_of_a_kind_is_public() -> None:
+    modules = {sys.modules[resource.__module__] for resource in RESOURCES.values()}
+    own = {
+        cls for module in modules for cls in vars(module).values() if getattr(cls, "__module__", "") == module.__name__
+    }
+
+    assert {cls.__name__ for cls in own if not cls.__name__.startswith("_")} <= set(retab_async.__all__)
