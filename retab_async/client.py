@@ -56,7 +56,7 @@ class AsyncRetab(RunResources):
         ConfigurationError: A setting cannot work; the message says what to pass.
     """
 
-    def __init__(  # noqa: PLR0913 - the settings of a client, each of them optional
+    def __init__(
         self,
         api_key: str | None = None,
         *,
@@ -133,7 +133,7 @@ class AsyncRetab(RunResources):
         """Return the current statistics of this client's credential: of the client and its copies with the same one."""
         return self._throttle.stats()
 
-    def cancel_many(  # noqa: PLR0913 - optional settings, each by its name
+    def cancel_many(
         self,
         runs: "Iterable[AnyRun] | AsyncIterable[AnyRun]",
         *,

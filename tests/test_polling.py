@@ -259,7 +259,7 @@ class TestTrouble:
         (run_id,) = emulator.seed("splits", running=60)
 
         with pytest.raises(
-            WaitTimeoutError, match=f"run {run_id} was not over within 0.3 s: last seen in_progress"
+            WaitTimeoutError, match=f"run {run_id} did not finish within 0.3 s: last seen in_progress"
         ) as told:
             await watch.wait(run_id, timeout=0.3, poll_interval=0.02)
         assert (told.value.run_id, told.value.timeout) == (run_id, 0.3)

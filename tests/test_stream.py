@@ -381,7 +381,7 @@ class TestErrors:
 class TestInvalidArguments:
     async def test_are_rejected_at_once(self) -> None:
         async with raw_server(reset) as server, client_for(server.url) as client:
-            with pytest.raises(InvalidRequestError, match="background cannot be joined with stream"):
+            with pytest.raises(InvalidRequestError, match="background=True cannot be combined with stream"):
                 client.extractions.stream(**REQUIRED, background=True)
             with pytest.raises(InvalidRequestError, match="json_schema"):
                 client.extractions.stream(document=PDF, json_schema={})

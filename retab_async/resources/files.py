@@ -93,10 +93,10 @@ class Files(Namespace):
             raise response_error(response, "download_url: expected an https:// URL", "download_url")
         return link
 
-    # The API's published name.
+    # The official name.
     get_download_link = download_link
 
-    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+    def list(
         self,
         *,
         filename: str | None = None,
