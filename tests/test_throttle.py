@@ -488,7 +488,7 @@ class TestTheWindow:
             for passage in passages:
                 end(passage)
 
-            assert pace.window.in_flight == 0
+            assert pace.concurrency.in_flight == 0
 
         in_virtual_time(story)
 
