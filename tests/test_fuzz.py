@@ -71,7 +71,7 @@ async def first_page(resource: Any, _: str = "") -> Any:
 
 
 async def created(resource: Any, _: str = "") -> Any:
-    return await resource._api.create(Request("POST", resource.path), DeliveryState())
+    return await resource._api.send_create(Request("POST", resource.path), DeliveryState())
 
 
 async def cancelled_among_many(resource: Any, run_id: str) -> Any:
