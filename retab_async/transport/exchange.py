@@ -18,6 +18,7 @@ from retab_async.settings import Settings
 from retab_async.transport.error_mapping import sanitized_cause
 from retab_async.transport.response_lines import ResponseLines
 from retab_async.transport.session import CONNECTION_LOST_ERRORS, ConnectionPool, opened_sockets
+from retab_async.transport.wire import RequestHead, Wire, WirePool, WireResponse
 
 if TYPE_CHECKING:
     from socket import socket
@@ -99,6 +100,8 @@ class Exchange:
             "allow_redirects": False,
             **({"proxy": URL(settings.proxy)} if settings.proxy else {}),
         }
+        self._is_direct = settings.proxy is None
+        self._heads: dict[str, RequestHead] = {}
         self._options: dict[str, dict[str, Any]] = {
             method: options | pool.options(method) for method in ("GET", "POST", "PUT", "DELETE")
         }
@@ -109,6 +112,10 @@ class Exchange:
         A kept-alive connection that the server had closed costs another send. Raises what aiohttp raises.
         """
         until = time.monotonic() + seconds
+        if request.body is None and self._is_direct and not (request.external_url or request.is_streamed):
+            wires = self._pool.wires()
+            if wires is not None:
+                return await self._run_on_wire(wires, request, number, until, delivery)
         opened: list[socket] = []
         opened_sockets.set(opened)
         # What carries no body is gone as soon as it is on the socket; a body says when it is.
@@ -118,6 +125,54 @@ class Exchange:
         except CONNECTION_LOST_ERRORS as error:
             lost: Exception = error
         return await self._resend(request, number, until, lost, delivery)
+
+    async def _run_on_wire(
+        self, wires: WirePool, request: Request, number: int, until: float, delivery: DeliveryState
+    ) -> Response:
+        delivery.is_sent = True
+        wires.watch(until)
+        while True:
+            wire = wires.acquire_idle()
+            if wire is None:
+                left = max(until - time.monotonic(), MIN_TIMEOUT_SECONDS)
+                wire = await wires.open(self._address, min(left, self.timeout))
+            try:
+                response = await wire.send(self._head(request.method), self._target(request), until)
+                if response is None:
+                    response = await self._read_delegated(wires, wire, request, until)
+                else:
+                    wires.release(wire)
+            except CONNECTION_LOST_ERRORS:
+                wires.discard(wire)
+                if not wire.is_reused:
+                    raise
+                # The server had closed this kept-alive connection: send again, uncounted.
+                delivery.in_doubt = True
+            except BaseException:
+                wires.discard(wire)
+                raise
+            else:
+                return Response(request, response.status, response.headers, response.body, number, self._redact)
+
+    async def _read_delegated(self, wires: WirePool, wire: Wire, request: Request, until: float) -> WireResponse:
+        limits = (request.max_response_bytes, MAX_ERROR_BYTES)
+        async with asyncio.timeout(max(until - time.monotonic(), MIN_TIMEOUT_SECONDS)):
+            response, is_reusable = await wire.read_delegated(*limits)
+        if is_reusable:
+            wires.hand_back(wire)
+        else:
+            wires.discard(wire)
+        return response
+
+    def _head(self, method: str) -> RequestHead:
+        head = self._heads.get(method)
+        if head is None:
+            head = self._heads[method] = RequestHead(method, self._address, self._headers)
+        return head
+
+    def _target(self, request: Request) -> bytes:
+        query = f"?{request.query}" if request.query else ""
+        return f"{self._prefix}{request.path}{query}".encode("ascii")
 
     async def _resend(
         self, request: Request, number: int, until: float, lost: Exception, delivery: DeliveryState
@@ -137,6 +192,7 @@ class Exchange:
 
     async def _send(self, request: Request, number: int, seconds: float, delivery: DeliveryState) -> Response:
         session = self._pool.session()
+        self._pool.lend_connection()
         timeout = self._usual_timeout if seconds == self.timeout else self._timeout(seconds)
         body = None if request.body is None else StreamedPayload(request.body, delivery)
         failure: RetabError | None = None
