@@ -1,4 +1,4 @@
-"""Clients for tests: of a made-up key, quick to try again, past any proxy."""
+"""Clients for tests: with a test key, short waits between retries, and no proxy."""
 
 import asyncio
 from typing import Any
@@ -12,14 +12,14 @@ ONCE = RetryPolicy(attempts=1)
 
 
 def client_for(url: str, **settings: Any) -> AsyncRetab:
-    told: dict[str, Any] = {"base_url": url, "retry": QUICK, "timeout": 5, "proxy": False} | settings
-    if "bearer_token" not in told:
-        told.setdefault("api_key", KEY)
-    return AsyncRetab(**told)
+    options: dict[str, Any] = {"base_url": url, "retry": QUICK, "timeout": 5, "proxy": False} | settings
+    if "bearer_token" not in options:
+        options.setdefault("api_key", KEY)
+    return AsyncRetab(**options)
 
 
 def workers() -> list["asyncio.Task[Any]"]:
-    """Return the tasks of the crews that are at work now."""
+    """Return the worker tasks of all running bulk jobs."""
     return [task for task in asyncio.all_tasks() if task.get_name() == "retab_async cancel_many"]
 
 

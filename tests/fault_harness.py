@@ -1,4 +1,4 @@
-"""The frame round every fault: what must hold of a client, of its loop and of its process whatever has happened."""
+"""Checks around every fault: what must hold for the client, its event loop and its process."""
 
 import asyncio
 import gc
@@ -22,9 +22,9 @@ from retab_async.throttle import Throttle
 
 PACKAGE = str(Path(retab_async.__file__).parent)
 PROXY_WORD = "word-of-the-proxy"
-# In base64 as well, in which a proxy is told it: "user:word-of-the-proxy".
+# Also in base64, as sent to a proxy: "user:word-of-the-proxy".
 SECRETS = (KEY, PROXY_WORD, "dXNlcjp3b3JkLW9mLXRoZS1wcm94eQ==")
-# More than fits into what a socket holds for one that does not read.
+# More than the buffers of a socket hold.
 LARGE = bytes(6 * 1024 * 1024)
 
 
@@ -42,10 +42,10 @@ VERBS: dict[str, Callable[[AsyncRetab], Awaitable[Split]]] = {
 
 
 class Case(NamedTuple):
-    """What a server does with the requests of one call, and what is to come of it: an error, or else the run.
+    """What a server does with the requests of one call, and the expected outcome: an error, or else the run.
 
-    `says` is in the error's text; `sends` requests arrive whole, on so many `connections`. What is `final` no other
-    try can help.
+    `says` is in the error's text; `sends` requests arrive completely, on `connections` connections. A `final` error
+    is not transient.
     """
 
     steps: tuple[Step | Early, ...]
@@ -58,7 +58,7 @@ class Case(NamedTuple):
     final: bool = False
 
     def check(self, outcome: Split | RetabError, server: RawServer) -> None:
-        """Assert that this is what came of it."""
+        """Assert that this is the outcome."""
         assert type(outcome) is (self.error or Split), outcome
         assert self.says in str(outcome)
         assert not isinstance(outcome, APIConnectionError) or outcome.transient is not self.final
@@ -77,14 +77,14 @@ def tasks() -> "set[asyncio.Task[Any]]":
 
 
 def descriptors() -> int:
-    """How many files and sockets the process has open; 0 where that cannot be told."""
+    """How many files and sockets the process has open; 0 if unknown."""
     return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
 
 
 class LeakCheck:
-    """A client as it was when it was fresh, to be compared with what became of it.
+    """Leak check: compares a client with its initial state.
 
-    What a client comes to own, such as a budget or a journal, gets its line in `check`.
+    Whatever a client owns gets a line in `check`.
     """
 
     def __init__(self, client: AsyncRetab) -> None:
@@ -93,7 +93,7 @@ class LeakCheck:
         self.tasks = tasks()
 
     async def check(self) -> None:
-        """Assert that nothing is held, nothing waits, and nothing is owed."""
+        """Assert that nothing is held, nothing waits, and no cancel is pending."""
         await until(lambda: self._client._cleanup.is_idle)
         await until(lambda: tasks() <= self.tasks | {asyncio.current_task()})
 
@@ -101,22 +101,22 @@ class LeakCheck:
         assert self._client._pool.slots._free == self._free
         assert not [turn for turn in self._client._pool.slots._queue if not turn.done()]
         assert self._client._cleanup.unconfirmed == ()
-        self._check_pace(self._client._throttle)
-        self._check_pace(self._client._throttle.external)
+        self._check_throttle(self._client._throttle)
+        self._check_throttle(self._client._throttle.external)
 
-    def _check_pace(self, pace: Throttle) -> None:
-        assert (pace.in_flight, pace.window.in_flight) == (0, 0)
-        assert (len(pace.queue), pace.window.waiting) == (0, set())
-        assert 0 <= pace.budget.tokens <= 500
+    def _check_throttle(self, throttle: Throttle) -> None:
+        assert (throttle.in_flight, throttle.window.in_flight) == (0, 0)
+        assert (len(throttle.queue), throttle.window.waiting) == (0, set())
+        assert 0 <= throttle.budget.tokens <= 500
 
 
 @asynccontextmanager
 async def no_leaks(caplog: pytest.LogCaptureFixture, *secrets: str) -> AsyncIterator[None]:
-    """Assert of what is done inside that it leaves no task and no descriptor, and says nothing secret to any log."""
+    """Assert that the block leaves no task and no descriptor, and logs no secret."""
     caplog.set_level(logging.DEBUG)
     before, opened = tasks(), descriptors()
     yield
-    # What was never closed complains when it is collected, and pytest makes an error of that.
+    # Unclosed resources warn when they are collected, which pytest turns into an error.
     gc.collect(1)
     await until(lambda: tasks() <= before)
     await until(lambda: descriptors() <= opened)
@@ -126,7 +126,7 @@ async def no_leaks(caplog: pytest.LogCaptureFixture, *secrets: str) -> AsyncIter
 
 
 async def came_of(call: Awaitable[Split]) -> Split | RetabError:
-    """Return the run or the error; of an error, assert first that it keeps its secrets."""
+    """Return the run or the error; an error must not contain secrets."""
     try:
         return await call
     except RetabError as error:
@@ -135,9 +135,9 @@ async def came_of(call: Awaitable[Split]) -> Split | RetabError:
 
 
 def keeps(error: BaseException, *secrets: str, besides: Collection[str] = ()) -> None:
-    """Assert that no secret is to be had from an error: its text, its parts, what stands behind it, our own locals.
+    """Assert that no secret is in an error: its text, attributes, causes, or the locals of our own frames.
 
-    `besides`: files in whose frames may be held whatever the server says.
+    `besides`: files whose frames may hold the text of the server.
     """
     said = said_by(error)
     for secret in secrets or SECRETS:
@@ -148,7 +148,7 @@ def keeps(error: BaseException, *secrets: str, besides: Collection[str] = ()) ->
 
 
 def said_by(error: BaseException) -> str:
-    """Return all that an error says to whoever prints it, or takes it apart."""
+    """Return all text that an error shows when it is printed or inspected."""
     said = [repr((one, str(one), one.args, getattr(one, "__dict__", None))) for one in chain(error)]
     return "\n".join([*said, *traceback.format_exception(error)])
 

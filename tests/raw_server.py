@@ -1,4 +1,4 @@
-"""A server of raw sockets on loopback that does with each request exactly what it is told."""
+"""A server of raw sockets on loopback that answers each request with a scripted step."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ Step = Callable[[Wire], Awaitable[None]]
 
 
 class Early(NamedTuple):
-    """A step that is taken when no more than so many bytes of a request are there."""
+    """A step that is taken after the first `after` bytes of a request."""
 
     step: Step
     after: int = 0
@@ -105,22 +105,22 @@ async def raw_server(*steps: Step | Early, ssl: SSLContext | None = None) -> Asy
 
 @contextmanager
 def raw_server_beside(*steps: Step) -> Iterator[RawServer]:
-    """Serve from a thread with a loop of its own, for tests that come and go with theirs."""
+    """Serve from a thread with its own event loop, for tests that use several loops."""
     started: Future[tuple[RawServer, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def serve() -> None:
-        over = asyncio.Event()
+        finished = asyncio.Event()
         async with raw_server(*steps) as server:
-            started.set_result((server, asyncio.get_running_loop(), over))
-            await over.wait()
+            started.set_result((server, asyncio.get_running_loop(), finished))
+            await finished.wait()
 
     thread = Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    server, loop, over = started.result(10)
+    server, loop, finished = started.result(10)
     try:
         yield server
     finally:
-        loop.call_soon_threadsafe(over.set)
+        loop.call_soon_threadsafe(finished.set)
         thread.join(10)
 
 
@@ -137,9 +137,9 @@ async def _read_request(reader: asyncio.StreamReader) -> RawRequest | None:
 
 def message(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> bytes:
     """Return the bytes of an answer; a header with an empty value is left out."""
-    told = {"Content-Type": "application/json", "Content-Length": str(len(body))} | (headers or {})
-    lines = "".join(f"{name}: {value}\r\n" for name, value in told.items() if value)
-    return f"HTTP/1.1 {status} Told\r\n{lines}\r\n".encode("latin-1") + body
+    data = {"Content-Type": "application/json", "Content-Length": str(len(body))} | (headers or {})
+    lines = "".join(f"{name}: {value}\r\n" for name, value in data.items() if value)
+    return f"HTTP/1.1 {status} Scripted\r\n{lines}\r\n".encode("latin-1") + body
 
 
 def reply(body: Any = b"", status: int = 200, headers: dict[str, str] | None = None) -> Step:
@@ -147,29 +147,29 @@ def reply(body: Any = b"", status: int = 200, headers: dict[str, str] | None = N
     return _say(message(body if isinstance(body, bytes) else json.dumps(body).encode(), status, headers))
 
 
-def _say(told: bytes) -> Step:
+def _say(data: bytes) -> Step:
     async def step(wire: Wire) -> None:
-        wire.writer.write(told)
+        wire.writer.write(data)
         await wire.writer.drain()
 
     return step
 
 
-def say_and_close(told: bytes) -> Step:
+def say_and_close(data: bytes) -> Step:
     """Send these bytes and no others, then close."""
 
     async def step(wire: Wire) -> None:
-        wire.writer.write(told)
+        wire.writer.write(data)
         wire.writer.close()
 
     return step
 
 
-def say_and_stall(told: bytes) -> Step:
+def say_and_stall(data: bytes) -> Step:
     """Send these bytes, then nothing, until the client goes away."""
 
     async def step(wire: Wire) -> None:
-        wire.writer.write(told)
+        wire.writer.write(data)
         await wire.reader.read()
 
     return step
@@ -199,7 +199,7 @@ def each_run(*steps: Step) -> Step:
 
 
 def later(step: Step, seconds: float = 0.1) -> Step:
-    """Take a step so many seconds later."""
+    """Take a step `seconds` later."""
 
     async def wait(wire: Wire) -> None:
         await asyncio.sleep(seconds)
@@ -208,22 +208,22 @@ def later(step: Step, seconds: float = 0.1) -> Step:
     return wait
 
 
-def say_and_reset(told: bytes) -> Step:
+def say_and_reset(data: bytes) -> Step:
     """Send these bytes, then close so that the client sees a reset after them."""
 
     async def step(wire: Wire) -> None:
-        wire.writer.write(told)
+        wire.writer.write(data)
         await asyncio.sleep(0.02)
         await reset(wire)
 
     return step
 
 
-def drip(told: bytes, drop: bytes = b" ", every: float = 0.02) -> Step:
+def drip(data: bytes, drop: bytes = b" ", every: float = 0.02) -> Step:
     """Send these bytes, then one more drop again and again, until the client goes away."""
 
     async def step(wire: Wire) -> None:
-        wire.writer.write(told)
+        wire.writer.write(data)
         while not wire.writer.is_closing():
             wire.writer.write(drop)
             await wire.writer.drain()
@@ -233,7 +233,7 @@ def drip(told: bytes, drop: bytes = b" ", every: float = 0.02) -> Step:
 
 
 async def until(come_true: Callable[[], bool]) -> None:
-    """Wait for what another task is about to bring about."""
+    """Wait until a condition holds that another task brings about."""
     async with asyncio.timeout(5):
         while not come_true():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.002)
@@ -241,7 +241,7 @@ async def until(come_true: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def blackhole() -> AsyncIterator[str]:
-    """Give the address of a server that accepts nobody, and whose queue is full."""
+    """Give the address of a server that accepts no connection, and whose backlog is full."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -278,7 +278,7 @@ async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def unused_port() -> int:
-    """Return a port of loopback on which nobody listens."""
+    """Return a closed port of loopback."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

@@ -1,4 +1,4 @@
-"""A scripted server in made-up time behind real transports, which holds each call to what was promised of it."""
+"""A scripted server in virtual time behind real transports; it checks each call against its guarantees."""
 
 import asyncio
 from collections import Counter
@@ -20,30 +20,30 @@ from retab_async.throttle.throttle import RetryBudget
 
 EPOCH = datetime(2026, 9, 14, 8, 0, 0, tzinfo=UTC)
 CAP = 100
-# What adding up floats, and a calendar of microseconds, may be wrong by.
+# The error of summed floats and of datetimes in microseconds.
 EXACT = 1e-5
 LATE = 0.05
-# As the policy says it: no attempt is begun with less left of the deadline, in seconds.
+# No attempt starts with less left of the deadline, in seconds.
 SHORTEST = 0.01
 FULL, KEPT = 500, 100
 THROTTLED, TRANSIENT = 5, 14
-AGAIN = {408, 425, 429, 500, 502, 503, 504}
+RETRIED = {408, 425, 429, 500, 502, 503, 504}
 
 
 class Step(NamedTuple):
     """What the server does with one send: after `latency` a status, or "refused", "reset", "silence" or "flood".
 
-    In the same moment somebody may give up who waits for the place of that one.
+    With `ends_a_wait` a call that waits for the slot of this one is cancelled in the same moment.
     """
 
     outcome: int | str = 200
     latency: float = 0.0
-    told: tuple[str, float] | None = None
+    retry_after: tuple[str, float] | None = None
     ends_a_wait: bool = False
 
 
 class Failure(NamedTuple):
-    """An outcome that is no success: what a retry after it costs, and what came with it."""
+    """A failed send: its class, and whether the budget could pay for a retry."""
 
     is_transient: bool
     is_throttled: bool
@@ -55,14 +55,14 @@ class Failure(NamedTuple):
 
 
 class Call:
-    """One call and what has been seen of it; without `ends` it is a patient one."""
+    """One call and what was observed of it; with a `job` it is a bulk send."""
 
     def __init__(
-        self, request: Request, policy: RetryPolicy, timeout: float, pace: Throttle, places: FifoSemaphore
+        self, request: Request, policy: RetryPolicy, timeout: float, throttle: Throttle, slots: FifoSemaphore
     ) -> None:
-        self.request, self.policy, self.timeout, self.pace, self.places = request, policy, timeout, pace, places
-        self.lane: Lane | None = None
-        self.ends = inf
+        self.request, self.policy, self.timeout, self.throttle, self.slots = request, policy, timeout, throttle, slots
+        self.job: JobLimits | None = None
+        self.deadline = inf
         self.sends = 0
         self.paid = 0
         self.failures: list[Failure] = []
@@ -71,36 +71,36 @@ class Call:
         self.quiet_until = -inf
 
     @property
-    def is_patient(self) -> bool:
-        return self.lane is not None
+    def is_bulk(self) -> bool:
+        return self.job is not None
 
     @property
-    def book(self) -> "Book":
-        return cast("Book", self.pace.budget)
+    def budget(self) -> "CheckedBudget":
+        return cast("CheckedBudget", self.throttle.budget)
 
     @property
     def least_left(self) -> int:
-        """The tokens that a retry of it has to leave."""
+        """The tokens that its retries must leave."""
         return 0 if self.request.is_cancel else KEPT
 
 
-class Lane(NamedTuple):
-    """What a job of bulk work has to keep to."""
+class JobLimits(NamedTuple):
+    """The limits of a bulk job."""
 
-    at_once: int
+    max_in_flight: int
     requests: int | None
     per: float
     back: list[float]
 
     def check(self, now: float, out: int) -> None:
-        assert out < self.at_once
+        assert out < self.max_in_flight
         if self.requests is not None:
             self.back[:] = [moment for moment in self.back if now < moment + self.per - EXACT]
             assert out + len(self.back) < self.requests
 
 
-class Book(RetryBudget):
-    """A real budget, which has each change accounted for, and what the server has told those who share it."""
+class CheckedBudget(RetryBudget):
+    """A real retry budget that checks each change, and the `Retry-After` of those who share it."""
 
     def __init__(self, call: Callable[[], Call]) -> None:
         self._call: Callable[[], Call] | None = None
@@ -123,45 +123,45 @@ class Book(RetryBudget):
         assert 0 <= left <= FULL, "more tokens than there are, or fewer than none"
         if change > 0:
             return
-        assert left >= call.least_left, "what is kept for cancels was spent by another call"
+        assert left >= call.least_left, "the reserve for cancels was spent by another call"
         call.paid -= change
         self.due += change
 
 
 class Server:
-    """Stands where a request would be sent: does the steps of its mood in turn, and checks each send that leaves."""
+    """Replaces `Exchange.run`: takes its steps in turn, and checks each send."""
 
-    def __init__(self, clock: Callable[[], float], pace: Throttle) -> None:
+    def __init__(self, clock: Callable[[], float], throttle: Throttle) -> None:
         self.clock = clock
         self.calls: dict[asyncio.Task[Any], Call] = {}
-        self.mood: Sequence[Step] = (Step(),)
+        self.steps: Sequence[Step] = (Step(),)
         self.out: Counter[Any] = Counter()
         self.sizes: dict[FifoSemaphore, int] = {}
         self._turn = 0
-        self.books = [Book(self.call), Book(self.call)]
-        pace.budget, pace.external.budget = self.books
+        self.budgets = [CheckedBudget(self.call), CheckedBudget(self.call)]
+        throttle.budget, throttle.external.budget = self.budgets
 
     def now(self, _: Any) -> datetime:
-        """Return what the calendar shows, as `datetime.now`."""
+        """Return the virtual time, as `datetime.now` does."""
         return EPOCH + timedelta(seconds=self.clock())
 
-    def turn(self, mood: Sequence[Step]) -> None:
-        self.mood, self._turn = mood, 0
+    def turn(self, steps: Sequence[Step]) -> None:
+        self.steps, self._turn = steps, 0
 
     def call(self) -> Call:
-        """Return the call that is at work now."""
+        """Return the call of the current task."""
         return self.calls[cast("asyncio.Task[Any]", asyncio.current_task())]
 
-    async def make(self, request: Request, number: int, seconds: float, trail: DeliveryState) -> Response:
-        """Do what `Exchange.make` does, without a network."""
+    async def make(self, request: Request, number: int, seconds: float, delivery: DeliveryState) -> Response:
+        """Act as `Exchange.run`, without a network."""
         call, now = self.call(), self.clock()
         assert request is call.request
         self._check(call, number, seconds, now)
         call.sends += 1
-        step = self.mood[self._turn % len(self.mood)]
+        step = self.steps[self._turn % len(self.steps)]
         self._turn += 1
-        trail.is_sent = request.body is None
-        holders = (call.places, id(call.lane))
+        delivery.is_sent = request.body is None
+        holders = (call.slots, id(call.job))
         self.out.update(holders)
         try:
             async with asyncio.timeout(seconds):
@@ -171,42 +171,40 @@ class Server:
             raise
         finally:
             if step.ends_a_wait:
-                self._end_a_wait(call.places)
+                self._end_a_wait(call.slots)
             self.out.subtract(holders)
-            if call.lane is not None:
-                call.lane.back.append(self.clock())
+            if call.job is not None:
+                call.job.back.append(self.clock())
         return self._answer(call, step, number)
 
-    def _end_a_wait(self, places: FifoSemaphore) -> None:
-        waiting = (
-            task for task, call in self.calls.items() if call.places is places and not (call.sends or task.done())
-        )
+    def _end_a_wait(self, slots: FifoSemaphore) -> None:
+        waiting = (task for task, call in self.calls.items() if call.slots is slots and not (call.sends or task.done()))
         if task := next(waiting, None):
             task.get_loop().call_soon(task.cancel)
 
     def _check(self, call: Call, number: int, seconds: float, now: float) -> None:
-        assert now >= call.book.quiet_until - EXACT, "sent before the Retry-After that somebody was told was over"
-        assert now >= call.quiet_until - EXACT, "sent before the Retry-After that it was told was over"
+        assert now >= call.budget.quiet_until - EXACT, "sent before the Retry-After of another call had passed"
+        assert now >= call.quiet_until - EXACT, "sent before its own Retry-After had passed"
         assert not call.has_succeeded, "sent again after a 2xx"
         assert all(failure.is_transient for failure in call.failures), "sent again after a final answer"
-        assert self.out[call.places] < self.sizes[call.places], "sent without a place"
+        assert self.out[call.slots] < self.sizes[call.slots], "sent without a slot"
         assert 0 < seconds <= call.timeout + call.request.extra_seconds + EXACT
-        if call.lane is not None:
+        if call.job is not None:
             assert number == 1
             assert all(failure.is_throttled for failure in call.failures), "more than one attempt that counts"
-            call.lane.check(now, self.out[id(call.lane)])
+            call.job.check(now, self.out[id(call.job)])
             return
         assert number == call.sends + 1 <= call.policy.attempts, "more attempts than the policy has"
         assert call.paid == sum(failure.cost for failure in call.failures), "retried without paying for it"
 
     def _answer(self, call: Call, step: Step, number: int) -> Response:
-        headers, told = self._retry_after(step)
-        told = told if isinstance(step.outcome, int) else None
+        headers, seconds = self._retry_after(step)
+        seconds = seconds if isinstance(step.outcome, int) else None
         if step.outcome == 200:
             call.has_succeeded = True
-            call.book.due = min(FULL, call.book.due + 1)
+            call.budget.due = min(FULL, call.budget.due + 1)
         else:
-            self._failed(call, step, told)
+            self._failed(call, step, seconds)
         if step.outcome == "refused":
             raise aiohttp.ClientConnectorError(cast("Any", SimpleNamespace(host="x", port=1, ssl=True)), OSError(111))
         if step.outcome == "reset":
@@ -215,59 +213,59 @@ class Server:
         return Response(call.request, status, headers, b"x" * length, number, str)
 
     def _retry_after(self, step: Step) -> tuple[CIMultiDict[str], float | None]:
-        if step.told is None:
+        if step.retry_after is None:
             return CIMultiDict(), None
-        form, seconds = step.told
+        form, seconds = step.retry_after
         if form == "seconds":
             return CIMultiDict({"Retry-After": f"{seconds:g}"}), seconds
         moment = (self.now(UTC) + timedelta(seconds=seconds)).replace(microsecond=0)
         seconds = (moment - self.now(UTC)).total_seconds()
         return CIMultiDict({"Retry-After": format_datetime(moment, usegmt=True)}), seconds if seconds > 0 else None
 
-    def _failed(self, call: Call, step: Step, told: float | None) -> None:
-        outcome, book = step.outcome, call.book
-        is_throttled = outcome == 429 or (outcome == 503 and told is not None)
-        if told is not None:
-            until = self.clock() + told
+    def _failed(self, call: Call, step: Step, retry_after: float | None) -> None:
+        outcome, budget = step.outcome, call.budget
+        is_throttled = outcome == 429 or (outcome == 503 and retry_after is not None)
+        if retry_after is not None:
+            until = self.clock() + retry_after
             call.quiet_until = until
             if is_throttled:
-                book.quiet_until = max(book.quiet_until, until)
-        is_transient = outcome in AGAIN or outcome in {"refused", "reset", "silence"}
+                budget.quiet_until = max(budget.quiet_until, until)
+        is_transient = outcome in RETRIED or outcome in {"refused", "reset", "silence"}
         if outcome == 409:
             is_transient = call.in_doubt and call.request.idempotency_key is not None
         cost = THROTTLED if is_throttled else TRANSIENT
-        call.failures.append(Failure(is_transient, is_throttled, book.tokens - cost >= call.least_left))
+        call.failures.append(Failure(is_transient, is_throttled, budget.tokens - cost >= call.least_left))
         call.in_doubt |= outcome in {500, 502, "reset", "silence", "flood"} and call.request.method != "GET"
 
     def check_end(self, call: Call, result: Response | RetabError) -> None:
-        """Check what has come of a call, in the moment in which it is over."""
-        assert self.clock() <= call.ends + LATE, "over after its deadline"
+        """Check the outcome of a call, in the moment in which it deadline."""
+        assert self.clock() <= call.deadline + LATE, "finished after its deadline"
         assert isinstance(result, Response | RequestError)
         if isinstance(result, Response):
             assert call.has_succeeded
-            assert result.attempts == (1 if call.is_patient else call.sends)
+            assert result.attempts == (1 if call.is_bulk else call.sends)
             return
         assert not call.has_succeeded
         assert result.in_doubt == call.in_doubt
         is_too_late = isinstance(result, APITimeoutError) and not result.transient
-        if call.is_patient:
+        if call.is_bulk:
             assert not is_too_late
             assert result.attempts == 1
             assert not call.failures[-1].is_throttled
             return
         assert result.attempts == call.sends
         if is_too_late:
-            assert not call.pace.is_unthrottled or self.clock() >= call.ends - SHORTEST - EXACT
+            assert not call.throttle.is_unthrottled or self.clock() >= call.deadline - SHORTEST - EXACT
             return
         self._check_reason(call, result)
 
     def _check_reason(self, call: Call, result: RequestError) -> None:
         last = call.failures[-1]
         assert isinstance(result, ResponseError) or last.is_transient or isinstance(result, APIError)
-        quiet_until = max(call.quiet_until, call.book.quiet_until)
+        quiet_until = max(call.quiet_until, call.budget.quiet_until)
         assert (
             not last.is_transient
             or call.sends == call.policy.attempts
             or not last.could_be_paid
-            or max(self.clock(), quiet_until) + SHORTEST > call.ends - EXACT
+            or max(self.clock(), quiet_until) + SHORTEST > call.deadline - EXACT
         ), "gave up without a reason"

@@ -388,7 +388,7 @@ class WholeJob(LeakCheck):
         await super().check()
         assert workers() == []
         if self._scene.refused is not None:
-            self._check_pace(self._scene.refused._throttle)
+            self._check_throttle(self._scene.refused._throttle)
         if self._path.exists():
             await until(lambda: not [each for each in threading.enumerate() if "journal" in each.name])
             assert self._path not in open_files()

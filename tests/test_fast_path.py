@@ -4,18 +4,22 @@ import asyncio
 import gzip
 import ssl
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import aiohttp
 import pytest
 import trustme
 import uvloop
+from aiohttp.client_proto import ResponseHandler
 from aioresponses import aioresponses
 from clients import ONCE, client_for, connections_in_use
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from payloads import BARE_SPLIT, FULL_SPLIT, SPLIT_ID
 from raw_server import Step, Wire, close_early, message, raw_server, reply, say_and_close, stall, until
+
+from yarl import URL
 
 from retab_async import APIConnectionError, APITimeoutError, AsyncRetab, RetabError
 from retab_async.protocol import Request
@@ -133,7 +137,7 @@ class TestSelection:
 
         assert (opened, len(server.requests)) == ([], 1)
 
-    async def test_windows_takes_the_session_path(self, opened: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_windows_takes_the_session_path(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(wire_module.sys, "platform", "win32")
 
         assert not wire_module.is_supported()
@@ -141,10 +145,10 @@ class TestSelection:
     @pytest.mark.parametrize(
         ("owner", "name", "value"),
         [
-            (aiohttp.TCPConnector, "connect", lambda self, request: None),
+            (aiohttp.TCPConnector, "connect", lambda _, __: None),
             (aiohttp.TCPConnector, "connect", None),
-            (wire_module.ResponseHandler, "set_response_params", lambda self: None),
-            (wire_module.ResponseHandler, "should_close", None),
+            (ResponseHandler, "set_response_params", lambda _: None),
+            (ResponseHandler, "should_close", None),
             (wire_module, "_REQUEST", print),
         ],
         ids=["another connect", "no connect", "another set_response_params", "no should_close", "wrapped request"],
@@ -190,6 +194,7 @@ def say_in_pieces(pieces: list[bytes]) -> Step:
     return step
 
 
+CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 RESPONSES = [
     message(BODY),
     message(BODY, headers={"Connection": "close"}),
@@ -227,7 +232,7 @@ class TestEquality:
     )
     def test_the_same_bytes_give_the_same_outcome_on_both_paths(self, content: bytes, cuts: list[int]) -> None:
         ends = [0, *sorted(cut for cut in cuts if cut < len(content)), len(content)]
-        pieces = [content[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+        pieces = [content[start:end] for start, end in pairwise(ends)]
 
         async def compare() -> None:
             async with raw_server(say_in_pieces(pieces)) as server:
@@ -262,10 +267,10 @@ class TestEquality:
 
 class TestConnections:
     async def test_response_with_connection_close_is_the_last_on_its_connection(self) -> None:
-        async with raw_server(reply(BARE_SPLIT, headers={"Connection": "close"}), ok) as server:
-            async with client_for(server.url) as client:
-                await client.splits.cancel(SPLIT_ID)
-                await client.splits.cancel(SPLIT_ID)
+        closing = reply(BARE_SPLIT, headers={"Connection": "close"})
+        async with raw_server(closing, ok) as server, client_for(server.url) as client:
+            await client.splits.cancel(SPLIT_ID)
+            await client.splits.cancel(SPLIT_ID)
 
         assert server.connections == 2
 
@@ -300,9 +305,10 @@ class TestConnections:
 
         async with raw_server(half_close, ok) as server, client_for(server.url) as client:
             await client.splits.cancel(SPLIT_ID)
+            await until(lambda: not server.open)
             await client.splits.cancel(SPLIT_ID)
 
-        assert len(server.requests) == 2
+        assert (len(server.requests), server.connections) == (2, 2)
 
     async def test_idle_connections_close_after_their_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(wire_module, "_IDLE_SECONDS", 0.05)
@@ -384,7 +390,7 @@ class TestConnections:
             await until(lambda: not server.open)
 
     async def test_head_hides_the_credential(self) -> None:
-        head = wire_module.RequestHead("POST", aiohttp.client.URL("http://127.0.0.1"), {"Api-Key": "sk_secret"})
+        head = wire_module.RequestHead("POST", URL("http://127.0.0.1"), {"Api-Key": "sk_secret"})
 
         assert b"sk_secret" in head.encode(b"/")
         assert "sk_secret" not in repr(head)

@@ -1,4 +1,4 @@
-"""A table of what a server may do to a call, and what is to come of it: the outcome, and nothing left behind."""
+"""A table of server faults with their expected outcomes; no fault leaves anything behind."""
 
 import json
 from typing import Any
@@ -28,8 +28,8 @@ from raw_server import (
 from retab_async import APIConnectionError, APIError, APITimeoutError, ResponseError, RetryPolicy
 
 ok = reply(BARE_SPLIT)
-TOLD = json.dumps(BARE_SPLIT).encode()
-HASTY: dict[str, Any] = {"timeout": 0.3, "retry": ONCE}
+BODY = json.dumps(BARE_SPLIT).encode()
+SHORT_TIMEOUT: dict[str, Any] = {"timeout": 0.3, "retry": ONCE}
 TWICE: dict[str, Any] = {"retry": RetryPolicy(attempts=2, wait_initial=0.001)}
 ONE: dict[str, Any] = {"retry": ONCE}
 LOST = "the connection was lost before the answer"
@@ -42,7 +42,7 @@ def head(*lines: str, first: str = "HTTP/1.1 200 OK") -> bytes:
     return "".join(f"{line}\r\n" for line in (first, *lines, "")).encode("latin-1")
 
 
-def told(*lines: str, first: str = "HTTP/1.1 200 OK", body: bytes = TOLD) -> bytes:
+def response(*lines: str, first: str = "HTTP/1.1 200 OK", body: bytes = BODY) -> bytes:
     return head(*lines, f"Content-Length: {len(body)}", first=first) + body
 
 
@@ -54,36 +54,36 @@ def endless(status: int, size: int) -> Step:
     return drip(message(b"", status, CHUNKED), b"%x\r\n%s\r\n" % (size, bytes(size)), 0)
 
 
-say_twice = say_and_stall(message(TOLD) + message(TOLD))
+say_twice = say_and_stall(message(BODY) + message(BODY))
 
 
 def fine(*steps: Step | Early, **expected: Any) -> Case:
-    """Be odd, and good enough."""
+    """Return the case of an unusual but valid response."""
     return Case(steps, **expected)
 
 
 def once(step: Step | Early, **expected: Any) -> Case:
-    """Be a fault that goes away."""
+    """Return the case of a fault that a retry overcomes."""
     return Case((step, ok), **{"sends": 2, "connections": 2, **expected})
 
 
 def twice(step: Step | Early, says: str, sends: int = 2, **expected: Any) -> Case:
-    """Be a fault that is worth another try, and is met again."""
+    """Return the case of a transient fault in both attempts."""
     return Case((step,), APIConnectionError, says, sends, 2, TWICE, **expected)
 
 
 def garbled(step: Step) -> Case:
-    """Be what cannot be read, however often."""
+    """Return the case of an unreadable response."""
     return Case((step,), APIConnectionError, "garbled", settings=ONE)
 
 
 def late(step: Step | Early, sends: int = 1) -> Case:
-    """Be what does not end in time."""
-    return Case((step,), APITimeoutError, "no answer within 0.3 s", sends, settings=HASTY)
+    """Return the case of a timeout."""
+    return Case((step,), APITimeoutError, "no answer within 0.3 s", sends, settings=SHORT_TIMEOUT)
 
 
 def refused(step: Step, says: str) -> Case:
-    """Be an answer that is none of a run."""
+    """Return the case of an error response."""
     return Case((step,), APIError, says)
 
 
@@ -106,10 +106,10 @@ BROKEN: dict[str, Case] = {
     "closed in the body": twice(say_and_close(message(b"{", headers=SHORT)), CUT),
     "closed in the body, once": once(say_and_close(message(b"{", headers=SHORT))),
     "reset in the body": twice(say_and_reset(message(b"{", headers=SHORT)), CUT),
-    "closed in a chunk": twice(say_and_close(chunks(TOLD, end=b"5\r\n{")), CUT),
-    "closed in the size of a chunk": twice(say_and_close(chunks(TOLD, end=b"5")), CUT),
-    "closed before the last chunk": twice(say_and_close(chunks(TOLD, end=b"")), CUT),
-    "closed in the last chunk": twice(say_and_close(chunks(TOLD, end=b"0\r\n")), CUT),
+    "closed in a chunk": twice(say_and_close(chunks(BODY, end=b"5\r\n{")), CUT),
+    "closed in the size of a chunk": twice(say_and_close(chunks(BODY, end=b"5")), CUT),
+    "closed before the last chunk": twice(say_and_close(chunks(BODY, end=b"")), CUT),
+    "closed in the last chunk": twice(say_and_close(chunks(BODY, end=b"0\r\n")), CUT),
     "closed in an error's body": twice(say_and_close(message(b"{", 400, SHORT)), CUT),
 }
 
@@ -121,49 +121,49 @@ SLOW: dict[str, Case] = {
     "headers that drip": late(drip(b"HTTP/1.1 200 OK\r\nX: ", b"y")),
     "a body that drips": late(drip(message(b"", headers=SHORT))),
     "a body of chunks that drips": late(drip(message(b"", headers=CHUNKED), b"1\r\n \r\n")),
-    "a body that stops short of its length": late(say_and_stall(message(TOLD, headers=SHORT))),
+    "a body that stops short of its length": late(say_and_stall(message(BODY, headers=SHORT))),
     "an error's body that stops": late(say_and_stall(message(b"{", 400, SHORT))),
     "interim answers without end": late(drip(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n")),
 }
 
 LIES: dict[str, Case] = {
-    "two lengths that differ": garbled(say_and_close(told("Content-Length: 5"))),
-    "two lengths that agree": garbled(say_and_close(told(f"Content-Length: {len(TOLD)}"))),
-    "a length and chunks": garbled(say_and_close(told("Transfer-Encoding: chunked"))),
-    "a length that is no number": garbled(say_and_close(head("Content-Length: many") + TOLD)),
-    "a length below nothing": garbled(say_and_close(head("Content-Length: -5") + TOLD)),
-    "a length beyond all numbers": garbled(say_and_close(head(f"Content-Length: {10**30}") + TOLD)),
-    "a length that the body exceeds": garbled(reply(TOLD, headers={"Content-Length": "5"})),
-    "a length that the body exceeds, once": once(reply(TOLD + b"more", headers={"Content-Length": "5"})),
+    "two lengths that differ": garbled(say_and_close(response("Content-Length: 5"))),
+    "two lengths that agree": garbled(say_and_close(response(f"Content-Length: {len(BODY)}"))),
+    "a length and chunks": garbled(say_and_close(response("Transfer-Encoding: chunked"))),
+    "a length that is no number": garbled(say_and_close(head("Content-Length: many") + BODY)),
+    "a length below nothing": garbled(say_and_close(head("Content-Length: -5") + BODY)),
+    "a length beyond all numbers": garbled(say_and_close(head(f"Content-Length: {10**30}") + BODY)),
+    "a length that the body exceeds": garbled(reply(BODY, headers={"Content-Length": "5"})),
+    "a length that the body exceeds, once": once(reply(BODY + b"more", headers={"Content-Length": "5"})),
     "a chunk beyond all numbers": garbled(say_and_close(message(b"F" * 30 + b"\r\n", headers=CHUNKED))),
     "a chunk whose size is no number": garbled(say_and_close(message(b"many\r\n", headers=CHUNKED))),
     "a chunk that exceeds its size": garbled(say_and_close(message(b"1\r\n{}{}\r\n0\r\n\r\n", headers=CHUNKED))),
-    "an encoding that it has not": garbled(reply(TOLD, headers={"Content-Encoding": "gzip"})),
-    "an encoding that nobody asked for": fine(reply(TOLD, headers={"Content-Encoding": "x-own"})),
-    "a type that it is not": fine(reply(TOLD, headers={"Content-Type": "text/html; charset=utf-16"})),
+    "an encoding that it has not": garbled(reply(BODY, headers={"Content-Encoding": "gzip"})),
+    "an encoding that was not requested": fine(reply(BODY, headers={"Content-Encoding": "x-own"})),
+    "a type that it is not": fine(reply(BODY, headers={"Content-Type": "text/html; charset=utf-16"})),
 }
 
 ODD: dict[str, Case] = {
     "no HTTP": garbled(say_and_close(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")),
     "no HTTP, once": once(say_and_close(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")),
     "HTTP/2": garbled(say_and_close(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00")),
-    "HTTP/1.0": fine(say_and_close(told(first="HTTP/1.0 200 OK"))),
-    "no length and no chunks": fine(say_and_close(head() + TOLD)),
-    "no reason": fine(say_and_close(told(first="HTTP/1.1 200 "))),
-    "a status of two digits": garbled(say_and_close(told(first="HTTP/1.1 20 OK"))),
-    "a status that nobody knows": fine(say_and_close(told(first="HTTP/1.1 299 Hm"))),
-    "a header without a colon": garbled(say_and_close(told("nothing"))),
-    "a header with a NUL": garbled(say_and_close(told("X: \x00"))),
-    "128 headers": fine(say_and_close(told(*(f"X-{number}: y" for number in range(127))))),
-    "129 headers": garbled(say_and_close(told(*(f"X-{number}: y" for number in range(128))))),
-    "a header of a megabyte": garbled(say_and_close(told(f"X: {'y' * 1_000_000}"))),
-    "100 before the answer": fine(say_and_close(head(first="HTTP/1.1 100 Continue") + told())),
-    "103 before the answer": fine(say_and_close(head("Link: </x>", first="HTTP/1.1 103 Early Hints") + told())),
+    "HTTP/1.0": fine(say_and_close(response(first="HTTP/1.0 200 OK"))),
+    "no length and no chunks": fine(say_and_close(head() + BODY)),
+    "no reason": fine(say_and_close(response(first="HTTP/1.1 200 "))),
+    "a status of two digits": garbled(say_and_close(response(first="HTTP/1.1 20 OK"))),
+    "an unknown status": fine(say_and_close(response(first="HTTP/1.1 299 Hm"))),
+    "a header without a colon": garbled(say_and_close(response("nothing"))),
+    "a header with a NUL": garbled(say_and_close(response("X: \x00"))),
+    "128 headers": fine(say_and_close(response(*(f"X-{number}: y" for number in range(127))))),
+    "129 headers": garbled(say_and_close(response(*(f"X-{number}: y" for number in range(128))))),
+    "a header of a megabyte": garbled(say_and_close(response(f"X: {'y' * 1_000_000}"))),
+    "100 before the answer": fine(say_and_close(head(first="HTTP/1.1 100 Continue") + response())),
+    "103 before the answer": fine(say_and_close(head("Link: </x>", first="HTTP/1.1 103 Early Hints") + response())),
     "101": refused(say_and_close(head("Upgrade: own", "Connection: upgrade", first="HTTP/1.1 101 On")), "status 101"),
     "304": refused(say_and_close(head(first="HTTP/1.1 304 Not Modified")), "status 304"),
-    "trailers": fine(say_and_close(chunks(TOLD, end=b"0\r\nX-Late: yes\r\n\r\n"))),
-    "many chunks": fine(say_and_close(chunks(*(TOLD[at : at + 1] for at in range(len(TOLD)))))),
-    "a redirect within its origin": refused(reply(b"", 307, {"Location": "/v1/elsewhere"}), "redirect"),
+    "trailers": fine(say_and_close(chunks(BODY, end=b"0\r\nX-Late: yes\r\n\r\n"))),
+    "many chunks": fine(say_and_close(chunks(*(BODY[at : at + 1] for at in range(len(BODY)))))),
+    "a redirect within its origin": refused(reply(b"", 307, {"Location": "/v1/other"}), "redirect"),
     "a redirect to another origin": refused(reply(b"", 302, {"Location": "http://127.0.0.1:9/"}), "redirect"),
     "a redirect to nowhere": refused(reply(b"", 308), "redirect"),
     "an error without end": refused(endless(400, 2**16), "status 400"),
@@ -172,7 +172,7 @@ ODD: dict[str, Case] = {
     ),
 }
 
-# The server answers one call before.
+# After one successful call.
 KEPT_ALIVE: dict[str, Case] = {
     "reset": fine(ok, reset, ok, sends=3, connections=2, settings=ONE),
     "reset in the request": fine(ok, Early(reset, 1), ok, sends=2, connections=2, settings=ONE),
@@ -187,34 +187,36 @@ KEPT_ALIVE: dict[str, Case] = {
 
 
 @pytest.mark.parametrize(("case", "verb"), by_verb(BROKEN | SLOW | LIES | ODD))
-async def test_a_server_with(case: Case, verb: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_server_fault_ends_as_specified(case: Case, verb: str, caplog: pytest.LogCaptureFixture) -> None:
     async with no_leaks(caplog):
         async with raw_server(*case.steps) as server, client_for(server.url, **case.settings) as client:
-            whole = LeakCheck(client)
+            leaks = LeakCheck(client)
             outcome = await came_of(VERBS[verb](client))
-            await whole.check()
+            await leaks.check()
 
         case.check(outcome, server)
 
 
 @pytest.mark.parametrize(("case", "verb"), by_verb(KEPT_ALIVE))
-async def test_a_kept_alive_connection_that_is(case: Case, verb: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_fault_of_a_kept_alive_connection_ends_as_specified(
+    case: Case, verb: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with no_leaks(caplog):
         async with raw_server(*case.steps) as server, client_for(server.url, **case.settings) as client:
             await client.splits.get("splt_before")
-            whole = LeakCheck(client)
+            leaks = LeakCheck(client)
             outcome = await came_of(VERBS[verb](client))
-            await whole.check()
+            await leaks.check()
 
         case.check(outcome, server)
 
 
 @pytest.mark.parametrize("verb", ALL)
-async def test_an_address_where_nobody_listens(verb: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_closed_port_raises_connection_error(verb: str, caplog: pytest.LogCaptureFixture) -> None:
     async with no_leaks(caplog), client_for(f"http://127.0.0.1:{unused_port()}", **TWICE) as client:
-        whole = LeakCheck(client)
+        leaks = LeakCheck(client)
         outcome = await came_of(VERBS[verb](client))
-        await whole.check()
+        await leaks.check()
 
         assert isinstance(outcome, APIConnectionError)
         assert outcome.attempts == 2
@@ -222,29 +224,19 @@ async def test_an_address_where_nobody_listens(verb: str, caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize("verb", ALL)
-async def test_an_address_that_takes_everything_and_says_nothing(verb: str, caplog: pytest.LogCaptureFixture) -> None:
-    async with no_leaks(caplog), blackhole() as url, client_for(url, **HASTY) as client:
-        whole = LeakCheck(client)
+async def test_an_unresponsive_address_raises_timeout_error(verb: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with no_leaks(caplog), blackhole() as url, client_for(url, **SHORT_TIMEOUT) as client:
+        leaks = LeakCheck(client)
         outcome = await came_of(VERBS[verb](client))
-        await whole.check()
+        await leaks.check()
 
         assert isinstance(outcome, APITimeoutError)
 
 
-async def test_cookies_are_not_kept() -> None:
-    baking = reply(BARE_SPLIT, headers={"Set-Cookie": "session=1; Path=/"})
-    # By name: for a bare address no jar keeps any.
-    async with raw_server(baking) as server, client_for(f"http://localhost:{server.port}") as client:
-        for _ in range(2):
-            await client.splits.cancel("splt_1")
-
-        assert ["cookie" in request.headers for request in server.requests] == [False, False]
-
-
-async def test_an_answer_that_nobody_asked_for_is_nobody_s() -> None:
-    """One who can put a second answer behind the first would answer the next call, were the connection used again."""
+async def test_an_unsolicited_response_is_discarded() -> None:
+    """A second response behind the first would answer the next call if the connection were reused."""
     forged = message(json.dumps({"id": "splt_forged", "status": "completed"}).encode())
-    both = say_and_stall(message(TOLD) + forged)
+    both = say_and_stall(message(BODY) + forged)
     async with raw_server(both, ok) as server, client_for(server.url) as client:
         runs = [await client.splits.get("splt_1") for _ in range(2)]
 

@@ -1,4 +1,4 @@
-"""What a server says is printed and logged: it must not speak to a terminal, nor forge a line of a log."""
+"""Text of a server is printed and logged without control characters and forged log lines."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ from retab_async import (
 from retab_async.errors import SchemaMismatchError
 from retab_async.text import single_line
 
-# Colours, a title for the window, the one-byte form of both, a bell, a new line, an overstrike, letters from the right.
+# Colours, a window title, the one-byte form of both, a bell, a new line, an overstrike, right-to-left text.
 EVIL = "\x1b[31mred\x1b]0;title\x07\x9b2J\r\nWARNING forged\b\u202egpj\u2028\x00"
 SAID = {"message": EVIL, "code": EVIL, "details": [{"loc": [EVIL, 1], "msg": EVIL}], "detail": EVIL}
 
@@ -65,7 +65,7 @@ ANSWERS: dict[str, Step] = {
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-async def test_no_answer_speaks_to_the_terminal(
+async def test_no_response_reaches_the_terminal_with_control_characters(
     answer: Step, call: Call, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retab_async.cleanup._LONG_PAUSE", 0.001)
@@ -83,17 +83,17 @@ async def test_no_answer_speaks_to_the_terminal(
         assert text.isprintable(), ascii(text)
 
 
-def test_nor_does_what_is_said_of_a_run() -> None:
+def test_run_errors_are_printable() -> None:
     split = Split(id=EVIL, status=RunStatus(EVIL), error=PrimitiveError(code=EVIL, message=EVIL))
-    told = [RunFailedError(run=split), WaitTimeoutError(run=split, run_id=EVIL, timeout=1)]
+    errors = [RunFailedError(run=split), WaitTimeoutError(run=split, run_id=EVIL, timeout=1)]
 
-    assert all(str(error).isprintable() and repr(error).isprintable() for error in told)
-    assert "red" in str(told[0])
+    assert all(str(error).isprintable() and repr(error).isprintable() for error in errors)
+    assert "red" in str(errors[0])
 
 
-def test_nor_does_the_place_of_what_does_not_fit() -> None:
+def test_schema_mismatches_are_printable() -> None:
     assert str(SchemaMismatchError(EVIL, EVIL)).isprintable()
 
 
-def test_what_can_be_printed_stays_as_it_is() -> None:
+def test_single_line_keeps_printable_text() -> None:
     assert single_line("Grüße  an\n日本, 50 % 👍") == "Grüße an 日本, 50 % 👍"

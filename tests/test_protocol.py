@@ -53,22 +53,22 @@ BAD_IDS: list[Any] = [
 
 
 def answer(body: bytes | str, status: int = 400, headers: dict[str, str] | None = None) -> Response:
-    told = body if isinstance(body, bytes) else body.encode()
+    content = body if isinstance(body, bytes) else body.encode()
     redact = Credential("Api-Key", KEY, KEY).redact
-    return Response(Request("POST", "/v1/splits/splt_1/cancel"), status, CIMultiDict(headers or {}), told, 2, redact)
+    return Response(Request("POST", "/v1/splits/splt_1/cancel"), status, CIMultiDict(headers or {}), content, 2, redact)
 
 
 # Ids
 
 
 @pytest.mark.parametrize("run_id", BAD_IDS, ids=repr)
-def test_an_id_that_could_lead_elsewhere_is_refused(run_id: Any) -> None:
+def test_run_path_rejects_an_id_of_another_form(run_id: Any) -> None:
     with pytest.raises(InvalidRunIdError, match="not a run id"):
         run_path("/v1/splits", run_id)
 
 
 @given(st.text() | st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", fullmatch=True))
-def test_an_id_is_refused_or_is_one_step_of_the_path_as_it_stands(run_id: str) -> None:
+def test_run_path_rejects_an_id_or_keeps_it_as_one_segment(run_id: str) -> None:
     fits = 0 < len(run_id) <= 128 and run_id.isascii() and run_id.replace("_", "a").replace("-", "a").isalnum()
     if fits and run_id[0] not in "_-":
         assert run_path("/v1/splits", run_id, "/cancel") == f"/v1/splits/{run_id}/cancel"
@@ -77,14 +77,14 @@ def test_an_id_is_refused_or_is_one_step_of_the_path_as_it_stands(run_id: str) -
             run_path("/v1/splits", run_id, "/cancel")
 
 
-def test_a_long_thing_that_is_no_id_is_quoted_in_part() -> None:
+def test_a_long_invalid_id_is_quoted_in_part() -> None:
     with pytest.raises(InvalidRunIdError) as caught:
         run_path("/v1/splits", "a" * 1_000_000)
 
     assert len(str(caught.value)) < 400
 
 
-def test_a_path_without_a_verb_is_the_runs_own() -> None:
+def test_run_path_without_a_verb_is_the_path_of_the_run() -> None:
     assert run_path("/v1/partitions", "prtn_1") == "/v1/partitions/prtn_1"
 
 
@@ -92,7 +92,7 @@ def test_a_path_without_a_verb_is_the_runs_own() -> None:
 
 
 @pytest.mark.parametrize("value", [{"id": "splt_1"}, [], "text", 5, None])
-def test_a_2xx_is_its_json(value: Any) -> None:
+def test_parse_json_returns_the_json_of_a_2xx(value: Any) -> None:
     assert parse_json(answer(json.dumps(value), 200)) == value
 
 
@@ -100,10 +100,10 @@ def test_a_2xx_is_its_json(value: Any) -> None:
     ("body", "reason"),
     [("", "the answer is empty"), ("<html>", "is not JSON"), ('{"id":', "is not JSON"), (b"\xff\xfe", "is not JSON")],
 )
-def test_a_2xx_without_json_is_a_response_error_with_what_is_known(body: Any, reason: str) -> None:
-    told = answer(body, 200, {"X-Request-ID": "req_1"})
+def test_a_2xx_without_json_raises_response_error(body: Any, reason: str) -> None:
+    response = answer(body, 200, {"X-Request-ID": "req_1"})
     with pytest.raises(ResponseError, match=reason) as caught:
-        parse_json(told)
+        parse_json(response)
 
     error = caught.value
     assert (error.status_code, error.method, error.url) == (200, "POST", "/v1/splits/splt_1/cancel")
@@ -112,14 +112,14 @@ def test_a_2xx_without_json_is_a_response_error_with_what_is_known(body: Any, re
     assert error.__context__ is None
 
 
-def test_a_response_error_holds_the_bodys_start_alone() -> None:
+def test_a_response_error_holds_only_the_start_of_the_body() -> None:
     with pytest.raises(ResponseError) as caught:
         parse_json(answer("x" * 100_000, 200))
 
     assert caught.value.body == "x" * 500
 
 
-# Problems: every body shape that was seen
+# Error bodies: every format seen so far
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_response_error_holds_the_bodys_start_alone() -> None:
         pytest.param({"detail": {"msg": "odd", "code": "ODD"}}, "odd", "ODD", id="e, with a code"),
     ],
 )
-def test_an_error_body_gives_a_readable_message(body: Any, message: str, code: str | None) -> None:
+def test_read_problem_finds_a_readable_message(body: Any, message: str, code: str | None) -> None:
     error = api_error(answer(body if isinstance(body, str) else json.dumps(body)), NOW)
 
     assert error.message == message
@@ -244,7 +244,7 @@ def test_an_error_body_gives_a_readable_message(body: Any, message: str, code: s
         ({"message": "b", "details": {"page": 4}}, {"page": 4}),
     ],
 )
-def test_an_error_body_gives_its_details(body: Any, details: Any) -> None:
+def test_read_problem_finds_the_details(body: Any, details: Any) -> None:
     assert api_error(answer(json.dumps(body)), NOW).details == details
 
 
@@ -263,7 +263,7 @@ def test_an_error_body_gives_its_details(body: Any, details: Any) -> None:
 @example("[" * 5000)
 @example('{"detail":' * 200 + '"deep"' + "}" * 200)
 @example('{"error":' * 900 + "1" + "}" * 900)
-def test_whatever_the_error_body_is_a_problem_is_read_from_it(body: str) -> None:
+def test_read_problem_accepts_any_body(body: str) -> None:
     problem = read_problem(body)
 
     assert isinstance(problem, Problem)
@@ -272,18 +272,18 @@ def test_whatever_the_error_body_is_a_problem_is_read_from_it(body: str) -> None
 
 
 @given(st.binary())
-def test_whatever_the_bytes_are_an_error_is_made_of_them(body: bytes) -> None:
+def test_api_error_accepts_any_bytes(body: bytes) -> None:
     assert str(api_error(answer(body), NOW))
 
 
-def test_a_deeply_nested_text_is_not_looked_for() -> None:
+def test_a_deeply_nested_message_is_ignored() -> None:
     body = '{"detail":' * 20 + '"deep"' + "}" * 20
 
     assert read_problem(body).message == body
 
 
-def test_many_open_brackets_of_a_tag_are_read_in_bounded_time() -> None:
-    """A page of 64 KiB that a naive pattern would walk again and again from each of its places."""
+def test_many_opening_tags_take_bounded_time() -> None:
+    """A page of 64 KiB that a naive pattern would scan again from each of its tags."""
     assert read_problem("<script " * 8000).message
 
 
@@ -296,11 +296,11 @@ def test_the_body_is_kept_up_to_64_kib() -> None:
 
 
 @pytest.mark.parametrize(("status", "phrase"), [(503, "Service Unavailable"), (599, "no reason given")])
-def test_without_a_body_the_status_speaks(status: int, phrase: str) -> None:
+def test_without_a_body_the_message_is_the_status_phrase(status: int, phrase: str) -> None:
     assert api_error(answer("", status), NOW).message == phrase
 
 
-def test_a_redirect_says_why_it_is_refused() -> None:
+def test_a_redirect_error_names_the_reason() -> None:
     error = api_error(answer("", 307), NOW)
 
     assert error.message == (
@@ -308,7 +308,7 @@ def test_a_redirect_says_why_it_is_refused() -> None:
     )
 
 
-def test_an_api_error_carries_what_is_known() -> None:
+def test_an_api_error_has_the_facts_of_the_response() -> None:
     headers = {"x-request-id": "req_1", "Retry-After": "2.5"}
     error = api_error(answer('{"detail": "busy"}', 503, headers), NOW)
 
@@ -345,7 +345,7 @@ def test_an_api_error_carries_what_is_known() -> None:
         ("Mon, 14 Sep 99999 08:00:30 GMT", None),
     ],
 )
-def test_a_retry_after_is_read_or_says_nothing(value: str | None, seconds: float | None) -> None:
+def test_read_retry_after_reads_numbers_and_dates(value: str | None, seconds: float | None) -> None:
     assert read_retry_after(value, NOW) == seconds
 
 
@@ -354,7 +354,7 @@ def test_a_retry_after_is_read_or_says_nothing(value: str | None, seconds: float
 @example("Mon, 01 Jan 0001 00:00:00 +2359")
 @example("Fri, 31 Dec 9999 23:59:59 -2359")
 @example("1 Jan 1 0:0:0")
-def test_whatever_a_retry_after_says_it_is_a_wait_or_nothing(value: str) -> None:
+def test_read_retry_after_accepts_any_text(value: str) -> None:
     seconds = read_retry_after(value, NOW)
 
     assert seconds is None or 0 <= seconds < float("inf")
@@ -371,7 +371,7 @@ def test_a_date_in_the_future_is_the_wait_until_then(seconds: int) -> None:
 
 
 @pytest.mark.parametrize("body", [f'{{"detail": "bad key {KEY}"}}', f"<pre>Api-Key: {KEY}</pre>", f"Api-Key: {KEY}"])
-def test_the_key_is_taken_out_of_what_is_quoted(body: str) -> None:
+def test_the_key_is_redacted_in_errors(body: str) -> None:
     error = api_error(answer(body, headers={"X-Request-Id": f"req for {KEY}"}), NOW)
 
     assert KEY not in repr((str(error), error.args, error.__dict__))
@@ -379,30 +379,30 @@ def test_the_key_is_taken_out_of_what_is_quoted(body: str) -> None:
     assert error.request_id == "req for ***"
 
 
-def test_the_key_is_taken_out_of_a_2xx_that_cannot_be_read() -> None:
+def test_the_key_is_redacted_in_an_unreadable_2xx() -> None:
     with pytest.raises(ResponseError) as caught:
         parse_json(answer(f"x{KEY}" * 30, 200, {"X-Request-Id": KEY}))
 
-    # Before the body is cut to its start, lest half of a key be left at the end.
+    # Redacted before the body is truncated, or half of a key could remain at its end.
     assert "sk_live" not in repr((str(caught.value), caught.value.args, caught.value.__dict__))
 
 
 class Word(str):
-    """As numpy's and other libraries' strings are."""
+    """A str subclass with its own `__format__`, as numpy has."""
 
     __slots__ = ()
 
     def __format__(self, _: str) -> str:
-        return "../../elsewhere"
+        return "../../other"
 
 
-def test_an_id_of_a_kind_of_str_is_taken_for_its_letters() -> None:
+def test_an_id_of_a_str_subclass_is_used_as_text() -> None:
     assert run_path("/v1/splits", Word("splt_1"), "/cancel") == "/v1/splits/splt_1/cancel"
 
 
 def _answer(body: bytes, status: int = 400, **headers: str) -> Response:
-    told = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
-    return Response(Request("POST", "/v1/x"), status, told, body, 1, Credential("Api-Key", KEY, KEY).redact)
+    fields = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
+    return Response(Request("POST", "/v1/x"), status, fields, body, 1, Credential("Api-Key", KEY, KEY).redact)
 
 
 @pytest.mark.parametrize(
@@ -413,21 +413,21 @@ def _answer(body: bytes, status: int = 400, **headers: str) -> Response:
         "<p>one\n two\x9b31m".encode(),
     ],
 )
-def test_what_a_server_says_is_one_line_without_a_terminals_escapes(body: bytes) -> None:
+def test_a_message_is_one_line_without_control_characters(body: bytes) -> None:
     message = api_error(_answer(body), NOW).message
 
     assert message.isprintable()
     assert "one two" in message
 
 
-def test_a_request_id_that_is_no_text_can_still_be_printed() -> None:
+def test_a_request_id_with_surrogates_is_printable() -> None:
     error = api_error(_answer(b"", X_Request_Id="req_\udcff\n1"), NOW)
 
     assert error.request_id == "req_ 1"
     assert str(error).encode()
 
 
-def test_a_request_id_is_cut_to_a_readable_length() -> None:
+def test_a_request_id_is_truncated() -> None:
     assert api_error(_answer(b"", X_Request_Id="r" * 5000), NOW).request_id == "r" * 200
 
 
@@ -437,7 +437,7 @@ def test_not_modified_is_not_called_a_redirect() -> None:
     assert error.message == "Not Modified"
 
 
-def test_details_that_quote_the_key_by_escapes_are_left_out() -> None:
+def test_details_that_quote_the_key_with_escapes_are_redacted() -> None:
     error = api_error(_answer(b'{"detail": "no", "details": {"k": "\\u0073' + KEY[1:].encode() + b'"}}'), NOW)
 
     assert error.message == "no"

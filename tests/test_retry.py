@@ -1,4 +1,4 @@
-"""When a call is tried again, how long it waits before, and what it raises at the end."""
+"""Retries: which failures are retried, how long the waits are, and which error is raised."""
 
 import asyncio
 import logging
@@ -41,14 +41,14 @@ FINAL = [300, 307, 400, 401, 402, 403, 404, 405, 409, 410, 413, 422, 431, 451, 5
 
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The waits there would have been."""
+    """The waits that were requested, none of which takes any time."""
     taken: list[float] = []
 
     async def sleep(seconds: float) -> None:
         taken.append(seconds)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    # The gate of the pace keeps to the clock, which does not go on here.
+    # The throttle gate follows the clock, which stands still here.
     monkeypatch.setattr(FifoGate, "try_pass", lambda _: True)
     return taken
 
@@ -61,11 +61,11 @@ def calls_of(wire: aioresponses) -> int:
     return sum(len(calls) for calls in wire.requests.values())
 
 
-# What is worth another try
+# Classification
 
 
 @pytest.mark.parametrize("status", TRANSIENT)
-async def test_a_transient_status_is_tried_four_times(wire: aioresponses, status: int) -> None:
+async def test_a_transient_status_is_attempted_four_times(wire: aioresponses, status: int) -> None:
     wire.post(URL, status=status, repeat=True)
     async with client_with(QUICK) as client:
         with pytest.raises(APIError) as caught:
@@ -77,7 +77,7 @@ async def test_a_transient_status_is_tried_four_times(wire: aioresponses, status
 
 
 @pytest.mark.parametrize("status", FINAL)
-async def test_any_other_status_is_tried_once(wire: aioresponses, status: int) -> None:
+async def test_a_final_status_is_attempted_once(wire: aioresponses, status: int) -> None:
     wire.post(URL, status=status, repeat=True)
     async with client_with(QUICK) as client:
         with pytest.raises(APIError) as caught:
@@ -99,7 +99,7 @@ async def test_a_call_succeeds_at_any_of_its_attempts(wire: aioresponses, failur
     assert calls_of(wire) == failures + 1
 
 
-async def test_a_policy_of_one_attempt_does_not_try_again(wire: aioresponses, naps: list[float]) -> None:
+async def test_a_policy_of_one_attempt_does_not_retry(wire: aioresponses, naps: list[float]) -> None:
     wire.post(URL, status=503)
     async with client_with(RetryPolicy(attempts=1)) as client:
         with pytest.raises(InternalServerError) as caught:
@@ -109,7 +109,7 @@ async def test_a_policy_of_one_attempt_does_not_try_again(wire: aioresponses, na
     assert naps == []
 
 
-async def test_a_transient_failure_may_be_followed_by_one_that_is_not(wire: aioresponses) -> None:
+async def test_a_final_failure_after_a_transient_one_ends_the_call(wire: aioresponses) -> None:
     wire.post(URL, status=503)
     wire.post(URL, status=404, payload={"detail": "Split not found"})
     async with client_with(QUICK) as client:
@@ -120,7 +120,7 @@ async def test_a_transient_failure_may_be_followed_by_one_that_is_not(wire: aior
     assert caught.value.attempts == 2
 
 
-async def test_what_is_raised_at_the_end_is_the_last_real_error(wire: aioresponses) -> None:
+async def test_the_error_of_the_last_attempt_is_raised(wire: aioresponses) -> None:
     for status in (500, 502, 503, 429):
         wire.post(URL, status=status, payload={"detail": f"it was {status}"})
     async with client_with(QUICK) as client:
@@ -141,8 +141,8 @@ async def test_tenacity_is_not_entered_on_success(wire: aioresponses, monkeypatc
 
 
 @pytest.mark.parametrize("status", TRANSIENT + FINAL)
-def test_a_status_is_transient_or_not(status: int) -> None:
-    error = error_class(status)("told", status_code=status, **CALL)
+def test_is_transient_classifies_statuses(status: int) -> None:
+    error = error_class(status)("failed", status_code=status, **CALL)
 
     assert is_transient(error) is (status in TRANSIENT)
 
@@ -159,14 +159,14 @@ def test_a_status_is_transient_or_not(status: int) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_error_is_transient_or_not(error: BaseException, *, transient: bool) -> None:
+def test_is_transient_classifies_errors(error: BaseException, *, transient: bool) -> None:
     assert is_transient(error) is transient
 
 
-# How long it waits
+# Waits
 
 
-async def test_the_nth_wait_is_drawn_up_to_the_nth_power_of_two(
+async def test_the_wait_doubles_up_to_wait_max(
     wire: aioresponses, naps: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.uniform", lambda low, high: (low, high)[1])
@@ -178,9 +178,7 @@ async def test_the_nth_wait_is_drawn_up_to_the_nth_power_of_two(
     assert naps == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
 
 
-async def test_a_wait_may_be_as_short_as_none_at_all(
-    wire: aioresponses, naps: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_wait_may_be_zero(wire: aioresponses, naps: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("random.uniform", lambda low, high: (low, high)[0])
     wire.post(URL, status=503, repeat=True)
     async with client_with(RetryPolicy()) as client:
@@ -224,7 +222,7 @@ async def test_a_retry_after_longer_than_wait_max_is_not_shortened(wire: aioresp
 
 
 @pytest.mark.parametrize("value", ["soon", "-5", "nan", "inf", "-inf", "1e9", "", "Mon, 99 Foo 2026 00:00:00 GMT"])
-async def test_a_retry_after_that_says_nothing_is_ignored(wire: aioresponses, naps: list[float], value: str) -> None:
+async def test_an_invalid_retry_after_is_ignored(wire: aioresponses, naps: list[float], value: str) -> None:
     wire.post(URL, status=429, headers={"Retry-After": value})
     wire.post(URL, payload=BARE_SPLIT)
     async with client_with(RetryPolicy(wait_initial=0.2)) as client:
@@ -233,7 +231,7 @@ async def test_a_retry_after_that_says_nothing_is_ignored(wire: aioresponses, na
     assert 0 <= naps[0] <= 0.2
 
 
-async def test_a_retry_after_past_the_deadline_fails_at_once(wire: aioresponses, naps: list[float]) -> None:
+async def test_a_retry_after_past_the_deadline_fails_immediately(wire: aioresponses, naps: list[float]) -> None:
     wire.post(URL, status=429, headers={"Retry-After": "61"}, repeat=True)
     async with client_with(RetryPolicy(deadline=60)) as client:
         with pytest.raises(RateLimitError) as caught:
@@ -245,7 +243,7 @@ async def test_a_retry_after_past_the_deadline_fails_at_once(wire: aioresponses,
     assert calls_of(wire) == 1
 
 
-async def test_the_spread_on_a_retry_after_stays_within_the_deadline(
+async def test_the_jitter_on_a_retry_after_stays_within_the_deadline(
     wire: aioresponses, naps: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.uniform", lambda low, high: (low, high)[1])
@@ -257,9 +255,7 @@ async def test_the_spread_on_a_retry_after_stays_within_the_deadline(
     assert 59 <= naps[0] < 60
 
 
-async def test_many_told_the_same_second_do_not_come_back_in_the_same_instant(
-    wire: aioresponses, naps: list[float]
-) -> None:
+async def test_calls_with_the_same_retry_after_are_spread_by_jitter(wire: aioresponses, naps: list[float]) -> None:
     async with client_with(QUICK) as client:
         for _ in range(10):
             wire.post(URL, status=429, headers={"Retry-After": "2"})
@@ -269,14 +265,14 @@ async def test_many_told_the_same_second_do_not_come_back_in_the_same_instant(
     assert len(set(naps)) > 5
 
 
-# The engine by itself
+# retry_after_failure
 
 
 def failing(*outcomes: Any) -> Callable[[int], Any]:
-    told = iter(outcomes)
+    remaining = iter(outcomes)
 
     async def attempt(number: int) -> Any:
-        outcome = next(told)(number)
+        outcome = next(remaining)(number)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -284,7 +280,7 @@ def failing(*outcomes: Any) -> Callable[[int], Any]:
     return attempt
 
 
-async def test_an_attempt_is_told_its_number(naps: list[float]) -> None:
+async def test_attempts_are_numbered(naps: list[float]) -> None:
     seen: list[int] = []
 
     def fail(number: int) -> Exception:
@@ -292,9 +288,9 @@ async def test_an_attempt_is_told_its_number(naps: list[float]) -> None:
         return APIConnectionError("reset", **CALL)
 
     first = APIConnectionError("reset", **CALL)
-    ends = time.monotonic() + 30
+    deadline = time.monotonic() + 30
     result = await retry_after_failure(
-        RetryPolicy(), ends, first, failing(fail, fail, lambda number: f"attempt {number}")
+        RetryPolicy(), deadline, first, failing(fail, fail, lambda number: f"attempt {number}")
     )
 
     assert result == "attempt 4"
@@ -302,16 +298,16 @@ async def test_an_attempt_is_told_its_number(naps: list[float]) -> None:
     assert len(naps) == 3
 
 
-async def test_a_wait_leaves_half_of_the_time_for_the_attempt(naps: list[float]) -> None:
+async def test_a_wait_leaves_half_of_the_remaining_time_for_the_attempt(naps: list[float]) -> None:
     first = APIConnectionError("reset", **CALL)
-    patient = RetryPolicy(wait_initial=1000, wait_max=1000)
-    result = await retry_after_failure(patient, time.monotonic() + 2, first, failing(lambda number: number))
+    policy = RetryPolicy(wait_initial=1000, wait_max=1000)
+    result = await retry_after_failure(policy, time.monotonic() + 2, first, failing(lambda number: number))
 
     assert result == 2
     assert naps[0] <= 1
 
 
-async def test_without_time_left_for_an_attempt_none_is_begun(naps: list[float]) -> None:
+async def test_no_attempt_starts_without_time_left(naps: list[float]) -> None:
     first = APIConnectionError("reset", **CALL)
     with pytest.raises(APIConnectionError) as caught:
         await retry_after_failure(RetryPolicy(), time.monotonic() + 0.005, first, failing())
@@ -320,7 +316,7 @@ async def test_without_time_left_for_an_attempt_none_is_begun(naps: list[float])
     assert naps == []
 
 
-async def test_what_is_no_failure_of_the_call_is_let_through(naps: list[float]) -> None:
+async def test_an_exception_that_is_no_request_error_is_raised(naps: list[float]) -> None:
     first = APIConnectionError("reset", **CALL)
     with pytest.raises(ZeroDivisionError):
         await retry_after_failure(RetryPolicy(), time.monotonic() + 30, first, failing(lambda number: number / 0))
@@ -358,10 +354,10 @@ def test_a_retry_after_is_never_shortened_and_never_outlives_the_deadline(
             assert asked <= slept[0] <= deadline
 
 
-# What is logged
+# Logging
 
 
-async def test_each_attempt_is_one_debug_line_and_each_retry_one_warning(
+async def test_each_attempt_logs_one_debug_line_and_each_retry_one_warning(
     wire: aioresponses, naps: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "retab_async")
@@ -394,9 +390,7 @@ async def test_the_debug_line_of_an_attempt_that_failed_to_connect_says_why(
     assert "attempt 1: no answer within 15 s" in record.getMessage()
 
 
-async def test_a_call_that_goes_well_logs_nothing_above_debug(
-    wire: aioresponses, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_successful_call_logs_nothing_above_debug(wire: aioresponses, caplog: pytest.LogCaptureFixture) -> None:
     wire.post(URL, payload=BARE_SPLIT)
     async with client_with(QUICK) as client:
         await client.splits.cancel(SPLIT_ID)

@@ -1,4 +1,4 @@
-"""A server that echoes what it was sent must not carry the key into an error, a log or a traceback."""
+"""Secrets that a server echoes must not reach an error, a log or a traceback."""
 
 import html
 import json
@@ -27,7 +27,7 @@ ECHOES: dict[str, Step] = {
     "code": reply({"code": KEY, "message": "no"}, 400),
     "HTML error": reply(f"<pre>{html.escape(str(ECHO))}</pre>".encode(), 502, ECHO),
     "text error": reply(f"Api-Key: {KEY}".encode(), 403),
-    "redirect": reply(b"", 307, {"Location": f"https://elsewhere.test/?key={KEY}"}),
+    "redirect": reply(b"", 307, {"Location": f"https://other.test/?key={KEY}"}),
     "escaped in JSON": reply(b'{"detail": {"message": "bad \\u0073' + KEY[1:].encode() + b'", "code": "c"}}', 401),
     "escaped in details": reply(b'{"detail": "no", "details": {"k": "\\u0073' + KEY[1:].encode() + b'"}}', 401),
     "request id": reply(b"", 500, {"X-Request-Id": KEY}),
@@ -59,7 +59,7 @@ async def test_no_echo_of_the_key_reaches_an_error_or_a_log(
             await getattr(client.splits, method)(SPLIT_ID)
 
     assert KEY in str(server.requests)
-    # The JSON of a 2xx is in the hands of those who read it, whatever is in it.
+    # The frames of the parser hold the JSON of a 2xx.
     keeps(caught.value, KEY, besides={"parser.py", "converter.py"})
     assert KEY not in caplog.text
 
@@ -76,7 +76,7 @@ async def test_no_echo_of_the_key_reaches_a_journal(tmp_path: Path) -> None:
     assert KEY not in written
 
 
-async def test_no_echo_reaches_an_error_by_a_kept_alive_socket_or_someone_elses_session() -> None:
+async def test_no_echo_reaches_an_error_on_a_kept_alive_socket_or_a_users_session() -> None:
     half = ECHOES["half a head"]
     async with raw_server(reply(BARE_SPLIT), half) as server, aiohttp.ClientSession() as session:
         for settings in ({}, {"session": session}):
@@ -90,7 +90,7 @@ async def test_no_echo_reaches_an_error_by_a_kept_alive_socket_or_someone_elses_
                     keeps(caught.value, KEY)
 
 
-async def test_the_key_does_not_reach_the_log_by_a_field_that_did_not_fit(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_invalid_field_with_the_key_is_logged_without_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     garbled = reply(BARE_SPLIT | {"created_at": KEY, "file": {"id": KEY}})
     async with raw_server(garbled) as server, client_for(server.url) as client:
@@ -100,7 +100,7 @@ async def test_the_key_does_not_reach_the_log_by_a_field_that_did_not_fit(caplog
     assert KEY not in caplog.text
 
 
-async def test_a_proxys_answer_does_not_carry_the_key(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_response_of_a_proxy_does_not_expose_the_key(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with (
         raw_server(reply(ECHO, 407, ECHO)) as proxy,
@@ -124,7 +124,7 @@ async def test_a_proxys_password_reaches_no_error(caplog: pytest.LogCaptureFixtu
     assert KEY not in caplog.text
 
 
-async def test_a_call_that_goes_well_logs_no_key(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_successful_call_logs_no_key(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with raw_server(reply(BARE_SPLIT)) as server, client_for(server.url) as client:
         await client.splits.cancel(SPLIT_ID)
@@ -146,7 +146,7 @@ async def test_a_call_that_goes_well_logs_no_key(caplog: pytest.LogCaptureFixtur
     ],
     ids=["line break", "blank", "both", "user", "bad port", "proxy", "timeout"],
 )
-def test_settings_that_are_refused_are_refused_without_the_key(settings: dict[str, Any]) -> None:
+def test_errors_of_settings_do_not_show_the_key(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         AsyncRetab(**settings)
 
@@ -154,7 +154,7 @@ def test_settings_that_are_refused_are_refused_without_the_key(settings: dict[st
 
 
 @pytest.mark.parametrize("settings", [{"api_key": KEY, "bearer_token": KEY}, {"api_key": f"{KEY} "}, {"timeout": 0}])
-async def test_a_copy_that_is_refused_is_refused_without_the_key(settings: dict[str, Any]) -> None:
+async def test_errors_of_with_options_do_not_show_the_key(settings: dict[str, Any]) -> None:
     async with AsyncRetab(KEY) as client:
         with pytest.raises(ConfigurationError) as caught:
             client.with_options(**settings)
@@ -163,7 +163,7 @@ async def test_a_copy_that_is_refused_is_refused_without_the_key(settings: dict[
 
 
 @pytest.mark.parametrize("name", ["RETAB_API_KEY", "HTTPS_PROXY"])
-def test_what_the_environment_says_wrong_is_not_repeated(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_environment_variables_do_not_show_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETAB_API_KEY", KEY)
     monkeypatch.setenv(name, f"socks5://a:{KEY}@proxy.test ")
     with pytest.raises(ConfigurationError) as caught:
@@ -178,12 +178,12 @@ async def test_the_signature_of_an_upload_reaches_no_error_and_no_log(
     monkeypatch.setattr("retab_async.documents.create_body._LARGEST", 100)
     caplog.set_level(logging.DEBUG, "retab_async")
     async with raw_server(close_early) as store:
-        told = {
+        session = {
             "fileId": "file_1",
             "uploadUrl": f"{store.url}/put?X-Signature={SIGNATURE}",
             "uploadHeaders": {"X-Token": SIGNATURE},
         }
-        async with raw_server(reply(told)) as server, client_for(server.url) as client:
+        async with raw_server(reply(session)) as server, client_for(server.url) as client:
             error = await came_of(create(client, bytes(5000)))
 
     assert isinstance(error, RetabError)
@@ -192,7 +192,7 @@ async def test_the_signature_of_an_upload_reaches_no_error_and_no_log(
     assert SIGNATURE not in caplog.text
 
 
-async def test_nothing_of_a_client_shows_the_key() -> None:
+async def test_no_repr_of_a_client_shows_the_key() -> None:
     client = AsyncRetab(KEY)
     await client.aclose()
 
@@ -202,7 +202,7 @@ async def test_nothing_of_a_client_shows_the_key() -> None:
 
 
 @pytest.mark.parametrize("part", [lambda client: client, lambda client: client.splits, lambda client: client._settings])
-async def test_nothing_of_a_client_can_be_pickled(part: Callable[[AsyncRetab], object]) -> None:
+async def test_no_part_of_a_client_can_be_pickled(part: Callable[[AsyncRetab], object]) -> None:
     async with AsyncRetab(KEY) as client:
         with pytest.raises(TypeError, match="make one in each process"):
             pickle.dumps(part(client))

@@ -1,4 +1,4 @@
-"""What exactly is sent, and what becomes of what comes back."""
+"""Requests and responses of single calls: what is sent, and what is made of the response."""
 
 import logging
 from typing import Any
@@ -48,10 +48,10 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
-# Exact calls
+# Requests
 
 
-async def test_get_without_output_says_so(wire: aioresponses, client: AsyncRetab) -> None:
+async def test_get_without_output_sends_include_output_false(wire: aioresponses, client: AsyncRetab) -> None:
     wire.get(SPLIT_STATUS, payload=BARE_SPLIT)
     await client.splits.get(SPLIT_ID, include_output=False)
 
@@ -74,7 +74,7 @@ async def test_the_published_names_take_the_published_arguments(wire: aiorespons
     [({}, "api-key", KEY), ({"bearer_token": KEY}, "authorization", f"Bearer {KEY}")],
     ids=["key", "bearer"],
 )
-async def test_on_the_wire_a_cancel_is_its_key_and_no_body(settings: dict[str, Any], header: str, value: str) -> None:
+async def test_a_cancel_sends_the_credential_and_no_body(settings: dict[str, Any], header: str, value: str) -> None:
     async with raw_server(reply(BARE_SPLIT)) as server, client_for(server.url, **settings) as client:
         await client.splits.create_split_cancel(split_id=SPLIT_ID)
 
@@ -88,14 +88,14 @@ async def test_on_the_wire_a_cancel_is_its_key_and_no_body(settings: dict[str, A
             "host": f"127.0.0.1:{server.port}",
             "accept": "application/json",
             "user-agent": f"retab-async/{__version__}",
-            # Of aiohttp's own: there is no body that it could be the type of.
+            # Sent by aiohttp itself although there is no body.
             **({"content-type": "application/octet-stream"} if "content-type" in request.headers else {}),
         }
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/"])
 @pytest.mark.parametrize("prefix", ["", "/retab", "/a%20b"])
-async def test_the_route_is_the_same_however_the_address_is_written(prefix: str, suffix: str) -> None:
+async def test_the_route_is_the_same_for_every_form_of_base_url(prefix: str, suffix: str) -> None:
     async with raw_server(reply(BARE_SPLIT)) as server, client_for(server.url + prefix + suffix) as client:
         await client.splits.cancel(SPLIT_ID)
         await client.splits.get(SPLIT_ID, include_output=False)
@@ -107,9 +107,9 @@ async def test_the_route_is_the_same_however_the_address_is_written(prefix: str,
 
 
 async def test_cookies_are_neither_kept_nor_sent() -> None:
-    baker = reply(BARE_SPLIT, headers={"Set-Cookie": "a=b; Path=/"})
-    # By name: of an address alone aiohttp would keep no cookies anyway.
-    async with raw_server(baker) as server, client_for(f"http://localhost:{server.port}") as client:
+    set_cookie = reply(BARE_SPLIT, headers={"Set-Cookie": "a=b; Path=/"})
+    # By name: aiohttp keeps no cookies of IP addresses.
+    async with raw_server(set_cookie) as server, client_for(f"http://localhost:{server.port}") as client:
         await client.splits.cancel(SPLIT_ID)
         await client.splits.cancel(SPLIT_ID)
 
@@ -121,9 +121,9 @@ async def test_cookies_are_neither_kept_nor_sent() -> None:
 
 
 @pytest.mark.parametrize("run_id", BAD_IDS, ids=repr)
-async def test_a_bad_id_is_refused_and_nothing_is_sent(run_id: Any) -> None:
+async def test_an_invalid_id_raises_and_nothing_is_sent(run_id: Any) -> None:
     async with raw_server(reply(BARE_SPLIT)) as server, client_for(server.url) as client:
-        for refused in (
+        for call in (
             client.splits.cancel(run_id),
             client.splits.create_split_cancel(run_id),
             client.splits.get(run_id),
@@ -132,12 +132,12 @@ async def test_a_bad_id_is_refused_and_nothing_is_sent(run_id: Any) -> None:
             client.partitions.get(run_id, include_output=False),
         ):
             with pytest.raises(InvalidRunIdError):
-                await refused
+                await call
 
         assert server.connections == 0
 
 
-async def test_a_run_stands_for_its_id(wire: aioresponses, client: AsyncRetab) -> None:
+async def test_a_run_is_accepted_in_place_of_its_id(wire: aioresponses, client: AsyncRetab) -> None:
     split = Split(id=SPLIT_ID, status=RunStatus.IN_PROGRESS)
     wire.post(SPLIT_CANCEL, payload=BARE_SPLIT, repeat=2)
     wire.get(SPLIT_GET, payload=FULL_SPLIT)
@@ -148,27 +148,27 @@ async def test_a_run_stands_for_its_id(wire: aioresponses, client: AsyncRetab) -
     assert sent(wire) == [("POST", SPLIT_CANCEL), ("POST", SPLIT_CANCEL), ("GET", SPLIT_GET)]
 
 
-async def test_a_run_of_another_kind_is_refused(wire: aioresponses, client: AsyncRetab) -> None:
+async def test_a_run_of_another_kind_raises(wire: aioresponses, client: AsyncRetab) -> None:
     partition: Any = Partition(id=PARTITION_ID, status=RunStatus.IN_PROGRESS)
-    for refused in (client.splits.cancel(partition), client.splits.get(partition)):
+    for call in (client.splits.cancel(partition), client.splits.get(partition)):
         with pytest.raises(InvalidRunIdError, match="a Partition is not a run of /v1/splits"):
-            await refused
+            await call
 
     assert sent(wire) == []
 
 
-async def test_a_run_with_a_bad_id_is_refused(wire: aioresponses, client: AsyncRetab) -> None:
+async def test_a_run_with_an_invalid_id_raises(wire: aioresponses, client: AsyncRetab) -> None:
     with pytest.raises(InvalidRunIdError):
         await client.splits.cancel(Split(id="../x", status=RunStatus.QUEUED))
 
     assert sent(wire) == []
 
 
-# A cancel that was accepted
+# Accepted cancels
 
 
 @pytest.mark.parametrize("body", [BARE_SPLIT, FULL_SPLIT, FAILED_SPLIT], ids=["three fields", "full", "failed"])
-async def test_a_cancels_answer_is_the_run_as_it_then_is(
+async def test_cancel_returns_the_run_in_the_response(
     wire: aioresponses, client: AsyncRetab, caplog: pytest.LogCaptureFixture, body: dict[str, Any]
 ) -> None:
     wire.post(SPLIT_CANCEL, payload=body)
@@ -178,14 +178,14 @@ async def test_a_cancels_answer_is_the_run_as_it_then_is(
     assert warnings_in(caplog) == []
 
 
-async def test_a_full_partition_comes_back_from_a_cancel(wire: aioresponses, client: AsyncRetab) -> None:
+async def test_cancel_returns_a_full_partition(wire: aioresponses, client: AsyncRetab) -> None:
     wire.post(f"{BASE}/partitions/{PARTITION_ID}/cancel", payload=FULL_PARTITION)
     partition = await client.partitions.cancel(PARTITION_ID)
 
     assert unstructure(partition) == FULL_PARTITION
 
 
-async def test_fields_that_do_not_fit_are_left_at_their_defaults_with_one_warning(
+async def test_invalid_fields_get_their_defaults_and_one_warning(
     wire: aioresponses, client: AsyncRetab, caplog: pytest.LogCaptureFixture
 ) -> None:
     wire.post(SPLIT_CANCEL, payload=FULL_SPLIT | {"usage": {"credits": "many"}, "output": [{"name": 5}]})
@@ -200,11 +200,11 @@ async def test_fields_that_do_not_fit_are_left_at_their_defaults_with_one_warnin
     assert len(sent(wire)) == 1
 
 
-@pytest.mark.parametrize("told", [{}, {"id": None}, {"id": 5}], ids=repr)
-async def test_without_an_id_the_run_has_the_one_that_was_asked_for(
-    wire: aioresponses, client: AsyncRetab, caplog: pytest.LogCaptureFixture, told: dict[str, Any]
+@pytest.mark.parametrize("fields", [{}, {"id": None}, {"id": 5}], ids=repr)
+async def test_a_response_without_an_id_gets_the_requested_id(
+    wire: aioresponses, client: AsyncRetab, caplog: pytest.LogCaptureFixture, fields: dict[str, Any]
 ) -> None:
-    wire.post(SPLIT_CANCEL, payload={"status": "cancelled", **told})
+    wire.post(SPLIT_CANCEL, payload={"status": "cancelled", **fields})
     split = await client.splits.cancel(SPLIT_ID)
 
     assert split == Split(id=SPLIT_ID, status=RunStatus.CANCELLED)
@@ -234,7 +234,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("answer", UNREADABLE)
-async def test_where_no_status_can_be_read_one_get_settles_it(
+async def test_a_cancel_response_without_status_is_settled_by_one_get(
     wire: aioresponses, client: AsyncRetab, caplog: pytest.LogCaptureFixture, answer: dict[str, Any]
 ) -> None:
     wire.post(SPLIT_CANCEL, **answer)
@@ -248,7 +248,7 @@ async def test_where_no_status_can_be_read_one_get_settles_it(
 
 
 @pytest.mark.parametrize("answer", UNREADABLE)
-async def test_where_the_get_says_no_status_either_it_is_a_response_error(
+async def test_a_settling_get_without_status_raises_response_error(
     wire: aioresponses, client: AsyncRetab, answer: dict[str, Any]
 ) -> None:
     wire.post(SPLIT_CANCEL, **answer)
@@ -260,7 +260,7 @@ async def test_where_the_get_says_no_status_either_it_is_a_response_error(
     assert sent(wire) == [("POST", SPLIT_CANCEL), ("GET", SPLIT_STATUS)]
 
 
-async def test_the_get_that_settles_a_cancel_may_fit_only_in_part(wire: aioresponses, client: AsyncRetab) -> None:
+async def test_a_settling_get_may_have_invalid_fields(wire: aioresponses, client: AsyncRetab) -> None:
     wire.post(SPLIT_CANCEL, body=b"OK")
     wire.get(SPLIT_STATUS, payload=BARE_SPLIT | {"usage": "none"})
     split = await client.splits.cancel(SPLIT_ID)
@@ -268,7 +268,7 @@ async def test_the_get_that_settles_a_cancel_may_fit_only_in_part(wire: aiorespo
     assert split == Split(id=SPLIT_ID, status=RunStatus.CANCELLED)
 
 
-async def test_an_error_of_the_get_that_settles_a_cancel_comes_through(wire: aioresponses, client: AsyncRetab) -> None:
+async def test_an_error_of_the_settling_get_is_raised(wire: aioresponses, client: AsyncRetab) -> None:
     wire.post(SPLIT_CANCEL, body=b"OK")
     wire.get(SPLIT_STATUS, status=404, payload={"detail": "Split not found"})
     with pytest.raises(NotFoundError, match="Split not found"):
@@ -282,17 +282,17 @@ async def test_any_2xx_accepts_a_cancel(wire: aioresponses, client: AsyncRetab, 
     assert (await client.splits.cancel(SPLIT_ID)).status == "cancelled"
 
 
-# A get
+# Reads
 
 
-async def test_a_get_is_the_run_with_its_output(wire: aioresponses, client: AsyncRetab) -> None:
+async def test_get_returns_the_run_with_its_output(wire: aioresponses, client: AsyncRetab) -> None:
     wire.get(SPLIT_GET, payload=FULL_SPLIT)
     split = await client.splits.get(SPLIT_ID)
 
     assert unstructure(split) == FULL_SPLIT
 
 
-async def test_a_get_of_the_wrong_shape_names_the_place_in_the_json(wire: aioresponses, client: AsyncRetab) -> None:
+async def test_a_get_of_another_shape_names_the_json_path(wire: aioresponses, client: AsyncRetab) -> None:
     body = BARE_SPLIT | {"subdocuments": [{"name": "a"}, {"name": "b"}, {"name": None}]}
     wire.get(SPLIT_GET, payload=body, headers={"x-request-id": "req_42"})
     with pytest.raises(ResponseError) as caught:
@@ -309,9 +309,7 @@ async def test_a_get_of_the_wrong_shape_names_the_place_in_the_json(wire: aiores
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"5"])
-async def test_a_get_that_is_no_object_has_no_place_to_name(
-    wire: aioresponses, client: AsyncRetab, body: bytes
-) -> None:
+async def test_a_get_that_is_no_object_has_an_empty_path(wire: aioresponses, client: AsyncRetab, body: bytes) -> None:
     wire.get(SPLIT_GET, body=body)
     with pytest.raises(ResponseError, match="an object was expected") as caught:
         await client.splits.get(SPLIT_ID)
@@ -320,7 +318,7 @@ async def test_a_get_that_is_no_object_has_no_place_to_name(
     assert caught.value.body == body.decode()
 
 
-async def test_an_error_names_the_path_alone_of_what_was_asked(wire: aioresponses) -> None:
+async def test_an_error_names_only_the_path_of_its_request(wire: aioresponses) -> None:
     wire.get(f"https://gateway.test/tenant/v1/splits/{SPLIT_ID}", status=404, headers={"X-Request-ID": "req_9"})
     async with AsyncRetab(KEY, base_url="https://gateway.test/tenant", retry=QUICK) as client:
         with pytest.raises(NotFoundError) as caught:
@@ -331,7 +329,7 @@ async def test_an_error_names_the_path_alone_of_what_was_asked(wire: aioresponse
     assert caught.value.message == "Not Found"
 
 
-async def test_the_cheap_read_may_say_no_more_than_the_status(wire: aioresponses) -> None:
+async def test_a_status_read_may_hold_only_the_status(wire: aioresponses) -> None:
     wire.get(SPLIT_STATUS, payload={"id": None, "status": "in_progress"})
     async with AsyncRetab(KEY) as client:
         run = await client.splits.get(SPLIT_ID, include_output=False)
@@ -339,7 +337,7 @@ async def test_the_cheap_read_may_say_no_more_than_the_status(wire: aioresponses
     assert run == Split(id=SPLIT_ID, status=RunStatus.IN_PROGRESS)
 
 
-async def test_an_old_run_that_lacks_leaves_can_be_read(wire: aioresponses) -> None:
+async def test_a_run_without_newer_fields_can_be_read(wire: aioresponses) -> None:
     old = BARE_SPLIT | {
         "usage": {"page_count": 3},
         "error": {"message": "no"},

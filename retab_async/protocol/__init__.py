@@ -1,4 +1,4 @@
-"""Requests and responses as values, and what is read in them: pure functions, no socket, no clock, no cattrs."""
+"""The wire protocol as values: requests, responses and error bodies; no socket, no clock, no cattrs."""
 
 from retab_async.protocol.problems import Problem, read_problem
 from retab_async.protocol.requests import (

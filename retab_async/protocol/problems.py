@@ -1,20 +1,20 @@
-"""What an error body says, in whichever of the shapes that the API and its gateways give it."""
+"""Error bodies: finds message, code and details in the formats of the API and its gateways."""
 
 import re
 from typing import Any, NamedTuple
 
 import orjson
 
-# Left to be compiled when it is first needed: most calls never come here.
+# Compiled on first use: most calls never need it.
 _TAG = r"(?is)<(script|style)\b.*?</\1\s*>|<[^<>]*>"
-_TELLING_PART = 4096
+_TEXT_LENGTH = 4096
 MESSAGE_LENGTH = 500
-# Error bodies nest three or four deep; what nests deeper is not telling anybody anything.
-_DEEPEST = 8
+# Error bodies nest three or four levels deep; deeper levels hold no message.
+_MAX_DEPTH = 8
 
 
 class Problem(NamedTuple):
-    """What an error body says: the most telling text, the innermost code, and whatever details came along."""
+    """Parsed error body: the most specific message, the innermost code, and the details."""
 
     message: str = ""
     code: str | None = None
@@ -22,16 +22,16 @@ class Problem(NamedTuple):
 
 
 def read_problem(body: str) -> Problem:
-    """Find what an error body says, whichever of the API's and its gateways' shapes it has.
+    """Parse an error body, JSON or not.
 
-    The deepest text along `details`, `detail`, `error`, `message` wins over the generic sentence around it.
+    The innermost text along `details`, `detail`, `error`, `message` wins over the generic sentence around it.
     """
     found = _walk(_json_or_none(body), 0)
     return found if found.message else Problem(_plain(body), found.code, found.details)
 
 
 def _walk(value: Any, depth: int) -> Problem:
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         return Problem()
     if isinstance(value, str):
         return _walk_text(value, depth)
@@ -72,5 +72,5 @@ def _json_or_none(text: str) -> Any:
 
 
 def _plain(text: str) -> str:
-    text = text[:_TELLING_PART].lstrip()
+    text = text[:_TEXT_LENGTH].lstrip()
     return " ".join((re.sub(_TAG, " ", text) if text.startswith("<") else text).split())[:MESSAGE_LENGTH]

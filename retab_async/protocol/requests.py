@@ -1,4 +1,4 @@
-"""What to send: a request and its body, and what may have come of it."""
+"""Requests: what to send, its body, and the state of its delivery."""
 
 import re
 from collections.abc import AsyncGenerator
@@ -15,7 +15,7 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
 
 class Body(Protocol):
-    """What a request carries: so many bytes of a media type, in pieces, from the start each time they are asked for."""
+    """Request body: bytes of a media type, in pieces, readable again for each attempt."""
 
     @property
     def media_type(self) -> str:
@@ -26,11 +26,15 @@ class Body(Protocol):
         """The Content-Length."""
 
     def pieces(self) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes, which are of the length; a `RetabError` where they cannot be had ends the call."""
+        """Yield `length` bytes.
+
+        Raises:
+            RetabError: They cannot be read; this ends the call.
+        """
 
 
 class BytesBody(NamedTuple):
-    """A body that is small and at hand."""
+    """Small request body in memory."""
 
     content: bytes
     media_type: str = "application/json"
@@ -41,16 +45,24 @@ class BytesBody(NamedTuple):
         return len(self.content)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """Yield them all at once."""
+        """Yield all bytes at once."""
         yield self.content
 
 
 class Request(NamedTuple):
-    """One call to make: `path` starts with `/v1`, `cap` is the most bytes its answer may have when decoded.
+    """HTTP request as a value.
 
-    `extra` seconds come on top of the timeout and the deadline, for what takes its time to send or to be answered. One
-    that goes `elsewhere`, to an address that the API named, goes without the credential; `path` is then what errors
-    call it. Of one that `is_streamed` a 2xx comes line by line, without an end to the time that it may take in all.
+    Attributes:
+        method: GET, POST, PUT or DELETE.
+        path: The path, from `/v1` on; how errors name the request.
+        query: The query string, without `?`.
+        max_response_bytes: Size limit of the decoded response, in bytes.
+        body: The body, None for none.
+        idempotency_key: Sent as `Idempotency-Key`.
+        extra_seconds: Extends timeout and deadline, e.g. for uploads.
+        external_url: Sent there instead, without the credential.
+        headers: Further headers.
+        is_streamed: A 2xx arrives line by line, without a limit for the whole.
     """
 
     method: str
@@ -66,19 +78,20 @@ class Request(NamedTuple):
 
     @property
     def is_cancel(self) -> bool:
-        """Whether it cancels a run, and so ends what costs money."""
+        """Whether it cancels a run, and so stops costs."""
         return self.path.endswith(CANCEL)
 
     def __repr__(self) -> str:
-        # Tracebacks may show locals: no document, and no address that is signed.
+        # Tracebacks may show locals: no document, and no signed URL.
         return f"Request({self.method} {self.path})"
 
 
 class DeliveryState:
-    """What a call may have brought about so far, for whoever has to clean up after it.
+    """Delivery state: tracks whether a request may have taken effect on the server.
 
-    `under_way`: the request has been handed over whole and nothing has come back. `in_doubt`: an earlier attempt ended
-    that way, or with an answer that does not tell.
+    Attributes:
+        is_sent: The current attempt was sent completely and has no response yet.
+        in_doubt: An earlier attempt ended in that state, or with a response that leaves it open.
     """
 
     __slots__ = ("in_doubt", "is_sent")
@@ -89,14 +102,18 @@ class DeliveryState:
 
     @property
     def may_have_taken_effect(self) -> bool:
-        """Whether the call may have taken effect, as far as is known now."""
+        """Whether the call may have taken effect."""
         return self.in_doubt or self.is_sent
 
 
 def run_path(collection: str, run_id: object, verb: str = "") -> str:
-    """Return the path of one run, or of a verb on it, with the id checked: `/v1/splits/splt_1/cancel`."""
-    found = _RUN_ID.fullmatch(run_id) if isinstance(run_id, str) else None
-    if found is None:
+    """Return the path of a run, or of a verb on it: `/v1/splits/splt_1/cancel`.
+
+    Raises:
+        InvalidRunIdError: The id could lead to another route or another run.
+    """
+    match = _RUN_ID.fullmatch(run_id) if isinstance(run_id, str) else None
+    if match is None:
         msg = f"not a run id: {run_id!r:.200}; 1 to 128 letters, digits, _ and -, with a letter or digit first"
         raise InvalidRunIdError(msg)
-    return f"{collection}/{found[0]}{verb}"
+    return f"{collection}/{match[0]}{verb}"

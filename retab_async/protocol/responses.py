@@ -1,4 +1,4 @@
-"""What came back: an answer, its JSON, and the errors that an answer stands for."""
+"""Responses: their JSON, their Retry-After, and the errors they stand for."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from retab_async.text import single_line
 MAX_ERROR_BYTES = 64 * 1024
 MAX_LINE_BYTES = 16 * MIB
 
-# Left to be compiled when it is first needed: most calls never come here.
+# Compiled on first use: most calls never need it.
 _SECONDS = r"[0-9]{1,15}(\.[0-9]*)?"
 _BODY_START = 500
 _REQUEST_ID_LENGTH = 200
@@ -25,22 +25,33 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class LineStream(Protocol):
-    """The lines of an answer that is still coming."""
+    """Line stream: the lines of a response that is still arriving."""
 
     async def next(self, extra: float = 0.0) -> bytes | None:
-        """Return the next line, cut off behind `LINE_CAP`, or None at the end; `extra` seconds on top of the timeout.
+        """Return the next line, truncated after `MAX_LINE_BYTES` + 1, or None at the end.
 
-        Raises `APIConnectionError` where it does not come.
+        Args:
+            extra: Seconds on top of the timeout of a line.
+
+        Raises:
+            APIConnectionError: The line did not arrive.
         """
 
     def close(self) -> None:
-        """Let go of the connection, whatever was still to come; more often is fine."""
+        """Release the connection, whatever is still to arrive; may be called again."""
 
 
 class Response(NamedTuple):
-    """One answer as it came, its body decoded and capped; `redact` takes the caller's secret out of what is quoted.
+    """HTTP response as a value.
 
-    Of one that `is_streamed` the body is empty, and in its `lines`, which whoever has it must close.
+    Attributes:
+        request: What it answers.
+        status: The status code.
+        headers: The headers, case-insensitive.
+        body: The decoded body, truncated one byte past the request's limit.
+        attempts: The number of the attempt.
+        redact: Removes the caller's secret from text that is quoted.
+        lines: The body of a streamed response, which the caller must close; `body` is then empty.
     """
 
     request: Request
@@ -52,12 +63,16 @@ class Response(NamedTuple):
     lines: LineStream | None = None
 
     def __repr__(self) -> str:
-        # What is in it may echo a key.
+        # The content may echo a key.
         return f"Response({self.status} to {self.request.method} {self.request.path})"
 
 
 def parse_json(response: Response) -> Any:
-    """Return the JSON of a 2xx answer; raises `ResponseError` where there is none."""
+    """Return the JSON of a 2xx response.
+
+    Raises:
+        ResponseError: It holds none.
+    """
     try:
         return orjson.loads(response.body)
     except ValueError:
@@ -66,12 +81,12 @@ def parse_json(response: Response) -> Any:
 
 
 def event_data(line: bytes) -> bytes:
-    """Return the JSON on a line of a stream, which may stand behind `data:`; empty for a line that says nothing."""
+    """Return the JSON on a line of a stream, with or without `data:` before it; empty for an empty line."""
     return line.strip().removeprefix(b"data:").strip()
 
 
 def response_error(response: Response, reason: str, path: str = "") -> ResponseError:
-    """Return the error for a 2xx answer that cannot be read: what was asked has been done."""
+    """Return the error for a 2xx response that cannot be read, though the call took effect."""
     return ResponseError(
         reason,
         status_code=response.status,
@@ -87,7 +102,7 @@ def response_error(response: Response, reason: str, path: str = "") -> ResponseE
 
 
 def api_error(response: Response, now: datetime) -> APIError:
-    """Return the error for an answer that is not a 2xx; `now` is what a `Retry-After` date is measured from."""
+    """Return the error for a response that is not a 2xx; a `Retry-After` date is relative to `now`."""
     body = _text(response)
     problem = _redacted(read_problem(body), response.redact)
     message = single_line(problem.message) or _phrase(response.status)
@@ -110,7 +125,7 @@ def api_error(response: Response, now: datetime) -> APIError:
 
 
 def read_retry_after(value: str | None, now: datetime) -> float | None:
-    """Return the seconds a `Retry-After` asks for, as a number or an HTTP date; None for one that says nothing."""
+    """Return the seconds that a `Retry-After` asks for, as a number or an HTTP date; None for an invalid one."""
     value = (value or "").strip()
     if re.fullmatch(_SECONDS, value):
         return float(value)
@@ -131,8 +146,8 @@ def _phrase(status: int) -> str:
 
 
 def _request_id(response: Response) -> str | None:
-    told = response.headers.get("x-request-id", "")
-    return response.redact(single_line(told))[:_REQUEST_ID_LENGTH] or None
+    request_id = response.headers.get("x-request-id", "")
+    return response.redact(single_line(request_id))[:_REQUEST_ID_LENGTH] or None
 
 
 def _text(response: Response) -> str:
@@ -142,5 +157,6 @@ def _text(response: Response) -> str:
 
 def _redacted(problem: Problem, redact: Callable[[str], str]) -> Problem:
     # Once more after reading: in JSON a key may be written with escapes.
-    details = problem.details if redact(told := str(problem.details)) == told else None
+    shown = str(problem.details)
+    details = problem.details if redact(shown) == shown else None
     return Problem(redact(problem.message), redact(problem.code) if problem.code else None, details)

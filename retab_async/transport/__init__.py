@@ -1,4 +1,4 @@
-"""The only room that knows aiohttp's client: the connections, and the sending of requests over them."""
+"""The HTTP transport: the only package that uses aiohttp's client."""
 
 from retab_async.transport.session import ConnectionPool
 from retab_async.transport.transport import BulkTransport, SendSuppressedError, Transport

@@ -1,16 +1,16 @@
-"""What it means that a request was not answered, in words of our own."""
+"""Maps what aiohttp raises to errors of this library, in its own words."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
-from retab_async.errors import APIConnectionError, APITimeoutError
+from retab_async.errors import APIConnectionError, APITimeoutError, ClientStateError, RetabError
 from retab_async.protocol import Request
-from retab_async.transport.session import ConnectionLostError
+from retab_async.transport.session import ConnectionLostError, ConnectionPool
 
-# From what aiohttp raises to what it means and whether another try can help; the first that fits. The words are our
-# own: aiohttp's may quote headers.
-_MEANINGS: tuple[tuple[type[Exception], str, bool], ...] = (
+# From an exception to its message and whether a retry can help; the first match counts. aiohttp's own messages may
+# quote headers.
+_MESSAGES: tuple[tuple[type[Exception], str, bool], ...] = (
     (aiohttp.ClientConnectorCertificateError, "the server's certificate is not trusted", False),
     (aiohttp.ServerFingerprintMismatch, "the server's certificate is not the expected one", False),
     (aiohttp.ClientConnectorDNSError, "the host's name could not be resolved", True),
@@ -23,30 +23,49 @@ _MEANINGS: tuple[tuple[type[Exception], str, bool], ...] = (
     (aiohttp.ClientError, "the request could not be sent", False),
 )
 
-# Their texts hold the request's headers, or the head of the answer as far as it was read.
+# Their messages hold the request's headers, or the beginning of the response.
 _QUOTING = (aiohttp.ClientResponseError, aiohttp.ServerDisconnectedError, ConnectionLostError)
 
 
-def connection_error(request: Request, number: int, seconds: float, error: Exception) -> APIConnectionError:
-    """Return the error for attempt `number` of a request that had so many seconds and was not answered."""
-    told: dict[str, Any] = {
+class ErrorMapper(NamedTuple):
+    """Error mapper of one client.
+
+    Attributes:
+        pool: The client's connections; once they are closed, every failure is due to that.
+        timeout: The seconds that connecting may take.
+    """
+
+    pool: ConnectionPool
+    timeout: float
+
+    def to_error(self, request: Request, number: int, seconds: float, error: Exception) -> RetabError:
+        """Return the error for attempt `number` of a request, which had `seconds` and got no response."""
+        if self.pool.closed:
+            return ClientStateError("this client was closed while a call was under way")
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            seconds = min(seconds, self.timeout)
+        return _connection_error(request, number, seconds, error)
+
+
+def _connection_error(request: Request, number: int, seconds: float, error: Exception) -> APIConnectionError:
+    details: dict[str, Any] = {
         "method": request.method,
         "url": request.path,
         "attempts": number,
         "idempotency_key": request.idempotency_key,
     }
     if isinstance(error, TimeoutError):
-        return APITimeoutError(f"no answer within {round(seconds, 2):g} s", **told)
-    meaning, transient = next((words, again) for kind, words, again in _MEANINGS if isinstance(error, kind))
+        return APITimeoutError(f"no answer within {round(seconds, 2):g} s", **details)
+    message, transient = next((message, again) for kind, message, again in _MESSAGES if isinstance(error, kind))
     if isinstance(error, aiohttp.ClientConnectorError):
-        meaning = f"{meaning}: {error.host}:{error.port}, {error.os_error.strerror or error.os_error}"
-    return APIConnectionError(meaning, transient=transient, **told)
+        message = f"{message}: {error.host}:{error.port}, {error.os_error.strerror or error.os_error}"
+    return APIConnectionError(message, transient=transient, **details)
 
 
 def sanitized_cause(error: Exception) -> BaseException | None:
-    """Return what may stand behind an error of ours without quoting a key, a password or an answer.
+    """Return the exception to chain as `__cause__`: without key, password or response, and without its frames.
 
-    It stands there by itself: the frames that it has passed through hold all of them, aiohttp's above all.
+    The frames that it passed through hold all of them, those of aiohttp above all.
     """
     if isinstance(error, _QUOTING):
         return None

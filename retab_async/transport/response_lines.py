@@ -1,61 +1,70 @@
-"""The lines of an answer that is still coming."""
+"""The lines of a response that is still arriving."""
 
 import asyncio
-from collections.abc import Callable
 
 import aiohttp
 
-from retab_async.errors import RequestError, RetabError
-from retab_async.protocol import MAX_LINE_BYTES
+from retab_async.errors import RequestError
+from retab_async.protocol import MAX_LINE_BYTES, Request
+from retab_async.throttle import FifoSemaphore
+from retab_async.transport.error_mapping import ErrorMapper, sanitized_cause
 
 _PIECE = 64 * 1024
 
 
 class ResponseLines:
-    """Reads an answer line by line, each of them within so many `seconds`, and calls `release` when it is closed.
+    """Line reader of a streamed response; it holds a connection slot until it is closed.
 
-    `meaning` makes an error of ours of what went wrong after so many seconds.
+    Args:
+        response: The response, of which only the head has been read.
+        request: The request that it belongs to.
+        number: The number of its attempt.
+        errors: Maps failures; its timeout is that of each line.
+        slots: Where the connection's slot is released.
     """
 
     def __init__(
         self,
-        answer: aiohttp.ClientResponse,
-        seconds: float,
-        meaning: Callable[[float, Exception], tuple[RetabError, BaseException | None]],
-        release: Callable[[], None],
+        response: aiohttp.ClientResponse,
+        request: Request,
+        number: int,
+        errors: ErrorMapper,
+        slots: FifoSemaphore,
     ) -> None:
-        self._answer = answer
-        self._seconds = seconds
-        self._meaning = meaning
-        self._release: Callable[[], None] | None = release
+        self._response = response
+        self._request = request
+        self._number = number
+        self._errors = errors
+        self._slots: FifoSemaphore | None = slots
         self._buffer = bytearray()
 
     async def next(self, extra: float = 0.0) -> bytes | None:
-        """Return the next line, cut off behind the cap, or None at the end."""
-        seconds = self._seconds + extra
+        """Return the next line, truncated after `MAX_LINE_BYTES` + 1, or None at the end."""
+        seconds = self._errors.timeout + extra
         try:
             async with asyncio.timeout(seconds):
                 return await self._read_line()
         except (aiohttp.ClientError, TimeoutError) as error:
-            failure, cause = self._meaning(seconds, error)
+            failure = self._errors.to_error(self._request, self._number, seconds, error)
+            cause = sanitized_cause(error)
         self.close()
         if isinstance(failure, RequestError):
-            # What was asked for is under way, and nobody can tell how far.
+            # The run was created, and its progress is unknown.
             failure.in_doubt = True
         raise failure from cause
 
     def close(self) -> None:
-        """Let go of the connection: read to its end it is back in the pool already, any other one is of no use."""
-        if self._release is not None:
-            release, self._release = self._release, None
-            if not self._answer.closed:
-                self._answer.close()
-            release()
+        """Release the connection: read to its end it is back in the pool already, otherwise it is closed."""
+        if self._slots is not None:
+            slots, self._slots = self._slots, None
+            if not self._response.closed:
+                self._response.close()
+            slots.release()
 
     async def _read_line(self) -> bytes | None:
-        seen = 0
-        while (end := self._buffer.find(b"\n", seen)) < 0 and len(self._buffer) <= MAX_LINE_BYTES:
-            seen = len(self._buffer)
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0 and len(self._buffer) <= MAX_LINE_BYTES:
+            searched = len(self._buffer)
             piece = await self._read()
             if not piece:
                 break
@@ -68,7 +77,7 @@ class ResponseLines:
 
     async def _read(self) -> bytes:
         try:
-            return await self._answer.content.read(_PIECE)
+            return await self._response.content.read(_PIECE)
         except RuntimeError as error:
-            # What aiohttp says of a connection that was closed from this side while nobody was reading.
+            # What aiohttp raises for a connection that was closed from this side between two reads.
             raise aiohttp.ClientConnectionError from error

@@ -1,4 +1,4 @@
-"""The connections of a client and its copies."""
+"""The connection pool of a client and its copies."""
 
 import asyncio
 import os
@@ -16,12 +16,12 @@ from retab_async.settings import check_count
 from retab_async.throttle import FifoSemaphore
 from retab_async.transport import wire
 
-# The sockets that were opened for the send under way in this task: none means that it went out on a used one.
+# The sockets that were opened for the current send of this task: none means that it used a kept-alive one.
 opened_sockets: ContextVar[list[socket]] = ContextVar("retab_async_opened_sockets")
 
 
 class ConnectionLostError(aiohttp.ClientConnectionError):
-    """A connection that broke, in a form that aiohttp does not act upon."""
+    """A lost connection, as an error that aiohttp does not retry by itself."""
 
 
 CONNECTION_LOST_ERRORS = (
@@ -33,9 +33,19 @@ CONNECTION_LOST_ERRORS = (
 
 
 class ConnectionPool:
-    """One aiohttp session, opened on first use in the running loop, and a place in it for each request in flight."""
+    """Connection pool: one aiohttp session, opened on first use in the running loop, and a slot for each request.
 
-    # Until it is made: one whose settings are refused leaves nothing to close.
+    Args:
+        session: A session of the user, used and never closed; None for one of its own.
+        max_connections: Requests in flight at most.
+        ssl: Handed to aiohttp's connector.
+        trace_configs: Handed to the aiohttp session.
+
+    Raises:
+        ConfigurationError: The settings contradict each other.
+    """
+
+    # Until `__init__` is done: a pool whose settings are invalid has nothing to close.
     closed = True
 
     def __init__(
@@ -67,11 +77,15 @@ class ConnectionPool:
 
     @property
     def is_forked(self) -> bool:
-        """Whether it was opened in the process from which this one was forked, which goes on using its sockets."""
+        """Whether it was opened in a parent process of this one, which goes on using its sockets."""
         return self._process is not None and self._process != os.getpid()
 
     def session(self) -> aiohttp.ClientSession:
-        """Return the session, opening it if need be; raises `ClientStateError` where that cannot work."""
+        """Return the session, opened if necessary.
+
+        Raises:
+            ClientStateError: The pool is closed, or belongs to another event loop or process.
+        """
         if self.is_forked:
             # Two processes that write to one socket read each other's answers.
             msg = "this client was opened before this process was forked: make one AsyncRetab in each process"
@@ -97,15 +111,15 @@ class ConnectionPool:
             self._wires.lend()
 
     def options(self, method: str) -> dict[str, Any]:
-        """Return what this session must be told with each request of a method, to do what the transport expects."""
+        """Return the aiohttp options that every request of a method needs in this session."""
         if self.is_user_session:
             return {"raise_for_status": False, "auto_decompress": True}
-        # aiohttp resends these where the connection broke, be it new or used. One attempt is to be one send. (Someone
-        # else's session keeps its own middlewares, and so that habit.)
+        # aiohttp resends these when the connection breaks, be it new or used, but one attempt is one send. (A user's
+        # session keeps its own middlewares, and with them this behaviour.)
         return {"middlewares": (_disable_aiohttp_retry,)} if method in {"GET", "PUT", "DELETE"} else {}
 
     async def aclose(self) -> None:
-        """Close the session, unless it is someone else's or another process's; once or more often."""
+        """Close the session, unless it belongs to the user or to another process; may be called again."""
         self.closed = True
         # A forked process that took its sockets off the event loop would take them off its parent's as well.
         if self._session is not None and not self.is_user_session and not self.is_forked:
@@ -123,7 +137,7 @@ class ConnectionPool:
             msg = "this client was opened in another event loop: make one AsyncRetab inside each asyncio.run()"
             raise ClientStateError(msg)
         if self._session is None:
-            # The places are the limit.
+            # The slots are the limit.
             connector = aiohttp.TCPConnector(limit=0, ssl=self._ssl, socket_factory=_open_socket, ttl_dns_cache=60)
             self._session = aiohttp.ClientSession(
                 connector=connector,

@@ -1,27 +1,35 @@
-"""Sends a `Request` over the pool, as often as it takes."""
+"""Sends requests and retries them; the transport of single calls and of bulk jobs."""
 
 import time
 from collections.abc import Callable
-from functools import partial
 from math import inf
 
 from retab_async.errors import APIConnectionError, APIError, RequestError, RetabError
 from retab_async.protocol import DeliveryState, Request, Response
-from retab_async.retry import RetryHooks, RetryPolicy, is_throttled, is_transient, retry_after_failure
+from retab_async.retry import RetryHooks, RetryPolicy, is_throttled, is_transient, retry_after_failure, retry_after_of
 from retab_async.settings import Settings
 from retab_async.throttle import BulkLimiter, FifoSemaphore, Permit, RateLimit, Throttle
-from retab_async.transport.attempt import AttemptRunner
+from retab_async.transport.attempt import AttemptRunner, Call
 from retab_async.transport.session import ConnectionPool
 
-_LONGEST_PAUSE = 300.0
+# A longer `Retry-After` of a 429 ends a bulk send, in seconds.
+_MAX_RETRY_AFTER = 300.0
 
 
 class SendSuppressedError(Exception):
-    """A send whose turn came when nothing was to be sent any more; it never went."""
+    """The bulk job was suspended before the turn of this send came; nothing was sent."""
 
 
 class Transport:
-    """Sends requests over a pool for one client: its credential, its outage_timeout, its way there, its pace."""
+    """Transport: sends requests with one client's credential, timeouts, proxy and throttle.
+
+    Args:
+        pool: The connections.
+        settings: The client's settings.
+        policy: Its retry policy.
+        throttle: The throttle of its credential.
+        slots: Connection slots of its own instead of the pool's; its requests then also pass the throttle's queue.
+    """
 
     def __init__(
         self,
@@ -44,19 +52,21 @@ class Transport:
 
     @property
     def policy(self) -> RetryPolicy:
-        """How its calls are tried again."""
+        """The retry policy."""
         return self._policy
 
     @property
     def last_latency(self) -> float | None:
-        """How many seconds the last success took, None before the first."""
+        """The seconds that the last success took, None before the first."""
         return self._throttle.last_latency
 
     def with_timeout(self, *, timeout: float, policy: RetryPolicy, slots: FifoSemaphore | None = None) -> "Transport":
-        """Return one on the same pool and with the same credential that gives up sooner.
+        """Return a transport with the same pool and credential, but a shorter timeout and its own policy.
 
-        With `places` of its own it neither waits for a connection until others have done with theirs, nor stands behind
-        them for its turn in the pace.
+        Args:
+            timeout: Seconds for one attempt; the settings' own if that is shorter.
+            policy: The retry policy.
+            slots: Connection slots of its own: it does not wait for the pool's, and passes the throttle's queue.
         """
         settings = self._settings._replace(timeout=min(timeout, self._settings.timeout))
         return Transport(self._pool, settings, policy, self._throttle, slots)
@@ -69,7 +79,14 @@ class Transport:
         outage_timeout: float = inf,
         is_suspended: Callable[[], bool] = lambda: False,
     ) -> "BulkTransport":
-        """Return one for bulk work on the same pool, with the same credential and in the same pace."""
+        """Return the transport of a bulk job, with the same pool, credential and throttle.
+
+        Args:
+            max_in_flight: Requests of the job in flight at most.
+            rate_limit: A known limit to keep to.
+            outage_timeout: Seconds for which the server may answer nothing but 503s.
+            is_suspended: Whether sends that had to wait for their turn are suppressed now.
+        """
         return BulkTransport(
             self._pool,
             self._settings,
@@ -81,7 +98,7 @@ class Transport:
         )
 
     def deadline(self, extra: float = 0.0) -> float:
-        """Return when a call that begins now must be over, in `time.monotonic()`; `extra` as in `Request`."""
+        """Return the deadline of a call that begins now, in `time.monotonic()`, `extra` seconds later than usual."""
         return time.monotonic() + self._policy.deadline + extra
 
     async def send(
@@ -102,43 +119,50 @@ class Transport:
         """
         if deadline is None:
             deadline = self.deadline(request.extra_seconds)
-        delivery = delivery or DeliveryState()
+        call = Call(request, deadline, delivery or DeliveryState())
         try:
             try:
-                return await self._attempts.run(request, 1, deadline, delivery)
+                return await self._attempts.run(call, 1)
             except RequestError as error:
                 if not is_transient(error):
                     raise
                 failure = error
-            return await self._send_again(request, deadline, delivery, failure)
+            return await self._retry(call, failure)
         except RetabError as error:
-            if request.method != "GET" and delivery.may_have_taken_effect:
+            if request.method != "GET" and call.delivery.may_have_taken_effect:
                 _mark_in_doubt(error, request.idempotency_key)
             raise
 
-    async def _send_again(
-        self, request: Request, deadline: float, delivery: DeliveryState, failure: RequestError
-    ) -> Response:
-        throttle = self._attempts.throttle_of(request)
+    async def _retry(self, call: Call, failure: RequestError) -> Response:
+        throttle = self._attempts.throttle_of(call.request)
 
-        def allows(error: BaseException | None) -> bool:
-            return throttle.budget.spend(is_throttled=is_throttled(error), is_cancel=request.is_cancel)
+        def spend_budget(error: BaseException | None) -> bool:
+            return throttle.budget.spend(is_throttled=is_throttled(error), is_cancel=call.request.is_cancel)
 
-        attempt = partial(self._attempts.run, request, deadline=deadline, delivery=delivery)
-        return await retry_after_failure(
-            self._policy, deadline, failure, attempt, RetryHooks(throttle.retry_after_left, allows)
-        )
+        async def attempt(number: int) -> Response:
+            return await self._attempts.run(call, number)
+
+        hooks = RetryHooks(throttle.retry_after_left, spend_budget)
+        return await retry_after_failure(self._policy, call.deadline, failure, attempt, hooks)
 
 
 class BulkTransport(Transport):
-    """A transport for one job of bulk work, which goes by a lane of its own.
+    """Transport of one bulk job: sends through the job's limiter, and repeats what the server throttled.
 
-    `outage_timeout`: the seconds for which 503s may be all that it hears. The pause of a 429 may be longer, up to five
-    minutes: it is that of a limit, to which bulk work is near at all times. While it `holds_back`, whoever had to wait
-    for their turn is not sent: `HeldBackError`.
+    A 503 is repeated for `outage_timeout` seconds. The pause of a 429 may be longer, up to five minutes: a bulk job is
+    near its limit at all times.
+
+    Args:
+        pool: As for `Transport`, like the next three.
+        settings: The client's settings.
+        policy: Its retry policy.
+        throttle: The throttle of its credential.
+        limiter: Limits the sends of the job.
+        outage_timeout: Seconds for which the server may answer nothing but 503s.
+        is_suspended: Whether sends that had to wait for their turn are suppressed now, with `SendSuppressedError`.
     """
 
-    def __init__(  # noqa: PLR0913 - what a transport is made of, and what is its own
+    def __init__(  # noqa: PLR0913 - those of a transport, and its own
         self,
         pool: ConnectionPool,
         settings: Settings,
@@ -152,12 +176,12 @@ class BulkTransport(Transport):
         super().__init__(pool, settings, policy, throttle)
         self._limiter = limiter
         self._outage_timeout = outage_timeout
-        self._longest_pause = max(outage_timeout, _LONGEST_PAUSE)
+        self._max_retry_after = max(outage_timeout, _MAX_RETRY_AFTER)
         self._is_suspended = is_suspended
-        self._away_since: float | None = None
+        self._unavailable_since: float | None = None
 
-    def deadline(self, extra: float = 0.0) -> float:  # noqa: ARG002 - as of any transport
-        """Return that a call is over when it is: `inf`."""
+    def deadline(self, extra: float = 0.0) -> float:  # noqa: ARG002 - the signature of any transport
+        """Return `inf`: the job decides when a cancel is given up."""
         return inf
 
     async def send(
@@ -168,48 +192,45 @@ class BulkTransport(Transport):
         Each send has the usual timeout. For requests without a body. Arguments and exceptions are those of
         `Transport.send`, after one attempt; without a deadline there is none.
         """
-        deadline = inf if deadline is None else deadline
-        delivery = delivery or DeliveryState()
+        call = Call(request, inf if deadline is None else deadline, delivery or DeliveryState())
         while True:
             permit = self._limiter.try_acquire() or await self._acquire()
             is_success = False
             try:
-                response = await self._attempts.run(request, 1, deadline, delivery, permit, self._latest_turn)
+                response = await self._attempts.run(call, 1, permit, self._turn_deadline())
             except RequestError as error:
                 if is_throttled(error) or (isinstance(error, APIConnectionError) and error.attempts):
                     permit.on_throttled()
                 if not is_throttled(error) or self._should_give_up(error):
                     raise
             else:
-                self._away_since = None
+                self._unavailable_since = None
                 is_success = True
                 return response
             finally:
                 permit.release(is_success=is_success)
 
     async def _acquire(self) -> Permit:
-        passage = await self._limiter.acquire()
+        permit = await self._limiter.acquire()
         if self._is_suspended():
-            passage.release(is_success=False)
+            permit.release(is_success=False)
             raise SendSuppressedError
-        return passage
+        return permit
 
-    def _latest_turn(self) -> float:
-        return (
-            time.monotonic() + self._longest_pause
-            if self._away_since is None
-            else self._away_since + self._outage_timeout
-        )
+    def _turn_deadline(self) -> float:
+        if self._unavailable_since is None:
+            return time.monotonic() + self._max_retry_after
+        return self._unavailable_since + self._outage_timeout
 
-    def _should_give_up(self, refusal: APIError) -> bool:
-        told = refusal.retry_after or 0.0
-        if refusal.status_code == 429:
-            # Whoever keeps to a limit is there, however long it takes.
-            self._away_since = None
-            return told > self._longest_pause
+    def _should_give_up(self, failure: APIError) -> bool:
+        wait = retry_after_of(failure)
+        if failure.status_code == 429:
+            # A server that enforces a limit is available, however long that takes.
+            self._unavailable_since = None
+            return wait > self._max_retry_after
         now = time.monotonic()
-        self._away_since = self._away_since or now
-        return now + told - self._away_since > self._outage_timeout
+        self._unavailable_since = self._unavailable_since or now
+        return now + wait - self._unavailable_since > self._outage_timeout
 
 
 def _mark_in_doubt(error: RetabError, key: str | None) -> None:

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from math import inf
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,6 +38,12 @@ _CLOCK_SLACK_SECONDS = 0.001
 _DISABLING_VARIABLE = "RETAB_NO_FAST_WIRE"
 # Test doubles and instrumentation replace this method; they expect to see every request.
 _REQUEST = aiohttp.ClientSession._request  # noqa: SLF001 - compared, never called
+# A connection that was lost; on a kept-alive one the server may just have closed it.
+CONNECTION_LOST_ERRORS = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientOSError,
+    aiohttp.ClientConnectionResetError,
+)
 
 
 def is_supported() -> bool:
@@ -71,7 +78,7 @@ class RequestHead:
 
     __slots__ = ("_fields", "_method")
 
-    def __init__(self, method: str, url: URL, headers: dict[str, str]) -> None:
+    def __init__(self, method: str, url: URL, headers: Mapping[str, str]) -> None:
         # aiohttp chooses the headers, so that both paths send the same ones.
         request = aiohttp.ClientRequest(method, url, headers=headers, loop=asyncio.get_running_loop())
         fields = dict(request.headers)
@@ -342,8 +349,8 @@ class WirePool:
             self.discard(wire)
         return None
 
-    async def open(self, url: URL, connect_seconds: float) -> Wire:
-        """Open a connection, or take over an idle one of the connector.
+    async def open(self, url: URL, connect_seconds: float) -> Wire | None:
+        """Open a connection, or take over an idle one of the connector; return None if that does not work here.
 
         Raises:
             aiohttp.ClientError: The connection failed, or took longer than `connect_seconds`.
@@ -356,8 +363,11 @@ class WirePool:
             msg = f"Connection timeout to host {url.origin()}"
             raise aiohttp.ConnectionTimeoutError(msg) from error
         wire = Wire(connection, self._loop, self._buffer)
+        if not wire.is_connected:
+            self.is_usable = False
+            wire.release()
+            return None
         self._wires.add(wire)
-        self.is_usable = wire.is_connected
         return wire
 
     def watch(self, deadline: float) -> None:

@@ -1,4 +1,4 @@
-"""Requests that carry something: how it is sent, and what is known of them when they fail."""
+"""Requests with a body: how it is sent, and whether a failed one may have taken effect."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ CONTENT = b'{"key":"account"}'
 
 
 class Pieces:
-    """A body in so many pieces, that may fail before the last one."""
+    """A body in pieces, which may fail before the last one."""
 
     media_type = "text/plain"
 
@@ -45,26 +45,26 @@ class Pieces:
         yield self.all[-1]
 
 
-def create(**told: Any) -> Request:
-    return Request("POST", "/v1/splits", **{"body": BytesBody(CONTENT), "idempotency_key": "key-1"} | told)
+def create(**fields: Any) -> Request:
+    return Request("POST", "/v1/splits", **{"body": BytesBody(CONTENT), "idempotency_key": "key-1"} | fields)
 
 
-async def send(client: AsyncRetab, request: Request, trail: DeliveryState | None = None) -> Response:
+async def send(client: AsyncRetab, request: Request, delivery: DeliveryState | None = None) -> Response:
     transport = client.splits._api.transport
-    return await transport.send(request, delivery=trail)
+    return await transport.send(request, delivery=delivery)
 
 
-async def fails(server: RawServer, *, retry: RetryPolicy = QUICK, **told: Any) -> APIError | APIConnectionError:
+async def fails(server: RawServer, *, retry: RetryPolicy = QUICK, **fields: Any) -> APIError | APIConnectionError:
     async with client_for(server.url, retry=retry, timeout=0.2) as client:
         with pytest.raises(RetabError) as caught:
-            await send(client, create(**told))
+            await send(client, create(**fields))
     assert isinstance(caught.value, APIError | APIConnectionError)
     return caught.value
 
 
 @contextmanager
 def full_up() -> Iterator[int]:
-    """A port of loopback whose queue of connections is full, so that a further one is not answered at all."""
+    """A port of loopback whose backlog is full, so that a further connection gets no response."""
     with ExitStack() as opened:
         server = opened.enter_context(socket.socket())
         server.bind(("127.0.0.1", 0))
@@ -76,7 +76,7 @@ def full_up() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-async def test_a_body_goes_out_with_its_length_its_type_and_its_key() -> None:
+async def test_a_body_is_sent_with_length_type_and_idempotency_key() -> None:
     async with raw_server(reply(b"{}", 201)) as server, client_for(server.url) as client:
         await send(client, create())
 
@@ -88,7 +88,7 @@ async def test_a_body_goes_out_with_its_length_its_type_and_its_key() -> None:
         assert "api-key" in sent.headers
 
 
-async def test_a_body_is_sent_in_its_pieces_again_on_each_attempt() -> None:
+async def test_each_attempt_sends_the_whole_body_again() -> None:
     body = Pieces(b"a" * 300_000, b"b" * 300_000, b"c")
     async with raw_server(reply(b"{}", 503), reset, reply(b"{}")) as server, client_for(server.url) as client:
         await send(client, create(body=body))
@@ -98,11 +98,11 @@ async def test_a_body_is_sent_in_its_pieces_again_on_each_attempt() -> None:
         assert {request.headers["content-type"] for request in server.requests} == {"text/plain"}
 
 
-async def test_what_goes_elsewhere_goes_without_the_credential_and_with_its_own_headers() -> None:
+async def test_an_external_request_has_its_own_headers_and_no_credential() -> None:
     async with raw_server(reply()) as server, client_for("http://127.0.0.1:1") as client:
         target = f"{server.url}/bucket/a%2Fb?X-Sig=%2B1"
-        told = (("Content-Type", "application/pdf"), ("x-part", "1"))
-        await send(client, Request("PUT", "target", body=BytesBody(b"%PDF"), external_url=target, headers=told))
+        headers = (("Content-Type", "application/pdf"), ("x-part", "1"))
+        await send(client, Request("PUT", "target", body=BytesBody(b"%PDF"), external_url=target, headers=headers))
 
         sent = server.requests[0]
         assert (sent.method, sent.target, sent.body) == ("PUT", "/bucket/a%2Fb?X-Sig=%2B1", b"%PDF")
@@ -110,15 +110,15 @@ async def test_what_goes_elsewhere_goes_without_the_credential_and_with_its_own_
         assert not {"api-key", "authorization", "idempotency-key"} & set(sent.headers)
 
 
-async def test_a_body_that_fails_is_an_error_of_its_own_and_ends_the_call() -> None:
+async def test_an_error_of_the_body_ends_the_call() -> None:
     body = Pieces(b"a" * 10, b"b", failure=InvalidRequestError("the file has changed"))
     async with raw_server(stall) as server, client_for(server.url) as client:
-        trail = DeliveryState()
+        delivery = DeliveryState()
         with pytest.raises(InvalidRequestError, match="the file has changed"):
-            await send(client, create(body=body), trail)
+            await send(client, create(body=body), delivery)
         await until(lambda: not server.open)
 
-        assert not trail.may_have_taken_effect
+        assert not delivery.may_have_taken_effect
         assert server.connections == 1
 
 
@@ -140,7 +140,7 @@ async def test_a_body_that_fails_is_an_error_of_its_own_and_ends_the_call() -> N
         (reply(b"{}", 409), False),
     ],
 )
-async def test_an_error_tells_whether_the_call_may_have_taken_effect(step: Any, *, in_doubt: bool) -> None:
+async def test_in_doubt_says_whether_the_call_may_have_taken_effect(step: Any, *, in_doubt: bool) -> None:
     async with raw_server(step) as server:
         error = await fails(server, retry=ONCE)
 
@@ -150,7 +150,7 @@ async def test_an_error_tells_whether_the_call_may_have_taken_effect(step: Any, 
         assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301 - our own
 
 
-async def test_what_was_never_connected_has_not_taken_effect() -> None:
+async def test_a_call_that_never_connected_is_not_in_doubt() -> None:
     async with client_for(f"http://127.0.0.1:{unused_port()}") as client:
         with pytest.raises(APIConnectionError) as caught:
             await send(client, create())
@@ -159,7 +159,7 @@ async def test_what_was_never_connected_has_not_taken_effect() -> None:
         assert not caught.value.in_doubt
 
 
-async def test_doubt_stays_with_the_call() -> None:
+async def test_doubt_of_an_earlier_attempt_stays_with_the_call() -> None:
     async with raw_server(reset, reply(b"{}", 422)) as server:
         error = await fails(server)
 
@@ -167,7 +167,7 @@ async def test_doubt_stays_with_the_call() -> None:
         assert error.in_doubt
 
 
-async def test_a_conflict_after_doubt_is_the_first_attempt_still_running() -> None:
+async def test_a_conflict_after_a_doubtful_attempt_is_retried() -> None:
     async with (
         raw_server(reset, reply(b"{}", 409), reply(b'{"id": 1}', 201)) as server,
         client_for(server.url) as client,
@@ -178,7 +178,7 @@ async def test_a_conflict_after_doubt_is_the_first_attempt_still_running() -> No
         assert answer.attempts == 3
 
 
-async def test_a_conflict_without_doubt_is_a_conflict() -> None:
+async def test_a_conflict_without_doubt_is_raised() -> None:
     async with raw_server(reply(b"{}", 409)) as server:
         error = await fails(server)
 
@@ -194,38 +194,38 @@ async def test_a_read_is_never_in_doubt() -> None:
         assert not caught.value.in_doubt
 
 
-async def test_a_call_cancelled_in_flight_leaves_its_doubt_on_the_trail() -> None:
+async def test_a_call_cancelled_in_flight_may_have_taken_effect() -> None:
     async with raw_server(stall) as server, client_for(server.url) as client:
-        trail = DeliveryState()
-        call = asyncio.ensure_future(send(client, create(), trail))
-        before = trail.may_have_taken_effect
+        delivery = DeliveryState()
+        call = asyncio.ensure_future(send(client, create(), delivery))
+        before = delivery.may_have_taken_effect
         await server.asked.wait()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
 
         assert not before
-        assert trail.may_have_taken_effect
+        assert delivery.may_have_taken_effect
 
 
-async def test_a_call_cancelled_before_its_body_has_left_leaves_none() -> None:
+async def test_a_call_cancelled_before_its_body_was_sent_is_not_in_doubt() -> None:
     class Slow(Pieces):
         async def pieces(self) -> AsyncGenerator[bytes, None]:
             yield self.all[0]
             await asyncio.sleep(60)
 
     async with raw_server(stall) as server, client_for(server.url) as client:
-        trail = DeliveryState()
-        call = asyncio.ensure_future(send(client, create(body=Slow(b"a" * 100, b"b")), trail))
+        delivery = DeliveryState()
+        call = asyncio.ensure_future(send(client, create(body=Slow(b"a" * 100, b"b")), delivery))
         await until(lambda: server.connections == 1)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
 
-        assert not trail.may_have_taken_effect
+        assert not delivery.may_have_taken_effect
 
 
-async def test_what_takes_long_by_its_nature_is_given_its_time() -> None:
+async def test_extra_seconds_extend_the_timeout() -> None:
     async def late(wire: Any) -> None:
         await asyncio.sleep(0.3)
         await reply(b"{}")(wire)
@@ -236,7 +236,7 @@ async def test_what_takes_long_by_its_nature_is_given_its_time() -> None:
         assert answer.status == 200
 
 
-async def test_connecting_is_never_given_more_than_the_timeout() -> None:
+async def test_extra_seconds_do_not_extend_connecting() -> None:
     with full_up() as port:
         async with client_for(f"http://127.0.0.1:{port}", timeout=0.1, retry=ONCE) as client:
             with pytest.raises(APITimeoutError, match=r"no answer within 0\.1 s") as caught:
@@ -245,19 +245,19 @@ async def test_connecting_is_never_given_more_than_the_timeout() -> None:
             assert not caught.value.in_doubt
 
 
-async def test_a_hastened_transport_gives_up_sooner_on_the_same_connections() -> None:
+async def test_with_timeout_uses_the_same_connections() -> None:
     async with raw_server(reply(b"{}"), stall) as server, client_for(server.url, timeout=5) as client:
         transport = client.splits._api.transport
-        hastened = transport.with_timeout(timeout=0.1, policy=ONCE)
+        quick = transport.with_timeout(timeout=0.1, policy=ONCE)
         await transport.send(create())
         with pytest.raises(APITimeoutError, match=r"no answer within 0\.1 s"):
-            await hastened.send(create())
+            await quick.send(create())
 
         assert server.connections == 1
-        assert (hastened.base_url, transport.base_url) == (server.url, server.url)
+        assert (quick.base_url, transport.base_url) == (server.url, server.url)
 
 
-def test_a_streamed_body_cannot_be_had_as_text() -> None:
+def test_a_streamed_payload_cannot_be_decoded() -> None:
     from retab_async.transport.exchange import StreamedPayload  # noqa: PLC0415 - the inside
 
     with pytest.raises(NotImplementedError):
