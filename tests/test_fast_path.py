@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import ssl
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -18,7 +19,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from payloads import BARE_SPLIT, FULL_SPLIT, SPLIT_ID
 from raw_server import Step, Wire, close_early, message, raw_server, reply, say_and_close, stall, until
-
 from yarl import URL
 
 from retab_async import APIConnectionError, APITimeoutError, AsyncRetab, RetabError
@@ -138,7 +138,7 @@ class TestSelection:
         assert (opened, len(server.requests)) == ([], 1)
 
     async def test_windows_takes_the_session_path(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(wire_module.sys, "platform", "win32")
+        monkeypatch.setattr(sys, "platform", "win32")
 
         assert not wire_module.is_supported()
 

@@ -87,7 +87,9 @@ class Exchange:
             "User-Agent": settings.user_agent,
             settings.credential.header: settings.credential.value,
         }
-        self._fast = None if settings.proxy else FastExchange(self._base_url, self._headers, errors.timeout, self._redact)
+        self._fast = (
+            None if settings.proxy else FastExchange(self._base_url, self._headers, errors.timeout, self._redact)
+        )
         options = {
             "headers": CIMultiDict(self._headers),
             # The key would be sent along to wherever a redirect points.
