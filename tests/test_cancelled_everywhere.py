@@ -25,6 +25,8 @@ from retab_async.journal import Journal
 from retab_async.journal.entry import decode_entry
 from retab_async.testing import cancel_everywhere
 
+pytestmark = pytest.mark.usefixtures("connection_path")
+
 PDF = b"%PDF-1.7\n"
 PART = Subdocument("invoice")
 CANCEL = "POST /v1/splits/{id}/cancel"
