@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retab_async.documents.media_types import HEAD, extension_of, type_by_content, type_by_name
+from retab_async.documents.media_types import HEAD_SIZE, extension_of, type_by_content, type_by_name
 
 OFFICE = "application/vnd.openxmlformats-officedocument."
 OPEN = "application/vnd.oasis.opendocument."
@@ -118,19 +118,19 @@ class TestByContent:
     @pytest.mark.parametrize(
         ("head", "expected"),
         [
-            (b'{"rows": [' + b"1," * HEAD, "application/json"),
-            (b'[{"a": 1}, ' + b" " * HEAD, "application/json"),
-            (b"[draft] " + b"a" * HEAD, "text/plain"),
-            (b"a" + "€".encode() * HEAD, "text/plain"),
+            (b'{"rows": [' + b"1," * HEAD_SIZE, "application/json"),
+            (b'[{"a": 1}, ' + b" " * HEAD_SIZE, "application/json"),
+            (b"[draft] " + b"a" * HEAD_SIZE, "text/plain"),
+            (b"a" + "€".encode() * HEAD_SIZE, "text/plain"),
         ],
     )
     def test_a_start_alone_is_enough(self, head: bytes, expected: str) -> None:
-        assert type_by_content(head[:HEAD]) == expected
+        assert type_by_content(head[:HEAD_SIZE]) == expected
 
     @given(st.binary(max_size=300))
     def test_anything_has_a_type(self, head: bytes) -> None:
         assert "/" in type_by_content(head)
 
     def test_comments_without_end_take_no_time(self) -> None:
-        assert type_by_content(b"<!-- --> " * (HEAD // 9) + b"<p>") == "text/plain"
-        assert type_by_content(random.Random(0).randbytes(HEAD)) == "application/octet-stream"
+        assert type_by_content(b"<!-- --> " * (HEAD_SIZE // 9) + b"<p>") == "text/plain"
+        assert type_by_content(random.Random(0).randbytes(HEAD_SIZE)) == "application/octet-stream"
