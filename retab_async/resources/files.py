@@ -159,9 +159,7 @@ class Files(Namespace):
         return RunPager(self._page, query)
 
     async def _page(self, query: str) -> Page[File]:
-        return self._reader.parse_page(
-            await self._transport.send(Request("GET", _PATH, query))
-        )
+        return self._reader.parse_page(await self._transport.send(Request("GET", _PATH, query)))
 
 
 def _id_of(file: Any) -> Any:
