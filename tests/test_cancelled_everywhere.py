@@ -299,7 +299,7 @@ async def test_what_leaves_runs_alone(make: Callable[[Scene], Awaitable[object]]
 async def test_what_is_tied_to_a_block(
     make: Callable[[Scene], Awaitable[object]], largest: int, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retab_async.documents.create_body._LARGEST", largest)
+    monkeypatch.setattr("retab_async.documents.create_body._MAX_BODY_BYTES", largest)
     whole = LeakCheck(scene.client)
 
     async def check() -> None:
@@ -314,7 +314,7 @@ async def test_what_is_tied_to_a_block(
 async def test_a_create_that_uploads(
     document: Callable[[Scene], Any], scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retab_async.documents.create_body._LARGEST", 100)
+    monkeypatch.setattr("retab_async.documents.create_body._MAX_BODY_BYTES", 100)
     whole = LeakCheck(scene.client)
 
     assert await cancel_everywhere(lambda: scene.create(document), check=whole.check) > 3
