@@ -31,7 +31,7 @@ def garbled() -> Fault:
     """Let the request take effect, and answer 200 with something that is no JSON."""
 
     async def play(exchange: Connection) -> Any:
-        answer = await exchange.proceed()
+        answer = await exchange.handle()
         return attrs.evolve(answer, body=b"<html>", lines=None) if answer.status < 300 else answer
 
     return Fault("garbled", play)
@@ -42,12 +42,12 @@ SHARE_OF_RARE = 0.02
 RARE = (Fault.status(429), Fault.status(429, retry_after=0.2))
 FAULTS = (
     Fault.reset(),
-    Fault.late_reset(),
-    Fault.cut(),
+    Fault.reset_after_effect(),
+    Fault.truncate(),
     Fault.hang(),
-    Fault.late_hang(),
-    Fault.late(0.7),
-    Fault.slow(0.7),
+    Fault.hang_after_effect(),
+    Fault.delay_after_effect(0.7),
+    Fault.delay(0.7),
     Fault.status(500),
     Fault.status(502, body="<html>Bad Gateway</html>"),
     Fault.status(503),
@@ -63,7 +63,7 @@ def mix(emulator: Emulator, share: float, dice: random.Random, met: Counter[str]
         # It stands first in the queue of every route again before anything else is served.
         emulator.fail("*", each)
         if dice.random() >= share:
-            return await exchange.proceed()
+            return await exchange.handle()
         fault = dice.choice(RARE if dice.random() < SHARE_OF_RARE else FAULTS)
         met[fault.name] += 1
         return await fault.play(exchange)
@@ -80,7 +80,7 @@ async def forget(emulator: Emulator, served: Counter[str]) -> None:
         emulator.requests.clear()
         now = time.monotonic()
         for runs in emulator._service.runs.values():  # noqa: SLF001 - the API has no such wish
-            for run in [run for run in runs if (run.life.ended(now) or now) < now - KEPT]:
+            for run in [run for run in runs if (run.timeline.ended_at(now) or now) < now - KEPT]:
                 runs.remove(run)
 
 

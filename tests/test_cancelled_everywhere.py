@@ -157,7 +157,7 @@ class Scene:
     def cancel_many_that_is_refused(self) -> Awaitable[object]:
         # In a pace of its own, which no earlier refusal has slowed down.
         self.refused = self.client.with_options(bearer_token=self.emulator.api_key)
-        self.emulator._script._waiting.clear()
+        self.emulator._faults._pending.clear()
         self.emulator.fail(CANCEL, Fault.status(500), Fault.status(503, retry_after=0.01))
         limit = RateLimit(2, per=0.002)
         return self.to_its_end(self.refused.splits.cancel_many(self.pulled(), concurrency=2, rate_limit=limit))

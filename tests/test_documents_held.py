@@ -182,7 +182,7 @@ class TestFileObjects:
     async def test_the_run_of_a_create_that_was_left_is_cancelled_though_the_file_is_closed(
         self, emulator: Emulator, client: AsyncRetab, path: Path, make: Callable[[Path], Any]
     ) -> None:
-        emulator.fail(CREATE, Fault.late_hang())
+        emulator.fail(CREATE, Fault.hang_after_effect())
 
         async def leave() -> None:
             file = make(path)
@@ -217,7 +217,7 @@ class TestPaths:
     async def test_the_run_of_a_create_that_was_left_is_cancelled_though_the_folder_is_gone(
         self, emulator: Emulator, client: AsyncRetab
     ) -> None:
-        emulator.fail(CREATE, Fault.late_hang())
+        emulator.fail(CREATE, Fault.hang_after_effect())
 
         async def leave() -> None:
             with tempfile.TemporaryDirectory() as folder:

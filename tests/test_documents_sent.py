@@ -100,7 +100,7 @@ class TestCreates:
             digest(content),
         )
 
-    @pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.late_reset(), Fault.cut()])
+    @pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.reset_after_effect(), Fault.truncate()])
     async def test_another_try_sends_it_all_again(self, emulator: Emulator, opened: AsyncRetab, fault: Fault) -> None:
         emulator.fail("POST /v1/splits", fault)
         content = os.urandom(1_000_000)
@@ -163,7 +163,7 @@ class TestUploads:
         assert sizes[1] < 1000
 
     @pytest.mark.parametrize("route", [ANNOUNCE, TARGET, COMPLETE])
-    @pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.late_reset(), Fault.cut()])
+    @pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.reset_after_effect(), Fault.truncate()])
     @pytest.mark.usefixtures("small")
     async def test_each_step_is_tried_again(
         self, emulator: Emulator, opened: AsyncRetab, route: str, fault: Fault
@@ -228,7 +228,7 @@ class TestDoubt:
     """Whether there may be a run is told of a create, and not of what comes before it."""
 
     @pytest.mark.parametrize("route", [ANNOUNCE, TARGET, COMPLETE])
-    @pytest.mark.parametrize("fault", [Fault.status(500), Fault.late_reset()])
+    @pytest.mark.parametrize("fault", [Fault.status(500), Fault.reset_after_effect()])
     @pytest.mark.usefixtures("small")
     async def test_an_upload_that_fails_leaves_none(
         self, emulator: Emulator, opened: AsyncRetab, route: str, fault: Fault

@@ -148,7 +148,7 @@ class TestBrokenConnections:
 
     async def test_a_late_reset_takes_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.late_reset())
+        emulator.fail(CANCEL, Fault.reset_after_effect())
         with pytest.raises(aiohttp.ClientOSError, match="reset by peer"):
             await cancel(session, run_id)
 
@@ -158,7 +158,7 @@ class TestBrokenConnections:
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.cut())
+        emulator.fail(CANCEL, Fault.truncate())
         async with session.post(f"/v1/splits/{run_id}/cancel") as response:
             with pytest.raises(aiohttp.ClientPayloadError):
                 await response.read()
@@ -168,13 +168,13 @@ class TestBrokenConnections:
 
     async def test_a_cut_answer_takes_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.cut())
+        emulator.fail(CANCEL, Fault.truncate())
         with pytest.raises(aiohttp.ClientPayloadError):
             await cancel(session, run_id)
 
         assert await status_of(session, run_id) == "cancelled"
 
-    @pytest.mark.parametrize("fault", [Fault.reset(), Fault.late_reset(), Fault.cut()])
+    @pytest.mark.parametrize("fault", [Fault.reset(), Fault.reset_after_effect(), Fault.truncate()])
     async def test_a_broken_answer_is_recorded_without_status(
         self, emulator: Emulator, session: aiohttp.ClientSession, fault: Fault
     ) -> None:
@@ -185,7 +185,7 @@ class TestBrokenConnections:
         assert emulator.requests == [RecordedRequest("POST", "/v1/splits/a/cancel", None)]
         assert not emulator.counts
 
-    @pytest.mark.parametrize("fault", [Fault.late_reset(), Fault.cut()])
+    @pytest.mark.parametrize("fault", [Fault.reset_after_effect(), Fault.truncate()])
     async def test_a_client_that_has_gone_already_has_its_request_take_effect(self, fault: Fault) -> None:
         async with Emulator(running=600, latency=0.1) as emulator:
             (run_id,) = emulator.seed("splits")
@@ -240,14 +240,14 @@ class TestLateHang:
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.late_hang())
+        emulator.fail(CANCEL, Fault.hang_after_effect())
         await gone(session, run_id)
 
         assert emulator.requests == [RecordedRequest("POST", f"/v1/splits/{run_id}/cancel", None)]
         assert await status_of(session, run_id) == "cancelled"
 
     async def test_it_ends_when_the_emulator_closes(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
-        emulator.fail(CANCEL, Fault.late_hang())
+        emulator.fail(CANCEL, Fault.hang_after_effect())
         hanging = asyncio.create_task(cancel(session, "a"))
         await recorded(emulator)
         await emulator.aclose()
@@ -261,7 +261,7 @@ class TestLate:
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.late(0.1))
+        emulator.fail(CANCEL, Fault.delay_after_effect(0.1))
         late = asyncio.create_task(cancel(session, run_id))
         await asyncio.sleep(0.03)
         status = await status_of(session, run_id)
@@ -273,7 +273,7 @@ class TestLate:
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.late(0.1))
+        emulator.fail(CANCEL, Fault.delay_after_effect(0.1))
         await gone(session, run_id)
         await recorded(emulator)
 
@@ -284,7 +284,7 @@ class TestLate:
 class TestSlow:
     async def test_it_waits_and_takes_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.slow(0.1))
+        emulator.fail(CANCEL, Fault.delay(0.1))
         slow = asyncio.create_task(cancel(session, run_id))
         await asyncio.sleep(0.03)
         status = await status_of(session, run_id)
@@ -297,14 +297,14 @@ class TestSlow:
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.slow(0.1))
+        emulator.fail(CANCEL, Fault.delay(0.1))
         await gone(session, run_id)
         await recorded(emulator)
 
         assert emulator.requests == [RecordedRequest("POST", f"/v1/splits/{run_id}/cancel", None)]
         assert await status_of(session, run_id) == "queued"
 
-    @pytest.mark.parametrize("fault", [Fault.slow(600), Fault.late(600)])
+    @pytest.mark.parametrize("fault", [Fault.delay(600), Fault.delay_after_effect(600)])
     async def test_no_wait_is_longer_than_the_emulator_is_open(
         self, emulator: Emulator, session: aiohttp.ClientSession, fault: Fault
     ) -> None:
@@ -319,7 +319,7 @@ class TestSlow:
 
 
 class TestHeldCreates:
-    @pytest.mark.parametrize("fault", [Fault.late(0.2), Fault.late_hang()])
+    @pytest.mark.parametrize("fault", [Fault.delay_after_effect(0.2), Fault.hang_after_effect()])
     async def test_a_repeat_under_the_key_gets_the_same_run_while_the_first_is_held(
         self, emulator: Emulator, session: aiohttp.ClientSession, fault: Fault
     ) -> None:

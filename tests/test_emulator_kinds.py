@@ -456,7 +456,7 @@ class TestWords:
     async def test_a_run_can_be_seeded_with_words_of_its_own(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
     ) -> None:
-        (run_id,) = emulator.seed("splits", status_words={"queued": "pending", "in_progress": "thinking"})
+        (run_id,) = emulator.seed("splits", status_names={"queued": "pending", "in_progress": "thinking"})
         seen = []
         for _ in range(2):
             seen.append((await answer(session, "GET", f"/v1/splits/{run_id}"))[1]["status"])
@@ -466,14 +466,14 @@ class TestWords:
 
     def test_a_word_that_the_kind_has_not_cannot_be_replaced(self, emulator: Emulator) -> None:
         with pytest.raises(ValueError, match="splits are never awaiting_review, running; they are queued, in_progress"):
-            emulator.seed("splits", status_words={"running": "x", "awaiting_review": "y"})
+            emulator.seed("splits", status_names={"running": "x", "awaiting_review": "y"})
 
 
 class TestLateCancels:
     async def test_a_cancel_can_take_its_time(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
     ) -> None:
-        (run_id,) = emulator.seed("splits", cancelling=1)
+        (run_id,) = emulator.seed("splits", cancel_delay=1)
         seen = []
         for _ in range(3):
             seen.append((await answer(session, "POST", f"/v1/splits/{run_id}/cancel"))[1]["status"])
@@ -484,7 +484,7 @@ class TestLateCancels:
     async def test_the_end_of_the_run_may_come_before(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
     ) -> None:
-        (run_id,) = emulator.seed("splits", cancelling=5)
+        (run_id,) = emulator.seed("splits", cancel_delay=5)
         await answer(session, "POST", f"/v1/splits/{run_id}/cancel")
         clock.advance(9)
 

@@ -175,7 +175,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("name", ["before", "after"])
     async def test_an_unknown_cursor_is_422(self, session: aiohttp.ClientSession, name: str) -> None:
-        assert await refused(session, **{name: "splt_x"}) == (422, "Cursor 'splt_x' names nothing in this list.")
+        assert await refused(session, **{name: "splt_x"}) == (422, "Cursor 'splt_x' is no id of this list.")
 
     @pytest.mark.parametrize("limit", ["0", "-5", "101", "100000", "ten", "1.5", "", "1_0"])
     async def test_a_limit_out_of_range_is_422(self, session: aiohttp.ClientSession, limit: str) -> None:

@@ -143,7 +143,7 @@ class TestGoingAway:
 
 class TestFaults:
     async def test_a_stream_can_be_cut(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
-        emulator.fail(f"POST {STREAM}", Fault.cut())
+        emulator.fail(f"POST {STREAM}", Fault.truncate())
         async with session.post(STREAM, json=BODY) as response:
             first = json.loads(await response.content.readline())
             with pytest.raises(aiohttp.ClientPayloadError):

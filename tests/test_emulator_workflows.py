@@ -223,7 +223,7 @@ class TestWorkflowRuns:
     async def test_a_cancel_that_takes_its_time_is_requested(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
     ) -> None:
-        (run_id,) = emulator.seed(RUNS, queued=0, cancelling=1)
+        (run_id,) = emulator.seed(RUNS, queued=0, cancel_delay=1)
         _, body = await cancel(session, RUNS, run_id)
         clock.advance(1)
 
@@ -250,15 +250,15 @@ class TestWorkflowRuns:
     def test_only_they_await_review_and_then_do_not_fail(self, emulator: Emulator) -> None:
         with pytest.raises(ValueError, match="splits never await review"):
             emulator.seed("splits", awaiting_review=True)
-        with pytest.raises(ValueError, match="do not go on to fail"):
+        with pytest.raises(ValueError, match="runs that await review do not fail"):
             emulator.seed(RUNS, awaiting_review=True, error={"message": "no"})
 
     async def test_a_run_can_be_seeded_with_the_words_that_only_lists_know(
         self, session: aiohttp.ClientSession, emulator: Emulator
     ) -> None:
         words = {"pending": "queued", "error": "failed"}
-        (queued,) = emulator.seed(RUNS, status_words=words)
-        (failed,) = emulator.seed(RUNS, error={"message": "no"}, status_words=words, **DEAD)  # type: ignore[arg-type]  # times alone
+        (queued,) = emulator.seed(RUNS, status_names=words)
+        (failed,) = emulator.seed(RUNS, error={"message": "no"}, status_names=words, **DEAD)  # type: ignore[arg-type]  # times alone
 
         assert (await read(session, RUNS, failed))["lifecycle"]["status"] == "failed"
         assert (await read(session, RUNS, failed))["lifecycle"]["message"] == "no"
