@@ -83,7 +83,7 @@ async def cancel_everywhere(
             raise AssertionError(msg)
         if loop.time() >= deadline:
             msg = f"not finished within {total_timeout:g} s, after {points} suspension points; {_CLOCK_ADVICE}"
-            raise AssertionError(stepper.describe(msg))
+            raise AssertionError(stepper.attempt.describe(msg))
 
 
 async def _run(stepper: "_Stepper", seconds: float) -> None:
@@ -101,7 +101,7 @@ async def _run(stepper: "_Stepper", seconds: float) -> None:
     elif not task.cancelled():
         error = task.exception()
         outcome = f"raised {error!r}" if error else f"returned {task.result()!r}"
-        raise AssertionError(stepper.describe(f"the coroutine {outcome} instead of being cancelled")) from error
+        raise AssertionError(stepper.attempt.describe(f"the coroutine {outcome} instead of being cancelled")) from error
 
 
 class _Point(NamedTuple):
@@ -113,29 +113,27 @@ class _Attempt(NamedTuple):
     point: _Point
     on_resume: bool
 
+    def describe(self, problem: str) -> str:
+        """Return a message: the problem, and the suspension point of the cancel."""
+        lines, occurrence = self.point
+        moment = "about to resume" if self.on_resume else "suspended"
+        return "\n  ".join((f"{problem}; cancelled while {moment} at (occurrence {occurrence} in this run):", *lines))
+
 
 class _Stepper(Coroutine[Any, Any, object]):
     """Coroutine that cancels its own task at the first suspension point that has not been tried."""
 
     def __init__(self, awaitable: Awaitable[object], tried: set[_Attempt]) -> None:
         self.attempt: _Attempt | None = None
-        self._is_cancelled = False
+        self._cancelled: _Attempt | None = None
         self._tried = tried
         self._occurrences: Counter[tuple[str, ...]] = Counter()
         self._inner = awaitable if isinstance(awaitable, Coroutine) else _as_coroutine(awaitable)
 
-    def describe(self, problem: str) -> str:
-        """Return a message: the problem, and the suspension point of the attempted cancel."""
-        if self.attempt is None:
-            return problem
-        (lines, occurrence), on_resume = self.attempt
-        moment = "about to resume" if on_resume else "suspended"
-        return "\n  ".join((f"{problem}; cancelled while {moment} at (occurrence {occurrence} in this run):", *lines))
-
     def describe_timeout(self, seconds: float) -> str:
         """Return a message for a run that did not end within `seconds`."""
-        if self._is_cancelled:
-            return self.describe(f"the coroutine did not end within {seconds:g} s of its cancel")
+        if self._cancelled is not None:
+            return self._cancelled.describe(f"the coroutine did not end within {seconds:g} s of its cancel")
         problem = f"suspension point not reached within {seconds:g} s; {_CLOCK_ADVICE}; now suspended at:"
         return "\n  ".join((problem, *_awaiting_lines(self._inner)))
 
@@ -165,7 +163,7 @@ class _Stepper(Coroutine[Any, Any, object]):
         return awaited
 
     def _cancel(self, task: "asyncio.Task[Any]") -> None:
-        self._is_cancelled = True
+        self._cancelled = self.attempt
         task.cancel()
 
     def _next_attempt(self) -> _Attempt | None:
