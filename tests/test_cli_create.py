@@ -307,7 +307,7 @@ def test_interrupted_it_cancels_the_run_and_says_so(emulator: Emulator, batch: s
 def test_interrupted_while_creating_it_leaves_no_run_behind(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    emulator.fail("POST /v1/splits", Fault.late_hang())
+    emulator.fail("POST /v1/splits", Fault.hang_after_effect())
 
     with interrupting(emulator.active_runs):
         code = run(["splits", "create", batch, *SPLIT, "--wait"])
@@ -320,7 +320,7 @@ def test_interrupted_while_creating_it_leaves_no_run_behind(
 def test_a_create_in_doubt_leaves_no_run_behind(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    emulator.fail("POST /v1/splits", *[Fault.late_reset()] * 4)
+    emulator.fail("POST /v1/splits", *[Fault.reset_after_effect()] * 4)
 
     code = run(["splits", "create", batch, *SPLIT, "--wait"])
 
@@ -383,7 +383,7 @@ def test_a_client_that_was_not_closed_leaves_it_in_doubt(capsys: pytest.CaptureF
 def test_an_interrupted_create_says_under_which_key_to_look_for_it(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    emulator.fail("POST /v1/splits", Fault.late_hang())
+    emulator.fail("POST /v1/splits", Fault.hang_after_effect())
 
     with interrupting(emulator.active_runs):
         code = run(["splits", "create", batch, *SPLIT, "--background"])
