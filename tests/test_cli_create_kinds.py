@@ -112,7 +112,7 @@ def test_create_reads_a_schema_from_a_file(emulator: Emulator, capsys: pytest.Ca
         ("schemas", (), "Missing argument 'FILE...'"),
         ("schemas", ("-", "batch.pdf", "-"), "stdin can be read only once"),
         ("edits", ("--instructions", "T"), "give either a document or a template_id"),
-        ("edits", ("batch.pdf", "--template-id", "t", "--instructions", "T"), "give either a document or a template_id"),
+        ("edits", ("batch.pdf", "--template-id", "t", "--instructions", "T"), "give either a document"),
         ("workflows.evals.runs", ("wrk_1", "--eval-id", "e", "--block-id", "b"), "give an eval_id or a block_id"),
     ],
 )

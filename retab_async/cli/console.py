@@ -58,14 +58,11 @@ def cli_errors() -> Iterator[None]:
 
 def configure_logging(verbosity: int) -> None:
     """Log to stderr: nothing with 0, warnings with 1, every attempt with 2."""
-    logger = logging.getLogger("retab_async")
     if verbosity:
         handler = _StderrHandler()
         handler.setFormatter(_EscapingFormatter())
         logging.basicConfig(handlers=[handler])
-    else:
-        logger.addHandler(logging.NullHandler())
-    logger.setLevel(logging.DEBUG if verbosity > 1 else logging.WARNING)
+    logging.getLogger("retab_async").setLevel(logging.DEBUG if verbosity > 1 else logging.WARNING)
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):

@@ -38,7 +38,11 @@ def demo(*, runs: int, concurrency: int, as_json: bool) -> int:
 
     Some of them finish first, and a few responses are lost on the way, as on a real network.
     """
-    report, requests = asyncio.run(_cancel_all(runs, concurrency))
+    return asyncio.run(_demonstrate(runs, concurrency, as_json=as_json))
+
+
+async def _demonstrate(runs: int, concurrency: int, *, as_json: bool) -> int:
+    report, requests = await _cancel_all(runs, concurrency)
     figures = _figures(report, requests)
     if as_json:
         print_json(figures)
