@@ -2,7 +2,7 @@
 
 import logging
 
-from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, Order
+from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason, Order
 from retab_async.cleanup import UnconfirmedCancel
 from retab_async.client import AnyRun, AsyncRetab
 from retab_async.documents import Document
@@ -130,6 +130,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "Disposition",
+    "EndReason",
     "Document",
     "DownloadLink",
     "Edit",

@@ -106,14 +106,14 @@ def test_what_each_answer_comes_to_is_told_by_its_outcome() -> None:
 
     told = [(str(each.disposition), type(each.error).__name__, each.attempts) for each in outcomes]
     assert told == [
-        ("rejected", "PermissionDeniedError", 1),
+        ("unconfirmed", "PermissionDeniedError", 1),
         ("rejected", "APIError", 1),
         ("unconfirmed", "InternalServerError", 1),
         ("finished", "NoneType", 1),
         ("cancelled", "NoneType", 1),
         ("not_found", "NotFoundError", 1),
-        ("rejected", "InvalidRunIdError", 0),
-        ("rejected", "InvalidRunIdError", 0),
+        ("invalid", "InvalidRunIdError", 0),
+        ("invalid", "InvalidRunIdError", 0),
     ]
     assert [each.run.status for each in outcomes if each.run] == ["completed", "cancelled"]
     assert [each.kind for each in outcomes] == ["splits"] * 7 + [""]
@@ -124,11 +124,11 @@ async def test_a_report_counts_what_became_of_all_and_keeps_what_failed(emulator
     ids = emulator.seed("splits", 20)
     report = await client.splits.cancel_many([*ids, "gone", "a/b"])
 
-    assert report.counts == {"cancelled": 20, "not_found": 1, "rejected": 1}
+    assert report.counts == {"cancelled": 20, "not_found": 1, "invalid": 1}
     assert report.counts[Disposition.UNCONFIRMED] == 0
     assert {outcome.run_id for outcome in report.failures} == {"gone", "a/b"}
     assert report.elapsed > 0
-    assert not report.ended_early
+    assert report.end_reason == "completed"
     assert emulator.active_runs() == []
     with pytest.raises(ExceptionGroup, match="2 of 22 cancels failed") as caught:
         report.raise_for_failures()
@@ -223,7 +223,7 @@ async def test_what_kind_a_run_is_of_is_never_guessed(emulator: Emulator, client
     await other.aclose()
     outcomes = await outcomes_of(client.cancel_many(wrong))
 
-    assert [(str(outcome.disposition), outcome.attempts) for outcome in outcomes] == [("rejected", 0)] * len(wrong)
+    assert [(str(outcome.disposition), outcome.attempts) for outcome in outcomes] == [("invalid", 0)] * len(wrong)
     assert all(isinstance(outcome.error, InvalidRequestError | InvalidRunIdError) for outcome in outcomes)
     assert outcomes[0].run_id == run_id
     assert emulator.active_runs() == [run_id]
@@ -281,7 +281,7 @@ async def test_a_run_that_is_not_over_yet_is_requested() -> None:
     async with raw_server(reply({**BARE_SPLIT, "status": "in_progress"})) as server, client_for(server.url) as client:
         (outcome,) = await outcomes_of(client.splits.cancel_many(["splt_1"]))
 
-    assert (str(outcome.disposition), outcome.run and outcome.run.status) == ("requested", "in_progress")
+    assert (str(outcome.disposition), outcome.run and outcome.run.status) == ("accepted", "in_progress")
 
 
 @pytest.mark.parametrize(("end", "disposition"), [("cancelled", "cancelled"), ("completed", "finished")])
@@ -300,19 +300,19 @@ async def test_what_cannot_be_followed_stays_requested() -> None:
         report = await client.splits.cancel_many(["splt_7Qd2mK9xVw"], wait=True)
         (outcome,) = await outcomes_of(client.splits.cancel_many(["splt_7Qd2mK9xVw"]))
 
-    assert report.counts == {"requested": 1}
-    assert str(outcome.disposition) == "rejected"
+    assert report.counts == {"accepted": 1}
+    assert str(outcome.disposition) == "unconfirmed"
 
 
 async def test_what_is_not_over_in_time_stays_requested(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def wait(_: Waiter[Any], run_id: str) -> Any:
-        raise WaitTimeoutError(run_id=run_id, timeout=1)
+    async def wait(_: Waiter[Any], run_id: str, *, timeout: float) -> Any:
+        raise WaitTimeoutError(run_id=run_id, timeout=timeout)
 
     monkeypatch.setattr(Waiter, "wait", wait)
     async with raw_server(reply({**BARE_SPLIT, "status": "queued"})) as server, client_for(server.url) as client:
         (outcome,) = await outcomes_of(client.splits.cancel_many(["splt_1"], wait=True))
 
-    assert str(outcome.disposition) == "requested"
+    assert str(outcome.disposition) == "accepted"
     assert isinstance(outcome.error, WaitTimeoutError)
 
 
@@ -361,7 +361,7 @@ async def test_the_producers_exception_comes_after_what_was_taken(
 async def test_what_can_be_no_id_is_rejected_from_an_asynchronous_source_too(client: AsyncRetab) -> None:
     wrong: list[Any] = [None, 7, ("splits", "splt_1")]
 
-    assert (await client.splits.cancel_many(later(wrong))).counts == {"rejected": 3}
+    assert (await client.splits.cancel_many(later(wrong))).counts == {"invalid": 3}
 
 
 async def test_a_producer_that_is_cancelled_does_not_pass_for_one_that_ended(client: AsyncRetab) -> None:
@@ -373,35 +373,43 @@ async def test_a_producer_that_is_cancelled_does_not_pass_for_one_that_ended(cli
         await client.splits.cancel_many(cancelled())
 
 
-async def test_a_programming_error_ends_the_job_and_nobody_waits_for_the_producer(
-    emulator: Emulator, client: AsyncRetab, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [ZeroDivisionError("bug"), RecursionError("too deep"), MemoryError()])
+async def test_an_unexpected_exception_is_the_outcome_of_its_id_alone(
+    emulator: Emulator, client: AsyncRetab, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    ids = emulator.seed("splits", 3)
+    ids = emulator.seed("splits", 100)
+    parser = client.splits._api._parser
+    parse_cancel = parser.parse_cancel
 
-    async def endless() -> AsyncIterator[str]:
-        for run_id in ids:
-            yield run_id
-        await asyncio.Event().wait()
+    def parse(response: Any, run_id: str) -> Any:
+        if run_id == ids[1]:
+            raise error
+        return parse_cancel(response, run_id)
 
-    reader = client.splits._api._parser
-    changed = reader.parse_cancel
+    monkeypatch.setattr(parser, "parse_cancel", parse)
+    report = await client.splits.cancel_many(later(ids))
 
-    def wrong(response: Any, run_id: str) -> Any:
-        return 1 / 0 if run_id == ids[1] else changed(response, run_id)
-
-    monkeypatch.setattr(reader, "parse_cancel", wrong)
-    job = client.splits.cancel_many(endless())
-    with pytest.raises(ZeroDivisionError):
-        async with asyncio.timeout(5):
-            await job
-
-    assert job.report.counts[Disposition.CANCELLED] <= 2
-    (failure,) = job.report.failures
-    assert (failure.run_id, failure.disposition) == (ids[1], "unconfirmed")
-    assert isinstance(failure.error, ZeroDivisionError)
+    assert report.counts == {"cancelled": 99, "unconfirmed": 1}
+    assert [(failure.run_id, failure.error) for failure in report.failures] == [(ids[1], error)]
+    assert report.end_reason == "completed"
 
 
-async def test_what_goes_wrong_while_a_failure_is_dealt_with_ends_the_job_too() -> None:
+async def test_values_whose_repr_raises_are_invalid_and_the_job_goes_on(client: AsyncRetab) -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            raise RecursionError
+
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    values: list[Any] = [Odd(), deep, "gone"]
+    report = await client.splits.cancel_many(values, order="input")
+
+    assert report.counts == {"invalid": 2, "not_found": 1}
+    assert [failure.run_id for failure in report.failures] == ["<Odd>", "<list>", "gone"]
+
+
+async def test_a_log_filter_that_raises_costs_only_the_id_that_was_logged() -> None:
     def broken(record: logging.LogRecord) -> bool:
         raise ZeroDivisionError(record.msg)
 
@@ -409,13 +417,11 @@ async def test_what_goes_wrong_while_a_failure_is_dealt_with_ends_the_job_too() 
     logger.addFilter(broken)
     try:
         async with raw_server(reply(b"", 500)) as server, client_for(server.url) as client:
-            job = client.splits.cancel_many(["splt_1"])
-            with pytest.raises(ZeroDivisionError):
-                await job
+            report = await client.splits.cancel_many(["splt_1"])
     finally:
         logger.removeFilter(broken)
 
-    (failure,) = job.report.failures
+    (failure,) = report.failures
     assert (failure.disposition, failure.attempts) == ("unconfirmed", 1)
     assert isinstance(failure.error, ZeroDivisionError)
 
@@ -500,9 +506,9 @@ async def test_a_job_is_done_once(client: AsyncRetab) -> None:
         await anext(job)
     await job
 
-    with pytest.raises(RuntimeError, match="begun before"):
+    with pytest.raises(RuntimeError, match="started before"):
         await job
-    with pytest.raises(RuntimeError, match="begun before"):
+    with pytest.raises(RuntimeError, match="started before"):
         async with job:
             pass
 
@@ -532,9 +538,9 @@ async def test_with_its_journal_a_job_goes_on_where_it_stood(
     await client.splits.cancel_many([*ids[:12], "splt_missing", "a/b"], journal=journal)
     report = await client.splits.cancel_many([*ids, "splt_missing", "a/b"], journal=str(journal))
 
-    assert report.counts == {"cancelled": 20, "not_found": 1, "rejected": 1}
+    assert report.counts == {"cancelled": 20, "not_found": 1, "invalid": 1}
     assert [cancels(emulator)[run_id] for run_id in ids] == [1] * 20
-    assert report.failures == ()
+    assert [failure.run_id for failure in report.failures] == ["a/b"]
 
 
 async def test_what_is_not_known_for_certain_is_asked_again(
@@ -568,7 +574,7 @@ async def test_what_belongs_to_no_kind_is_not_in_the_journal(
     wrong: list[Any] = [("merges", "mrg_1")]
     report = await client.cancel_many(wrong, journal=tmp_path / "cancel.jsonl")
 
-    assert report.counts == {"rejected": 1}
+    assert report.counts == {"invalid": 1}
     assert await asyncio.to_thread((tmp_path / "cancel.jsonl").read_text) == ""
 
 
@@ -595,8 +601,9 @@ async def test_a_journal_belongs_to_one_job(emulator: Emulator, client: AsyncRet
 async def test_a_journal_that_fails_ends_the_job_and_says_so(
     *, streams: bool, emulator: Emulator, client: AsyncRetab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def full(_: int, batch: bytes, end: int) -> None:
+        if batch:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("retab_async.journal.journal._INTERVAL", 0.01)
     monkeypatch.setattr("retab_async.journal.journal.append", full)
@@ -679,7 +686,7 @@ async def test_among_faults_each_id_has_one_outcome_and_it_is_true() -> None:
     assert sorted(outcome.run_id for outcome in outcomes) == sorted(ids)
     assert not alive & {outcome.run_id for outcome in outcomes if outcome.disposition == "cancelled"}
     # What answers 200 and does nothing is in flight still, and a GET says so.
-    assert {outcome.disposition for outcome in outcomes} <= {"cancelled", "requested", "unconfirmed"}
+    assert {outcome.disposition for outcome in outcomes} <= {"cancelled", "accepted", "unconfirmed"}
     assert sum(outcome.disposition == "cancelled" for outcome in outcomes) > 900
 
 

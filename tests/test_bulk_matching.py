@@ -171,7 +171,7 @@ async def test_a_list_that_is_refused_ends_the_job_after_what_was_found(client: 
 async def test_a_list_that_cannot_be_had_for_now_is_asked_for_again(
     client: AsyncRetab, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(list_scan, "_PAUSE", 0.05)
+    monkeypatch.setattr(list_scan, "_RETRY_SECONDS", 0.05)
     emulator.seed("splits", 10)
     emulator.fail(LIST, Fault.status(503), Fault.reset(), Fault.late(0), Fault.status(503))
     report = await client.splits.cancel_matching()

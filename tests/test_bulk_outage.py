@@ -27,7 +27,7 @@ from retab_async import (
     RateLimitError,
     RetryPolicy,
 )
-from retab_async.bulk.circuit_breaker import CircuitBreaker, probe_timeout
+from retab_async.bulk.circuit_breaker import CircuitBreaker, CircuitState, probe_timeout
 from retab_async.polling import Waiter
 
 ok = reply(BARE_SPLIT)
@@ -65,6 +65,10 @@ async def outcomes_of(job: CancelJob[Any]) -> list[CancelOutcome[Any]]:
         return [outcome async for outcome in outcomes]
 
 
+def is_open(job: CancelJob[Any]) -> bool:
+    return job._runner is not None and job._runner.breaker.state is CircuitState.OPEN
+
+
 def ids_of(number: int) -> list[str]:
     return [f"splt_{n}" for n in range(number)]
 
@@ -91,7 +95,7 @@ async def test_while_the_server_is_away_one_probe_is_sent_at_a_time() -> None:
         for _ in range(50):
             await anext(job)
         switch.away = AWAY["503"]
-        await until(lambda: job._engine is not None and job._engine._presence.is_away)
+        await until(lambda: is_open(job))
         await asyncio.sleep(0.1)
         before = len(switch.server.requests)
         await asyncio.sleep(1.5)
@@ -123,7 +127,7 @@ async def test_in_a_total_outage_ids_are_reported_unsent(source: str, concurrenc
     assert {type(outcome.error) for outcome in report.failures} == {InternalServerError}
     assert sum(outcome.attempts == 0 for outcome in report.failures) > 350
     assert sum(outcome.attempts for outcome in report.failures) == len(switch.server.requests) < 440
-    assert not report.ended_early
+    assert report.end_reason == "outage"
     with pytest.raises(ExceptionGroup, match="400 of 400") as caught:
         report.raise_for_failures()
     assert len(caught.value.exceptions) < 50
@@ -141,7 +145,7 @@ async def test_of_ids_without_an_end_no_more_are_taken_when_the_server_stays_awa
     async with client_for(url) as client:
         report = await client.splits.cancel_many(ids, concurrency=4, outage_timeout=0.3)
 
-    assert report.ended_early
+    assert report.end_reason == "outage"
     assert report.counts.total() == report.counts[Disposition.UNCONFIRMED] >= 30
     assert isinstance(report.failures[0].error, APIConnectionError)
 
@@ -193,7 +197,7 @@ async def test_a_probe_that_is_told_when_to_come_back_is_one_that_failed() -> No
     async with switched() as (switch, client), client.splits.cancel_many(ids_of(100), concurrency=4) as job:
         await anext(job)
         switch.away = AWAY["503"]
-        await until(lambda: job._engine is not None and job._engine._presence.is_away)
+        await until(lambda: is_open(job))
         switch.away = AWAY["Retry-After"]
         asyncio.get_running_loop().call_later(0.6, setattr, switch, "away", None)
         rest = [outcome.disposition async for outcome in job]
@@ -241,7 +245,7 @@ async def test_what_can_be_no_id_is_no_probe() -> None:
         asyncio.get_running_loop().call_later(1.0, setattr, switch, "away", None)
         report = await client.splits.cancel_many(ids, concurrency=2)
 
-    assert report.counts == {"cancelled": 4, "rejected": 2}
+    assert report.counts == {"cancelled": 4, "invalid": 2}
 
 
 async def test_of_an_asynchronous_source_too() -> None:
@@ -269,7 +273,7 @@ async def test_an_id_that_comes_while_the_server_is_away_waits_unsent() -> None:
         for _ in range(20):
             await anext(job)
         switch.away = AWAY["503"]
-        await until(lambda: job._engine is not None and job._engine._presence.is_away)
+        await until(lambda: is_open(job))
         comes.set()
         await asyncio.sleep(0.2)
         assert switch.sends["splt_late"] == 0
@@ -293,7 +297,7 @@ async def test_a_server_that_hangs_is_probed_with_less_patience() -> None:
         for _ in range(20):
             await anext(job)
         switch.away = stall
-        await until(lambda: job._engine is not None and job._engine._presence.is_away)
+        await until(lambda: is_open(job))
         await asyncio.sleep(0.5)
         switch.away = None
         rest = [outcome.run_id async for outcome in job]
@@ -307,7 +311,7 @@ async def test_what_is_wrong_with_the_client_is_not_waited_out() -> None:
         async with job:
             await anext(job)
             switch.away = reset
-            await until(lambda: job._engine is not None and job._engine._presence.is_away)
+            await until(lambda: is_open(job))
             await client.aclose()
             with pytest.raises(ClientStateError):  # noqa: PT012 - the last of some outcomes
                 while True:
@@ -321,7 +325,7 @@ async def test_a_client_that_was_never_heard_of_is_not_waited_out_either() -> No
         switch.away = reset
         job = client.splits.cancel_many(ids_of(40), concurrency=4)
         task = asyncio.ensure_future(to_its_end(job))
-        await until(lambda: job._engine is not None and job._engine._presence.is_away)
+        await until(lambda: is_open(job))
         await client.aclose()
         with pytest.raises(ClientStateError):
             await task
@@ -357,18 +361,16 @@ async def test_runs_are_followed_from_a_probe_on_too() -> None:
     assert report.counts == {"cancelled": 1}
 
 
-async def test_a_programming_error_after_a_probe_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def wait(_: Waiter[Any], run_id: str) -> Any:
+async def test_an_unexpected_exception_while_following_a_run_keeps_the_cancel_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wait(_: Waiter[Any], run_id: str, *, timeout: float) -> Any:
         raise ZeroDivisionError
 
     monkeypatch.setattr(Waiter, "wait", wait)
     steps = [reply(b"", 503)] * 3 + [reply({**BARE_SPLIT, "status": "in_progress"})]
     async with raw_server(*steps) as server, client_for(server.url) as client:
-        job = client.splits.cancel_many(["splt_1"], wait=True)
-        with pytest.raises(ZeroDivisionError):
-            await job
+        (outcome,) = await outcomes_of(client.splits.cancel_many(["splt_1"], wait=True))
 
-    assert job.report.counts == {"unconfirmed": 1}
+    assert (outcome.disposition, type(outcome.error)) == ("accepted", ZeroDivisionError)
 
 
 async def test_a_server_that_is_not_trusted_is_not_waited_for() -> None:
@@ -394,7 +396,7 @@ async def test_a_job_that_is_left_in_an_outage_leaves_nothing(phase: str) -> Non
     async with switched() as (switch, client):
         switch.away = reset
         async with client.splits.cancel_many(ids_of(100), concurrency=8) as job:
-            await until(lambda: job._engine is not None and job._engine._presence.is_away)
+            await until(lambda: is_open(job))
             if phase == "probing":
                 switch.away = stall
                 sent = len(switch.server.requests)
@@ -407,15 +409,15 @@ async def test_a_job_that_is_left_in_an_outage_leaves_nothing(phase: str) -> Non
 def test_probes_come_at_growing_intervals_and_within_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    presence = CircuitBreaker(8.0, draw=lambda _, most: most)
+    breaker = CircuitBreaker(8.0, draw=lambda _, most: most)
     error = APIConnectionError("lost", method="POST", url="/v1/x")
     for _ in range(3):
-        presence.fail(error, 1)
+        breaker.on_failure(error, 1)
     pauses = []
-    while not presence.is_overdue():
-        pauses.append(presence.pause())
-        now += presence.pause()
-        presence.begin_probe()
+    while not breaker.is_expired:
+        pauses.append(breaker.probe_delay())
+        now += breaker.probe_delay()
+        breaker.start_probe()
 
     assert [round(pause, 3) for pause in pauses] == [0.25, 0.375, 0.562, 0.844, 1.266, 1.5, 1.5, 1.5, 0.203]
     assert time.monotonic() == now
@@ -423,12 +425,12 @@ def test_probes_come_at_growing_intervals_and_within_patience(monkeypatch: pytes
 
 def test_what_the_server_asks_for_is_waited_for_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
-    presence = CircuitBreaker(60.0)
+    breaker = CircuitBreaker(60.0)
     told: dict[str, Any] = {"status_code": 503, "method": "POST", "url": "/v1/x"}
     for asked in (1.0, 2.0, 30.0):
-        presence.fail(InternalServerError("busy", retry_after=asked, **told), 1)
+        breaker.on_failure(InternalServerError("busy", retry_after=asked, **told), 1)
 
-    assert presence.pause() == 5.0
+    assert breaker.probe_delay() == 5.0
 
 
 def test_a_probe_is_given_the_time_that_answers_take() -> None:

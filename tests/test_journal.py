@@ -147,7 +147,7 @@ class TestWriting:
         assert journal.unwritten == []
 
     async def test_an_entry_is_of_now_unless_it_says_otherwise(self) -> None:
-        made = Entry(collection="splits", run_id="splt_1", disposition="requested")
+        made = Entry(collection="splits", run_id="splt_1", disposition="accepted")
 
         assert timedelta(0) <= datetime.now(UTC) - made.time < timedelta(seconds=60)
 
@@ -203,7 +203,7 @@ class TestOpeningAgain:
             assert not journal.is_done("splits", "splt_2")
             assert journal.counts == {disposition: 1}
 
-    @pytest.mark.parametrize("disposition", ["requested", "unconfirmed"])
+    @pytest.mark.parametrize("disposition", ["accepted", "unconfirmed"])
     async def test_what_is_not_final_is_tried_again(self, path: Path, disposition: str) -> None:
         await written(path, entry(disposition=disposition))
 
@@ -213,7 +213,7 @@ class TestOpeningAgain:
 
     async def test_what_became_final_later_is_counted_as_that(self, path: Path) -> None:
         await written(path, entry(disposition="unconfirmed"), entry("splt_2", "finished"))
-        await written(path, entry(disposition="requested"), entry("splt_3"))
+        await written(path, entry(disposition="accepted"), entry("splt_3"))
         await written(path, entry())
 
         async with opened(path) as journal:
@@ -257,7 +257,7 @@ ENTRIES = st.lists(
         Entry,
         collection=st.sampled_from(["splits", "partitions"]),
         run_id=st.text(max_size=8),
-        disposition=st.sampled_from([*sorted(FINAL), "requested", "unconfirmed"]),
+        disposition=st.sampled_from([*sorted(FINAL), "accepted", "unconfirmed"]),
         status=st.none() | st.text(st.characters(), max_size=4),
         reason=st.text(st.characters(), max_size=8),
     ),

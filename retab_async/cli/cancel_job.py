@@ -236,7 +236,7 @@ def _print_failures(course: JobResult, *, has_kinds: bool) -> None:
 
 
 def _troubles(course: JobResult) -> Iterator[str]:
-    if course.report.ended_early:
+    if course.report.end_reason == "outage":
         yield "the API was away for too long: there are more runs, which were left alone"
     if course.failure:
         yield f"Error: {course.failure}"

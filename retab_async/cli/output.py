@@ -66,7 +66,7 @@ _COLOURS = {
     "deleted": "green",
     "failed": "red",
     "finished": "cyan",
-    "requested": "yellow",
+    "accepted": "yellow",
 }
 # Of the columns before the last: an id, a status, a date.
 _WIDTHS = (26, 11, 20)

@@ -13,7 +13,7 @@ import orjson
 
 from retab_async.models import SparseRepr
 
-# What is known for good; the others, "requested" and "unconfirmed", are worth another call.
+# What is known for good; the others, "accepted" and "unconfirmed", are worth another call.
 FINAL = frozenset({"cancelled", "finished", "not_found", "rejected"})
 
 _LONGEST_TEXT = 1_000
