@@ -151,7 +151,7 @@ class AsyncRetab(RunResources):
 
         Args:
             runs: Runs, or pairs of a kind and an id: `("splits", id)`, `(client.splits, id)`. Anything else, such as a
-                bare id, is rejected: the kind is not guessed.
+                bare id, is `invalid`: the kind is not guessed.
             concurrency: See `RunResource.cancel_many`, as for the following arguments.
             rate_limit: The known limit of the credential.
             journal: A file that records the outcomes, to resume the job with.

@@ -157,7 +157,7 @@ def test_an_id_that_could_not_be_cancelled_makes_exit_1_and_does_not_stop_the_ot
     assert code == 1
     assert [(line[0], line[1]) for line in lines] == [
         ("splt_unknown", "not_found"),
-        ("a/b", "rejected"),
+        ("a/b", "invalid"),
         (good, "cancelled"),
     ]
 

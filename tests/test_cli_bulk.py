@@ -143,7 +143,7 @@ class TestIds:
         said = capsys.readouterr().out
         assert code == 1
         assert said.isprintable() or "\x1b" not in said
-        assert "splt_\\udcff\\x1b\trejected" in said
+        assert "splt_\\udcff\\x1b\tinvalid" in said
         assert Path("failed.txt").read_bytes() == b"splt_\xff\x1b\n"
 
     @pytest.mark.parametrize(
@@ -312,8 +312,8 @@ class TestAnyKind:
 
         told = figures(capsys.readouterr().out)
         assert code == 1
-        assert (told["cancelled"], told["rejected"], told["not found"]) == ("1", "3", "1")
-        assert told["prints,x_1"] == "\trejected\t\tit names no kind of run that there is, or no id"
+        assert (told["cancelled"], told["invalid"], told["not found"]) == ("1", "3", "1")
+        assert told["prints,x_1"] == "\tinvalid\t\tit names no kind of run that there is, or no id"
         assert told["splt_unknown"].startswith("splits\tnot_found\t\tSplit not found")
         assert set(Path("failed.csv").read_text().splitlines()) == {*rows[2:]}
 
@@ -327,7 +327,7 @@ class TestAnyKind:
         told = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
         assert {(each["kind"], each["id"], each["disposition"]) for each in told} == {
             ("splits", "splt_unknown", "not_found"),
-            (None, "prints,x_1", "rejected"),
+            (None, "prints,x_1", "invalid"),
         }
 
     def test_a_row_that_names_no_run_is_told_again_though_there_is_a_journal(
@@ -339,7 +339,7 @@ class TestAnyKind:
 
         first, second = capsys.readouterr().out.split("prints,x_1\t")[:2]
         assert codes == (1, 1)
-        assert (figures(first)["rejected"], figures(second)["rejected"]) == ("1", "1")
+        assert (figures(first)["invalid"], figures(second)["invalid"]) == ("1", "1")
         assert len(emulator.requests) == 1
 
     def test_a_quote_that_is_never_closed_ends_the_job(

@@ -67,6 +67,7 @@ class IdSource:
         self._next: Callable[[], Any] = iter(()).__next__
         self._turn = asyncio.Lock()
         self._takers: set[asyncio.Task[Any]] = set()
+        self._interrupted: set[asyncio.Task[Any]] = set()
         self._drain_timer: asyncio.TimerHandle | None = None
         self.is_async = isinstance(values, AsyncIterable)
         self.is_closed = False
@@ -78,6 +79,10 @@ class IdSource:
     def has_takers(self) -> bool:
         """Whether a worker is waiting for the next item of an asynchronous iterable."""
         return bool(self._takers)
+
+    def has_interrupted(self, worker: "asyncio.Task[Any]") -> bool:
+        """Tell whether a worker was cancelled because it waited for an item when the source was closed."""
+        return worker in self._interrupted
 
     def open(self) -> None:
         """Start the iteration, unless the source was closed before."""
@@ -133,7 +138,8 @@ class IdSource:
         self._next = iter(()).__next__
         if self._drain_timer is not None:
             self._drain_timer.cancel()
-        for taker in self._takers:
+        for taker in self._takers - self._interrupted:
+            self._interrupted.add(taker)
             taker.cancel()
 
     def fail(self, error: BaseException) -> None:

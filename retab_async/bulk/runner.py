@@ -43,6 +43,7 @@ class JobRunner(Generic[RunT]):
         self._queue = queue
         self._started_at = time.monotonic()
         self._ended_at: float | None = None
+        self._is_closing = False
         self._has_ended = asyncio.Event()
         self._workers = WorkerPool(self._on_exit)
         self._waits = WorkerPool(self._on_exit)
@@ -85,6 +86,7 @@ class JobRunner(Generic[RunT]):
 
     async def aclose(self) -> None:
         """Cancel all tasks and wait until they have ended."""
+        self._is_closing = True
         self._source.close(EndReason.STOPPED)
         self._workers.cancel()
         self._waits.cancel()
@@ -95,8 +97,7 @@ class JobRunner(Generic[RunT]):
 
     def _on_exit(self, task: "asyncio.Task[None]") -> None:
         failure = asyncio.CancelledError() if task.cancelled() else task.exception()
-        # Tasks are cancelled here only after the source was closed; before, the producer of the ids was cancelled.
-        if failure is not None and not (task.cancelled() and self._source.is_closed):
+        if failure is not None and not (task.cancelled() and (self._is_closing or self._source.has_interrupted(task))):
             self._source.fail(failure)
         if not (self._workers.size or self._waits.size):
             self._ended_at = time.monotonic()

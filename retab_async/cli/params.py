@@ -146,6 +146,13 @@ def terms_options() -> list[click.Parameter]:
         click.Option(["--journal"], type=click.Path(dir_okay=False), metavar="FILE", help=journal),
         click.Option(["--wait"], is_flag=True, help="Follow each to its end."),
         click.Option(
+            ["--wait-timeout"],
+            type=seconds,
+            default=3600.0,
+            metavar="SECONDS",
+            help="Follow one run for at most this long, with --wait; by default an hour.",
+        ),
+        click.Option(
             ["--outage-timeout"],
             type=seconds,
             default=60.0,

@@ -223,8 +223,8 @@ class RunResource(Generic[RunT]):
     def _cancel_matching(self, options: CancelOptions, *, status: str | None, **filters: Any) -> CancelJob[RunT]:
         # In the order of progress: a run that advances while one list is walked is found in a later one.
         lists = scan_queries(self.spec.active_statuses if status is None else (status,), **self._list_filters(filters))
-        matching = RunScan(self._api.fetch_page, lists, outage_timeout=options.outage_timeout, single_pass=options.dry_run)
-        return CancelJob(IdSource(matching, self._run_id_of), (self._cancel_target,), options)
+        scan = RunScan(self._api.fetch_page, lists, outage_timeout=options.outage_timeout, single_pass=options.dry_run)
+        return CancelJob(IdSource(scan, self._run_id_of), (self._cancel_target,), options)
 
     def _list(self, **filters: Any) -> RunPager[RunT]:
         return RunPager(self._api.fetch_page, list_query(**self._list_filters(filters)), self.path)
