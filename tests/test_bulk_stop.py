@@ -78,7 +78,7 @@ async def test_stop_while_the_queue_is_full_takes_no_more(emulator: Emulator, cl
 async def test_a_worker_cancelled_from_outside_cancels_the_job(emulator: Emulator, client: AsyncRetab) -> None:
     job = client.splits.cancel_many(emulator.seed("splits", 1))
     task = asyncio.ensure_future(report_of(job))
-    await until(workers)
+    await until(lambda: bool(workers()))
     for worker in workers():
         worker.cancel()
 
