@@ -184,7 +184,7 @@ async def test_a_cursor_that_is_stale_without_progress_raises() -> None:
 
 async def test_a_refused_list_ends_the_job_after_the_found_runs(client: AsyncRetab, emulator: Emulator) -> None:
     ids = emulator.seed("splits", 100)
-    emulator.fail(LIST, *[Fault.late(0)] * 3, Fault.status(401))
+    emulator.fail(LIST, *[Fault.delay_after_effect(0)] * 3, Fault.status(401))
     job = client.splits.cancel_matching()
     with pytest.raises(AuthenticationError):
         await job
@@ -197,7 +197,7 @@ async def test_an_unavailable_list_is_requested_again(
 ) -> None:
     monkeypatch.setattr(list_scan, "_RETRY_SECONDS", 0.05)
     emulator.seed("splits", 10)
-    emulator.fail(LIST, Fault.status(503), Fault.reset(), Fault.late(0), Fault.status(503))
+    emulator.fail(LIST, Fault.status(503), Fault.reset(), Fault.delay_after_effect(0), Fault.status(503))
     report = await client.splits.cancel_matching()
 
     assert report.counts == {"cancelled": 10}

@@ -140,7 +140,7 @@ class OutcomeReporter(Generic[RunT]):
 
     def _write(self, journal: Journal, outcome: CancelOutcome[RunT]) -> None:
         entry = Entry(
-            collection=outcome.kind,
+            kind=outcome.kind,
             run_id=outcome.run_id,
             disposition=str(outcome.disposition),
             status=None if outcome.run is None else str(outcome.run.status),
