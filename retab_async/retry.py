@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeGuard, TypeVar
 
 import attrs
 
-from retab_async.errors import APIConnectionError, APIError, ConflictError, RequestError
+from retab_async.errors import APIConnectionError, APIError, ConfigurationError, ConflictError, RequestError
 from retab_async.settings import check_count, check_seconds
 
 if TYPE_CHECKING:
@@ -56,6 +56,14 @@ class RetryPolicy:
     wait_initial: float = attrs.field(default=0.25, validator=_check_seconds)
     wait_max: float = attrs.field(default=8.0, validator=_check_seconds)
     deadline: float = attrs.field(default=60.0, validator=_check_seconds)
+
+
+def check_policy(retry: object) -> RetryPolicy:
+    """Return a value that is a `RetryPolicy`, or raise `ConfigurationError`."""
+    if not isinstance(retry, RetryPolicy):
+        msg = f"retry must be a RetryPolicy, such as RetryPolicy(attempts=1) for no retries, not {retry!r:.200}"
+        raise ConfigurationError(msg)
+    return retry
 
 
 class RetryHooks(NamedTuple):

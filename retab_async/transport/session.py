@@ -11,8 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from retab_async.errors import ClientStateError, ConfigurationError
-from retab_async.settings import check_count
+from retab_async.errors import ClientStateError
+from retab_async.settings import check_connection, check_count
 from retab_async.throttle import FifoSemaphore
 from retab_async.transport import wire
 
@@ -42,7 +42,7 @@ class ConnectionPool:
         trace_configs: Handed to the aiohttp session.
 
     Raises:
-        ConfigurationError: The settings contradict each other.
+        ConfigurationError: A setting cannot work; the message says what to pass.
     """
 
     # Until `__init__` is done: a pool whose settings are invalid has nothing to close.
@@ -56,9 +56,7 @@ class ConnectionPool:
         ssl: SSLContext | bool,
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
-        if session is not None and (ssl is not True or trace_configs):
-            msg = "ssl and trace_configs belong to the session that you pass: set them there"
-            raise ConfigurationError(msg)
+        check_connection(session=session, ssl=ssl, trace_configs=trace_configs)
         # Requests wait here and not in aiohttp, where the wait would count against the timeout of their attempt.
         self.slots = FifoSemaphore(check_count("max_connections", max_connections))
         self.is_user_session = session is not None

@@ -139,6 +139,7 @@ def the_constructors(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig,
             ssl=context,
             user_agent="app/1",
             trace_configs=(trace,),
+            allow_http=True,
         ),
         AsyncRetab,
     )
