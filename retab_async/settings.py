@@ -177,8 +177,17 @@ def _has_credentials(url: str) -> bool:
 
 def _is_service_url(url: str) -> bool:
     parts = _read_url(url)
+    if not isinstance(url, str):
+        return False
     known = parts.scheme in {"http", "https"} and _is_host(parts.hostname)
-    return known and re.fullmatch(_PRINTABLE, url) is not None
+    # `urlsplit` ignores what follows the bracket of an IPv6 address.
+    is_bracketed = "]" not in parts.netloc or re.fullmatch(r"(.*@)?\[[^\[\]]+\](:\d*)?", parts.netloc) is not None
+    return known and is_bracketed and re.fullmatch(_PRINTABLE, url) is not None
+
+
+def parse_service_url(url: Any) -> SplitResult | None:
+    """Return the parts of an http(s) URL with a valid host and without credentials, None for any other value."""
+    return _read_url(url) if _is_service_url(url) and not _has_credentials(url) else None
 
 
 def _read_url(url: Any) -> SplitResult:
