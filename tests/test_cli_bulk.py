@@ -209,7 +209,7 @@ class TestIds:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         with served(monkeypatch, queued=60, running=60) as emulator:
-            ids = emulator.seed("splits", 3, cancelling=0.3)
+            ids = emulator.seed("splits", 3, cancel_delay=0.3)
             code = run(["splits", "cancel", "--from-file", listed(ids), "--rate-limit", "2/0.4", "--wait"])
 
         told = figures(capsys.readouterr().out)

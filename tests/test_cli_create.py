@@ -192,7 +192,7 @@ def test_a_document_of_the_web_is_sent_by_its_address(emulator: Emulator, capsys
     [
         (("nowhere.pdf", *SPLIT), "'nowhere.pdf' cannot be read"),
         (("http://example.com/a.pdf", *SPLIT), "over https alone"),
-        (("batch.pdf", "--subdocument", "=What is this"), "must be a text that is not blank"),
+        (("batch.pdf", "--subdocument", "=What is this"), "must be a string that is not blank"),
         (("batch.pdf", "--subdocument", "a", "--idempotency-key", "two words"), "idempotency_key must be"),
         (("batch.pdf",), "Missing option '--subdocument'"),
         (("batch.pdf", *SPLIT, "--n-consensus", "9"), "1<=x<=8"),
@@ -288,7 +288,7 @@ def test_when_the_time_is_over_the_run_is_cancelled(
     assert code == 1
     assert emulator.active_runs() == []
     assert re.fullmatch(r"cancelled splt_\w+ on the server", lines[1])
-    assert "was not over within 0.2 s" in lines[2]
+    assert "did not finish within 0.2 s" in lines[2]
 
 
 def test_interrupted_it_cancels_the_run_and_says_so(emulator: Emulator, batch: str) -> None:
@@ -307,7 +307,7 @@ def test_interrupted_it_cancels_the_run_and_says_so(emulator: Emulator, batch: s
 def test_interrupted_while_creating_it_leaves_no_run_behind(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    emulator.fail("POST /v1/splits", Fault.late_hang())
+    emulator.fail("POST /v1/splits", Fault.hang_after_effect())
 
     with interrupting(emulator.active_runs):
         code = run(["splits", "create", batch, *SPLIT, "--wait"])
@@ -320,7 +320,7 @@ def test_interrupted_while_creating_it_leaves_no_run_behind(
 def test_a_create_in_doubt_leaves_no_run_behind(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    emulator.fail("POST /v1/splits", *[Fault.late_reset()] * 4)
+    emulator.fail("POST /v1/splits", *[Fault.reset_after_effect()] * 4)
 
     code = run(["splits", "create", batch, *SPLIT, "--wait"])
 
@@ -339,7 +339,7 @@ def test_interrupted_it_says_what_could_not_be_confirmed(
 
     (run_id,) = emulator.active_runs()
     assert code == 130
-    assert f"/v1/splits {run_id} may still be going on: Forbidden" in capsys.readouterr().err
+    assert f"/v1/splits {run_id} may still be running: Forbidden" in capsys.readouterr().err
 
 
 def test_interrupted_twice_it_does_not_wait_for_the_cancel(emulator: Emulator, batch: str) -> None:
@@ -383,7 +383,7 @@ def test_a_client_that_was_not_closed_leaves_it_in_doubt(capsys: pytest.CaptureF
 def test_an_interrupted_create_says_under_which_key_to_look_for_it(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    emulator.fail("POST /v1/splits", Fault.late_hang())
+    emulator.fail("POST /v1/splits", Fault.hang_after_effect())
 
     with interrupting(emulator.active_runs):
         code = run(["splits", "create", batch, *SPLIT, "--background"])

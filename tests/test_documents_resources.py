@@ -184,7 +184,7 @@ class TestFileObjects:
     async def test_cleanup_of_a_cancelled_create_works_though_the_file_is_closed(
         self, emulator: Emulator, client: AsyncRetab, path: Path, make: Callable[[Path], Any]
     ) -> None:
-        emulator.fail(CREATE, Fault.late_hang())
+        emulator.fail(CREATE, Fault.hang_after_effect())
 
         async def leave() -> None:
             file = make(path)
@@ -219,7 +219,7 @@ class TestPaths:
     async def test_cleanup_of_a_cancelled_create_works_though_the_folder_is_gone(
         self, emulator: Emulator, client: AsyncRetab
     ) -> None:
-        emulator.fail(CREATE, Fault.late_hang())
+        emulator.fail(CREATE, Fault.hang_after_effect())
 
         async def leave() -> None:
             with tempfile.TemporaryDirectory() as folder:

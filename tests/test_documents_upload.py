@@ -106,7 +106,7 @@ class TestCreates:
             digest(content),
         )
 
-    @pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.late_reset(), Fault.cut()])
+    @pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.reset_after_effect(), Fault.truncate()])
     async def test_a_retry_sends_the_whole_document_again(
         self, emulator: Emulator, client: AsyncRetab, fault: Fault
     ) -> None:
@@ -171,7 +171,7 @@ class TestUploads:
         assert sizes[1] < 1000
 
     @pytest.mark.parametrize("route", [ANNOUNCE, TARGET, COMPLETE])
-    @pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.late_reset(), Fault.cut()])
+    @pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.reset_after_effect(), Fault.truncate()])
     @pytest.mark.usefixtures("small")
     async def test_each_step_of_an_upload_is_retried(
         self, emulator: Emulator, client: AsyncRetab, route: str, fault: Fault
@@ -236,7 +236,7 @@ class TestInDoubt:
     """`in_doubt` of a create refers to its run, not to the uploads before it."""
 
     @pytest.mark.parametrize("route", [ANNOUNCE, TARGET, COMPLETE])
-    @pytest.mark.parametrize("fault", [Fault.status(500), Fault.late_reset()])
+    @pytest.mark.parametrize("fault", [Fault.status(500), Fault.reset_after_effect()])
     @pytest.mark.usefixtures("small")
     async def test_a_failed_upload_is_not_in_doubt(
         self, emulator: Emulator, client: AsyncRetab, route: str, fault: Fault

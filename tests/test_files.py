@@ -141,7 +141,7 @@ class TestGet:
 
     async def test_a_field_of_another_type_raises_with_its_path(self, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(FILE | {"page_count": "three"}),)
-        with pytest.raises(ResponseError, match="a whole number was expected") as caught:
+        with pytest.raises(ResponseError, match="an integer was expected") as caught:
             await client.files.get("file_1")
 
         assert caught.value.path == "page_count"

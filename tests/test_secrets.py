@@ -17,6 +17,8 @@ from raw_server import Step, close_early, message, raw_server, reply, say_and_cl
 
 from retab_async import AsyncRetab, ConfigurationError, RetabError
 
+pytestmark = pytest.mark.usefixtures("connection_path")
+
 SIGNATURE = "signed-0123456789"
 ECHO = {"Api-Key": KEY, "Authorization": f"Bearer {KEY}", "X-All": f"Api-Key={KEY}"}
 

@@ -46,7 +46,7 @@ async def _cancel_all(runs: int, concurrency: int) -> tuple[CancelReport, int]:
             (run_id,) = emulator.seed(kind, queued=0.05, running=random.uniform(0.1, 4.0))
             pairs.append((kind, run_id))
         emulator.fail(
-            "POST /v1/splits/{id}/cancel", Fault.status(503, retry_after=0.2), Fault.reset(), Fault.late_reset()
+            "POST /v1/splits/{id}/cancel", Fault.status(503, retry_after=0.2), Fault.reset(), Fault.reset_after_effect()
         )
         async with client.cancel_many(pairs, concurrency=concurrency) as job:
             with live_progress(JobProgress("cancelling", runs, lambda: job.report, client.stats), is_wanted=True):

@@ -117,7 +117,7 @@ class Files(Namespace):
     # The name of the published API.
     get_download_link = download_link
 
-    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+    def list(
         self,
         *,
         filename: str | None = None,
@@ -156,7 +156,7 @@ class Files(Namespace):
             before=before,
             after=after,
         )
-        return RunPager(self._page, query)
+        return RunPager(self._page, query, _PATH)
 
     async def _page(self, query: str) -> Page[File]:
         return self._reader.parse_page(await self._transport.send(Request("GET", _PATH, query)))
