@@ -4,6 +4,7 @@ import ipaddress
 import math
 import os
 import re
+from hashlib import blake2b
 from typing import Any, Literal, NamedTuple, NoReturn
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -41,6 +42,11 @@ class Credential(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Credential({self.header})"
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the secret, to tell accounts apart in files."""
+        return blake2b(self.secret.encode(), digest_size=16, person=b"retab_async").hexdigest()
 
     def __reduce__(self) -> NoReturn:
         msg = "a client holds a key and cannot be pickled or copied: make one in each process"

@@ -13,7 +13,7 @@ from retab_async.bulk.results import CancelOutcome, CancelReport, OutcomeCounts
 from retab_async.bulk.runner import JobRunner
 from retab_async.bulk.sender import CancelTarget
 from retab_async.errors import JournalError
-from retab_async.journal import Journal
+from retab_async.journal import Journal, JournalHeader
 from retab_async.models import Run
 
 RunT = TypeVar("RunT", bound=Run)
@@ -132,7 +132,7 @@ class CancelJob(Generic[RunT]):
         self._is_begun = True
         ledger = None
         if self._terms.journal is not None:
-            self._journal = await Journal.open(self._terms.journal)
+            self._journal = await Journal.open(self._terms.journal, self._journal_header())
             ledger = Ledger(self._journal)
             self._tally.counts.update(ledger.earlier)
         engine: JobRunner[RunT] = JobRunner(
@@ -152,6 +152,12 @@ class CancelJob(Generic[RunT]):
             if self._engine is None:
                 await self._close_journal(is_told=False)
         return engine
+
+    def _journal_header(self) -> JournalHeader:
+        targets = list(self._kinds.values())
+        transport = targets[0].api.transport
+        kinds = (targets[0].name,) if len(targets) == 1 else ()
+        return JournalHeader(kinds, transport.base_url, transport.credential_fingerprint)
 
     async def _close_journal(self, *, is_told: bool) -> None:
         if self._journal is None:
