@@ -183,7 +183,7 @@ class TestIds:
             (("--from-file", "ids.txt", "--rate-limit", "300"), "REQUESTS/SECONDS"),
             (("--from-file", "ids.txt", "--outage-timeout", "inf"), "outage_timeout"),
             (("--from-file", "ids.txt", "--journal", "no/where"), "'no/where' cannot be opened: No such file"),
-            (("--from-file", "ids.txt", "--journal", "other.txt"), "line 1 is no entry of a journal"),
+            (("--from-file", "ids.txt", "--journal", "other.txt"), "it is not a journal of this library"),
         ],
     )
     def test_wrong_usage_sends_nothing_and_changes_no_file(

@@ -33,9 +33,10 @@ async def build_create_body(transport: Transport, fields: Mapping[str, Any]) -> 
     """
     template = JSONTemplate(fields)
     documents = [field.document for field in template.documents]
+    max_seconds = transport.policy.deadline
     async with AsyncExitStack() as stack:
         # Every document is opened before anything is sent: an invalid one costs no request.
-        opened = [each if isinstance(each, FileRef) else await _open(each, stack) for each in documents]
+        opened = [each if isinstance(each, FileRef) else await _open(each, stack, max_seconds) for each in documents]
         with _no_run_in_doubt():
             values = [await resolve_file_ref(transport, each) if isinstance(each, FileRef) else each for each in opened]
             body = template.fill(values)
@@ -46,9 +47,9 @@ async def build_create_body(transport: Transport, fields: Mapping[str, Any]) -> 
         yield body
 
 
-async def _open(document: Document, stack: AsyncExitStack) -> MIMEData | Source:
+async def _open(document: Document, stack: AsyncExitStack, max_seconds: float) -> MIMEData | Source:
     link = remote_document(document)
-    return await stack.enter_async_context(open_document(document)) if link is None else link
+    return await stack.enter_async_context(open_document(document, max_seconds)) if link is None else link
 
 
 @contextmanager

@@ -20,12 +20,15 @@ from retab_async.documents.sources import (
     open_file_source,
 )
 from retab_async.errors import InvalidDocumentError
+from retab_async.protocol import MIB
 
 # Without waiting for a pipe's writer, and on Windows without translating line ends.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 _MAX_SHOWN_PATH = 200
 # No system accepts a longer path.
 _MAX_PATH = 4096
+# Bytes of a stream that are copied at most: some, such as those of /proc, never end.
+_MAX_COPY_BYTES = 1024 * MIB
 # Milliseconds between two looks of a thread that waits for a pipe whether its caller still waits.
 _POLL_INTERVAL = 100
 
@@ -186,12 +189,17 @@ class _Copy:
         self._label = label
         self._descriptor = descriptor
         self._buffer = bytearray()
+        self._size = 0
         self._has_file = False
 
     def write(self, piece: Any) -> int:
         """Append a piece and return its length; `InvalidDocumentError` if it is not bytes or cannot be written."""
         if not isinstance(piece, bytes | bytearray | memoryview):
             msg = f"{self._label} gives {type(piece).__name__} where bytes are expected"
+            raise InvalidDocumentError(msg)
+        self._size += len(piece)
+        if self._size > _MAX_COPY_BYTES:
+            msg = f"{self._label} gives more than {_MAX_COPY_BYTES // MIB} MiB: save it to a file and pass the path"
             raise InvalidDocumentError(msg)
         self._buffer += piece
         if len(self._buffer) > PIECE_SIZE:

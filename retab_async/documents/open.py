@@ -1,7 +1,8 @@
 """Opens documents: turns whatever the caller may give as a document into the source of its bytes."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -16,10 +17,15 @@ Document: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | 
 
 
 @asynccontextmanager
-async def open_document(document: object) -> AsyncIterator[Source]:
+async def open_document(document: object, max_seconds: float | None = None) -> AsyncIterator[Source]:
     """Open a document whose bytes are to be sent; the source is valid until the block exits.
 
     Until then it needs neither the path nor the file object that was given. A file on disk costs one open descriptor.
+
+    Args:
+        document: What the caller gave.
+        max_seconds: Time within which a path must be opened: a dead file system never answers. The caller's own file
+            objects may take longer; None for no limit.
 
     Raises:
         InvalidDocumentError: The document cannot be read, is empty, or is of no supported type.
@@ -32,7 +38,7 @@ async def open_document(document: object) -> AsyncIterator[Source]:
         case str() if is_data_url(document):
             yield await _decode(document)
         case str() | os.PathLike():
-            async with _opened(FILE_POOL, open_path, document) as source:
+            async with _opened(FILE_POOL, open_path, document, max_seconds) as source:
                 yield source
         case _ if callable(getattr(document, "read", None)):
             async with _opened(USER_FILE_POOL, open_file_object, document) as source:
@@ -47,13 +53,25 @@ async def open_document(document: object) -> AsyncIterator[Source]:
 
 @asynccontextmanager
 async def _opened(
-    pool: DaemonThreadPool, open_: Callable[[Any, SharedDescriptor], Source], document: object
+    pool: DaemonThreadPool,
+    open_: Callable[[Any, SharedDescriptor], Source],
+    document: object,
+    max_seconds: float | None = None,
 ) -> AsyncIterator[Source]:
     descriptor = SharedDescriptor()
     try:
-        yield await pool.call(open_, document, descriptor)
+        yield await _within(max_seconds, pool.call(open_, document, descriptor), document)
     finally:
         descriptor.release()
+
+
+async def _within(max_seconds: float | None, opening: Awaitable[Source], document: object) -> Source:
+    try:
+        async with asyncio.timeout(max_seconds):
+            return await opening
+    except TimeoutError as error:
+        msg = f"{document!r:.200} cannot be read: its file system did not answer within {max_seconds:g} s"
+        raise InvalidDocumentError(msg) from error
 
 
 async def _decode(url: str, filename: str = "") -> BytesSource:
