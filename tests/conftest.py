@@ -83,3 +83,10 @@ async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
     """Open an aiohttp session with the emulator."""
     async with aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as opened:
         yield opened
+
+
+@pytest.fixture(params=["fast path", "session path"])
+def connection_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test on each connection path."""
+    if request.param == "session path":
+        monkeypatch.setenv("RETAB_NO_FAST_WIRE", "1")

@@ -557,7 +557,7 @@ async def test_streamed_outcomes_are_in_the_journal_too(emulator: Emulator, clie
 
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     assert sorted(line["run_id"] for line in lines) == sorted(ids)
-    assert {(line["collection"], line["disposition"], line["status"]) for line in lines} == {
+    assert {(line["kind"], line["disposition"], line["status"]) for line in lines} == {
         ("partitions", "cancelled", "cancelled")
     }
 
@@ -598,7 +598,7 @@ async def test_a_journal_that_fails_ends_the_job_and_says_so(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("retab_async.journal.journal._INTERVAL", 0.01)
+    monkeypatch.setattr("retab_async.journal.journal._WRITE_INTERVAL", 0.01)
     monkeypatch.setattr("retab_async.journal.journal.append", full)
 
     async def endless() -> AsyncIterator[str]:
@@ -621,7 +621,7 @@ async def test_a_journal_that_fails_at_the_very_end_says_so(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("retab_async.journal.journal.append", full)
-    monkeypatch.setattr("retab_async.journal.journal._INTERVAL", 60)
+    monkeypatch.setattr("retab_async.journal.journal._WRITE_INTERVAL", 60)
     job = client.splits.cancel_many(emulator.seed("splits", 3), journal=tmp_path / "cancel.jsonl")
 
     with pytest.raises(JournalError, match="No space left"):

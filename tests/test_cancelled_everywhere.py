@@ -25,6 +25,8 @@ from retab_async.journal import Journal
 from retab_async.journal.entry import decode_entry
 from retab_async.testing import cancel_everywhere
 
+pytestmark = pytest.mark.usefixtures("connection_path")
+
 PDF = b"%PDF-1.7\n"
 PART = Subdocument("invoice")
 CANCEL = "POST /v1/splits/{id}/cancel"
@@ -324,7 +326,7 @@ async def test_a_call_on_runs_cancelled_at_any_point_leaves_nothing_behind(
 async def test_a_block_cancelled_at_any_point_leaves_no_run_active(
     make: Callable[[Scene], Awaitable[object]], largest: int, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retab_async.documents.create_body._LARGEST", largest)
+    monkeypatch.setattr("retab_async.documents.create_body._MAX_BODY_BYTES", largest)
     leaks = LeakCheck(scene.client)
 
     async def check() -> None:
@@ -339,7 +341,7 @@ async def test_a_block_cancelled_at_any_point_leaves_no_run_active(
 async def test_a_create_cancelled_during_its_upload_leaves_nothing_behind(
     document: Callable[[Scene], Any], scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retab_async.documents.create_body._LARGEST", 100)
+    monkeypatch.setattr("retab_async.documents.create_body._MAX_BODY_BYTES", 100)
     leaks = LeakCheck(scene.client)
 
     assert await cancel_everywhere(lambda: scene.create(document), check=leaks.check) > 3
