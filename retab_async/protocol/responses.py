@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
@@ -104,7 +105,7 @@ def response_error(response: Response, reason: str, path: str = "") -> ResponseE
 def api_error(response: Response, now: datetime) -> APIError:
     """Return the error for a response that is not a 2xx; a `Retry-After` date is relative to `now`."""
     body = _text(response)
-    problem = _redacted(read_problem(body), response.redact)
+    problem = _redacted(read_problem(body), partial(_redact, response))
     message = single_line(problem.message) or _phrase(response.status)
     if response.status in _REDIRECTS:
         message = f"the API answered with a redirect, which would carry the key elsewhere: {message}"
@@ -147,12 +148,16 @@ def _phrase(status: int) -> str:
 
 def _request_id(response: Response) -> str | None:
     request_id = response.headers.get("x-request-id", "")
-    return response.redact(single_line(request_id))[:_REQUEST_ID_LENGTH] or None
+    return _redact(response, single_line(request_id))[:_REQUEST_ID_LENGTH] or None
 
 
 def _text(response: Response) -> str:
     # A debugging proxy or an error page may echo the request's headers.
-    return response.redact(response.body[:MAX_ERROR_BYTES].decode(errors="replace"))
+    return _redact(response, response.body[:MAX_ERROR_BYTES].decode(errors="replace"))
+
+
+def _redact(response: Response, text: str) -> str:
+    return response.request.redact(response.redact(text))
 
 
 def _redacted(problem: Problem, redact: Callable[[str], str]) -> Problem:
