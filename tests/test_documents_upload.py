@@ -1,11 +1,13 @@
 """Creates with documents, uploads and file references, against the emulator and raw sockets."""
 
 import asyncio
+import copy
 import hashlib
 import io
 import json
 import logging
 import os
+import pickle
 import re
 import sys
 import uuid
@@ -133,6 +135,32 @@ class TestCreates:
         assert emulator.active_runs() == []
         assert connections_in_use(client) == 0
 
+    async def test_programs_that_record_requests_see_a_small_body_as_bytes(
+        self, emulator: Emulator, client: AsyncRetab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        recorded: list[Any] = []
+        send = aiohttp.ClientSession._request
+
+        async def record(self: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> Any:
+            recorded.append(copy.deepcopy(kwargs["data"]))
+            recorded.append(pickle.loads(pickle.dumps(kwargs["data"])))  # noqa: S301 - our own
+            return await send(self, *args, **kwargs)
+
+        monkeypatch.setattr(aiohttp.ClientSession, "_request", record)
+        (tmp_path / "a.pdf").write_bytes(PDF)
+        await create(client, tmp_path / "a.pdf")
+
+        assert [type(body) for body in recorded] == [bytes, bytes]
+        assert json.loads(recorded[0])["document"]["filename"] == "a.pdf"
+        assert emulator.requests[0].path == "/v1/splits"
+
+    async def test_a_small_file_is_closed_before_it_is_sent(self, client: AsyncRetab, tmp_path: Path) -> None:
+        (tmp_path / "a.pdf").write_bytes(PDF)
+        before = descriptors()
+        fields = {"document": DocumentField(tmp_path / "a.pdf"), **FIELDS}
+        async with build_create_body(client.splits._api.transport, fields):
+            assert descriptors() == before
+
     async def test_a_url_is_passed_on_to_the_api(self, emulator: Emulator, client: AsyncRetab) -> None:
         run = await create(client, "https://files.example.com/far.pdf?v=2")
 
@@ -199,12 +227,12 @@ class TestUploads:
         self, emulator: Emulator, client: AsyncRetab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = tmp_path / "a.bin"
-        path.write_bytes(bytes(9000))
+        path.write_bytes(bytes(2_000_000))
         os.utime(path, (1, 1))
 
         async def changing(request: Request, *args: Any) -> Any:
             if request.method == "PUT":
-                path.write_bytes(b"x" * 9000)
+                path.write_bytes(b"x" * 2_000_000)
             return await send(request, *args)
 
         transport = client.splits._api.transport
@@ -616,6 +644,12 @@ class TestFileRefs:
             client_for(server.url) as client,
         ):
             assert (await create(client, FileRef(id="file_1")))["id"] == "splt_1"
+
+    async def test_a_given_filename_replaces_that_of_a_file(self, client: AsyncRetab) -> None:
+        first = await create(client, PDF)
+        second = await create(client, ("other.pdf", FileRef(**first["file"])))
+
+        assert second["file"]["filename"] == "other.pdf"
 
     async def test_an_unsafe_file_id_is_rejected_before_anything_is_sent(self, client: AsyncRetab) -> None:
         for wrong in ("../splits", "a b", "x" * 1000):

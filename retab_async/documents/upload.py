@@ -9,12 +9,12 @@ import attrs
 import orjson
 
 from retab_async.documents.body import FileBody
-from retab_async.documents.open import open_document
+from retab_async.documents.open import open_document, split_filename
 from retab_async.documents.sources import DocumentInfo, Source, clean_filename
 from retab_async.documents.urls import is_https, is_upload_url, remote_document
 from retab_async.errors import InvalidDocumentError, InvalidRunIdError, RequestError
 from retab_async.models import FileRef, MIMEData, UploadedFile
-from retab_async.protocol import BytesBody, Request, Response, parse_json, response_error, run_path
+from retab_async.protocol import MIB, Body, BytesBody, Request, Response, parse_json, response_error, run_path
 from retab_async.transport import Transport
 
 _FILES = "/v1/files"
@@ -70,17 +70,23 @@ def _link_path(file_id: object) -> str:
         raise InvalidDocumentError(msg) from error
 
 
-async def upload_document(transport: Transport, document: object) -> UploadedFile:
+async def upload_document(transport: Transport, document: object, filename: str | None = None) -> UploadedFile:
     """Upload a document whose bytes are to be sent.
+
+    Args:
+        transport: Sends the requests.
+        document: What the caller gave.
+        filename: The filename to send; None for the document's own.
 
     Raises:
         InvalidDocumentError: The document cannot be read, or the API can fetch it itself.
         RequestError: As for `upload_source`.
     """
-    if isinstance(document, FileRef) or remote_document(document) is not None:
+    content, filename = split_filename(document, filename)
+    if isinstance(content, FileRef) or remote_document(content) is not None:
         msg = "the API can fetch this document itself: give it to a create as it is"
         raise InvalidDocumentError(msg)
-    async with open_document(document, transport.policy.deadline) as source:
+    async with open_document(content, filename, max_seconds=transport.policy.deadline) as source:
         return await upload_source(transport, source)
 
 
@@ -156,7 +162,7 @@ def _are_headers(value: Any) -> bool:
 
 
 async def _put(transport: Transport, session: _UploadSession, source: Source) -> None:
-    request = _put_request(session, source)
+    request = await _put_request(session, source)
     try:
         await transport.send(request)
     except RequestError as error:
@@ -167,15 +173,18 @@ async def _put(transport: Transport, session: _UploadSession, source: Source) ->
     raise failure
 
 
-def _put_request(session: _UploadSession, source: Source) -> Request:
+async def _put_request(session: _UploadSession, source: Source) -> Request:
     headers = {name.title(): value for name, value in session.headers.items() if name.lower() not in _OWN_HEADERS}
     headers.setdefault("Content-Type", source.info.media_type)
+    body: Body = FileBody(source, headers["Content-Type"])
+    if body.length <= MIB:
+        body = BytesBody(await source.read(0, body.length, bytes), body.media_type)
     parts = urlsplit(session.url)
     return Request(
         "PUT",
         # How errors and logs name it: the path may contain a token as well.
         f"{parts.scheme}://{parts.netloc}/***",
-        body=FileBody(source, headers["Content-Type"]),
+        body=body,
         extra_seconds=transfer_seconds(source.info.size),
         external_url=session.url,
         headers=tuple(headers.items()),

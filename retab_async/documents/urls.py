@@ -87,22 +87,27 @@ def _address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
     return address.ipv4_mapped or address.sixtofour or address
 
 
-def remote_document(document: object) -> MIMEData | None:
+def remote_document(document: object, filename: str = "") -> MIMEData | None:
     """Return the filename and URL of a document that the API fetches itself, None for one whose bytes are to be sent.
+
+    Args:
+        document: What the caller gave.
+        filename: The filename to send; empty for the document's own.
 
     Raises:
         InvalidDocumentError: The API does not fetch this URL, or the `MIMEData` is incomplete.
     """
     if isinstance(document, MIMEData):
-        return _remote_mime_data(document)
+        return _remote_mime_data(document, filename)
     if isinstance(document, str) and _SCHEME.match(document):
-        return _link(basename(unquote(_parse_https(document).path)), document)
+        path = unquote(_parse_https(document).path)
+        return _link(filename or basename(path), document)
     return None
 
 
-def _remote_mime_data(document: MIMEData) -> MIMEData | None:
-    filename, url = document.filename, document.url
-    if not isinstance(filename, str) or not filename.strip():
+def _remote_mime_data(document: MIMEData, filename: str) -> MIMEData | None:
+    own_filename, url = document.filename, document.url
+    if not isinstance(own_filename, str) or not own_filename.strip():
         msg = "the filename of a MIMEData must be a text that is not blank"
         raise InvalidDocumentError(msg)
     if not isinstance(url, str) or not (is_data_url(url) or _SCHEME.match(url)):
@@ -111,7 +116,7 @@ def _remote_mime_data(document: MIMEData) -> MIMEData | None:
     if is_data_url(url):
         return None
     _parse_https(url)
-    return _link(filename, url)
+    return _link(filename or own_filename, url)
 
 
 def _link(filename: str, url: str) -> MIMEData:
