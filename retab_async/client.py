@@ -15,7 +15,7 @@ from retab_async.models import Run
 from retab_async.resources import RESOURCES, RunResources
 from retab_async.resources.base import RunResource
 from retab_async.retry import RetryPolicy
-from retab_async.settings import Settings, as_secret
+from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret
 from retab_async.throttle import RateLimit, Stats, Throttle
 from retab_async.transport import ConnectionPool, Transport
 from retab_async.validation import reject
@@ -41,8 +41,10 @@ class AsyncRetab(RunResources):
     each on a connection of its own; further ones wait their turn within their deadline. `proxy`: an http:// or https://
     address, by default what the environment names, read once; False for none. `ssl`: an `SSLContext`, or False to trust
     any certificate. `user_agent`: added to the library's own. `trace_configs`: handed to the aiohttp session.
+    `max_response_bytes`: size limit of one decoded response, 64 MiB by default.
 
-    `session`: your own aiohttp session, used and never closed. `ssl` and `trace_configs` are then to be set there, its
+    `session`: your own aiohttp session with a `DummyCookieJar`, used and never closed; a smaller limit of its connector
+    applies beside `max_connections`. `ssl` and `trace_configs` are then to be set there, its
     default headers are sent too, and a connection that is lost may cost one more send than is counted, because from
     outside a used connection of aiohttp cannot be told from a new one.
 
@@ -66,6 +68,7 @@ class AsyncRetab(RunResources):
         ssl: SSLContext | bool = True,
         user_agent: str | None = None,
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
     ) -> None:
         # A traceback that shows locals is not to show these, nor the frames below them.
         api_key, bearer_token, base_url = as_secret(api_key), as_secret(bearer_token), as_secret(base_url)
@@ -77,6 +80,7 @@ class AsyncRetab(RunResources):
             proxy=proxy,
             timeout=timeout,
             user_agent=user_agent,
+            max_response_bytes=max_response_bytes,
         )
         pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool

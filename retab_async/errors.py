@@ -24,6 +24,7 @@ RetabError
         │   ├── RateLimitError        429
         │   └── InternalServerError   5xx
         └── ResponseError             a 2xx that cannot be read
+            └── ResponseTooLargeError it is larger than `max_response_bytes`
 """
 
 from typing import TYPE_CHECKING, Any
@@ -175,12 +176,14 @@ class APIError(HTTPResponseError):
     """The API answered with something other than a 2xx.
 
     `message` is the most telling text found in the body, `code` and `details` what came with it, `retry_after` the wait
-    in seconds that the server asked for, `body` the body as text (at most 64 KiB).
+    in seconds that the server asked for, `body` the body as text (at most 64 KiB), `transient` whether another attempt
+    may help.
     """
 
     code: str | None = None
     details: Any = None
     retry_after: float | None = None
+    transient: bool = False
 
     def _details(self) -> tuple[str, ...]:
         asked = () if self.retry_after is None else (f"Retry-After {self.retry_after:g} s",)
@@ -227,6 +230,10 @@ class ResponseError(HTTPResponseError):
 
     def _details(self) -> tuple[str, ...]:
         return (*super()._details(), f"body starts {self.body[:80]!r}")
+
+
+class ResponseTooLargeError(ResponseError):
+    """A 2xx that is larger than `max_response_bytes`; another attempt would not help."""
 
 
 class SchemaMismatchError(ValueError):

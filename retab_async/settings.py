@@ -4,14 +4,18 @@ import ipaddress
 import math
 import os
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, NoReturn
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.request import getproxies, proxy_bypass, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from retab_async.errors import ConfigurationError
 
 VERSION = "0.1.0"
 
+# Bytes of one decoded response.
+DEFAULT_MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 _DEFAULT_BASE_URL = "https://api.retab.com"
 # Shorter ones are made up for tests, and would be found inside words.
 _SHORTEST_SECRET = 8
@@ -47,8 +51,32 @@ class Credential(NamedTuple):
         raise TypeError(msg)
 
     def redact(self, text: str) -> str:
-        """Return a text without the secret, should it quote it."""
-        return text.replace(self.secret, "***") if len(self.secret) >= _SHORTEST_SECRET else text
+        """Return a text of the server without the secret, literal or escaped as in JSON."""
+        if len(self.secret) < _SHORTEST_SECRET:
+            return text
+        text = text.replace(self.secret, "***")
+        return _escaped(self.secret)[0].sub("***", text) if "\\" in text else text
+
+    def redact_body(self, body: bytes) -> bytes:
+        """Return a body without the secret, as `redact` does; JSON stays JSON."""
+        if len(self.secret) < _SHORTEST_SECRET:
+            return body
+        body = body.replace(self.secret.encode(), b"***")
+        if b"\\" not in body:
+            return body
+        _, pattern, escapes = _escaped(self.secret)
+        # The pattern takes its time on large bodies, and an escape of one of the secret's characters is rare.
+        return pattern.sub(b"***", body) if escapes.search(body) else body
+
+
+@lru_cache(maxsize=64)
+def _escaped(secret: str) -> tuple[re.Pattern[str], re.Pattern[bytes], re.Pattern[bytes]]:
+    # Each character as it is or behind backslashes, `\u0073` or `\\u0073` for `s`, for JSON quoted within JSON.
+    pairs = [(re.escape(char), f"u00(?i:{ord(char):02x})") for char in secret]
+    pattern = "".join(rf"(?:{char}|\\\\{{0,7}}(?:{escape}|{char}))" for char, escape in pairs)
+    marks = [escape for _, escape in pairs] + [char for char, _ in pairs if char.lstrip("\\") in {'"', "", "/"}]
+    escapes = rf"\\(?:{'|'.join(sorted(set(marks)))})"
+    return re.compile(pattern), re.compile(pattern.encode()), re.compile(escapes.encode())
 
 
 class Settings(NamedTuple):
@@ -59,6 +87,9 @@ class Settings(NamedTuple):
     proxy: str | None
     timeout: float
     user_agent: str
+    max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
+    # The proxies of the environment by scheme, read once; None if `proxy` was given.
+    environment: Mapping[str, str | None] | None = None
 
     def __repr__(self) -> str:
         # Not the proxy: its address may hold a password.
@@ -74,16 +105,26 @@ class Settings(NamedTuple):
         proxy: str | Literal[False] | None,
         timeout: float,
         user_agent: str | None,
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
     ) -> "Settings":
         """Check what was told and fill the rest from the environment; `ConfigurationError` says what to mend."""
         address = _resolve_base_url(base_url)
+        environment = {name: as_secret(url) for name, url in getproxies().items()} if proxy is None else None
         return cls(
             credential=_resolve_credential(api_key, bearer_token),
             base_url=address,
-            proxy=_resolve_proxy(proxy, urlsplit(address)),
+            proxy=_check_proxy("proxy", None if proxy is False else proxy)
+            if environment is None
+            else _proxy_of(address, environment),
             timeout=check_seconds("timeout", timeout),
             user_agent=_resolve_user_agent(user_agent),
+            max_response_bytes=check_count("max_response_bytes", max_response_bytes),
+            environment=environment,
         )
+
+    def proxy_for(self, url: str) -> str | None:
+        """Return the proxy for a URL of another host: `no_proxy` of the environment applies to each host."""
+        return self.proxy if self.environment is None else _proxy_of(url, self.environment)
 
     def replace(
         self, *, api_key: str | None, bearer_token: str | None, timeout: float | None, user_agent: str | None
@@ -208,12 +249,7 @@ def _is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost"
 
 
-def _resolve_proxy(proxy: str | Literal[False] | None, address: SplitResult) -> str | None:
-    if proxy is False:
-        return None
-    name = "proxy"
-    if proxy is None:
-        name, proxy = "the proxy that the environment names", as_secret(_environment_proxy(address))
+def _check_proxy(name: str, proxy: str | None) -> str | None:
     if proxy is None:
         return None
     if not _is_proxy(proxy):
@@ -227,14 +263,23 @@ def _is_proxy(url: str) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
-def _environment_proxy(address: SplitResult) -> str | None:
-    host = address.hostname or ""
+def _proxy_of(url: str, environment: Mapping[str, str | None]) -> str | None:
+    target = urlsplit(url)
+    host = target.hostname or ""
     # What is allowed to travel in the clear because it stays on this machine must not leave it by a proxy.
-    if _is_loopback(host) or proxy_bypass(host):
+    if _is_loopback(host) or _is_bypassed(host, environment):
         return None
-    proxies = getproxies()
-    proxy = proxies.get(address.scheme) or proxies.get("all")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+    proxy = environment.get(target.scheme) or environment.get("all")
+    if proxy and "://" not in proxy:
+        proxy = as_secret(f"http://{proxy}")
+    return _check_proxy("the proxy that the environment names", proxy)
+
+
+def _is_bypassed(host: str, environment: Mapping[str, str | None]) -> bool:
+    if "no" in environment:
+        return bool(proxy_bypass_environment(host, dict(environment)))
+    # The settings of the operating system, where it has any.
+    return bool(proxy_bypass(host))
 
 
 def _resolve_user_agent(suffix: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from clients import ONCE, QUICK, client_for
+from clients import ONCE, QUICK, client_for, user_session
 from payloads import BARE_SPLIT, KEY, SPLIT_ID
 from raw_server import close_early, raw_server, reply, reset, stall, until, unused_port
 
@@ -114,7 +114,7 @@ async def test_trace_configs_hear_of_every_attempt() -> None:
 
 
 async def test_someone_elses_session_is_used_and_left_open() -> None:
-    async with raw_server(ok) as server, aiohttp.ClientSession(headers={"X-Of-Mine": "1"}) as session:
+    async with raw_server(ok) as server, user_session(headers={"X-Of-Mine": "1"}) as session:
         async with client_for(server.url, session=session) as client:
             run = await client.splits.cancel(SPLIT_ID)
 
@@ -124,7 +124,7 @@ async def test_someone_elses_session_is_used_and_left_open() -> None:
 
 
 async def test_a_closed_session_of_someone_elses_is_a_clear_error() -> None:
-    session = aiohttp.ClientSession()
+    session = user_session()
     await session.close()
     async with AsyncRetab(KEY, session=session) as client:
         with pytest.raises(ClientStateError, match="session that this client was given is closed"):
@@ -132,7 +132,7 @@ async def test_a_closed_session_of_someone_elses_is_a_clear_error() -> None:
 
 
 async def test_a_session_closed_while_the_client_lives_is_a_clear_error() -> None:
-    session = aiohttp.ClientSession()
+    session = user_session()
     async with raw_server(ok) as server, client_for(server.url, session=session) as client:
         await client.splits.cancel(SPLIT_ID)
         await session.close()
@@ -144,14 +144,14 @@ async def test_a_session_closed_while_the_client_lives_is_a_clear_error() -> Non
     "settings", [{"ssl": False}, {"ssl": ssl.create_default_context()}, {"trace_configs": [aiohttp.TraceConfig()]}]
 )
 async def test_what_belongs_to_someone_elses_session_is_refused(settings: dict[str, Any]) -> None:
-    async with aiohttp.ClientSession() as session:
+    async with user_session() as session:
         with pytest.raises(ConfigurationError, match="belong to the session that you pass"):
             AsyncRetab(KEY, session=session, **settings)
 
 
 @pytest.mark.parametrize("breaks", [reset, close_early], ids=["reset", "closed"])
 async def test_a_kept_alive_socket_of_someone_elses_session_may_close_under_us(breaks: Any) -> None:
-    async with raw_server(ok, breaks, ok) as server, aiohttp.ClientSession() as session:
+    async with raw_server(ok, breaks, ok) as server, user_session() as session:
         async with client_for(server.url, session=session, retry=ONCE) as client:
             await client.splits.cancel(SPLIT_ID)
             run = await client.splits.cancel(SPLIT_ID)
@@ -393,7 +393,7 @@ def test_a_client_that_could_not_be_made_need_not_be_closed() -> None:
 
 
 async def test_a_client_on_someone_elses_session_need_not_be_closed() -> None:
-    async with raw_server(ok) as server, aiohttp.ClientSession() as session:
+    async with raw_server(ok) as server, user_session() as session:
         client = client_for(server.url, session=session, retry=QUICK)
         await client.splits.cancel(SPLIT_ID)
         with warnings.catch_warnings(record=True) as caught:

@@ -101,13 +101,18 @@ async def test_each_attempt_sends_the_whole_body_again() -> None:
 async def test_an_external_request_has_its_own_headers_and_no_credential() -> None:
     async with raw_server(reply()) as server, client_for("http://127.0.0.1:1") as client:
         target = f"{server.url}/bucket/a%2Fb?X-Sig=%2B1"
-        headers = (("Content-Type", "application/pdf"), ("x-part", "1"))
+        headers = (
+            ("Content-Type", "application/pdf"),
+            ("x-goog-part", "1"),
+            ("Cookie", "a=b"),
+            ("X-Forwarded-For", "a"),
+        )
         await send(client, Request("PUT", "target", body=BytesBody(b"%PDF"), external_url=target, headers=headers))
 
         sent = server.requests[0]
         assert (sent.method, sent.target, sent.body) == ("PUT", "/bucket/a%2Fb?X-Sig=%2B1", b"%PDF")
-        assert (sent.headers["content-type"], sent.headers["x-part"]) == ("application/pdf", "1")
-        assert not {"api-key", "authorization", "idempotency-key"} & set(sent.headers)
+        assert (sent.headers["content-type"], sent.headers["x-goog-part"]) == ("application/pdf", "1")
+        assert not {"api-key", "authorization", "idempotency-key", "cookie", "x-forwarded-for"} & set(sent.headers)
 
 
 async def test_an_error_of_the_body_ends_the_call() -> None:

@@ -35,8 +35,8 @@ from retab_async.transport import transport
 URL = f"https://api.retab.com/v1/splits/{SPLIT_ID}/cancel"
 CALL: dict[str, Any] = {"method": "POST", "url": "/v1/splits/splt_1/cancel"}
 
-TRANSIENT = [408, 425, 429, 500, 502, 503, 504]
-FINAL = [300, 307, 400, 401, 402, 403, 404, 405, 409, 410, 413, 422, 431, 451, 501, 505, 511]
+TRANSIENT = [408, 425, 429, 500, 502, 503, 504, 507, 511, 520, 521, 522, 523, 524, 529, 530, 598, 599]
+FINAL = [300, 307, 400, 401, 402, 403, 404, 405, 409, 410, 413, 422, 431, 451, 501, 505, 600]
 
 
 @pytest.fixture

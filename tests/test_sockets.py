@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from clients import ONCE, QUICK, client_for, connections_in_use
+from clients import ONCE, QUICK, client_for, connections_in_use, user_session
 from payloads import BARE_SPLIT, FULL_SPLIT, SPLIT_ID
 from raw_server import (
     Wire,
@@ -98,7 +98,7 @@ async def test_many_closed_kept_alive_sockets_cost_no_attempt() -> None:
 
 
 async def test_a_lost_connection_in_a_users_session_is_resent_once() -> None:
-    async with raw_server(close_early) as server, aiohttp.ClientSession() as session:
+    async with raw_server(close_early) as server, user_session() as session:
         client = client_for(server.url, session=session, retry=ONCE)
         with pytest.raises(APIConnectionError):
             await client.splits.cancel(SPLIT_ID)
@@ -449,7 +449,7 @@ async def test_a_host_that_cannot_be_resolved_is_retried(call: Call, monkeypatch
 async def test_a_users_session_gets_the_needed_options_and_stays_open(settings: dict[str, Any]) -> None:
     packed = reply(gzip.compress(json.dumps(BARE_SPLIT).encode()), headers={"Content-Encoding": "gzip"})
     missing = reply({"detail": "Split not found"}, 404)
-    async with raw_server(packed, missing) as server, aiohttp.ClientSession(**settings) as session:
+    async with raw_server(packed, missing) as server, user_session(**settings) as session:
         client = client_for(server.url, session=session)
         run = await client.splits.cancel(SPLIT_ID)
         with pytest.raises(APIError, match="Split not found"):
@@ -461,7 +461,7 @@ async def test_a_users_session_gets_the_needed_options_and_stays_open(settings: 
 
 
 async def test_a_users_session_is_bounded_by_the_clients_timeout() -> None:
-    async with raw_server(stall) as server, aiohttp.ClientSession() as session:
+    async with raw_server(stall) as server, user_session() as session:
         client = client_for(server.url, session=session, timeout=0.1, retry=ONCE)
         with pytest.raises(APITimeoutError):
             await client.splits.cancel(SPLIT_ID)

@@ -162,7 +162,7 @@ class RunParser(Generic[RunT]):
 
 def hint(response: Response) -> float | None:
     """Return after how many seconds a 2xx says to look again, None where it does not."""
-    return read_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+    return read_retry_after(response.headers, datetime.now(UTC))
 
 
 def _list_of(response: Response) -> tuple[list[Any], dict[str, Any]]:

@@ -3,10 +3,11 @@
 from typing import Any, NamedTuple
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 
 from retab_async.errors import APIConnectionError, APITimeoutError, ClientStateError, RetabError
 from retab_async.protocol import Request
-from retab_async.transport.session import ConnectionLostError, ConnectionPool
+from retab_async.transport.session import MAX_HEADER_BYTES, ConnectionLostError, ConnectionPool
 
 # From an exception to its message and whether a retry can help; the first match counts. aiohttp's own messages may
 # quote headers.
@@ -27,6 +28,17 @@ _MESSAGES: tuple[tuple[type[Exception], str, bool], ...] = (
 _QUOTING = (aiohttp.ClientResponseError, aiohttp.ServerDisconnectedError, ConnectionLostError)
 
 
+class IncompleteResponseError(TimeoutError):
+    """A response that began but did not arrive completely in time; `args` are the bytes received and the seconds."""
+
+
+class Attempt(NamedTuple):
+    """One attempt of a request, by its number."""
+
+    request: Request
+    number: int
+
+
 class ErrorMapper(NamedTuple):
     """Error mapper of one client.
 
@@ -42,24 +54,40 @@ class ErrorMapper(NamedTuple):
         """Return the error for attempt `number` of a request, which had `seconds` and got no response."""
         if self.pool.closed:
             return ClientStateError("this client was closed while a call was under way")
+        if isinstance(error, IncompleteResponseError):
+            message = f"only {error.args[0]} bytes of the answer arrived within {round(error.args[1], 2):g} s"
+            return APITimeoutError(message, **_details(request, number))
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             seconds = min(seconds, self.timeout)
         return _connection_error(request, number, seconds, error)
 
 
 def _connection_error(request: Request, number: int, seconds: float, error: Exception) -> APIConnectionError:
-    details: dict[str, Any] = {
+    details = _details(request, number)
+    if isinstance(error, TimeoutError):
+        return APITimeoutError(f"no answer within {round(seconds, 2):g} s", **details)
+    if _is_line_too_long(error):
+        message = f"a header line of the answer is longer than {MAX_HEADER_BYTES} bytes"
+        return APIConnectionError(message, transient=False, **details)
+    message, transient = next((message, again) for kind, message, again in _MESSAGES if isinstance(error, kind))
+    if isinstance(error, aiohttp.ClientConnectorError):
+        message = f"{message}: {error.host}:{error.port}, {error.os_error.strerror or error.os_error}"
+    return APIConnectionError(message, transient=transient, **details)
+
+
+def _is_line_too_long(error: BaseException) -> bool:
+    # aiohttp wraps what its parser raises, twice.
+    cause = error.__cause__
+    return cause is not None and (isinstance(cause, LineTooLong) or _is_line_too_long(cause))
+
+
+def _details(request: Request, number: int) -> dict[str, Any]:
+    return {
         "method": request.method,
         "url": request.path,
         "attempts": number,
         "idempotency_key": request.idempotency_key,
     }
-    if isinstance(error, TimeoutError):
-        return APITimeoutError(f"no answer within {round(seconds, 2):g} s", **details)
-    message, transient = next((message, again) for kind, message, again in _MESSAGES if isinstance(error, kind))
-    if isinstance(error, aiohttp.ClientConnectorError):
-        message = f"{message}: {error.host}:{error.port}, {error.os_error.strerror or error.os_error}"
-    return APIConnectionError(message, transient=transient, **details)
 
 
 def sanitized_cause(error: Exception) -> BaseException | None:

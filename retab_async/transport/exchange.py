@@ -12,10 +12,10 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from retab_async.errors import RetabError
-from retab_async.protocol import MAX_ERROR_BYTES, Body, DeliveryState, Request, Response
+from retab_async.protocol import MAX_CANCEL_BYTES, MAX_ERROR_BYTES, Body, DeliveryState, Request, Response
 from retab_async.settings import Settings
 from retab_async.throttle import FifoSemaphore
-from retab_async.transport.error_mapping import ErrorMapper
+from retab_async.transport.error_mapping import Attempt, ErrorMapper, IncompleteResponseError
 from retab_async.transport.response_lines import ResponseLines
 from retab_async.transport.session import CONNECTION_LOST_ERRORS, ConnectionPool, opened_sockets
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # No attempt has less, in seconds: aiohttp takes 0 for no timeout at all.
 MIN_TIMEOUT_SECONDS = 0.001
+
+# The slowest download that is given its time, in bytes a second.
+_MIN_DOWNLOAD_RATE = 256 * 1024
 
 # aiohttp rounds timeouts above its threshold up to the whole second.
 _NEVER_ROUND = 1e9
@@ -61,6 +64,31 @@ class StreamedPayload(Payload):
         raise NotImplementedError(encoding, errors)
 
 
+class DownloadTimer:
+    """Timeout of one attempt, extended while a large response arrives.
+
+    Attributes:
+        timeout: The timeout to enter.
+        seconds: How long it is now.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = self._initial = seconds
+        self.timeout = asyncio.timeout(seconds)
+        self._began = asyncio.get_running_loop().time()
+        self._announced = 0
+
+    def begin(self, length: int, limit: int) -> None:
+        """Take the announced length of the body, which is of no use past the limit."""
+        self._announced = min(length, limit)
+        self.count(0)
+
+    def count(self, received: int) -> None:
+        """Take the number of bytes received so far, and extend the timeout by the time that they may take."""
+        self.seconds = self._initial + max(self._announced, received) / _MIN_DOWNLOAD_RATE
+        self.timeout.reschedule(self._began + self.seconds)
+
+
 class Exchange:
     """HTTP exchange: sends requests with the headers of one client, each once.
 
@@ -77,7 +105,11 @@ class Exchange:
         self._errors = errors
         self._slots = slots
         self._usual_timeout = _client_timeout(errors.timeout)
-        self._redact = settings.credential.redact
+        self._endless = _client_timeout(None, errors.timeout)
+        self._credential = settings.credential
+        self._secret = settings.credential.secret.encode()
+        self._max_response_bytes = settings.max_response_bytes
+        self._proxy_for = settings.proxy_for
         self._base_url = URL(settings.base_url)
         self._prefix = self._base_url.raw_path.rstrip("/")
         self._user_agent = settings.user_agent
@@ -133,48 +165,104 @@ class Exchange:
         raise lost
 
     async def _send(self, request: Request, number: int, seconds: float, delivery: DeliveryState) -> Response:
-        session = self._pool.session()
-        timeout = self._usual_timeout if seconds == self._timeout else self._timeout_of(seconds)
         body = None if request.body is None else StreamedPayload(request.body, delivery)
         failure: RetabError | None = None
         try:
+            if request.external_url:
+                with self._pool.external_session() as session:
+                    return await self._receive(session, request, number, seconds, body)
+            session = self._pool.session()
             if request.is_streamed:
-                return await self._open(request, number, seconds, body)
-            response = await session.request(
-                request.method, self._url(request), timeout=timeout, **self._request_kwargs(request, body)
-            )
+                return await self._open(session, request, number, seconds, body)
+            if request.max_response_bytes == MAX_CANCEL_BYTES:
+                return await self._receive_small(session, request, number, seconds, body)
+            return await self._receive(session, request, number, seconds, body)
         except aiohttp.ClientError:
             failure = body.failure if body is not None else None
             if failure is None:
                 raise
-        if failure is not None:
-            raise failure
-        return await self._read_body(response, request, number)
+        raise failure
 
-    async def _open(self, request: Request, number: int, seconds: float, body: StreamedPayload | None) -> Response:
-        # aiohttp's own timer would go on while the lines arrive.
-        endless = _client_timeout(None, self._timeout)
-        async with asyncio.timeout(seconds):
-            session = self._pool.session()
+    async def _receive_small(
+        self,
+        session: aiohttp.ClientSession,
+        request: Request,
+        number: int,
+        seconds: float,
+        body: StreamedPayload | None,
+    ) -> Response:
+        # aiohttp's own timer takes less time than another one, which bulk cancels notice.
+        timeout = self._usual_timeout if seconds == self._timeout else self._timeout_of(seconds)
+        response: aiohttp.ClientResponse | None = None
+        try:
             response = await session.request(
-                request.method, self._url(request), timeout=endless, **self._request_kwargs(request, body)
+                request.method, self._url(request), timeout=timeout, **self._request_kwargs(request, body)
+            )
+            return await self._read_body(response, request, number)
+        except TimeoutError:
+            if response is None:
+                raise
+            raise IncompleteResponseError(response.content.total_bytes, seconds) from None
+
+    async def _receive(
+        self,
+        session: aiohttp.ClientSession,
+        request: Request,
+        number: int,
+        seconds: float,
+        body: StreamedPayload | None,
+    ) -> Response:
+        # aiohttp's own timer cannot be extended while a large response arrives.
+        timer = DownloadTimer(seconds)
+        response: aiohttp.ClientResponse | None = None
+        try:
+            async with timer.timeout:
+                response = await session.request(
+                    request.method, self._url(request), timeout=self._endless, **self._request_kwargs(request, body)
+                )
+                return await self._read_body(response, request, number, timer)
+        except TimeoutError:
+            if response is None:
+                raise
+            raise IncompleteResponseError(response.content.total_bytes, timer.seconds) from None
+
+    async def _open(
+        self,
+        session: aiohttp.ClientSession,
+        request: Request,
+        number: int,
+        seconds: float,
+        body: StreamedPayload | None,
+    ) -> Response:
+        async with asyncio.timeout(seconds):
+            response = await session.request(
+                request.method, self._url(request), timeout=self._endless, **self._request_kwargs(request, body)
             )
             if not 200 <= response.status < 300:
                 return await self._read_body(response, request, number)
-        lines = ResponseLines(response, request, number, self._errors, self._slots)
-        return Response(request, response.status, response.headers, b"", number, self._redact, lines)
+        lines = ResponseLines(response, Attempt(request, number), self._errors, self._slots, self._credential)
+        return Response(request, response.status, response.headers, b"", number, self._credential.redact, lines)
 
-    async def _read_body(self, response: aiohttp.ClientResponse, request: Request, number: int) -> Response:
+    async def _read_body(
+        self, response: aiohttp.ClientResponse, request: Request, number: int, timer: DownloadTimer | None = None
+    ) -> Response:
         try:
-            limit = request.max_response_bytes if 200 <= response.status < 300 else MAX_ERROR_BYTES
+            limit = MAX_ERROR_BYTES
+            if 200 <= response.status < 300:
+                limit = request.max_response_bytes or self._max_response_bytes
+            if timer is not None:
+                timer.begin(response.content_length or 0, limit)
             content = await response.content.read(limit + 1)
             if len(content) <= limit and not response.content.at_eof():
-                content = await _read_capped(response, content, limit)
+                content = await _read_capped(response, content, limit, timer)
         finally:
             # Read to its end it has closed itself and its connection is back in the pool; otherwise it is of no use.
             if not response.closed:
                 response.close()
-        return Response(request, response.status, response.headers, content, number, self._redact)
+        # The one place where a secret that the server echoes is removed; most bodies hold no backslash either.
+        if self._secret in content or b"\\" in content:
+            content = self._credential.redact_body(content)
+        return Response(request, response.status, response.headers, content, number, self._credential.redact)
 
     def _url(self, request: Request) -> URL:
         if request.external_url:
@@ -184,24 +272,36 @@ class Exchange:
 
     def _request_kwargs(self, request: Request, body: StreamedPayload | None) -> dict[str, Any]:
         # Never held by a frame that errors pass through: tools that collect locals would have the key.
+        if request.external_url:
+            return self._external_kwargs(request, body)
         if body is None:
             return self._options[request.method]
-        own = {"User-Agent": self._user_agent} if request.external_url else self._headers
-        headers = CIMultiDict({**own, **dict(request.headers)})
+        headers = CIMultiDict({**self._headers, **dict(request.headers)})
         if request.idempotency_key:
             headers["Idempotency-Key"] = request.idempotency_key
         return {**self._options[request.method], "headers": headers, "data": body}
+
+    def _external_kwargs(self, request: Request, body: StreamedPayload | None) -> dict[str, Any]:
+        headers = CIMultiDict({"User-Agent": self._user_agent, **request.external_headers()})
+        proxy = self._proxy_for(request.external_url)
+        options = {**self._options[request.method], "headers": headers, "data": body, "proxy": proxy and URL(proxy)}
+        # Those of the user's session are for the API alone.
+        return options | ({"middlewares": ()} if self._pool.is_user_session else {})
 
     def _timeout_of(self, seconds: float) -> aiohttp.ClientTimeout:
         # A long timeout is for the transfer and the work of the server, not for connecting.
         return _client_timeout(seconds, min(seconds, self._timeout))
 
 
-async def _read_capped(response: aiohttp.ClientResponse, start: bytes, limit: int) -> bytes:
+async def _read_capped(
+    response: aiohttp.ClientResponse, start: bytes, limit: int, timer: DownloadTimer | None
+) -> bytes:
     # In pieces, and no further than one byte past the limit: a few kilobytes of gzip can stand for gigabytes.
     body = bytearray(start)
     while len(body) <= limit and (piece := await response.content.read(limit + 1 - len(body))):
         body += piece
+        if timer is not None:
+            timer.count(len(body))
     return bytes(body)
 
 
