@@ -360,6 +360,26 @@ def test_read_retry_after_accepts_any_text(value: str) -> None:
     assert seconds is None or 0 <= seconds < float("inf")
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Date": "Mon, 14 Sep 2026 07:50:00 GMT", "Retry-After": "Mon, 14 Sep 2026 07:50:03 GMT"}, 3.0),
+        ({"Date": "Mon, 14 Sep 2026 08:10:00 GMT", "Retry-After": "Mon, 14 Sep 2026 08:10:03 GMT"}, 3.0),
+        ({"Date": "Mon, 14 Sep 2026 08:10:00 GMT", "Retry-After": "Mon, 14 Sep 2026 08:09:00 GMT"}, None),
+        ({"Date": "today", "Retry-After": "Mon, 14 Sep 2026 08:00:03 GMT"}, 3.0),
+        ({"Date": "Mon, 14 Sep 2026 07:50:00 GMT", "Retry-After": "5"}, 5.0),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": " 20.5 ", "Retry-After": "7"}, 0.0205),
+        ({"retry-after-ms": "soon", "Retry-After": "7"}, 7.0),
+        ({"retry-after-ms": "-1"}, None),
+    ],
+)
+def test_read_retry_after_reads_milliseconds_and_the_date_of_the_response(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert read_retry_after(CIMultiDict(headers), NOW) == seconds
+
+
 @given(st.integers(1, 10**6))
 def test_a_date_in_the_future_is_the_wait_until_then(seconds: int) -> None:
     moment = (NOW + timedelta(seconds=seconds)).strftime("%a, %d %b %Y %H:%M:%S GMT")
