@@ -3,11 +3,12 @@
 from typing import Any, NamedTuple
 
 import aiohttp
-from aiohttp.http_exceptions import LineTooLong
 
 from retab_async.errors import APIConnectionError, APITimeoutError, ClientStateError, RetabError
 from retab_async.protocol import Request
-from retab_async.transport.session import MAX_HEADER_BYTES, ConnectionLostError, ConnectionPool
+from retab_async.transport.response_body import IncompleteResponseError
+from retab_async.transport.session import ConnectionLostError, ConnectionPool
+from retab_async.transport.wire import MAX_HEADER_BYTES
 
 # From an exception to its message and whether a retry can help; the first match counts. aiohttp's own messages may
 # quote headers.
@@ -24,12 +25,11 @@ _MESSAGES: tuple[tuple[type[Exception], str, bool], ...] = (
     (aiohttp.ClientError, "the request could not be sent", False),
 )
 
+# How aiohttp's LineTooLong begins, which it raises as another error.
+_LINE_TOO_LONG = "Got more than "
+
 # Their messages hold the request's headers, or the beginning of the response.
 _QUOTING = (aiohttp.ClientResponseError, aiohttp.ServerDisconnectedError, ConnectionLostError)
-
-
-class IncompleteResponseError(TimeoutError):
-    """A response that began but did not arrive completely in time; `args` are the bytes received and the seconds."""
 
 
 class Attempt(NamedTuple):
@@ -55,7 +55,8 @@ class ErrorMapper(NamedTuple):
         if self.pool.closed:
             return ClientStateError("this client was closed while a call was under way")
         if isinstance(error, IncompleteResponseError):
-            message = f"only {error.args[0]} bytes of the answer arrived within {round(error.args[1], 2):g} s"
+            seconds = round(seconds + error.extension, 2)
+            message = f"only {error.received} bytes of the answer arrived within {seconds:g} s"
             return APITimeoutError(message, **_details(request, number))
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             seconds = min(seconds, self.timeout)
@@ -66,19 +67,13 @@ def _connection_error(request: Request, number: int, seconds: float, error: Exce
     details = _details(request, number)
     if isinstance(error, TimeoutError):
         return APITimeoutError(f"no answer within {round(seconds, 2):g} s", **details)
-    if _is_line_too_long(error):
+    if isinstance(error, aiohttp.ClientResponseError) and error.message.startswith(_LINE_TOO_LONG):
         message = f"a header line of the answer is longer than {MAX_HEADER_BYTES} bytes"
         return APIConnectionError(message, transient=False, **details)
     message, transient = next((message, again) for kind, message, again in _MESSAGES if isinstance(error, kind))
     if isinstance(error, aiohttp.ClientConnectorError):
         message = f"{message}: {error.host}:{error.port}, {error.os_error.strerror or error.os_error}"
     return APIConnectionError(message, transient=transient, **details)
-
-
-def _is_line_too_long(error: BaseException) -> bool:
-    # aiohttp wraps what its parser raises, twice.
-    cause = error.__cause__
-    return cause is not None and (isinstance(cause, LineTooLong) or _is_line_too_long(cause))
 
 
 def _details(request: Request, number: int) -> dict[str, Any]:

@@ -12,10 +12,12 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from retab_async.errors import RetabError
-from retab_async.protocol import MAX_CANCEL_BYTES, MAX_ERROR_BYTES, Body, DeliveryState, Request, Response
+from retab_async.protocol import Body, DeliveryState, Request, Response
 from retab_async.settings import Settings
 from retab_async.throttle import FifoSemaphore
-from retab_async.transport.error_mapping import Attempt, ErrorMapper, IncompleteResponseError
+from retab_async.transport.error_mapping import Attempt, ErrorMapper
+from retab_async.transport.fast_exchange import FastExchange
+from retab_async.transport.response_body import DownloadTimer, IncompleteResponseError, ResponseReader, read_capped
 from retab_async.transport.response_lines import ResponseLines
 from retab_async.transport.session import CONNECTION_LOST_ERRORS, ConnectionPool, opened_sockets
 
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
 
 # No attempt has less, in seconds: aiohttp takes 0 for no timeout at all.
 MIN_TIMEOUT_SECONDS = 0.001
-
-# The slowest download that is given its time, in bytes a second.
-_MIN_DOWNLOAD_RATE = 256 * 1024
 
 # aiohttp rounds timeouts above its threshold up to the whole second.
 _NEVER_ROUND = 1e9
@@ -64,31 +63,6 @@ class StreamedPayload(Payload):
         raise NotImplementedError(encoding, errors)
 
 
-class DownloadTimer:
-    """Timeout of one attempt, extended while a large response arrives.
-
-    Attributes:
-        timeout: The timeout to enter.
-        seconds: How long it is now.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = self._initial = seconds
-        self.timeout = asyncio.timeout(seconds)
-        self._began = asyncio.get_running_loop().time()
-        self._announced = 0
-
-    def begin(self, length: int, limit: int) -> None:
-        """Take the announced length of the body, which is of no use past the limit."""
-        self._announced = min(length, limit)
-        self.count(0)
-
-    def count(self, received: int) -> None:
-        """Take the number of bytes received so far, and extend the timeout by the time that they may take."""
-        self.seconds = self._initial + max(self._announced, received) / _MIN_DOWNLOAD_RATE
-        self.timeout.reschedule(self._began + self.seconds)
-
-
 class Exchange:
     """HTTP exchange: sends requests with the headers of one client, each once.
 
@@ -104,11 +78,9 @@ class Exchange:
         self._pool = pool
         self._errors = errors
         self._slots = slots
-        self._usual_timeout = _client_timeout(errors.timeout)
         self._endless = _client_timeout(None, errors.timeout)
         self._credential = settings.credential
-        self._secret = settings.credential.secret.encode()
-        self._max_response_bytes = settings.max_response_bytes
+        self._reader = ResponseReader(settings)
         self._proxy_for = settings.proxy_for
         self._base_url = URL(settings.base_url)
         self._prefix = self._base_url.raw_path.rstrip("/")
@@ -118,6 +90,9 @@ class Exchange:
             "User-Agent": settings.user_agent,
             settings.credential.header: settings.credential.value,
         }
+        self._fast = (
+            None if settings.proxy else FastExchange(self._base_url, self._headers, errors.timeout, self._reader)
+        )
         options = {
             "headers": CIMultiDict(self._headers),
             # The key would be sent along to wherever a redirect points.
@@ -138,6 +113,10 @@ class Exchange:
             TimeoutError: There was none in time.
         """
         until = time.monotonic() + seconds
+        if self._fast is not None and request.body is None and not (request.external_url or request.is_streamed):
+            wires = self._pool.wires()
+            if wires is not None and (response := await self._fast.run(wires, request, number, until, delivery)):
+                return response
         opened: list[socket] = []
         opened_sockets.set(opened)
         # A request without a body is sent as soon as it is written; a body records it itself.
@@ -165,6 +144,7 @@ class Exchange:
         raise lost
 
     async def _send(self, request: Request, number: int, seconds: float, delivery: DeliveryState) -> Response:
+        self._pool.lend_connection()
         body = None if request.body is None else StreamedPayload(request.body, delivery)
         failure: RetabError | None = None
         try:
@@ -174,35 +154,12 @@ class Exchange:
             session = self._pool.session()
             if request.is_streamed:
                 return await self._open(session, request, number, seconds, body)
-            if request.max_response_bytes == MAX_CANCEL_BYTES:
-                return await self._receive_small(session, request, number, seconds, body)
             return await self._receive(session, request, number, seconds, body)
         except aiohttp.ClientError:
             failure = body.failure if body is not None else None
             if failure is None:
                 raise
         raise failure
-
-    async def _receive_small(
-        self,
-        session: aiohttp.ClientSession,
-        request: Request,
-        number: int,
-        seconds: float,
-        body: StreamedPayload | None,
-    ) -> Response:
-        # aiohttp's own timer takes less time than another one, which bulk cancels notice.
-        timeout = self._usual_timeout if seconds == self._timeout else self._timeout_of(seconds)
-        response: aiohttp.ClientResponse | None = None
-        try:
-            response = await session.request(
-                request.method, self._url(request), timeout=timeout, **self._request_kwargs(request, body)
-            )
-            return await self._read_body(response, request, number)
-        except TimeoutError:
-            if response is None:
-                raise
-            raise IncompleteResponseError(response.content.total_bytes, seconds) from None
 
     async def _receive(
         self,
@@ -214,7 +171,6 @@ class Exchange:
     ) -> Response:
         # aiohttp's own timer cannot be extended while a large response arrives.
         timer = DownloadTimer(seconds)
-        response: aiohttp.ClientResponse | None = None
         try:
             async with timer.timeout:
                 response = await session.request(
@@ -222,9 +178,9 @@ class Exchange:
                 )
                 return await self._read_body(response, request, number, timer)
         except TimeoutError:
-            if response is None:
+            if timer.received is None:
                 raise
-            raise IncompleteResponseError(response.content.total_bytes, timer.seconds) from None
+            raise IncompleteResponseError(timer.received, timer.extension) from None
 
     async def _open(
         self,
@@ -247,22 +203,13 @@ class Exchange:
         self, response: aiohttp.ClientResponse, request: Request, number: int, timer: DownloadTimer | None = None
     ) -> Response:
         try:
-            limit = MAX_ERROR_BYTES
-            if 200 <= response.status < 300:
-                limit = request.max_response_bytes or self._max_response_bytes
-            if timer is not None:
-                timer.begin(response.content_length or 0, limit)
-            content = await response.content.read(limit + 1)
-            if len(content) <= limit and not response.content.at_eof():
-                content = await _read_capped(response, content, limit, timer)
+            limit = self._reader.limit_of(request, response.status)
+            content = await read_capped(response.content, response.content_length, limit, timer)
         finally:
             # Read to its end it has closed itself and its connection is back in the pool; otherwise it is of no use.
             if not response.closed:
                 response.close()
-        # The one place where a secret that the server echoes is removed; most bodies hold no backslash either.
-        if self._secret in content or b"\\" in content:
-            content = self._credential.redact_body(content)
-        return Response(request, response.status, response.headers, content, number, self._credential.redact)
+        return self._reader.to_response(request, response.status, response.headers, content, number)
 
     def _url(self, request: Request) -> URL:
         if request.external_url:
@@ -287,22 +234,6 @@ class Exchange:
         options = {**self._options[request.method], "headers": headers, "data": body, "proxy": proxy and URL(proxy)}
         # Those of the user's session are for the API alone.
         return options | ({"middlewares": ()} if self._pool.is_user_session else {})
-
-    def _timeout_of(self, seconds: float) -> aiohttp.ClientTimeout:
-        # A long timeout is for the transfer and the work of the server, not for connecting.
-        return _client_timeout(seconds, min(seconds, self._timeout))
-
-
-async def _read_capped(
-    response: aiohttp.ClientResponse, start: bytes, limit: int, timer: DownloadTimer | None
-) -> bytes:
-    # In pieces, and no further than one byte past the limit: a few kilobytes of gzip can stand for gigabytes.
-    body = bytearray(start)
-    while len(body) <= limit and (piece := await response.content.read(limit + 1 - len(body))):
-        body += piece
-        if timer is not None:
-            timer.count(len(body))
-    return bytes(body)
 
 
 def _client_timeout(seconds: float | None, connecting: float | None = None) -> aiohttp.ClientTimeout:

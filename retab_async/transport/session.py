@@ -16,13 +16,13 @@ import aiohttp
 from retab_async.errors import ClientStateError, ConfigurationError
 from retab_async.settings import check_count
 from retab_async.throttle import FifoSemaphore
+from retab_async.transport import wire
+from retab_async.transport.wire import MAX_HEADER_BYTES
 
 # The sockets that were opened for the current send of this task: none means that it used a kept-alive one.
 opened_sockets: ContextVar[list[socket]] = ContextVar("retab_async_opened_sockets")
 
 
-# aiohttp's own limit of 8 KiB is too small for what corporate proxies add.
-MAX_HEADER_BYTES = 64 * 1024
 # Seconds: a connection may be silent for half an hour while a run is created, which NAT gateways forget sooner.
 _KEEPALIVE_OPTIONS = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 30))
 
@@ -78,6 +78,7 @@ class ConnectionPool:
         self._process: int | None = None
         self._ssl = ssl
         self._trace_configs = list(trace_configs)
+        self._wires: wire.WirePool | None = None
         self.closed = False
 
     def __del__(self) -> None:
@@ -128,6 +129,17 @@ class ConnectionPool:
         finally:
             bare.detach()
 
+    def wires(self) -> wire.WirePool | None:
+        """Return the connections of the fast path; None if a request has to go through the session."""
+        self.session()
+        wires = self._wires
+        return wires if wires is not None and wires.is_usable and not wire.is_session_instrumented() else None
+
+    def lend_connection(self) -> None:
+        """Give an idle connection of the fast path to the session, which is about to need one."""
+        if self._wires is not None:
+            self._wires.lend()
+
     def options(self, method: str) -> dict[str, Any]:
         """Return the aiohttp options that every request of a method needs in this session."""
         limits = {"max_line_size": MAX_HEADER_BYTES, "max_field_size": MAX_HEADER_BYTES}
@@ -142,7 +154,11 @@ class ConnectionPool:
         self.closed = True
         # A forked process that took its sockets off the event loop would take them off its parent's as well.
         if self._session is not None and not self.is_user_session and not self.is_forked:
-            await self._session.close()
+            try:
+                await self._session.close()
+            finally:
+                if self._wires is not None:
+                    self._wires.close()
 
     def _bind_to_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         if self.closed:
@@ -160,6 +176,8 @@ class ConnectionPool:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=self._trace_configs,
             )
+            if not self._trace_configs and wire.is_supported():
+                self._wires = wire.WirePool(connector, loop)
         self._process = os.getpid()
         self._loop = loop
 
@@ -172,7 +190,8 @@ def _open_socket(address: aiohttp.AddrInfoType) -> socket:
         # Their names differ between operating systems.
         if (option := getattr(sockets, name, None)) is not None:
             opened.setsockopt(sockets.IPPROTO_TCP, option, seconds)
-    opened_sockets.get().append(opened)
+    if (opened_here := opened_sockets.get(None)) is not None:
+        opened_here.append(opened)
     return opened
 
 
