@@ -1,14 +1,13 @@
 """`list`: filters, limits and output."""
 
 import json
-import os
 from collections.abc import Iterator
 from inspect import signature
 from operator import attrgetter
 from urllib.parse import parse_qs
 
 import pytest
-from cli_harness import command, served_emulator
+from cli_harness import served_emulator
 
 from retab_async.cli import run
 from retab_async.cli.list import list_command
@@ -177,18 +176,3 @@ def test_list_on_a_terminal_aligns_columns(
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"{run_id.ljust(26)}  queued       20")
     assert line.endswith("Z  sample.pdf")
-
-
-@pytest.mark.subprocess
-@pytest.mark.parametrize("colour", ["", "1"])
-def test_list_ends_quietly_if_its_reader_closes_the_pipe(colour: str, emulator: Emulator) -> None:
-    emulator.seed("splits", 1300)
-    with command("splits", "list", "--all", env={**os.environ, "FORCE_COLOR": colour}) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-
-        process.stdout.readline()
-        process.stdout.close()
-
-        assert process.stderr.read() == ""
-        assert process.wait(timeout=20) == 1

@@ -75,7 +75,7 @@ def any_kind_command() -> click.Command:
         *_file_options(is_required=True),
         click.Option(["--kind"], type=_parse_kind, metavar="KIND", help="Take all runs to be of this kind."),
         *bulk_options(),
-        *report_options(with_kind=True),
+        *report_options(),
     ]
 
     @click.command("cancel", params=params, help=_ANY_KIND_HELP, short_help="Cancel the runs of a file, of any kind.")

@@ -8,12 +8,11 @@ from typing import Any
 import attrs
 import click
 import orjson
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from retab_async.bulk import CancelOutcome, Disposition
-from retab_async.cli.console import escape_control_chars
+from retab_async.cli.console import escape_control_chars, stdout_console
 from retab_async.converter import unstructure
 from retab_async.models import Run
 
@@ -94,7 +93,7 @@ def print_json(value: object) -> None:
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table on a terminal, tab-separated lines without headings elsewhere."""
-    console = Console()
+    console = stdout_console()
     if not console.is_terminal:
         for row in rows:
             _print_tabbed(row)
@@ -110,7 +109,7 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_row(row: Sequence[str]) -> None:
     """Print one row of a stream: in columns on a terminal, tab-separated elsewhere."""
-    console = Console()
+    console = stdout_console()
     if not console.is_terminal:
         _print_tabbed(row)
         return

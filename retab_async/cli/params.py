@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from datetime import date, datetime
 from inspect import signature
@@ -215,23 +216,38 @@ def bulk_options() -> list[click.Parameter]:
     ]
 
 
-def report_options(*, with_kind: bool = False) -> list[click.Parameter]:
+def report_options() -> list[click.Parameter]:
     """Return the options for the output of a bulk job."""
-    row = "a line KIND,ID each" if with_kind else "an id a line"
     return [
         click.Option(
             ["--failed"],
             type=OUTPUT_FILE,
             metavar="FILE",
-            help=f"Write the runs that could not be cancelled to FILE, {row}.",
+            help="Write the runs that could not be cancelled to FILE, as CSV, or only their ids if it ends with .txt.",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object per line, as outcomes arrive."),
     ]
 
 
 def check_distinct(from_file: str | None, journal: str | None, failed: str | None) -> None:
-    """Raise `click.UsageError` if one file has two roles, because writing to it would destroy what is read."""
-    paths = [os.path.realpath(path) for path in (from_file, journal, failed) if path is not None]
-    if len(set(paths)) < len(paths):
+    """Raise `click.UsageError` if one file has two roles, under whatever name: writing it would destroy the input."""
+    files = [_identity(path) for path in (journal, failed) if path is not None]
+    if from_file is not None:
+        files.append(_identity_of_stdin() if from_file == "-" else _identity(from_file))
+    if len(set(files)) < len(files):
         msg = "--from-file, --journal and --failed must be different files"
         raise click.UsageError(msg)
+
+
+def _identity(path: str) -> object:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - its sibling is os.fstat
+    except OSError:
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
+
+
+def _identity_of_stdin() -> object:
+    # Without a stdin, opening it reports the error.
+    found = os.fstat(sys.stdin.fileno()) if sys.stdin else None
+    return found and (found.st_dev, found.st_ino)

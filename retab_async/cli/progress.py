@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.text import Text
 
 from retab_async.bulk import CancelReport
-from retab_async.cli.console import escape_control_chars
+from retab_async.cli.console import escape_control_chars, stderr_console
 from retab_async.cli.output import Outcome
 from retab_async.models import Run, RunStatus
 from retab_async.throttle import Stats
@@ -37,7 +37,7 @@ _RATE_PERIOD = 15.0
 @contextmanager
 def outcome_bar(label: str, total: int) -> Iterator["OutcomeBar"]:
     """Show a bar with the counts of dispositions, if stderr is a terminal."""
-    console = Console(stderr=True)
+    console = stderr_console()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -67,11 +67,11 @@ class OutcomeBar:
 @contextmanager
 def status_reporter(label: str) -> Iterator["StatusReporter"]:
     """Report the status of runs: on one live line if stderr is a terminal, as a line for each change elsewhere."""
-    console = Console(stderr=True)
+    console = stderr_console()
     if not console.is_interactive:
         yield StatusReporter()
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    columns = (_spinner(console), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     # stdout may be redirected: rich must not move its lines to stderr.
     with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
         yield _LiveStatusReporter(progress, label)
@@ -168,7 +168,7 @@ class JobProgress(Progress):
         # First, because the base class draws itself once.
         self._figures = figures
         super().__init__(
-            SpinnerColumn(),
+            _spinner(console),
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
@@ -201,9 +201,13 @@ class _RateColumn(ProgressColumn):
         return Text(f"{task.finished_speed or task.speed or 0:,.1f}/s")
 
 
+def _spinner(console: Console) -> SpinnerColumn:
+    return SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
+
+
 def is_live() -> bool:
     """Return whether stderr is a terminal on which a display can be redrawn."""
-    return Console(stderr=True).is_interactive
+    return stderr_console().is_interactive
 
 
 @contextmanager
@@ -212,7 +216,7 @@ def job_progress(figures: JobFigures, *, is_wanted: bool = True) -> Iterator[Cal
     if not (is_wanted and is_live()):
         yield partial(click.echo, err=True)
         return
-    console = Console(stderr=True)
+    console = stderr_console()
     with JobProgress(figures, console) as progress, _repeating(_REFRESH_INTERVAL, progress.redraw):
         # A line on stderr itself would be drawn over.
         yield partial(console.print, markup=False, highlight=False)
