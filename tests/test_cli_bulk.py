@@ -257,6 +257,14 @@ class TestIds:
         assert "API unavailable for too long; the remaining runs were not processed" in captured.err
 
 
+def test_cancel_dedupe_sends_each_id_once(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = emulator.seed("splits", 2)
+
+    code = run(["splits", "cancel", "--dedupe", "--from-file", write_lines([one, two, one])])
+
+    assert (code, len(emulator.requests), figures(capsys.readouterr().out)["cancelled"]) == (0, 2, "2")
+
+
 class TestFailedFile:
     """The file of `--failed`."""
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from inspect import signature
 from operator import attrgetter
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -39,6 +40,43 @@ def test_list_json_prints_one_object_per_line(emulator: Emulator, capsys: pytest
     run(["splits", "list", "--json", "--order", "asc"])
 
     assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ids
+
+
+@pytest.mark.parametrize("option", ["--ids", "-q", "--quiet"])
+def test_list_ids_prints_only_the_ids(
+    option: str, emulator: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    ids = emulator.seed("splits", 3)
+
+    run(["splits", "list", option, "--order", "asc"])
+
+    assert capsys.readouterr().out.splitlines() == ids
+
+
+def test_list_with_ids_and_json_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["splits", "list", "--ids", "--json"]) == 2
+
+    assert "give --ids or --json, not both" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [(), ("--ids",), ("--json",)])
+def test_output_of_list_is_an_input_of_cancel(
+    options: tuple[str, ...],
+    emulator: Emulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    emulator.seed("splits", 3)
+    run(["splits", "list", *options])
+    (tmp_path / "ids").write_text(capsys.readouterr().out)
+
+    with (tmp_path / "ids").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        code = run(["splits", "cancel", "-"])
+
+    assert (code, emulator.active_runs()) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -86,7 +124,7 @@ def test_list_has_an_option_for_each_argument_of_the_method(kind: str) -> None:
     arguments = set(signature(attrgetter("list")(RESOURCES[kind])).parameters)
 
     assert len(options) == len(set(options))
-    assert set(options) - {"all_rows", "as_json"} == arguments - {"self", "before", "after"}
+    assert set(options) - {"all_rows", "as_json", "ids_only"} == arguments - {"self", "before", "after"}
 
 
 # Options that only some kinds have, and the query they are sent as.

@@ -7,7 +7,6 @@ from typing import Any
 
 import attrs
 import click
-import orjson
 from rich.table import Table
 from rich.text import Text
 
@@ -88,7 +87,7 @@ class Outcome:
 
 def print_json(value: object) -> None:
     """Print one JSON object on one line, in ASCII so that no text in it can control a terminal."""
-    click.echo(json.dumps(value, separators=(",", ":")))
+    click.echo(_to_json(value, ascii_only=True))
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -158,4 +157,13 @@ def _styled(cell: str, width: int = 0) -> Text:
 
 
 def _text_of(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else _to_json(value, ascii_only=False)
+
+
+def _to_json(value: object, *, ascii_only: bool) -> str:
+    # Not orjson, which refuses integers of more than 64 bits, NaN, and a depth of more than 254.
+    try:
+        return json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
+    except RecursionError:
+        msg = "the run is nested too deeply to be printed"
+        raise click.ClickException(msg) from None

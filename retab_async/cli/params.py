@@ -18,16 +18,19 @@ POSITIVE_INT = click.IntRange(min=1)
 POSITIVE_SECONDS = click.FloatRange(min=0, min_open=True)
 OUTPUT_FILE = click.Path(dir_okay=False)
 
+_SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600}
+
 DATE_HELP = "A DATE is a day in UTC, 2026-11-01, or a time with its offset, 2026-11-01T09:30:00+01:00."
 
 
 def parse_rate_limit(text: str) -> tuple[int, float]:
-    """Parse `REQUESTS/SECONDS`, such as `300/60`."""
-    match = re.fullmatch(r"([1-9]\d*)/(\d+(?:\.\d+)?)", text)
-    if not match or not float(match[2]):
-        msg = f"{text!r} is not REQUESTS/SECONDS, such as 300/60"
+    """Parse `REQUESTS/SECONDS`, such as `300/60`, or `REQUESTS/UNIT`, such as `300/min`."""
+    match = re.fullmatch(r"([1-9]\d*)/(?:(\d+(?:\.\d+)?)|(s|sec|min|h|hour))", text)
+    seconds = float(match[2] or _SECONDS[match[3]]) if match else 0.0
+    if not match or not seconds:
+        msg = f"{text!r} is not REQUESTS/SECONDS, such as 300/60 or 300/min"
         raise click.BadParameter(msg)
-    return int(match[1]), float(match[2])
+    return int(match[1]), seconds
 
 
 def parse_date(text: str) -> date:
@@ -196,7 +199,7 @@ def bulk_options() -> list[click.Parameter]:
             ["--rate-limit"],
             type=_to_rate_limit,
             metavar="REQUESTS/SECONDS",
-            help="Stay below this rate, such as 300/60, instead of learning the API's limit.",
+            help="Stay below this rate, such as 300/60 or 300/min, instead of learning the API's limit.",
         ),
         click.Option(
             ["--journal"],
