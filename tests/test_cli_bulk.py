@@ -309,6 +309,12 @@ class TestFailedFile:
         assert sorted(each.name for each in Path().iterdir()) == ["failed.csv", "ids.txt", "link.csv"]
 
     @pytest.mark.usefixtures("emulator")
+    def test_device_is_written_in_place(self) -> None:
+        assert run(["splits", "cancel", "splt_1", "--failed", os.devnull]) == 1
+
+        assert Path(os.devnull).is_char_device()
+
+    @pytest.mark.usefixtures("emulator")
     def test_existing_file_is_kept_if_the_job_does_not_start(self) -> None:
         Path("failed.csv").write_text("old")
         write_lines(["something else"], "other.txt")
@@ -358,6 +364,22 @@ class TestFailedFile:
 
         assert (code, emulator.requests, path.read_text()) == (2, [], content)
         assert "must be different files" in capsys.readouterr().err
+
+
+def test_refusal_of_the_caller_ends_the_job_and_is_printed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with served_emulator(monkeypatch, queued=60, running=60, api_key="another key") as emulator:
+        ids = emulator.seed("splits", 300)
+
+        code = run(["splits", "cancel", "--from-file", write_lines(ids), "--failed", "failed.txt"])
+
+    captured = capsys.readouterr()
+    assert (code, len(emulator.requests) < 100) == (1, True)
+    assert "Error: the API refused the caller, the remaining runs were not processed: " in captured.err
+    assert "status 401" in captured.err
+    assert len(Path("failed.txt").read_text().splitlines()) == int(figures(captured.out)["unconfirmed"])
 
 
 class TestJournals:

@@ -17,13 +17,15 @@ def test_serve_prints_the_environment_of_clients_first(capsys: pytest.CaptureFix
     port = _free_port()
 
     with interrupting(lambda: _can_connect("127.0.0.1", port)):
-        code = run(["serve", "--port", str(port), "--api-key", "k", "--rate-limit", "300/min", "--no-retry-after"])
+        options = ["--seed", "1", "--api-key", "k", "--rate-limit", "300/min", "--no-retry-after"]
+        code = run(["serve", "--port", str(port), *options])
 
     captured = capsys.readouterr()
     assert (code, captured.err) == (0, "")
     assert captured.out.splitlines() == [
         f"export RETAB_API_BASE_URL=http://127.0.0.1:{port}",
         "export RETAB_API_KEY=k",
+        f"started {len(RESOURCES)} runs of {len(RESOURCES)} kinds",
     ]
 
 

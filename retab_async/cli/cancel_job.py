@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import attrs
 import click
 
-from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition
+from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason
 from retab_async.cli.console import INTERRUPTED, cli_errors, escape_control_chars, stdout_console
 from retab_async.cli.failed_file import FailedFile, open_failed_file
 from retab_async.cli.output import Outcome, print_json, print_outcomes, print_table
@@ -202,7 +202,8 @@ def print_report(result: JobResult, writer: OutcomeWriter) -> int:
         click.echo(escape_control_chars(line), err=True)
     if result.is_interrupted:
         return INTERRUPTED
-    return int(bool(failure) or _count_failures(result.report.counts) > 0)
+    has_ended_early = result.report.end_reason in {EndReason.OUTAGE, EndReason.REFUSED}
+    return int(bool(failure) or has_ended_early or _count_failures(result.report.counts) > 0)
 
 
 def _print_outcomes(result: JobResult, writer: OutcomeWriter) -> None:
@@ -240,8 +241,10 @@ def _print_failures(result: JobResult, *, with_kind: bool) -> None:
 
 
 def _problems(result: JobResult, failure: str) -> Iterator[str]:
-    if result.report.ended_early:
+    if result.report.end_reason is EndReason.OUTAGE:
         yield "API unavailable for too long; the remaining runs were not processed"
+    if result.report.end_reason is EndReason.REFUSED:
+        yield f"Error: the API refused the caller, the remaining runs were not processed: {result.report.error}"
     if failure:
         yield f"Error: {failure}"
     if result.unwritten:
