@@ -22,7 +22,7 @@ from test_fuzz import FakeClient, Session
 from retab_async import APIError, AsyncRetab, Extraction, FileRef, JournalError, RetabError, UploadedFile
 from retab_async.cli.id_file import IdFileError, IdFileParser, IdFormat
 from retab_async.errors import error_class
-from retab_async.journal import Journal
+from retab_async.journal import Journal, JournalHeader
 from retab_async.journal.entry import Entry, decode_line, encode_entry
 from retab_async.protocol import run_path
 from retab_async.resources import RESOURCES
