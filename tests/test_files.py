@@ -88,6 +88,13 @@ class TestUpload:
         assert sizes == {len(PDF)}
         assert (len(posts), others) == (2, 3)
 
+    async def test_a_filename_can_be_given(self) -> None:
+        async with Emulator() as emulator, client_for(emulator.url, api_key=emulator.api_key) as client:
+            first = await client.files.upload(PDF, filename="first.pdf")
+            second = await client.files.upload(("second.pdf", PDF))
+
+        assert (first.filename, second.filename) == ("first.pdf", "second.pdf")
+
     @pytest.mark.parametrize(
         "document",
         [

@@ -17,9 +17,10 @@ from retab_async.protocol import BytesBody
 
 @attrs.frozen(eq=False)
 class DocumentField:
-    """A document among the fields of a request, anywhere in its JSON."""
+    """A document among the fields of a request, anywhere in its JSON; `filename` overrides its own."""
 
     document: Document
+    filename: str | None = None
 
 
 @attrs.frozen(eq=False)
