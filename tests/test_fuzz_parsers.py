@@ -23,7 +23,7 @@ from retab_async import APIError, AsyncRetab, Extraction, FileRef, JournalError,
 from retab_async.cli.id_file import IdFileError, IdFileParser, IdFormat
 from retab_async.errors import error_class
 from retab_async.journal import Journal
-from retab_async.journal.entry import Entry, decode_entry, encode_entry
+from retab_async.journal.entry import Entry, JournalHeader, decode_line, encode_entry, encode_header
 from retab_async.protocol import run_path
 from retab_async.resources import RESOURCES
 
@@ -193,6 +193,7 @@ def test_any_download_link_gives_a_run_or_an_error(fake: FakeClient, link: Any) 
 
 # Journals
 
+HEADER = JournalHeader((), "https://api.retab.com", "0123")
 entries = st.builds(Entry, kind=TEXT, run_id=TEXT, disposition=TEXT, status=st.none() | TEXT, reason=TEXT)
 
 
@@ -200,25 +201,30 @@ entries = st.builds(Entry, kind=TEXT, run_id=TEXT, disposition=TEXT, status=st.n
 @given(entry=entries)
 def test_an_encoded_entry_is_one_line_that_decodes(entry: Entry) -> None:
     line = encode_entry(entry)
-    decoded = decode_entry(line)
+    decoded = decode_line(line)
 
     assert line.count(b"\n") == 1
-    assert decoded is not None
-    assert all(isinstance(text, str) for text in decoded)
+    assert isinstance(decoded, Entry)
+    assert decoded.final is entry.final
 
 
 @budget(200)
 @given(line=st.binary(max_size=80) | JSON.map(lambda value: json.dumps(value).encode() + b"\n"))
 @example(line=nested(2000) + b"\n")
-@example(line=b'{"kind":"a","run_id":"b","disposition":5}\n')
-def test_any_line_is_an_entry_or_none(line: bytes) -> None:
-    decoded = decode_entry(line)
-
-    assert decoded is None or all(isinstance(text, str) for text in decoded)
+@example(line=b'{"kind":"a","run_id":"b","disposition":5,"final":true}\n')
+@example(line=encode_header(HEADER).replace(b"[]", b"5"))
+@example(line=encode_header(HEADER).replace(b'"version":1', b'"version":[[]]'))
+def test_any_line_is_an_entry_a_header_or_none(line: bytes) -> None:
+    try:
+        decoded = decode_line(line)
+    except ValueError as error:
+        assert "version" in str(error)  # noqa: PT017 - both outcomes are right, and both are checked
+    else:
+        assert decoded is None or isinstance(decoded, (Entry, JournalHeader))
 
 
 @budget(40)
-@given(pieces=st.lists(st.binary(max_size=40) | entries.map(encode_entry), max_size=4))
+@given(pieces=st.lists(st.binary(max_size=40) | st.just(encode_header(HEADER)) | entries.map(encode_entry), max_size=4))
 def test_any_file_is_a_journal_or_a_journal_error_and_is_never_shortened_by_that(
     pieces: list[bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -227,7 +233,7 @@ def test_any_file_is_a_journal_or_a_journal_error_and_is_never_shortened_by_that
     path.write_bytes(content)
 
     async def open_and_close() -> None:
-        journal = await Journal.open(path)
+        journal = await Journal.open(path, HEADER)
         await journal.aclose()
 
     try:
