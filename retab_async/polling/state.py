@@ -138,8 +138,12 @@ class WaitSession(Generic[RunT]):
     def observe(self, wait: RunWait[RunT], snapshot: Snapshot[RunT], now: float) -> None:
         """Record a successful poll of one of the waits."""
         if wait.result is None:
+            due = wait.next_poll
             if wait.observe(snapshot, now):
                 self.changes.append(snapshot.run)
+                self.wake()
+            elif wait.next_poll < due:
+                self.wake()
             self._settle(wait)
 
     def fail(self, wait: RunWait[RunT], error: RetabError, now: float) -> None:
@@ -172,4 +176,4 @@ class WaitSession(Generic[RunT]):
         if wait.result is not None and wait.run_id in self.waits:
             del self.waits[wait.run_id]
             self.results.append(wait.result)
-        self.wake()
+            self.wake()
