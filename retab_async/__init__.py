@@ -1,4 +1,6 @@
-"""An async client for runs on the Retab document-processing API: start, follow, cancel, and leave none behind."""
+"""Async client for the Retab document-processing API: create, follow and cancel runs, and leave none behind."""
+
+import logging
 
 from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, Order
 from retab_async.cleanup import UnconfirmedCancel
@@ -49,29 +51,34 @@ from retab_async.lifecycles import (
 from retab_async.listing import Page, RunPager
 from retab_async.models import FileRef, MIMEData, Primitive, PrimitiveError, RetabUsage, Run, RunStatus, UploadedFile
 from retab_async.polling.waiter import StatusCallback, WaitIterator
+from retab_async.resources import FilesAndBlueprints, WorkflowEvals, WorkflowExperiments, Workflows
+from retab_async.resources.base import RunResource
 from retab_async.resources.classifications import (
     Category,
     Classification,
     ClassificationConsensus,
     ClassificationDecision,
+    Classifications,
 )
-from retab_async.resources.edits import BBox, Edit, EditConfig, EditResult, FormField
-from retab_async.resources.extractions import Extraction, ExtractionConsensus
-from retab_async.resources.file_blueprints import FileBlueprint
-from retab_async.resources.files import DownloadLink, File
-from retab_async.resources.parses import Parse, ParseOutput
+from retab_async.resources.edits import BBox, Edit, EditConfig, EditResult, Edits, FormField
+from retab_async.resources.extractions import Extraction, ExtractionConsensus, Extractions
+from retab_async.resources.file_blueprints import FileBlueprint, FileBlueprints
+from retab_async.resources.files import DownloadLink, File, Files
+from retab_async.resources.parses import Parse, ParseOutput, Parses
 from retab_async.resources.partitions import (
     Partition,
     PartitionChunk,
     PartitionChunkLikelihood,
     PartitionConsensus,
+    Partitions,
 )
-from retab_async.resources.schemas import SchemaGeneration
+from retab_async.resources.schemas import SchemaGeneration, SchemaGenerations
 from retab_async.resources.splits import (
     SheetRegion,
     Split,
     SplitConsensus,
     SplitResult,
+    Splits,
     SplitSubdocumentLikelihood,
     Subdocument,
 )
@@ -82,14 +89,20 @@ from retab_async.resources.workflow_eval_runs import (
     EvalRunBlockTarget,
     EvalRunFreshness,
     WorkflowEvalRun,
+    WorkflowEvalRuns,
 )
-from retab_async.resources.workflow_experiment_runs import ExperimentRun
-from retab_async.resources.workflow_runs import RunInputs, WorkflowRun
+from retab_async.resources.workflow_experiment_runs import ExperimentRun, ExperimentRuns
+from retab_async.resources.workflow_runs import RunInputs, WorkflowRun, WorkflowRuns
 from retab_async.retry import RetryPolicy
 from retab_async.scope import RunHandle, RunScope
-from retab_async.settings import VERSION as __version__  # noqa: N811 - the name that tools look for
+from retab_async.settings import VERSION
 from retab_async.streaming import RunStream
 from retab_async.throttle import RateLimit, Stats
+
+# A library prints nothing by itself; the application decides.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+__version__: str = VERSION
 
 __all__ = [
     "APIConnectionError",
@@ -111,6 +124,7 @@ __all__ = [
     "Classification",
     "ClassificationConsensus",
     "ClassificationDecision",
+    "Classifications",
     "ClientStateError",
     "CompletedLifecycle",
     "ConfigurationError",
@@ -121,16 +135,22 @@ __all__ = [
     "Edit",
     "EditConfig",
     "EditResult",
+    "Edits",
     "ErrorDetails",
     "ErrorLifecycle",
     "EvalRunBlockTarget",
     "EvalRunFreshness",
     "ExperimentRun",
+    "ExperimentRuns",
     "Extraction",
     "ExtractionConsensus",
+    "Extractions",
     "File",
     "FileBlueprint",
+    "FileBlueprints",
     "FileRef",
+    "Files",
+    "FilesAndBlueprints",
     "FormField",
     "HTTPResponseError",
     "InternalServerError",
@@ -146,10 +166,12 @@ __all__ = [
     "Page",
     "Parse",
     "ParseOutput",
+    "Parses",
     "Partition",
     "PartitionChunk",
     "PartitionChunkLikelihood",
     "PartitionConsensus",
+    "Partitions",
     "PendingLifecycle",
     "PermissionDeniedError",
     "Primitive",
@@ -169,6 +191,7 @@ __all__ = [
     "RunHandle",
     "RunInputs",
     "RunPager",
+    "RunResource",
     "RunScope",
     "RunStatus",
     "RunStream",
@@ -176,11 +199,13 @@ __all__ = [
     "RunTrigger",
     "RunningLifecycle",
     "SchemaGeneration",
+    "SchemaGenerations",
     "SheetRegion",
     "Split",
     "SplitConsensus",
     "SplitResult",
     "SplitSubdocumentLikelihood",
+    "Splits",
     "Stats",
     "StatusCallback",
     "Subdocument",
@@ -191,7 +216,12 @@ __all__ = [
     "WaitIterator",
     "WaitTimeoutError",
     "WorkflowEvalRun",
+    "WorkflowEvalRuns",
+    "WorkflowEvals",
+    "WorkflowExperiments",
     "WorkflowFamilyRun",
     "WorkflowRun",
+    "WorkflowRuns",
+    "Workflows",
     "__version__",
 ]

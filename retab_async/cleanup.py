@@ -1,13 +1,15 @@
-"""Cancels the runs that were left behind, after the tasks that wanted them are gone."""
+"""Cleanup queue: cancels orphaned runs in the background, and reports those that could not be confirmed."""
 
 import asyncio
 import logging
+import math
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from contextvars import Context, copy_context
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
@@ -18,81 +20,103 @@ from retab_async.retry import RetryPolicy, is_transient, retry_after_of
 from retab_async.text import single_line
 from retab_async.throttle import FifoSemaphore
 
-MAX_CONCURRENT = 16
-# Seconds that one run may take, from when its turn comes, and one send of it.
+# Requests of the cleanup that need no connection of the client's limit: calls may hold all of those for half an hour.
+RESERVED = 16
+# Seconds for the cancel of one run, and for one send of it.
 GRACE = 5.0
-_TIMEOUT = 2.5
+_SEND_TIMEOUT = 2.5
 _ONE_SEND = RetryPolicy(attempts=1, deadline=GRACE)
-# Seconds, roughly, before the second and before the third send.
+# Seconds, with jitter, before the second and before the third send.
 _PAUSES = (0.25, 1.0)
-# A run that was just created may not be everywhere yet, and a create may be still under way: that takes a while.
+# Seconds before a send after a 404 or 409: a new run may not be visible yet, its create may still be in progress.
 _LONG_PAUSE = 1.0
-# Seconds for what closing gave up to come to its end.
+# Seconds of a drain: at least, for each batch of pending cancels that can be sent at once, at most.
+_DRAIN_MIN = 10.0
+_DRAIN_PER_BATCH = 1.0
+_DRAIN_MAX = 60.0
+# Seconds for cancelled tasks to end.
 _ENDING = 1.0
-_MOST_REMEMBERED = 10_000
+_MAX_REMEMBERED = 10_000
 
 _logger = logging.getLogger("retab_async")
 
 
 @attrs.frozen(kw_only=True)
 class UnconfirmedCancel:
-    """A run that was to be cancelled on the way out and may still be going on.
+    """A run whose cancel, sent when its block or the client was left, could not be confirmed; it may still be running.
 
-    `path` is its collection's. `run_id` is None where not even that could be learned: the run, if there is one, was
-    created under the `idempotency_key`. `error` is what went wrong last, None where nothing was tried.
+    Attributes:
+        path: The route of its kind, such as `/v1/splits`.
+        run_id: Its id; None if the response to its create was lost, so that it is unknown whether there is a run.
+        idempotency_key: The key of the create whose response was lost.
+        error: The last failure; None if there was no response in time, or nothing was sent.
     """
 
     path: str
     run_id: str | None = None
     idempotency_key: str | None = None
-    error: RetabError | None = None
+    error: Exception | None = None
 
     def __str__(self) -> str:
         name = single_line(self.run_id or "") or f"created under idempotency_key={self.idempotency_key!r}"
-        reason = self.error or "the client was closed before it could be cancelled"
-        return f"{self.path} {name} may still be going on: {reason}"
+        return f"{self.path} {name} may still be running: {self._reason()}"
+
+    def _reason(self) -> str:
+        if self.error is None:
+            return "the client was closed before it could be cancelled"
+        # The text of an unexpected error is not ours, and could quote a header.
+        return str(self.error) if isinstance(self.error, RetabError) else f"unexpected {type(self.error).__name__}"
 
 
 @attrs.define(eq=False, kw_only=True)
 class PendingCancel:
-    """A cancel that is owed: of a run, or of what a create may have made, which is asked for once more to learn its id.
+    """A cancel of one orphaned run, or of the run that a create may have made.
 
-    `create` is that create's request, and `opened` what keeps its body readable.
+    Attributes:
+        api: Sends the requests.
+        run_id: The id of the run; empty until it is known.
+        create: The request of the create, sent again under its key to learn the id.
+        body: Keeps the body of the create readable.
+        context: The context variables of the block that the run belonged to.
+        error: The last failure.
+        is_confirmed: Whether the run is known to be finished or absent.
+        done: Set when the cancel is confirmed or given up.
     """
 
     api: RunApi[Any]
     run_id: str = ""
     create: Request | None = None
-    opened: AsyncExitStack = attrs.field(factory=AsyncExitStack)
-    error: RetabError | None = None
+    body: AsyncExitStack = attrs.field(factory=AsyncExitStack)
+    context: Context = attrs.field(factory=copy_context)
+    error: Exception | None = None
     is_confirmed: bool = False
     done: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     async def run(self) -> None:
-        """Cancel the run; where that cannot be confirmed in time, `error` says why, and it is not paid."""
+        """Cancel the run; if that cannot be confirmed in time, `error` is the last failure."""
         extra = self.create.extra_seconds if self.create else 0.0
         try:
-            async with self.opened, asyncio.timeout(GRACE + extra):
-                await self._end()
+            async with self.body, asyncio.timeout(GRACE + extra):
+                await self._cancel()
                 self.is_confirmed = True
         except RetabError as error:
             self.error = error
         except TimeoutError:
-            # What went wrong with the last send has been noted.
+            # The last failure has been recorded.
             pass
 
-    async def _end(self) -> None:
+    async def _cancel(self) -> None:
         if self.create is not None:
-            run = await self._insist(partial(self.api.create, self.create, DeliveryState(in_doubt=True)))
+            run = await self._retry(partial(self.api.send_create, self.create, DeliveryState(in_doubt=True)))
             self.run_id = run.id
             if run.status.is_terminal:
                 return
         try:
-            await self._insist(partial(self.api.cancel, self.run_id))
+            await self._retry(partial(self.api.cancel, self.run_id))
         except NotFoundError:
-            _logger.info("%s %s is not there any more: nothing to cancel", self.api.path, single_line(self.run_id))
+            _logger.info("%s %s: nothing to cancel, the run does not exist", self.api.path, single_line(self.run_id))
 
-    async def _insist(self, send: Callable[[], Awaitable[Any]]) -> Any:
+    async def _retry(self, send: Callable[[], Awaitable[Any]]) -> Any:
         for pause in _PAUSES:
             try:
                 return await send()
@@ -100,7 +124,7 @@ class PendingCancel:
                 self.error = error
                 await asyncio.sleep(max(pause, _LONG_PAUSE))
             except RetabError as error:
-                # What cannot be read is no refusal: a proxy's page, or an answer that was spoiled on its way.
+                # An unreadable response is no rejection: it may be a proxy's page, or damaged on its way.
                 if not (is_transient(error) or isinstance(error, ResponseError)):
                     raise
                 self.error = error
@@ -108,104 +132,156 @@ class PendingCancel:
         return await send()
 
     def unconfirmed(self) -> UnconfirmedCancel:
-        """Return what is to be told of it where it could not be paid."""
+        """Return the report of a cancel that was not confirmed."""
         key = self.create.idempotency_key if self.create else None
         return UnconfirmedCancel(path=self.api.path, run_id=self.run_id or None, idempotency_key=key, error=self.error)
 
 
-class OpenScope(Protocol):
-    """What owes a cancel if the client is closed now."""
+class CleanupSlots(FifoSemaphore):
+    """Semaphore that takes the free slots of another one before its own, and is not held up by that one's waiters."""
 
-    def take_pending_cancel(self) -> PendingCancel | None:
-        """Give the debt away, for good, or None where nothing is owed."""
+    def __init__(self, count: int, lender: FifoSemaphore) -> None:
+        super().__init__(count)
+        self._lender = lender
+        self._borrowed = 0
+        self._waiting = 0
+
+    def try_acquire(self) -> bool:
+        """Take a free slot; False if there is none."""
+        if self._lender.try_acquire():
+            self._borrowed += 1
+            return True
+        return super().try_acquire()
+
+    async def acquire(self, seconds: float | None) -> None:
+        """Wait for a slot of its own; raises `TimeoutError` after so many seconds, if any."""
+        self._waiting += 1
+        try:
+            await super().acquire(seconds)
+        finally:
+            self._waiting -= 1
+
+    def release(self) -> None:
+        """Hand the slot to the first waiter, or give it back, a borrowed one first."""
+        if self._borrowed and not self._waiting:
+            self._borrowed -= 1
+            self._lender.release()
+        else:
+            super().release()
 
 
 class CleanupQueue:
-    """Pays debts in tasks of its own, which end when there are none; whoever owns it drains it.
+    """Queue of pending cancels, each sent in a task of its own and in the context of its block.
 
-    `debtors` are those who would owe if the client were closed now.
+    The number of tasks is limited by the connections of the client, and the `RESERVED` ones. One cancel's failure,
+    whatever its type, leaves the others alone.
+
+    Args:
+        slots: The slots for requests of the client, of which the free ones are used.
+        max_connections: Their number.
+
+    Attributes:
+        open_scopes: For each open scope the function that gives up its pending cancel, called by `drain`.
     """
 
-    def __init__(self) -> None:
-        self.open_scopes: set[OpenScope] = set()
-        self._pending: deque[PendingCancel] = deque()
-        self._workers: set[asyncio.Task[None]] = set()
-        self._unconfirmed: deque[UnconfirmedCancel] = deque(maxlen=_MOST_REMEMBERED)
-        # Its own, for those of the client may be taken for half an hour.
-        self._places = FifoSemaphore(MAX_CONCURRENT)
+    def __init__(self, slots: FifoSemaphore, max_connections: int) -> None:
+        self.open_scopes: set[Callable[[], PendingCancel | None]] = set()
+        self._slots = CleanupSlots(RESERVED, slots)
+        self._max_tasks = RESERVED + max_connections
+        self._waiting: deque[PendingCancel] = deque()
+        self._tasks: dict[asyncio.Task[None], PendingCancel] = {}
+        self._idle = asyncio.Event()
+        self._unconfirmed: deque[UnconfirmedCancel] = deque(maxlen=_MAX_REMEMBERED)
         self._is_closed = False
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is owed, and nobody would owe."""
-        return not self._workers and not self.open_scopes
+        """Whether no cancel is pending and no scope is open."""
+        return not self._tasks and not self.open_scopes
 
     @property
     def unconfirmed(self) -> tuple[UnconfirmedCancel, ...]:
-        """What could not be confirmed so far, the last 10,000 of it."""
+        """The cancels that could not be confirmed so far, the last 10,000 of them."""
         return tuple(self._unconfirmed)
 
-    def submit(self, debt: PendingCancel) -> None:
-        """Take over a debt, at once and without waiting: whoever owes may be cancelled already."""
-        self._pending.append(debt)
+    def submit(self, pending: PendingCancel) -> None:
+        """Add a pending cancel without waiting: the caller's task may be cancelled already."""
         if self._is_closed:
-            self._give_up_all()
+            self._report(pending)
             return
-        transport = debt.api.transport.with_timeout(timeout=_TIMEOUT, policy=_ONE_SEND, slots=self._places)
-        debt.api = debt.api.with_transport(transport)
-        if len(self._workers) < MAX_CONCURRENT:
-            worker = asyncio.get_running_loop().create_task(self._work(), name="retab_async janitor")
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+        transport = pending.api.transport.with_timeout(timeout=_SEND_TIMEOUT, policy=_ONE_SEND, slots=self._slots)
+        pending.api = pending.api.with_transport(transport)
+        self._waiting.append(pending)
+        self._start_tasks()
 
-    async def drain(self, seconds: float) -> None:
-        """Wait until all is paid, and give up what is not after so many seconds; from then on nothing is taken over."""
+    async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - what is left is reported, not raised
+        """Wait for all pending cancels, those of open scopes included, give up the rest, and close the queue.
+
+        Args:
+            timeout: Seconds; None for 10 and one more for each batch that can be sent at once, 60 at most.
+        """
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        try:
+            self._take_from_scopes()
+            seconds = self._drain_seconds() if timeout is None else timeout
+            while self._tasks and (left := start + seconds - loop.time()) > 0:
+                await self._wait_until_idle(left)
+                self._take_from_scopes()
+        finally:
+            self._close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_ENDING)
+
+    def _drain_seconds(self) -> float:
+        batches = math.ceil((len(self._tasks) + len(self._waiting)) / self._max_tasks)
+        return min(_DRAIN_MIN + batches * _DRAIN_PER_BATCH, _DRAIN_MAX)
+
+    async def _wait_until_idle(self, seconds: float) -> None:
+        self._idle.clear()
         try:
             async with asyncio.timeout(seconds):
-                self._take_over()
-                while self._workers:
-                    await asyncio.wait(self._workers)
-                    self._take_over()
+                await self._idle.wait()
         except TimeoutError:
             pass
-        finally:
-            for worker in self._workers:
-                worker.cancel()
-            self._give_up_all()
-        if self._workers:
-            await asyncio.wait(self._workers, timeout=_ENDING)
 
-    def _take_over(self) -> None:
-        for debt in filter(None, [debtor.take_pending_cancel() for debtor in self.open_scopes]):
-            self.submit(debt)
+    def _take_from_scopes(self) -> None:
+        for pending in filter(None, [take() for take in self.open_scopes]):
+            self.submit(pending)
 
-    async def _work(self) -> None:
-        is_done = False
-        try:
-            while self._pending:
-                await self._settle(self._pending.popleft())
-            is_done = True
-        finally:
-            # Cancelled with its loop, or by closing: nobody is going to come for the others.
-            if not is_done:
-                self._give_up_all()
+    def _start_tasks(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting and len(self._tasks) < self._max_tasks:
+            pending = self._waiting.popleft()
+            task = loop.create_task(pending.run(), name="retab_async cleanup", context=pending.context)
+            self._tasks[task] = pending
+            task.add_done_callback(self._on_done)
 
-    async def _settle(self, debt: PendingCancel) -> None:
-        try:
-            await debt.run()
-        finally:
-            if debt.is_confirmed:
-                debt.done.set()
-            else:
-                self._give_up(debt)
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
+        pending = self._tasks.pop(task)
+        if task.cancelled():
+            # By the end of its event loop, or by `drain`: no other task may be started.
+            self._close()
+        elif isinstance(error := task.exception(), Exception):
+            pending.error = error
+        if pending.is_confirmed:
+            pending.done.set()
+        else:
+            self._report(pending)
+        if not self._is_closed:
+            self._start_tasks()
+        if not self._tasks:
+            self._idle.set()
 
-    def _give_up_all(self) -> None:
+    def _close(self) -> None:
         self._is_closed = True
-        while self._pending:
-            self._give_up(self._pending.popleft())
+        for task in self._tasks:
+            task.cancel()
+        while self._waiting:
+            self._report(self._waiting.popleft())
 
-    def _give_up(self, debt: PendingCancel) -> None:
-        told = debt.unconfirmed()
-        self._unconfirmed.append(told)
-        _logger.error("%s", told)
-        debt.done.set()
+    def _report(self, pending: PendingCancel) -> None:
+        unconfirmed = pending.unconfirmed()
+        self._unconfirmed.append(unconfirmed)
+        _logger.error("%s", unconfirmed)
+        pending.done.set()

@@ -1,4 +1,4 @@
-"""The client: one session, its settings, and a collection for each kind of run."""
+"""The client: its settings, its connections, and a resource for each kind of run."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from retab_async.models import Run
 from retab_async.resources import RESOURCES, RunResources
 from retab_async.resources.base import RunResource
 from retab_async.retry import RetryPolicy
-from retab_async.settings import Settings, as_secret
+from retab_async.settings import Settings, as_secret, check_seconds
 from retab_async.throttle import RateLimit, Stats, Throttle
 from retab_async.transport import ConnectionPool, Transport
 from retab_async.validation import reject
@@ -25,34 +25,38 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-# A run, or the collection of one and its id: `("splits", id)`, `(client.splits, id)`.
+# A run, or its kind and its id: `("splits", id)`, `(client.splits, id)`.
 AnyRun: TypeAlias = Run | tuple[str | RunResource[Any], str | Run]
-
-# Seconds that closing may take for cancels that are still owed.
-_CLOSE_TIMEOUT = 10.0
 
 
 class AsyncRetab(RunResources):
-    """A session with the Retab API over one pool of connections; use it with `async with`, or call `aclose()`.
+    """Client of the Retab API over one connection pool; use it with `async with`, or call `aclose()`.
 
-    `api_key` (or `RETAB_API_KEY`) is sent as `Api-Key`, `bearer_token` as `Authorization: Bearer`. `base_url` (or
-    `RETAB_API_BASE_URL`, or `https://api.retab.com`) must be https unless it is loopback. `timeout`: seconds for one
-    attempt. `retry`: attempts, waits and the deadline over all of them. `max_connections`: requests in flight at once,
-    each on a connection of its own; further ones wait their turn within their deadline. `proxy`: an http:// or https://
-    address, by default what the environment names, read once; False for none. `ssl`: an `SSLContext`, or False to trust
-    any certificate. `user_agent`: added to the library's own. `trace_configs`: handed to the aiohttp session.
+    Connections are opened on first use, and belong to the event loop and the process of that use. A client that is
+    never closed causes a `ResourceWarning`.
 
-    `session`: your own aiohttp session, used and never closed. `ssl` and `trace_configs` are then to be set there, its
-    default headers are sent too, and a connection that is lost may cost one more send than is counted, because from
-    outside a used connection of aiohttp cannot be told from a new one.
+    Args:
+        api_key: Sent as `Api-Key`; by default `RETAB_API_KEY`.
+        bearer_token: Sent as `Authorization: Bearer`, instead of an API key.
+        base_url: The address of the API, https unless it is loopback; by default `RETAB_API_BASE_URL`, or
+            `https://api.retab.com`.
+        timeout: Seconds for one attempt; 15 by default.
+        retry: The attempts, backoff and deadline of each call.
+        max_connections: Requests in flight at once, each on its own connection; 100 by default. Further requests wait
+            for a connection within their deadline.
+        session: Your own aiohttp session, which is used and never closed. Its default headers are sent too; `ssl` and
+            `trace_configs` must be set there. A lost connection may cost one more send than is counted, because a
+            reused connection of another session cannot be recognised.
+        proxy: An http:// or https:// address; by default the environment's proxy, read once; False for none.
+        ssl: An `SSLContext`, or False to trust any certificate.
+        user_agent: Appended to the library's own.
+        trace_configs: Passed to the aiohttp session.
 
-    The connections are opened on first use, in the event loop and the process that run then, and belong to them. A
-    client that is never closed gives a `ResourceWarning`.
-
-    Raises `ConfigurationError` for settings that cannot work, and says what to do.
+    Raises:
+        ConfigurationError: A setting cannot work; the message says what to pass.
     """
 
-    def __init__(  # noqa: PLR0913 - the settings of a client, each of them optional
+    def __init__(
         self,
         api_key: str | None = None,
         *,
@@ -67,7 +71,7 @@ class AsyncRetab(RunResources):
         user_agent: str | None = None,
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
     ) -> None:
-        # A traceback that shows locals is not to show these, nor the frames below them.
+        # A traceback that shows locals must not show secrets, in this frame and those below it.
         api_key, bearer_token, base_url = as_secret(api_key), as_secret(bearer_token), as_secret(base_url)
         proxy = proxy if proxy is False else as_secret(proxy)
         settings = Settings.resolve(
@@ -80,12 +84,12 @@ class AsyncRetab(RunResources):
         )
         pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool
-        self._cleanup = CleanupQueue()
+        self._cleanup = CleanupQueue(pool.slots, max_connections)
         self._closing: asyncio.Task[None] | None = None
-        self._is_copy = False
         self._configure(settings, retry, Throttle())
 
-    def _configure(self, settings: Settings, retry: RetryPolicy, throttle: Throttle) -> None:
+    def _configure(self, settings: Settings, retry: RetryPolicy, throttle: Throttle, *, is_copy: bool = False) -> None:
+        self._is_copy = is_copy
         self._settings = settings
         self._retry = retry
         self._throttle = throttle
@@ -100,32 +104,36 @@ class AsyncRetab(RunResources):
         retry: RetryPolicy | None = None,
         user_agent: str | None = None,
     ) -> "AsyncRetab":
-        """Return a copy with other settings on the same connections, for one caller or a few calls.
+        """Return a copy with other settings on the same connections, for one user or a few calls.
 
-        What is not given stays as it is; a copy with the same key keeps to the same pace. The pool belongs to the
-        client that the copy was made from: closing that one ends the copy too, closing the copy ends nothing.
+        A copy with the same credential shares the throttle. The connections belong to the original client: closing it
+        closes its copies, closing a copy closes nothing.
 
-        Raises `ConfigurationError` for settings that cannot work.
+        Args:
+            api_key: Sent as `Api-Key`.
+            bearer_token: Sent as `Authorization: Bearer`, instead of an API key.
+            timeout: Seconds for one attempt.
+            retry: The attempts, backoff and deadline of each call.
+            user_agent: Appended to the library's own.
+
+        Raises:
+            ConfigurationError: A setting cannot work; the message says what to pass.
         """
         api_key, bearer_token = as_secret(api_key), as_secret(bearer_token)
         settings = self._settings.replace(
             api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent
         )
+        # The API limits each key by itself.
+        throttle = self._throttle if settings.credential == self._settings.credential else Throttle()
         other = copy(self)
-        other._is_copy = True  # noqa: SLF001 - one of us
-        # Limits are kept for a key: what one key was told says nothing about another one.
-        pace = self._throttle if settings.credential == self._settings.credential else Throttle()
-        other._configure(settings, retry or self._retry, pace)  # noqa: SLF001 - one of us
+        other._configure(settings, retry or self._retry, throttle, is_copy=True)  # noqa: SLF001 - of the same class
         return other
 
     def stats(self) -> Stats:
-        """Return the figures of this moment: what is in flight, the pace, refusals, tokens for retries, latencies.
-
-        They are those of one key: of this client and all its copies with the same one.
-        """
+        """Return the current statistics of this client's credential: of the client and its copies with the same one."""
         return self._throttle.stats()
 
-    def cancel_many(  # noqa: PLR0913 - how to go about it, all of it optional
+    def cancel_many(
         self,
         runs: "Iterable[AnyRun] | AsyncIterable[AnyRun]",
         *,
@@ -138,11 +146,23 @@ class AsyncRetab(RunResources):
     ) -> CancelJob[Run]:
         """Cancel runs of several kinds: `await` it for a `CancelReport`, or `async with` it for each `CancelOutcome`.
 
-        `runs`: runs, whose class tells their kind, or pairs of a collection and an id, `("splits", id)` or
-        `(client.splits, id)`. What is neither, a bare id for one, is `rejected`: the kind is not guessed. The rest is
-        as in the `cancel_many` of a collection.
+        `POST {path}/{id}/cancel`
+
+        Args:
+            runs: Runs, or pairs of a kind and an id: `("splits", id)`, `(client.splits, id)`. Anything else, such as a
+                bare id, is rejected: the kind is not guessed.
+            concurrency: See `RunResource.cancel_many`, as for the following arguments.
+            rate_limit: The known limit of the credential.
+            journal: A file that records the outcomes, to resume the job with.
+            order: The order of the outcomes, `completion` or `input`.
+            wait: Whether to follow accepted runs until they are finished.
+            outage_timeout: Seconds of an outage after which the remaining runs are given up.
+
+        Raises:
+            InvalidRequestError: An argument is invalid.
+            ConfigurationError: An option is invalid.
         """
-        terms = CancelOptions.checked(
+        options = CancelOptions.checked(
             concurrency=concurrency,
             rate_limit=rate_limit,
             journal=journal,
@@ -152,29 +172,40 @@ class AsyncRetab(RunResources):
         )
         resources: dict[str, RunResource[Any]] = {name: attrgetter(name)(self) for name in RESOURCES}
         kinds = [resource._cancel_target for resource in resources.values()]  # noqa: SLF001 - one of us
-        return CancelJob(runs, kinds, partial(_resolve_run, resources), terms)
+        return CancelJob(runs, kinds, partial(_resolve_run, resources), options)
 
-    async def aclose(self) -> tuple[UnconfirmedCancel, ...]:
-        """Send the cancels that are still owed, for 10 seconds at the most, then close the connections.
+    async def aclose(self, timeout: float | None = None) -> tuple[UnconfirmedCancel, ...]:  # noqa: ASYNC109 - see Args
+        """Send the pending cancels, those of blocks that are still open included, then close the connections.
 
-        Owed are also those of blocks of `running` and `attach` that are not left yet. Returns what they, in all the
-        client's life, owed and could not confirm; empty is good. Once begun this goes on though its caller is
-        cancelled. Closing twice is fine, closing a copy ends and sends nothing, a session of your own is left open.
+        Once begun this continues even if its caller is cancelled. It can be called again. Closing a copy closes
+        nothing, and your own session is left open.
+
+        Args:
+            timeout: Seconds for the pending cancels. By default 10, and one more for each batch that the connections
+                can send at once, but 60 at most. Cancels that are pending after that are given up, not raised.
+
+        Returns:
+            The cancels that could not be confirmed in the client's life, the last 10,000 of them; ideally none.
+
+        Raises:
+            ConfigurationError: The timeout is not above zero.
         """
+        if timeout is not None:
+            check_seconds("timeout", timeout)
         if not self._is_copy:
-            # What a process inherited is its parent's to pay.
+            # A forked process leaves its parent's pending cancels to the parent.
             if self._pool.is_forked:
                 await self._pool.aclose()
             elif self._cleanup.is_idle and self._closing is None:
-                await self._close()
+                await self._close(timeout)
             else:
-                self._closing = self._closing or asyncio.get_running_loop().create_task(self._close())
+                self._closing = self._closing or asyncio.get_running_loop().create_task(self._close(timeout))
                 await asyncio.shield(self._closing)
         return self._cleanup.unconfirmed
 
-    async def _close(self) -> None:
+    async def _close(self, timeout: float | None) -> None:  # noqa: ASYNC109 - see aclose
         try:
-            await self._cleanup.drain(_CLOSE_TIMEOUT)
+            await self._cleanup.drain(timeout)
         finally:
             await self._pool.aclose()
 
@@ -188,21 +219,21 @@ class AsyncRetab(RunResources):
 
     def __repr__(self) -> str:
         if "_settings" not in vars(self):
-            # Its settings were refused: what shows the locals of that traceback comes here.
-            return "<AsyncRetab that was not made>"
+            # Its settings were rejected: a traceback with locals shows it.
+            return "<AsyncRetab not configured>"
         state = "closed" if self._pool.closed else "open"
         return f"<AsyncRetab {self._settings.base_url} timeout={self._settings.timeout:g} {state}>"
 
 
 def _resolve_run(resources: dict[str, RunResource[Any]], run: AnyRun) -> tuple[str, str]:
-    of: RunResource[Any] | None = None
-    meant: str | Run | None = None
+    resource: RunResource[Any] | None = None
+    target: str | Run | None = None
     if isinstance(run, Run):
-        of, meant = next((each for each in resources.values() if isinstance(run, each.run_type)), None), run
+        resource, target = next((each for each in resources.values() if isinstance(run, each.run_type)), None), run
     elif isinstance(run, tuple) and len(run) == 2:
-        name, meant = run
-        own = (each for each in resources.values() if each is name)
-        of = resources.get(name) if isinstance(name, str) else next(own, None)
-    if of is None:
-        reject(f"no run, and no pair of a collection of this client and an id, as ('splits', id) is: {run!r:.200}")
-    return of._run_id_of(meant)  # noqa: SLF001 - one of us
+        kind, target = run
+        same = (each for each in resources.values() if each is kind)
+        resource = resources.get(kind) if isinstance(kind, str) else next(same, None)
+    if resource is None:
+        reject(f"not a run, and not a pair of a kind of this client and an id, such as ('splits', id): {run!r:.200}")
+    return resource._run_id_of(target)  # noqa: SLF001 - one of us

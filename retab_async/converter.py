@@ -1,4 +1,4 @@
-"""From JSON to attrs classes and back: the one cattrs converter, each hook with its reason."""
+"""The cattrs converter from JSON to attrs classes and back, each hook with its reason."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -28,13 +28,11 @@ _JSON_NAMES = {
     float: "a number",
     type(None): "null",
 }
-
-
 _STATUSES = {str(status): status for status in RunStatus}
 
 
 def make_structurer(cls: type[T]) -> Callable[[object], T]:
-    """Return the function that turns a JSON value into a `cls`, or raises `ShapeError`."""
+    """Return the function that structures a JSON value as `cls`, or raises `SchemaMismatchError`."""
     hook: Callable[[object, type[T]], T] = _converter().get_structure_hook(cls)
 
     def structure(value: object) -> T:
@@ -47,27 +45,31 @@ def make_structurer(cls: type[T]) -> Callable[[object], T]:
 
 
 def structure_leniently(value: dict[str, Any], cls: type[T]) -> tuple[T, tuple[SchemaMismatchError, ...]]:
-    """Turn a JSON object into a `cls`, with the defaults of the class for each field that does not fit.
+    """Structure a JSON object as `cls`, with the default for each field that does not fit.
 
-    Also returns what did not fit. Raises `ShapeError` where a field without a default is missing or does not fit.
+    Returns:
+        The instance, and the error of each field that is at its default because its value did not fit.
+
+    Raises:
+        SchemaMismatchError: A field without a default is missing or does not fit.
     """
-    misfits: list[SchemaMismatchError] = []
+    invalid: list[SchemaMismatchError] = []
     fitting = dict(value)
     try:
         return _converter().structure(value, cls), ()
     except ClassValidationError as error:
         for problem, note in error.group_exceptions()[0]:
             fitting.pop(note.name, None)
-            misfits.append(_shape_error(problem, note.name))
+            invalid.append(_shape_error(problem, note.name))
     try:
-        return make_structurer(cls)(fitting), tuple(misfits)
+        return make_structurer(cls)(fitting), tuple(invalid)
     except SchemaMismatchError as missing:
-        # What is missing now is what did not fit.
-        raise next((each for each in misfits if each.path.partition(".")[0] == missing.path), missing) from None
+        # The missing field is one that was removed because it did not fit.
+        raise next((each for each in invalid if each.path.partition(".")[0] == missing.path), missing) from None
 
 
 def unstructure(value: object) -> Any:
-    """Turn an attrs instance into the JSON value it was structured from."""
+    """Return an attrs instance as a JSON value."""
     return _converter().unstructure(value)
 
 
@@ -83,24 +85,24 @@ def _reason(error: BaseException, _: object) -> str:
 @cache
 def _converter() -> Converter:
     converter = make_orjson_converter(detailed_validation=True)
-    # cattrs would call str(), int() ... on whatever comes: {"name": null} would become the name "None".
+    # cattrs would call str(), int() ... on any value: {"name": null} would become the name "None".
     converter.register_structure_hook(str, _exactly(str))
     converter.register_structure_hook(bool, _exactly(bool))
     converter.register_structure_hook(int, _read_int)
     converter.register_structure_hook(float, _read_float)
-    # The server's words are open, and a blank one says nothing.
+    # An open vocabulary, in which a blank word means nothing.
     converter.register_structure_hook(RunStatus, _read_status)
     converter.register_unstructure_hook(RunStatus, str.__str__)
-    # RFC 3339; without an offset it is taken for UTC, so that a datetime is always an aware one.
+    # RFC 3339; without an offset it is read as UTC, so that a datetime is always aware.
     converter.register_structure_hook(datetime, _read_datetime)
     converter.register_unstructure_hook(datetime, _write_datetime)
-    # Free-form objects are kept as they came.
+    # Free-form objects are kept as they are.
     converter.register_structure_hook_factory(_is_of(Mapping))(_mapping_hook)
     # A string is iterable too: cattrs would make the pages (1, 2) of "12".
     converter.register_structure_hook_factory(_is_of(tuple))(_tuple_hook)
-    # A key that is null means what an absent key means: the default.
+    # A null means the same as an absent key: the default.
     converter.register_structure_hook_factory(attrs.has)(_object_hook)
-    # Told apart by a word that is open; and written as what it is, not as what the field is declared to be.
+    # A tagged union with an open tag; written as the class of the value, not of the field.
     converter.register_structure_hook_factory(_is_lifecycle)(_lifecycle_hook)
     converter.register_unstructure_hook_func(_is_lifecycle, lambda value: converter.unstructure(value, type(value)))
     return converter
@@ -114,8 +116,8 @@ def _is_of(origin: Any) -> Callable[[Any], bool]:
     return lambda cls: get_origin(cls) is origin
 
 
-def _misfit(value: object, wanted: str) -> TypeError:
-    return TypeError(f"{wanted} was expected, not {_JSON_NAMES.get(type(value), type(value).__name__)}")
+def _type_error(value: object, expected: str) -> TypeError:
+    return TypeError(f"{expected} was expected, not {_JSON_NAMES.get(type(value), type(value).__name__)}")
 
 
 def _exactly(kind: type, default: Any = attrs.NOTHING) -> Hook:
@@ -124,7 +126,7 @@ def _exactly(kind: type, default: Any = attrs.NOTHING) -> Hook:
             return value
         if value is None and default is not attrs.NOTHING:
             return default
-        raise _misfit(value, _JSON_NAMES[kind])
+        raise _type_error(value, _JSON_NAMES[kind])
 
     return read
 
@@ -134,13 +136,13 @@ def _read_int(value: Any, _: Any) -> int:
         return value
     if type(value) is float and value.is_integer():
         return int(value)
-    raise _misfit(value, "a whole number")
+    raise _type_error(value, "an integer")
 
 
 def _read_float(value: Any, _: Any) -> float:
     if type(value) is float or type(value) is int:
         return float(value)
-    raise _misfit(value, "a number")
+    raise _type_error(value, "a number")
 
 
 def _read_status(value: Any, _: Any) -> RunStatus:
@@ -149,22 +151,22 @@ def _read_status(value: Any, _: Any) -> RunStatus:
         return known
     if type(value) is str and value:
         return RunStatus(value)
-    raise _misfit(value, "a status word")
+    raise _type_error(value, "a status word")
 
 
 def _read_datetime(value: Any, _: Any) -> datetime:
     if type(value) is not str:
-        raise _misfit(value, "a string")
+        raise _type_error(value, "a string")
     try:
-        moment = datetime.fromisoformat(value)
+        time = datetime.fromisoformat(value)
     except ValueError:
-        # Its own text quotes the value, and a garbled answer may quote the caller's key.
-        raise _misfit(value, "a moment in RFC 3339") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        # The ValueError quotes the value, which in a garbled response may be the caller's key.
+        raise _type_error(value, "an RFC 3339 time") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _write_datetime(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
+def _write_datetime(value: datetime) -> str:
+    return value.isoformat().replace("+00:00", "Z")
 
 
 def _tuple_hook(cls: Any, converter: BaseConverter) -> Hook:
@@ -173,7 +175,7 @@ def _tuple_hook(cls: Any, converter: BaseConverter) -> Hook:
     def read(value: Any, _: Any) -> Any:
         if type(value) is list:
             return read_items(value, cls) if value else ()
-        raise _misfit(value, "an array")
+        raise _type_error(value, "an array")
 
     return read
 
@@ -186,7 +188,7 @@ def _mapping_hook(cls: Any, converter: BaseConverter) -> Hook:
     read_value = converter.get_structure_hook(kind)
 
     def read(value: Any, _: Any) -> Any:
-        # Its keys are the caller's words, and stay out of what is said of a value that does not fit.
+        # Keys may be user data: they stay out of the path of an error.
         return {key: read_value(each, kind) for key, each in read_object(value, cls).items()}
 
     return read
@@ -214,7 +216,7 @@ def _object_hook(cls: Any, converter: BaseConverter) -> Hook:
     def read(value: Any, _: Any) -> Any:
         if type(value) is dict:
             return read_fields(value, cls)
-        raise _misfit(value, "an object")
+        raise _type_error(value, "an object")
 
     return read
 
@@ -226,7 +228,7 @@ def _without_none(kind: Any) -> Any:
 
 def _unless_null(kind: Any, default: Any, converter: BaseConverter) -> Hook:
     if kind is str or kind is bool:
-        # The same in one call instead of two: most fields are of these.
+        # One call instead of two for the most common field types.
         return _exactly(kind, default)
     hook = converter.get_structure_hook(kind)
 

@@ -1,21 +1,21 @@
-"""What can go wrong, as one tree, and the one table from a status to its error.
+"""Exception tree, and the table from an HTTP status to its exception.
 
 RetabError
-├── ConfigurationError                the client was told something it cannot work with (a ValueError)
-├── InvalidRunIdError                 an id that could not be one of a run (a ValueError)
-├── InvalidRequestError               arguments that the API would refuse (a ValueError)
+├── ConfigurationError                settings that cannot work (a ValueError)
+├── InvalidRunIdError                 an id that cannot be a run id (a ValueError)
+├── InvalidRequestError               arguments that the API would reject (a ValueError)
 │   └── InvalidDocumentError          a document that cannot be read or sent
-├── ClientStateError                  a client that is closed, or another loop's or process's (a RuntimeError)
+├── ClientStateError                  a client that is closed, or of another loop or process (a RuntimeError)
 ├── JournalError                      a journal of cancels that cannot be read or written (an OSError)
-├── RunError                          a run that did not come to what was waited for
+├── RunError                          a run without the awaited result
 │   ├── RunFailedError                it failed
 │   ├── RunCancelledError             it was cancelled
-│   └── WaitTimeoutError              it was not over in time (a TimeoutError)
-└── CallError                         a call that went out and failed
-    ├── APIConnectionError            no answer: refused, reset, cut short, not found, not trusted
-    │   └── APITimeoutError           no answer in time
-    └── AnswerError                   an answer that is of no use
-        ├── APIError                  an answer that is not a 2xx
+│   └── WaitTimeoutError              it did not finish in time (a TimeoutError)
+└── RequestError                      a call that was sent and failed
+    ├── APIConnectionError            no response: refused, reset, cut short, not resolved, not trusted
+    │   └── APITimeoutError           no response in time
+    └── HTTPResponseError             a response that is an error
+        ├── APIError                  a status other than 2xx
         │   ├── AuthenticationError   401
         │   ├── PermissionDeniedError 403
         │   ├── NotFoundError         404
@@ -40,30 +40,31 @@ _MESSAGE_LENGTH = 500
 
 def _rebuild(cls: type["RetabError"], args: tuple[Any, ...], state: dict[str, Any]) -> "RetabError":
     error = cls.__new__(cls, *args)
-    # What is also an OSError, as a TimeoutError is, leaves that to its __init__.
+    # A subclass of OSError, such as TimeoutError, sets args only in its __init__.
     error.args = args
     error.__dict__.update(state)
     return error
 
 
 class RetabError(Exception):
-    """Whatever this library raises on purpose.
+    """Base of all exceptions of this library.
 
-    `in_doubt`: whether a call may have taken effect all the same, in one of its attempts. A create then carries the
-    `idempotency_key` under which it can be repeated without being done twice.
+    Attributes:
+        in_doubt: Whether one attempt of the failed call may have taken effect on the server.
+        idempotency_key: The key of a failed create; repeating it with this key cannot create a second run.
     """
 
     in_doubt: bool = False
     idempotency_key: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An exception is rebuilt from its args alone, which fails on keyword-only arguments: process pools and task
-        # queues would then lose the error they carry.
+        # By default an exception is rebuilt from its args alone, which fails on keyword-only arguments: process pools
+        # and task queues would then lose the error they carry.
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
 class ConfigurationError(RetabError, ValueError):
-    """The client was told something that it cannot work with; the message says what to do."""
+    """Settings that cannot work; the message says what to do."""
 
 
 class InvalidRunIdError(RetabError, ValueError):
@@ -71,11 +72,11 @@ class InvalidRunIdError(RetabError, ValueError):
 
 
 class InvalidRequestError(RetabError, ValueError):
-    """Arguments that the API would refuse; nothing was sent."""
+    """Arguments that the API would reject; nothing was sent."""
 
 
 class InvalidDocumentError(InvalidRequestError):
-    """A document that cannot be read or sent; a part of one that changed meanwhile may have left, and is of no use."""
+    """A document that cannot be read or sent, or that changed while it was being sent; no run was created."""
 
 
 class ClientStateError(RetabError, RuntimeError):
@@ -83,12 +84,16 @@ class ClientStateError(RetabError, RuntimeError):
 
 
 class JournalError(RetabError, OSError):
-    """A journal that cannot be opened, read or written any more; the message says which, and why."""
+    """A journal that cannot be opened, read or written; the message says which, and why."""
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
 class RunError(RetabError):
-    """A run that did not come to what was waited for; `run` is as it was last seen, None where it never was."""
+    """A run without the awaited result.
+
+    Attributes:
+        run: The run as last seen, None if it never was.
+    """
 
     run: "Run | None" = None
 
@@ -104,24 +109,36 @@ class RunFailedError(RunError):
 
 
 class RunCancelledError(RunError):
-    """The run was cancelled, by whomever."""
+    """The run was cancelled, by this client or another."""
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
 class WaitTimeoutError(RunError, TimeoutError):
-    """A run was not over in time: it goes on; what went wrong with the last look at it is the `__cause__`."""
+    """A run did not finish in time and goes on; `__cause__` is the error of the last poll, if it failed.
+
+    Attributes:
+        run_id: The id of the run.
+        timeout: Seconds that were waited.
+    """
 
     run_id: str
     timeout: float
 
     def __str__(self) -> str:
         seen = "it was never seen" if self.run is None else f"last seen {_state(self.run)}"
-        return f"run {single_line(self.run_id)} was not over within {self.timeout:g} s: {seen}"
+        return f"run {single_line(self.run_id)} did not finish within {self.timeout:g} s: {seen}"
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
 class RequestError(RetabError):
-    """A call that went out and failed: which call (`url` is the path alone), and after how many attempts."""
+    """A call that was sent and failed.
+
+    Attributes:
+        message: What went wrong.
+        method: HTTP method.
+        url: Path of the call, without host and query.
+        attempts: Number of attempts, the first included.
+    """
 
     message: str = attrs.field(kw_only=False)
     method: str
@@ -131,11 +148,11 @@ class RequestError(RetabError):
     idempotency_key: str | None = None
 
     def __str__(self) -> str:
-        tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
-        told = f"{self.message} ({', '.join((f'{self.method} {self.url}', *self._details(), tries))})"
+        attempts = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
+        text = f"{self.message} ({', '.join((f'{self.method} {self.url}', *self._details(), attempts))})"
         if self.in_doubt and self.idempotency_key:
-            return f"{told}; it may have been done: repeat it with idempotency_key={self.idempotency_key!r}"
-        return told
+            return f"{text}; it may have taken effect: repeat it with idempotency_key={self.idempotency_key!r}"
+        return text
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -146,21 +163,28 @@ class RequestError(RetabError):
 
 @attrs.define(slots=False, kw_only=True, repr=False)
 class APIConnectionError(RequestError):
-    """No answer came, or not all of one.
+    """No complete response arrived.
 
-    `transient` tells whether another try can help: a certificate that is not trusted will not be trusted the next time.
+    Attributes:
+        transient: Whether a retry can help; False for an untrusted certificate, for example.
     """
 
     transient: bool = True
 
 
 class APITimeoutError(APIConnectionError):
-    """No answer came within the timeout of one attempt, or within the deadline of the call."""
+    """No response arrived within the timeout of an attempt, or the deadline of the call."""
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
 class HTTPResponseError(RequestError):
-    """A call that was answered, with an answer that is of no use."""
+    """A response that is an error.
+
+    Attributes:
+        status_code: HTTP status.
+        request_id: The server's `x-request-id`, if it sent one.
+        body: Text of the body, at most 64 KiB of an `APIError` and 500 characters of a `ResponseError`.
+    """
 
     status_code: int
     request_id: str | None = None
@@ -172,10 +196,12 @@ class HTTPResponseError(RequestError):
 
 @attrs.define(slots=False, kw_only=True, repr=False)
 class APIError(HTTPResponseError):
-    """The API answered with something other than a 2xx.
+    """A response with a status other than 2xx; `message` is the most specific text found in its body.
 
-    `message` is the most telling text found in the body, `code` and `details` what came with it, `retry_after` the wait
-    in seconds that the server asked for, `body` the body as text (at most 64 KiB).
+    Attributes:
+        code: The API's error code, if the body has one.
+        details: Structured details of the body.
+        retry_after: Seconds that the server asked to wait, None if it did not.
     """
 
     code: str | None = None
@@ -183,8 +209,8 @@ class APIError(HTTPResponseError):
     retry_after: float | None = None
 
     def _details(self) -> tuple[str, ...]:
-        asked = () if self.retry_after is None else (f"Retry-After {self.retry_after:g} s",)
-        return (*super()._details(), *asked)
+        wait = () if self.retry_after is None else (f"Retry-After {self.retry_after:g} s",)
+        return (*super()._details(), *wait)
 
 
 class AuthenticationError(APIError):
@@ -200,27 +226,27 @@ class NotFoundError(APIError):
 
 
 class ConflictError(APIError):
-    """409: in conflict with what the server holds."""
+    """409: conflict with the state on the server."""
 
 
 class ValidationError(APIError):
-    """422: the request's values were refused."""
+    """422: the API rejected the values of the request."""
 
 
 class RateLimitError(APIError):
-    """429: too many requests; `retry_after` tells how long to wait, where the server said so."""
+    """429: too many requests; see `retry_after`."""
 
 
 class InternalServerError(APIError):
-    """5xx: the server, or a gateway before it, failed."""
+    """5xx: the server, or a gateway in front of it, failed."""
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
 class ResponseError(HTTPResponseError):
     """A 2xx whose body cannot be read: not JSON, of another shape, or too large.
 
-    `path` is the place inside the JSON that does not fit (`subdocuments[2].name`), empty where there is no JSON; `body`
-    is the body's start.
+    Attributes:
+        path: Place inside the JSON that does not fit (`subdocuments[2].name`), empty if there is no JSON.
     """
 
     path: str = ""
@@ -230,7 +256,7 @@ class ResponseError(HTTPResponseError):
 
 
 class SchemaMismatchError(ValueError):
-    """JSON of another shape than its class, at `path` (`subdocuments[2].name`): what `ResponseError`s are made of."""
+    """JSON that does not fit its class, at `path` (`subdocuments[2].name`); becomes a `ResponseError`."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(single_line(f"{path}: {reason}" if path else reason))
@@ -240,10 +266,10 @@ class SchemaMismatchError(ValueError):
 
 def _state(run: "Run") -> str:
     reasons = (run.error.code, run.error.message) if run.error else ()
-    return ": ".join(part for part in map(_shortened, (str(run.status), *reasons)) if part)
+    return ": ".join(part for part in map(_truncate, (str(run.status), *reasons)) if part)
 
 
-def _shortened(text: str) -> str:
+def _truncate(text: str) -> str:
     return single_line(text)[:_MESSAGE_LENGTH]
 
 
@@ -258,5 +284,5 @@ _BY_STATUS: dict[int, type[APIError]] = {
 
 
 def error_class(status_code: int) -> type[APIError]:
-    """Return the class of `APIError` that stands for a status."""
+    """Return the `APIError` class of an HTTP status."""
     return _BY_STATUS.get(status_code, InternalServerError if status_code >= 500 else APIError)

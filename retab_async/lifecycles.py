@@ -1,4 +1,4 @@
-"""The states of the runs of the workflow family: objects that are told apart by their `status`."""
+"""Lifecycles of workflow runs: a tagged union, discriminated by `status`."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ from retab_async.models import PrimitiveError, Run, RunStatus, SparseRepr, defau
 
 @attrs.frozen(kw_only=True, repr=False)
 class Lifecycle(SparseRepr):
-    """Where a run of the workflow family stands, and what belongs to being there; see its subclasses."""
+    """State of a run of the workflow family; the subclasses add what belongs to each status."""
 
     status: RunStatus
 
@@ -33,14 +33,14 @@ class QueuedLifecycle(Lifecycle):
 
 @attrs.frozen(kw_only=True, repr=False)
 class RunningLifecycle(Lifecycle):
-    """Under way."""
+    """In progress."""
 
     status: RunStatus = RunStatus.RUNNING
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class AwaitingReviewLifecycle(Lifecycle):
-    """Paused until somebody has reviewed the blocks that it waits for; it can be cancelled."""
+    """Paused until a person has reviewed the blocks that the run waits for; it can be cancelled."""
 
     status: RunStatus = RunStatus.AWAITING_REVIEW
     waiting_for_block_ids: tuple[str, ...] = ()
@@ -48,14 +48,14 @@ class AwaitingReviewLifecycle(Lifecycle):
 
 @attrs.frozen(kw_only=True, repr=False)
 class CompletedLifecycle(Lifecycle):
-    """Over, and done."""
+    """Finished successfully."""
 
     status: RunStatus = RunStatus.COMPLETED
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class ErrorDetails(SparseRepr):
-    """Where an error came from, as far as it is known."""
+    """Origin of an error, as far as it is known."""
 
     message: str | None = None
     stack_trace: str | None = None
@@ -67,9 +67,14 @@ class ErrorDetails(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class ErrorLifecycle(Lifecycle):
-    """Over, for an error: `error`, or `failed`.
+    """Finished with an error: `error`, or `failed`.
 
-    `stage`, `category` (`transient`, `permanent`, `quota`) and `failing_step_id` are told of workflow runs.
+    Attributes:
+        message: Explanation for people.
+        details: Origin of the error.
+        stage: Workflow runs only: the stage that failed.
+        category: Workflow runs only: `transient`, `permanent` or `quota`.
+        failing_step_id: Workflow runs only: the step that failed.
     """
 
     status: RunStatus = RunStatus.ERROR
@@ -81,9 +86,9 @@ class ErrorLifecycle(Lifecycle):
 
     @property
     def error(self) -> PrimitiveError:
-        """The same in the form in which the other kinds tell it."""
+        """The same error in the form that the document kinds use."""
         details = self.details or ErrorDetails()
-        told = {"stage": self.stage, "category": self.category, "failing_step_id": self.failing_step_id} | {
+        extra = {"stage": self.stage, "category": self.category, "failing_step_id": self.failing_step_id} | {
             field.name: getattr(details, field.name)
             for field in attrs.fields(ErrorDetails)
             if field.name not in {"message", "error_code"}
@@ -91,13 +96,13 @@ class ErrorLifecycle(Lifecycle):
         return PrimitiveError(
             code=details.error_code or "",
             message=self.message or details.message or "",
-            details={name: value for name, value in told.items() if value is not None} or None,
+            details={name: value for name, value in extra.items() if value is not None} or None,
         )
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class CancelledLifecycle(Lifecycle):
-    """Over, because it was cancelled."""
+    """Finished because it was cancelled."""
 
     status: RunStatus = RunStatus.CANCELLED
     reason: str | None = None
@@ -105,10 +110,10 @@ class CancelledLifecycle(Lifecycle):
 
 @attrs.frozen(kw_only=True, repr=False)
 class UnknownLifecycle(Lifecycle):
-    """What the API calls by a word that this library does not know."""
+    """A status that this library does not know."""
 
 
-# "failed" is a word of the list's filter, and said to be what the service records.
+# "failed" is documented as a list filter and as what the service records.
 LIFECYCLES: Mapping[str, type[Lifecycle]] = MappingProxyType(
     {
         str(default_of(attrs.fields(kind).status)): kind
@@ -135,7 +140,7 @@ class RunTrigger(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class RunTiming(SparseRepr):
-    """When a run was created, started and over."""
+    """Times at which a run was created, started and finished."""
 
     created_at: datetime | None = None
     started_at: datetime | None = None
@@ -144,14 +149,14 @@ class RunTiming(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class MeasuredTiming(RunTiming):
-    """When a run was created, started and over, and how many milliseconds it took."""
+    """Times at which a run was created, started and finished, and its duration in milliseconds."""
 
     duration_ms: int | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class WorkflowFamilyRun(Run):
-    """A run that tells its state in a `lifecycle`; `status`, `error` and `created_at` are read from there."""
+    """A run of a workflow kind: `status` and `error` come from its `lifecycle`, `created_at` from its `timing`."""
 
     lifecycle: Lifecycle
     timing: RunTiming = RunTiming()
@@ -161,15 +166,15 @@ class WorkflowFamilyRun(Run):
 
     @property
     def status(self) -> RunStatus:
-        """Where the run stands; `awaiting_review` is a pause, not an end."""
+        """Current status; `awaiting_review` is a pause and not terminal."""
         return self.lifecycle.status
 
     @property
     def error(self) -> PrimitiveError | None:
-        """Why the run failed, None for one that did not."""
+        """Why the run failed, None unless it did."""
         return self.lifecycle.error if isinstance(self.lifecycle, ErrorLifecycle) else None
 
     @property
     def created_at(self) -> datetime | None:
-        """When the run was created: an aware `datetime`, None where it is not told."""
+        """Creation time as an aware `datetime`, None if the API left it out."""
         return self.timing.created_at

@@ -1,4 +1,4 @@
-"""Lists that page themselves: what a list is asked for, and the walk from page to page."""
+"""Lists: their filters, and a pager over their pages."""
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from retab_async.text import single_line
 from retab_async.validation import non_blank_str, non_empty_list, reject
 
 ItemT = TypeVar("ItemT")
-# Several words are sent as so many times the same key.
+# A list of words is sent as the same key once for each word.
 Query: TypeAlias = dict[str, str | Sequence[str]]
 
 _MAX_LIMIT = 100
@@ -23,7 +23,13 @@ _logger = logging.getLogger("retab_async")
 
 @attrs.frozen(kw_only=True)
 class Page(Generic[ItemT]):
-    """One page of a list: its `items`, and the ids to go on from in either direction, None where the list ends."""
+    """One page of a list.
+
+    Attributes:
+        items: The runs, or other items, of the page.
+        before: The cursor of the previous page, None at the start of the list.
+        after: The cursor of the next page, None at the end of the list.
+    """
 
     items: tuple[ItemT, ...]
     before: str | None = None
@@ -31,19 +37,20 @@ class Page(Generic[ItemT]):
 
     @property
     def runs(self) -> tuple[ItemT, ...]:
-        """The items, which in the list of a collection of runs are runs."""
+        """The items, under the name that fits a list of runs."""
         return self.items
 
 
 class RunPager(Generic[ItemT]):
-    """What a list request finds: `async for run in ...`, or page by page with `pages()`.
+    """Async iterable over the items of a list, `async for run in pager`, or over its pages with `pages()`.
 
-    Nothing is asked before the first step, and each walk begins anew.
+    Pages are requested as the iteration proceeds; each iteration starts again with the first page.
     """
 
-    def __init__(self, fetch: Callable[[str], Awaitable[Page[ItemT]]], query: Query) -> None:
+    def __init__(self, fetch: Callable[[str], Awaitable[Page[ItemT]]], query: Query, path: str) -> None:
         self._fetch = fetch
         self._query = query
+        self._path = path
 
     async def __aiter__(self) -> AsyncIterator[ItemT]:
         async for page in self.pages():
@@ -51,27 +58,31 @@ class RunPager(Generic[ItemT]):
                 yield item
 
     async def pages(self) -> AsyncGenerator[Page[ItemT], None]:
-        """Yield page by page; `page.after` is where `list(after=...)` goes on another day.
+        """Yield the pages; pass `page.after` to `list(after=...)` to continue later.
 
-        Ends with the list, or where a cursor comes a second time.
+        Stops at the end of the list, or if the server repeats a cursor.
         """
         query = dict(self._query)
-        cursor = "before" if "before" in query else "after"
-        seen: set[object] = {query.get(cursor)}
+        direction = "before" if "before" in query else "after"
+        seen: set[object] = {query.get(direction)}
         while True:
             page = await self._fetch(urlencode(query, doseq=True))
             yield page
-            reached = page.before if cursor == "before" else page.after
-            if not reached:
+            cursor = page.before if direction == "before" else page.after
+            if not cursor:
                 return
-            if reached in seen:
-                _logger.warning("the list came back to %s: it ends here", single_line(reached))
+            if cursor in seen:
+                _logger.warning("%s: list stopped, the server repeated the cursor %s", self._path, single_line(cursor))
                 return
-            seen.add(reached)
-            query[cursor] = reached
+            seen.add(cursor)
+            query[direction] = cursor
+
+    def __repr__(self) -> str:
+        filters = " ".join(f"{name}={value}" for name, value in self._query.items())
+        return f"<RunPager {self._path} {single_line(filters)}>"
 
 
-def list_query(  # noqa: PLR0913 - the filters that lists have in common, each by its name
+def list_query(  # noqa: PLR0913 - the filters that lists share, each by its name
     *,
     from_date: date | None,
     to_date: date | None,
@@ -79,11 +90,21 @@ def list_query(  # noqa: PLR0913 - the filters that lists have in common, each b
     limit: int,
     before: str | None,
     after: str | None,
-    **more: str | Sequence[str] | Mapping[str, str] | None,
+    **filters: str | Sequence[str] | Mapping[str, str] | None,
 ) -> Query:
-    """Return the query of a list request; raises `InvalidRequestError` for what the API would refuse.
+    """Return the query of a list request.
 
-    `more` are the filters that are not on every list: a text, several (any of them), or pairs (all of them).
+    Args:
+        from_date: Only runs created on or after this date.
+        to_date: Only runs created on or before this date.
+        order: `asc` or `desc`, by the time of creation.
+        limit: Items on a page, 1 to 100.
+        before: The cursor to continue from, backward.
+        after: The cursor to continue from, forward.
+        **filters: Filters of some lists only: a string, a list (any of its strings), or a mapping (all of its pairs).
+
+    Raises:
+        InvalidRequestError: The API would reject the query.
     """
     if before is not None and after is not None:
         reject("give before or after, not both")
@@ -91,20 +112,20 @@ def list_query(  # noqa: PLR0913 - the filters that lists have in common, each b
         reject(f"limit must be a whole number from 1 to {_MAX_LIMIT}, not {limit!r}")
     if order not in {"asc", "desc"}:
         reject(f"order must be 'asc' or 'desc', not {order!r}")
-    told = {
+    query = {
         "limit": str(limit),
         "order": order,
-        **{name: _filter(name, value) for name, value in more.items()},
-        "from_date": _moment("from_date", from_date),
-        "to_date": _moment("to_date", to_date),
-        "before": _text("before", before),
-        "after": _text("after", after),
+        **{name: _filter(name, value) for name, value in filters.items()},
+        "from_date": _date_bound("from_date", from_date),
+        "to_date": _date_bound("to_date", to_date),
+        "before": _word("before", before),
+        "after": _word("after", after),
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in query.items() if value is not None}
 
 
 def with_day_bounds(filters: dict[str, Any]) -> dict[str, Any]:
-    """Return filters whose days are from their first moment, or to their last, in UTC."""
+    """Return filters whose dates are datetimes: the first moment of `from_date`, the last of `to_date`, in UTC."""
     return filters | {
         name: _day_bound(filters[name], at) for name, at in (("from_date", time.min), ("to_date", time.max))
     }
@@ -115,27 +136,27 @@ def _filter(name: str, value: Any) -> str | Sequence[str] | None:
         return orjson.dumps(dict(value)).decode()
     if isinstance(value, list | tuple):
         return [non_blank_str(name, each) for each in non_empty_list(name, value, "text")]
-    return _text(name, value)
+    return _word(name, value)
 
 
-def _text(name: str, value: Any) -> str | None:
+def _word(name: str, value: Any) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
-        reject(f"{name} must be a text that is not empty, not {value!r}")
-    # Of a member of an enum, str() gives its name.
+        reject(f"{name} must be a string that is not empty, not {value!r}")
+    # str() of a member of a (str, Enum) gives its name.
     return None if value is None else str.__str__(value)
 
 
 def _day_bound(value: Any, at: time) -> Any:
-    # A datetime is a date too, but a moment already.
+    # A datetime is a date too, but already exact.
     return datetime.combine(value, at, UTC) if type(value) is date else value
 
 
-def _moment(name: str, value: Any) -> str | None:
+def _date_bound(name: str, value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            reject(f"{name} must say its timezone, as datetime.now(UTC) does")
+            reject(f"{name} must have a timezone, as datetime.now(UTC) has")
         return value.isoformat()
     if not isinstance(value, date):
         reject(f"{name} must be a date or a datetime, not {value!r}")

@@ -1,4 +1,4 @@
-"""What all runs share: their state, and the leaves that every kind has."""
+"""Models that all kinds of run share: status, error, file references."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ import attrs
 
 
 class RunStatus(StrEnum):
-    """Where a run stands; `running`, `awaiting_review` (a pause) and `error` are words of the workflow kinds.
+    """Status of a run; `running`, `awaiting_review` (a pause) and `error` belong to the workflow kinds.
 
-    Open: a word that the server adds later becomes a member-like value of its own, equal to its text and not terminal,
-    instead of an error.
+    Open: a status that the server adds later becomes a member-like value of its own, equal to its text and not
+    terminal, instead of an error.
     """
 
     PENDING = "pending"
@@ -37,7 +37,7 @@ class RunStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the run is over: completed, failed (of a workflow: `error` too) or cancelled."""
+        """Whether the run has finished: completed, failed (`error` for workflows) or cancelled."""
         return self in _TERMINAL
 
 
@@ -45,7 +45,7 @@ _TERMINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.ERROR, R
 
 
 class SparseRepr:
-    """Shown by the fields that differ from their defaults: an answer of three fields reads as three fields."""
+    """Repr of the non-default fields only: an answer of three fields reads as three fields."""
 
     __slots__ = ()
 
@@ -57,14 +57,20 @@ class SparseRepr:
 
 
 def default_of(field: "attrs.Attribute[Any]") -> Any:
-    """Return what a field of a model is where it is not told, `attrs.NOTHING` where it must be told."""
+    """Return the default of a model's field, `attrs.NOTHING` for a required one."""
     make = getattr(field.default, "factory", None)
     return field.default if make is None else make()
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class PrimitiveError(SparseRepr):
-    """Why a run failed: a `code` (an open vocabulary), a `message` for people, and sometimes `details`."""
+    """Why a run failed.
+
+    Attributes:
+        code: Machine-readable reason, an open vocabulary.
+        message: Explanation for people.
+        details: More facts, if the API sent any.
+    """
 
     code: str = ""
     message: str = ""
@@ -73,7 +79,7 @@ class PrimitiveError(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class FileRef(SparseRepr):
-    """The document of a run as the service stored it; what it does not tell is empty."""
+    """Reference to a document as the service stored it; fields that the API left out are empty."""
 
     id: str
     filename: str = ""
@@ -82,13 +88,13 @@ class FileRef(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class MIMEData(SparseRepr):
-    """A document by its `url`, which is https, or holds the document itself (`data:`)."""
+    """A document by its `url`: an https URL, or a `data:` URL with the content."""
 
     filename: str
     url: str
 
     def __repr__(self) -> str:
-        # Behind its comma a data: URL is a whole document, and behind its question mark another one may be signed.
+        # A data: URL holds a whole document after its comma, and a query may hold a signature.
         head, mark, _ = str(self.url).partition("," if str(self.url)[:5].lower() == "data:" else "?")
         shown = f"{head}{mark}..." if mark else self.url
         return f"{type(self).__name__}(filename={self.filename!r}, url={shown!r:.500})"
@@ -96,7 +102,7 @@ class MIMEData(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class UploadedFile(MIMEData):
-    """A file that was uploaded: a document for as many creates as you like, and known to the API by its `id`."""
+    """An uploaded file: usable as the document of any number of creates, known to the API by its `id`."""
 
     id: str
 
@@ -106,36 +112,40 @@ class UploadedFile(MIMEData):
 
 @attrs.frozen(kw_only=True, repr=False)
 class RetabUsage(SparseRepr):
-    """What a run cost, in credits (one credit is $0.01); may be fractional, and unknown for an old run."""
+    """What a run cost.
+
+    Attributes:
+        credits: Credits, possibly fractional; one credit is $0.01. None for an old run whose cost is unknown.
+    """
 
     credits: float | None = None
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Run(SparseRepr, ABC):
-    """What every kind of run has, wherever its JSON keeps it."""
+    """Base of all kinds of run: id, status, error and creation time, wherever their JSON keeps them."""
 
     id: str
 
     @property
     @abstractmethod
     def status(self) -> RunStatus:
-        """Where the run stands."""
+        """Current status."""
 
     @property
     @abstractmethod
     def error(self) -> PrimitiveError | None:
-        """Why the run failed, None for one that did not."""
+        """Why the run failed, None unless it did."""
 
     @property
     @abstractmethod
     def created_at(self) -> datetime | None:
-        """When the run was created: an aware `datetime`, None where it is not told."""
+        """Creation time as an aware `datetime`, None if the API left it out."""
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Primitive(Run):
-    """A run that works on documents by itself, and tells its state at the top of its JSON."""
+    """A run of a document kind, whose status is at the top level of its JSON."""
 
     status: RunStatus
     error: PrimitiveError | None = None

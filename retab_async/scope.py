@@ -1,8 +1,9 @@
-"""Runs tied to a block of code: left early, the run is cancelled on the server."""
+"""Runs bound to a block of code: left early, the run is cancelled on the server."""
 
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -12,15 +13,16 @@ from retab_async.errors import RunCancelledError, RunFailedError
 from retab_async.models import Run, RunStatus
 from retab_async.polling import StatusCallback, Waiter
 from retab_async.protocol import DeliveryState, Request
+from retab_async.text import single_line
 
 RunT = TypeVar("RunT", bound=Run)
 
-# Seconds for which leaving a block normally may wait; of these, its own cancel takes no more than the janitor's grace.
+# Seconds for which leaving a block normally may wait for the cancel of its run.
 _EXIT_TIMEOUT = 15.0
 
 
 class CreateSpec(NamedTuple):
-    """A run to create: the fields of the request, its documents among them, and the key it is created under."""
+    """A run to create: the fields of the request, its documents among them, and the idempotency key."""
 
     fields: Mapping[str, Any]
     key: str
@@ -28,81 +30,107 @@ class CreateSpec(NamedTuple):
 
 class _PendingCreate(NamedTuple):
     request: Request
-    trail: DeliveryState
-    opened: AsyncExitStack
+    delivery: DeliveryState
+    body: AsyncExitStack
 
 
 class RunHandle(Generic[RunT]):
-    """A run that is tied to a block: `id`, and `run` as it was last seen, None before it was."""
+    """Handle of a run that is bound to a block.
+
+    Attributes:
+        id: The id of the run.
+        run: The run as it was last seen, None before it was.
+    """
 
     def __init__(self, api: RunApi[RunT], waiter: Waiter[RunT], run_id: str, run: RunT | None = None) -> None:
-        self.id = run_id
-        self.run = run
+        self.id: str = run_id
+        self.run: RunT | None = run
         self._api = api
         self._waiter = waiter
         self._is_detached = False
 
     @property
-    def needs_cancel(self) -> bool:
-        """Whether leaving the block would have to cancel the run."""
-        return not (self._is_detached or (self.run is not None and self.run.status.is_terminal))
+    def is_detached(self) -> bool:
+        """Whether leaving the block leaves the run alone: it was detached, or its cancel has been accepted."""
+        return self._is_detached
 
     async def get(self, *, include_output: bool = True) -> RunT:
-        """Return the run as it is now; see the `get` of its collection."""
+        """Return the current state of the run; see `RunResource.get`.
+
+        `GET {path}/{id}`
+        """
         self.run, _ = await self._api.fetch(self.id, include_output=include_output)
         return self.run
 
     async def result(
         self,
         *,
-        timeout: float | None = 3600.0,  # noqa: ASYNC109 - it tells the last run seen
+        timeout: float | None = 3600.0,  # noqa: ASYNC109 - its error has the last run seen
         poll_interval: float | None = None,
         on_status: StatusCallback[RunT] | None = None,
     ) -> RunT:
-        """Wait until the run is over and return it completed.
+        """Wait until the run is finished, and return it if it is completed.
 
-        `timeout`, `poll_interval` and `on_status` as in the `wait` of its collection. Raises `RunFailedError` or
-        `RunCancelledError` with the run, and what `wait` raises, `WaitTimeoutError` above all.
+        `GET {path}/{id}`, `GET {path}`
+
+        Args:
+            timeout: Seconds, None for no limit; one hour by default.
+            poll_interval: Seconds between two polls; by default growing from 0.5 to 10.
+            on_status: Called with the run each time its status has changed.
+
+        Raises:
+            RunFailedError: The run failed.
+            RunCancelledError: The run was cancelled.
+            WaitTimeoutError: The run was not finished in time.
+            RetabError: See `RunResource.wait`.
         """
 
-        def note(run: RunT) -> None:
+        def record(run: RunT) -> None:
             self.run = run
             if on_status is not None:
                 on_status(run)
 
-        run = await self._waiter.wait(self.id, timeout=timeout, poll_interval=poll_interval, on_status=note)
+        run = await self._waiter.wait(self.id, timeout=timeout, poll_interval=poll_interval, on_status=record)
         self.run = run
         if run.status is RunStatus.COMPLETED:
             return run
         raise (RunCancelledError if run.status is RunStatus.CANCELLED else RunFailedError)(run=run)
 
     async def cancel(self) -> RunT:
-        """Cancel the run now, and return it as it then is; once that is accepted, leaving the block sends nothing."""
+        """Cancel the run now and return it; leaving the block then sends nothing.
+
+        `POST {path}/{id}/cancel`
+        """
         self.run = await self._api.cancel(self.id)
         self._is_detached = True
         return self.run
 
     def detach(self) -> None:
-        """Let the run go on after the block."""
+        """Unbind the run from the block, so that it continues after it."""
         self._is_detached = True
+
+    def __repr__(self) -> str:
+        status = "not seen yet" if self.run is None else self.run.status
+        detached = " detached" if self._is_detached else ""
+        return f"<RunHandle {self._api.path} {single_line(f'{self.id} {status}')}{detached}>"
 
 
 class RunScope(Generic[RunT]):
-    """An `async with` that gives a `RunHandle`, and cancels its run when it is left before the run is over.
+    """An `async with` that gives a `RunHandle`, and cancels its run when it is left before the run is finished.
 
-    What is certain when the block has been left, and the run was neither over nor detached:
+    What is certain when the block has been left, and the run was neither finished nor detached:
 
-    - normally, or by an `Exception`: the run is cancelled or over, unless the API could not be had within 5 seconds (or
-      so many blocks were left at once that its turn did not come within 15);
+    - normally, or by an `Exception`: the run is cancelled or finished, unless the API could not be reached within 5
+      seconds (or so many blocks were left at once that its turn did not come within 15);
     - by the task's cancellation, which is also how `asyncio.timeout`, a `TaskGroup` and anyio's scopes end a block, or
-      by whatever else is no `Exception`: that is not held up. The cancel is owed, and the client's janitor sends it
-      beside the code that goes on; `aclose()` waits for it, 10 seconds at the most;
-    - while the create was under way, by cancellation or an error that leaves it in doubt: the janitor repeats the
-      create under its key to learn the id, then cancels the run. A file object of yours that has no file of the system
-      behind it must stay open until then;
-    - the client being closed while the block goes on cancels the run as well; afterwards nothing can be sent any more.
+      by any other exception that is not an `Exception`: that is not delayed. The client's cleanup queue sends the
+      cancel in the background; `aclose()` waits for it, 10 seconds and more if many are pending;
+    - while the create was in progress, by cancellation or an error that leaves it in doubt: the cleanup queue repeats
+      the create under its key to learn the id, then cancels the run. A file object of the caller's that has no file of
+      the system behind it must stay open until then;
+    - the client being closed before the block is left cancels the run as well; afterwards nothing can be sent.
 
-    What could not be confirmed is logged as an error, and returned by `aclose()`.
+    A cancel that could not be confirmed is logged as an error, and returned by `aclose()`.
     """
 
     def __init__(
@@ -114,13 +142,15 @@ class RunScope(Generic[RunT]):
         self._origin: CreateSpec | RunHandle[RunT] | None = origin
         self._handle: RunHandle[RunT] | None = None
         self._pending_create: _PendingCreate | None = None
+        self._context = copy_context()
 
     async def __aenter__(self) -> RunHandle[RunT]:
         origin, self._origin = self._origin, None
         if origin is None:
             msg = "this scope has been entered before: it is for one `async with`"
             raise RuntimeError(msg)
-        self._cleanup.open_scopes.add(self)
+        self._context = copy_context()
+        self._cleanup.open_scopes.add(self._take_pending_cancel)
         if isinstance(origin, RunHandle):
             self._handle = origin
             return origin
@@ -136,35 +166,41 @@ class RunScope(Generic[RunT]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        debt = self._leave()
-        if debt is not None and _may_wait(kind):
+        pending = self._leave()
+        if pending is not None and _may_wait(kind):
             try:
                 async with asyncio.timeout(_EXIT_TIMEOUT):
-                    await debt.done.wait()
+                    await pending.done.wait()
             except TimeoutError:
-                # The janitor goes on with it, and says so if it comes to nothing.
+                # The cleanup queue goes on with it, and reports it if it fails.
                 pass
 
-    def take_pending_cancel(self) -> PendingCancel | None:
-        """Give away what is owed if the block is left now; from then on it owes nothing."""
-        if self._handle is not None:
-            is_owed = self._handle.needs_cancel
-            self._handle.detach()
-            return PendingCancel(api=self._api, run_id=self._handle.id) if is_owed else None
-        under_way, self._pending_create = self._pending_create, None
-        if under_way is None or not under_way.trail.may_have_taken_effect:
+    def __repr__(self) -> str:
+        state = "not entered" if self._origin is not None else repr(self._handle or "entered")
+        return f"<RunScope {self._api.path} {state}>"
+
+    def _take_pending_cancel(self) -> PendingCancel | None:
+        """Return the cancel that leaving the block now requires, once."""
+        handle, create = self._handle, self._pending_create
+        if handle is not None:
+            is_finished = handle.run is not None and handle.run.status.is_terminal
+            is_needed = not (handle.is_detached or is_finished)
+            handle.detach()
+            return PendingCancel(api=self._api, run_id=handle.id, context=self._context) if is_needed else None
+        self._pending_create = None
+        if create is None or not create.delivery.may_have_taken_effect:
             return None
-        return PendingCancel(api=self._api, create=under_way.request, opened=under_way.opened.pop_all())
+        return PendingCancel(api=self._api, create=create.request, body=create.body.pop_all(), context=self._context)
 
     async def _create(self, origin: CreateSpec) -> RunHandle[RunT]:
-        async with AsyncExitStack() as opened:
-            request = await opened.enter_async_context(self._api.prepare_create(origin.fields, origin.key))
-            self._pending_create = _PendingCreate(request, DeliveryState(), opened)
+        async with AsyncExitStack() as body:
+            request = await body.enter_async_context(self._api.prepare_create(origin.fields, origin.key))
+            self._pending_create = _PendingCreate(request, DeliveryState(), body)
             try:
-                run = await self._api.create(request, self._pending_create.trail)
+                run = await self._api.send_create(request, self._pending_create.delivery)
                 handle = RunHandle(self._api, self._waiter, run.id, run)
                 if self._pending_create is None:
-                    # Closing the client has taken it over.
+                    # Closing the client has taken over the cancel.
                     handle.detach()
                 self._handle = handle
             finally:
@@ -173,17 +209,18 @@ class RunScope(Generic[RunT]):
         return handle
 
     def _leave(self) -> PendingCancel | None:
-        self._cleanup.open_scopes.discard(self)
+        self._context = copy_context()
+        self._cleanup.open_scopes.discard(self._take_pending_cancel)
         return self._submit_cancel()
 
     def _submit_cancel(self) -> PendingCancel | None:
-        debt = self.take_pending_cancel()
-        if debt is not None:
-            self._cleanup.submit(debt)
-        return debt
+        pending = self._take_pending_cancel()
+        if pending is not None:
+            self._cleanup.submit(pending)
+        return pending
 
 
 def _may_wait(kind: type[BaseException] | None) -> bool:
-    # A task that is being cancelled is not to be held up, whatever it made of that, and under anyio could not wait.
+    # A task that is being cancelled must not be delayed, even if it raised something else; under anyio it cannot wait.
     task = asyncio.current_task()
     return (kind is None or issubclass(kind, Exception)) and not (task is not None and task.cancelling())

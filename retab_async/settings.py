@@ -1,4 +1,4 @@
-"""What a client is told, checked once: who calls, where to, by which way, and how patiently."""
+"""Client settings: validation, defaults and environment variables."""
 
 import ipaddress
 import math
@@ -13,13 +13,13 @@ from retab_async.errors import ConfigurationError
 VERSION = "0.1.0"
 
 _DEFAULT_BASE_URL = "https://api.retab.com"
-# Shorter ones are made up for tests, and would be found inside words.
-_SHORTEST_SECRET = 8
+# Shorter secrets are test values, and would match inside ordinary words.
+_MIN_SECRET_LENGTH = 8
 _PRINTABLE = r"[!-~]+"
 
 
 class SecretStr(str):
-    """A text that is not shown where a traceback shows locals."""
+    """A string hidden in its repr, so that a traceback with locals does not show it."""
 
     __slots__ = ()
 
@@ -28,12 +28,12 @@ class SecretStr(str):
 
 
 def as_secret(text: str | None) -> str | None:
-    """Return a text veiled, and what is none as it is."""
+    """Return a string as `SecretStr`, any other value unchanged."""
     return SecretStr(text) if isinstance(text, str) else text
 
 
 class Credential(NamedTuple):
-    """The one header that says who calls; shown without its value, and never pickled."""
+    """The authentication header of a client: hidden in its repr, never pickled."""
 
     header: str
     value: str
@@ -43,16 +43,16 @@ class Credential(NamedTuple):
         return f"Credential({self.header})"
 
     def __reduce__(self) -> NoReturn:
-        msg = "a client holds a key, and is not to be pickled or copied: make one in each process"
+        msg = "a client holds a key and cannot be pickled or copied: make one in each process"
         raise TypeError(msg)
 
     def redact(self, text: str) -> str:
-        """Return a text without the secret, should it quote it."""
-        return text.replace(self.secret, "***") if len(self.secret) >= _SHORTEST_SECRET else text
+        """Return a text with the secret replaced by ***."""
+        return text.replace(self.secret, "***") if len(self.secret) >= _MIN_SECRET_LENGTH else text
 
 
 class Settings(NamedTuple):
-    """All that one client was told about its calls, in the form in which they use it."""
+    """Validated settings of one client."""
 
     credential: Credential
     base_url: str
@@ -61,11 +61,11 @@ class Settings(NamedTuple):
     user_agent: str
 
     def __repr__(self) -> str:
-        # Not the proxy: its address may hold a password.
+        # Without the proxy, whose URL may hold a password.
         return f"Settings({self.base_url}, {self.credential}, timeout={self.timeout:g})"
 
     @classmethod
-    def resolve(  # noqa: PLR0913 - the settings of a client, each by its name
+    def resolve(  # noqa: PLR0913 - one parameter for each setting
         cls,
         *,
         api_key: str | None,
@@ -75,7 +75,19 @@ class Settings(NamedTuple):
         timeout: float,
         user_agent: str | None,
     ) -> "Settings":
-        """Check what was told and fill the rest from the environment; `ConfigurationError` says what to mend."""
+        """Validate settings and take defaults from the environment.
+
+        Args:
+            api_key: Sent as `Api-Key`; default `RETAB_API_KEY`.
+            bearer_token: Sent as `Authorization: Bearer`, instead of an API key.
+            base_url: Address of the API; default `RETAB_API_BASE_URL`, or https://api.retab.com.
+            proxy: URL of an HTTP proxy, False for none; default is the environment's.
+            timeout: Seconds for one attempt.
+            user_agent: Suffix of the library's own User-Agent.
+
+        Raises:
+            ConfigurationError: A setting cannot work; the message says what to do.
+        """
         address = _resolve_base_url(base_url)
         return cls(
             credential=_resolve_credential(api_key, bearer_token),
@@ -88,27 +100,27 @@ class Settings(NamedTuple):
     def replace(
         self, *, api_key: str | None, bearer_token: str | None, timeout: float | None, user_agent: str | None
     ) -> "Settings":
-        """Return a copy in which what is not None is new; the environment is not read again."""
-        told: dict[str, Any] = {}
+        """Return a copy with the settings that are not None changed; the environment is not read again."""
+        changes: dict[str, Any] = {}
         if api_key is not None or bearer_token is not None:
-            told["credential"] = _resolve_credential(api_key, bearer_token)
+            changes["credential"] = _resolve_credential(api_key, bearer_token)
         if timeout is not None:
-            told["timeout"] = check_seconds("timeout", timeout)
+            changes["timeout"] = check_seconds("timeout", timeout)
         if user_agent is not None:
-            told["user_agent"] = _resolve_user_agent(user_agent)
-        return self._replace(**told)
+            changes["user_agent"] = _resolve_user_agent(user_agent)
+        return self._replace(**changes)
 
 
 def check_count(name: str, value: int) -> int:
-    """Return a whole number that is at least 1, or raise `ConfigurationError`."""
+    """Return an integer of at least 1, or raise `ConfigurationError`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        msg = f"{name} must be a whole number from 1 up, not {value!r}"
+        msg = f"{name} must be an integer of at least 1, not {value!r}"
         raise ConfigurationError(msg)
     return value
 
 
 def check_seconds(name: str, value: float) -> float:
-    """Return a number of seconds that is finite and above 0, or raise `ConfigurationError`."""
+    """Return a finite number of seconds above 0, or raise `ConfigurationError`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
         msg = f"{name} must be a finite number of seconds above 0, not {value!r}"
         raise ConfigurationError(msg)
@@ -117,7 +129,7 @@ def check_seconds(name: str, value: float) -> float:
 
 def _resolve_credential(api_key: str | None, bearer_token: str | None) -> Credential:
     if api_key is not None and bearer_token is not None:
-        msg = "give api_key or bearer_token, not both: the one is sent as Api-Key, the other as Authorization"
+        msg = "give api_key or bearer_token, not both: one is sent as Api-Key, the other as Authorization"
         raise ConfigurationError(msg)
     if bearer_token is not None:
         token = str(_checked_secret("bearer_token", bearer_token))
@@ -133,26 +145,26 @@ def _resolve_credential(api_key: str | None, bearer_token: str | None) -> Creden
 
 
 def _checked_secret(name: str, secret: str) -> str:
-    # The secret itself stays out of the message, whatever is wrong with it.
+    # No message quotes the secret.
     if not isinstance(secret, str) or not secret:
-        msg = f"{name} is empty or no text: it must be the key as Retab shows it"
+        msg = f"{name} is empty or not a string: it must be the key as Retab shows it"
         raise ConfigurationError(msg)
     if not re.fullmatch(_PRINTABLE, secret):
-        msg = f"{name} has blanks, line breaks or characters outside ASCII in it: pass the key alone, stripped"
+        msg = f"{name} contains blanks, line breaks or non-ASCII characters: pass the key alone, stripped"
         raise ConfigurationError(msg)
     return secret
 
 
 def _resolve_base_url(base_url: str | None) -> str:
     name = "base_url"
-    if base_url is None and (told := os.environ.get("RETAB_API_BASE_URL")):
-        name, base_url = "RETAB_API_BASE_URL", told
+    if base_url is None and (from_env := os.environ.get("RETAB_API_BASE_URL")):
+        name, base_url = "RETAB_API_BASE_URL", from_env
     parts = _split_url(name, _DEFAULT_BASE_URL if base_url is None else base_url)
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-        msg = f"{name} must use https: over http the key would travel in the clear to {parts.hostname}"
+        msg = f"{name} must use https: over http the key would be sent unencrypted to {parts.hostname}"
         raise ConfigurationError(msg)
     if parts.query or parts.fragment:
-        msg = f"{name} must end with its path: no ? and no #"
+        msg = f"{name} must end with its path: remove ? and #"
         raise ConfigurationError(msg)
     path = re.sub(r"/v\d+$", "", parts.path.rstrip("/")).rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}"
@@ -160,12 +172,12 @@ def _resolve_base_url(base_url: str | None) -> str:
 
 def _split_url(name: str, url: str) -> SplitResult:
     if _has_credentials(url):
-        msg = f"{name} must not hold credentials: pass api_key or bearer_token"
+        msg = f"{name} must not contain credentials: pass api_key or bearer_token"
         raise ConfigurationError(msg)
     if not _is_service_url(url):
-        # One that cannot be taken apart may hold a password all the same.
-        told = "" if "@" in str(url) else f", not {str(url) if isinstance(url, str) else url!r}"
-        msg = f"{name} must be an address such as {_DEFAULT_BASE_URL}{told}"
+        # A URL that cannot be parsed may still hold a password.
+        shown = "" if "@" in str(url) else f", not {str(url) if isinstance(url, str) else url!r}"
+        msg = f"{name} must be a URL such as {_DEFAULT_BASE_URL}{shown}"
         raise ConfigurationError(msg)
     return _read_url(url)
 
@@ -184,14 +196,14 @@ def _is_service_url(url: str) -> bool:
 def _read_url(url: Any) -> SplitResult:
     try:
         parts: SplitResult = urlsplit(url)
-        parts.port  # noqa: B018 - a port that is no number is found out only when it is read
+        parts.port  # noqa: B018 - reading it validates the port
     except (ValueError, AttributeError, TypeError):
         return SplitResult("", "", "", "", "")
     return parts
 
 
 def _is_host(name: str | None) -> bool:
-    # One that has no form of a host's name is found out here, and not at the first call.
+    # A malformed host is rejected here, not at the first call.
     labels = (name or "").removesuffix(".").split(".")
     return _is_address(name or "") or all(re.fullmatch(r"[A-Za-z0-9_-]{1,63}", label) for label in labels)
 
@@ -213,11 +225,11 @@ def _resolve_proxy(proxy: str | Literal[False] | None, address: SplitResult) -> 
         return None
     name = "proxy"
     if proxy is None:
-        name, proxy = "the proxy that the environment names", as_secret(_environment_proxy(address))
+        name, proxy = "the proxy in the environment", as_secret(_environment_proxy(address))
     if proxy is None:
         return None
     if not _is_proxy(proxy):
-        msg = f"{name} must be an http:// or https:// address; proxy=False goes without any"
+        msg = f"{name} must be an http:// or https:// URL; proxy=False uses none"
         raise ConfigurationError(msg)
     return str(proxy)
 
@@ -229,7 +241,7 @@ def _is_proxy(url: str) -> bool:
 
 def _environment_proxy(address: SplitResult) -> str | None:
     host = address.hostname or ""
-    # What is allowed to travel in the clear because it stays on this machine must not leave it by a proxy.
+    # Loopback traffic may be unencrypted because it stays on this machine: a proxy must not carry it off.
     if _is_loopback(host) or proxy_bypass(host):
         return None
     proxies = getproxies()
@@ -242,6 +254,6 @@ def _resolve_user_agent(suffix: str | None) -> str:
     if suffix is None:
         return product
     if not isinstance(suffix, str) or not re.fullmatch(r"[ -~]+", suffix):
-        msg = "user_agent must be printable ASCII: it is added to a header"
+        msg = "user_agent must be printable ASCII: it becomes part of a header"
         raise ConfigurationError(msg)
     return f"{product} {suffix}"

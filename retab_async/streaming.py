@@ -1,36 +1,40 @@
-"""Runs that are watched while they come about, over the connection of their create."""
+"""Runs streamed line by line over the connection of their create."""
 
 from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Generic, Self, TypeVar, cast
 
-from retab_async.api.run_api import IN_FOREGROUND, RunApi
+from retab_async.api.run_api import FOREGROUND_SECONDS, RunApi
 from retab_async.models import Run
 from retab_async.protocol import LineStream, event_data
 from retab_async.scope import CreateSpec
+from retab_async.text import single_line
 
 RunT = TypeVar("RunT", bound=Run)
 
 
 class RunStream(Generic[RunT]):
-    """The states of one run, each the latest: `async with` it, and `async for state in` it; for one walk.
+    """Async iterator over the states of one run, each newer than the last; it can be iterated once.
 
-    Nothing is sent before the first step. Leaving it early closes the connection: with `async with` or `aclose()` at
-    once, without them when the event loop gets to it.
+    The create is sent at the first step. Use `async with`, or call `aclose()`, to close the connection as soon as the
+    stream is left; without them it is closed when the event loop finalizes the iterator.
     """
 
-    def __init__(self, api: RunApi[RunT], creation: CreateSpec) -> None:
-        self._states = _stream_states(api, creation)
+    def __init__(self, api: RunApi[RunT], spec: CreateSpec) -> None:
+        self._path = api.path
+        self._last: RunT | None = None
+        self._states = self._iterate(api, spec)
 
     async def aclose(self) -> None:
-        """Close the connection, whatever was still to come."""
+        """Close the connection; further states are discarded."""
         await self._states.aclose()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> RunT:
-        return await anext(self._states)
+        self._last = await anext(self._states)
+        return self._last
 
     async def __aenter__(self) -> Self:
         return self
@@ -40,19 +44,23 @@ class RunStream(Generic[RunT]):
     ) -> None:
         await self.aclose()
 
+    def __repr__(self) -> str:
+        state = "no state yet" if self._last is None else f"{self._last.id or 'no id yet'} {self._last.status}"
+        return f"<RunStream {self._path} {single_line(state)}>"
 
-async def _stream_states(api: RunApi[RunT], creation: CreateSpec) -> AsyncGenerator[RunT, None]:
-    response = await api.open_stream(creation.fields, creation.key)
-    # Asked for as a stream, a 2xx has them.
-    lines = cast("LineStream", response.lines)
-    run_id = ""
-    # The first state may take as long as a run in the foreground takes.
-    patience = IN_FOREGROUND
-    try:
-        while (line := await lines.next(patience)) is not None:
-            if told := event_data(line):
-                state = api.read_state(response, told, run_id)
-                run_id, patience = state.id, 0.0
-                yield state
-    finally:
-        lines.close()
+    @staticmethod
+    async def _iterate(api: RunApi[RunT], spec: CreateSpec) -> AsyncGenerator[RunT, None]:
+        response = await api.open_stream(spec.fields, spec.key)
+        # A 2xx response to a streamed request has lines.
+        lines = cast("LineStream", response.lines)
+        run_id = ""
+        # The first state may take as long as a run in the foreground.
+        extra = FOREGROUND_SECONDS
+        try:
+            while (line := await lines.next(extra)) is not None:
+                if data := event_data(line):
+                    state = api.parse_state(response, data, run_id)
+                    run_id, extra = state.id, 0.0
+                    yield state
+        finally:
+            lines.close()

@@ -1,6 +1,6 @@
-"""What a server says, as it can be printed and logged: on one line, and nothing that a terminal obeys."""
+"""Log-safe text: server strings on one line, without terminal control characters."""
 
 
 def single_line(text: str) -> str:
-    """Return what a server says as it can be printed and logged: no line breaks, no terminal's escapes."""
+    """Replace line breaks, control characters and runs of blanks by single spaces."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

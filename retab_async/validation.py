@@ -1,4 +1,4 @@
-"""What a caller's arguments must be for the API to take them, checked before anything is sent."""
+"""Argument validation: checked before anything is sent, `InvalidRequestError` for what the API would reject."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -8,69 +8,69 @@ import orjson
 
 from retab_async.errors import InvalidRequestError
 
-_LONGEST_KEY = 255
-# Of what every reader of JSON takes for a whole number.
-_LARGEST = 2**53
+_MAX_KEY_LENGTH = 255
+# Every JSON reader keeps integers up to here exact.
+_MAX_INT = 2**53
 
 
 def reject(reason: str) -> NoReturn:
-    """Raise the `InvalidRequestError` that says why."""
+    """Raise `InvalidRequestError` with this reason."""
     raise InvalidRequestError(reason)
 
 
 def non_blank_str(name: str, value: Any) -> str:
-    """Return a text that is not blank; an enum's member stands for its word."""
+    """Return a string that is not blank; an enum member stands for its value."""
     if not utf8_str(name, value).strip():
-        reject(f"{name} must be a text that is not blank, not {value!r:.200}")
+        reject(f"{name} must be a string that is not blank, not {value!r:.200}")
     return utf8_str(name, value)
 
 
 def utf8_str(name: str, value: Any) -> str:
-    """Return a text, which may be blank, but can be written as UTF-8."""
+    """Return a string, possibly blank, that can be encoded as UTF-8."""
     if not isinstance(value, str):
-        reject(f"{name} must be a text, not {value!r:.200}")
-    # Of a member of an enum, str() gives its name.
-    told = str.__str__(value)
+        reject(f"{name} must be a string, not {value!r:.200}")
+    # str() of an enum member is its name.
+    text = str.__str__(value)
     try:
-        told.encode()
+        text.encode()
     except UnicodeEncodeError:
-        reject(f"{name} must be a text that can be sent as UTF-8, not {value!r:.200}")
-    return told
+        reject(f"{name} must be a string that can be encoded as UTF-8, not {value!r:.200}")
+    return text
 
 
 def optional_str(name: str, value: Any) -> str | None:
-    """Return a text that is not blank, or None for None."""
+    """Return a string that is not blank, or None for None."""
     return None if value is None else non_blank_str(name, value)
 
 
 def bounded_int(name: str, value: Any, *, least: int, most: int) -> int:
-    """Return a whole number within its bounds, both of which it may be."""
+    """Return an integer from `least` to `most`, bounds included."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        reject(f"{name} must be a whole number from {least} to {most}, not {value!r:.200}")
+        reject(f"{name} must be an integer from {least} to {most}, not {value!r:.200}")
     return value
 
 
 def optional_int(name: str, value: Any, *, least: int) -> int | None:
-    """Return a whole number that is not too small, or None for None."""
-    return None if value is None else bounded_int(name, value, least=least, most=_LARGEST)
+    """Return an integer of at least `least`, or None for None."""
+    return None if value is None else bounded_int(name, value, least=least, most=_MAX_INT)
 
 
 def strict_bool(name: str, value: Any) -> bool:
-    """Return True or False; nothing else is taken for either."""
+    """Return True or False; no other value counts as either."""
     if not isinstance(value, bool):
         reject(f"{name} must be True or False, not {value!r:.200}")
     return value
 
 
 def one_of(name: str, value: Any, words: Sequence[str]) -> str:
-    """Return one of these words."""
+    """Return a value that is one of `words`."""
     if not isinstance(value, str) or value not in words:
         reject(f"{name} must be {' or '.join(map(repr, words))}, not {value!r:.200}")
     return str(value)
 
 
 def non_empty_list(name: str, value: Any, what: str) -> Sequence[Any]:
-    """Return a list or tuple of at least one of what is named; a text is none, nor is what can be read only once."""
+    """Return a list or tuple with at least one `what`; strings and one-shot iterators are rejected."""
     if isinstance(value, str | bytes) or not isinstance(value, Sequence) or not value:
         reject(f"{name} must be a list of at least one {what}, not {value!r:.200}")
     return value
@@ -88,25 +88,25 @@ def json_object(name: str, value: Any) -> Mapping[str, Any]:
 
 
 def str_dict(name: str, value: Any) -> dict[str, str] | None:
-    """Return a mapping of texts to texts, or None for None."""
+    """Return a mapping of strings to strings as a dict, or None for None."""
     if value is None:
         return None
     if not isinstance(value, Mapping) or not all(isinstance(each, str) for pair in value.items() for each in pair):
-        reject(f"{name} must be a mapping of texts to texts, not {value!r:.200}")
+        reject(f"{name} must be a mapping of strings to strings, not {value!r:.200}")
     return {str(key): str(each) for key, each in value.items()}
 
 
 def drop_none(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that are told: those that are not None."""
+    """Return the fields that are not None."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def idempotency_key(value: Any) -> str:
-    """Return the caller's key, or a new one where there is none: what is sent twice under it is done once."""
+    """Return the caller's idempotency key, or a new UUID for None."""
     if value is None:
         return str(uuid4())
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_KEY or not value.isascii() or " " in value:
-        reject(f"idempotency_key must be 1 to {_LONGEST_KEY} printable letters of ASCII with no blank among them")
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_KEY_LENGTH or not value.isascii() or " " in value:
+        reject(f"idempotency_key must be 1 to {_MAX_KEY_LENGTH} printable ASCII characters without blanks")
     if not value.isprintable():
         reject("idempotency_key is sent as a header: it must be printable")
     return value

@@ -1,4 +1,4 @@
-"""The README's table of the kinds and their verbs, made from the register; run, it writes it there."""
+"""Generates the README's table of kinds and methods from the registry; run as a script, writes it."""
 
 from pathlib import Path
 
@@ -10,19 +10,19 @@ _DECLARED = {"path", "run_type", "spec"}
 
 
 def kinds_table() -> str:
-    """Return the sentence on what all kinds have, and the table of what each has beside it."""
+    """Return the sentence on the methods of all kinds, and the table of what each kind adds."""
     verbs = {name: _verbs(resource) for name, resource in RESOURCES.items()}
     shared = set.intersection(*map(set, verbs.values()))
     rows = [
-        f"| `client.{name}` | `{RESOURCES[name].run_type.__name__}` | {_code(set(told) - shared)} |"
-        for name, told in verbs.items()
+        f"| `client.{name}` | `{RESOURCES[name].run_type.__name__}` | {_code(set(methods) - shared)} |"
+        for name, methods in verbs.items()
     ]
     every = ", ".join(f"`{verb}`" for verb in sorted(shared))
     return "\n".join([f"Every kind has {every}; and:", "", "| kind | its run | also |", "|---|---|---|", *rows, "", ""])
 
 
 def written() -> str:
-    """Return the README with the table in it."""
+    """Return the README with an up-to-date table."""
     before, _, rest = README.read_text().partition(START)
     return f"{before}{START}{kinds_table()}{END}{rest.partition(END)[2]}"
 

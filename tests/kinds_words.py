@@ -1,4 +1,4 @@
-"""What the command is told to create a run of each kind: the least, and all that there is."""
+"""Command-line arguments that create a run of each kind: the required ones, and all of them."""
 
 from typing import Any
 
@@ -21,42 +21,53 @@ LEAST: dict[str, tuple[str, ...]] = {
     "workflows.experiments.runs": ("exp_1",),
 }
 
-_ASKED = ("--model", "retab-large", "--n-consensus", "3", "--bust-cache")
-_IS_ASKED = {"model": "retab-large", "n_consensus": 3, "bust_cache": True}
+_COMMON = ("--model", "retab-large", "--n-consensus", "3", "--bust-cache")
+_COMMON_FIELDS = {"model": "retab-large", "n_consensus": 3, "bust_cache": True}
 
-# Lines, of which each option is in one at least, and the arguments of `create` that they come to.
+# Command lines that use each option at least once, and the arguments of `create` that they become.
 ALL: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
     (
         "splits",
-        ("a.pdf", "--subdocument", "a", "--subdocument", "b=What b=is", "--instructions", "T", *_ASKED),
+        ("a.pdf", "--subdocument", "a", "--subdocument", "b=What b=is", "--instructions", "T", *_COMMON),
         {
             "document": "a.pdf",
             "subdocuments": (Subdocument("a"), Subdocument("b", description="What b=is")),
             "instructions": "T",
-            **_IS_ASKED,
+            **_COMMON_FIELDS,
         },
     ),
     (
         "partitions",
-        ("a.pdf", "--key", "k", "--instructions", "T", "--no-allow-overlap", *_ASKED),
-        {"document": "a.pdf", "key": "k", "instructions": "T", "allow_overlap": False, **_IS_ASKED},
+        ("a.pdf", "--key", "k", "--instructions", "T", "--no-allow-overlap", *_COMMON),
+        {"document": "a.pdf", "key": "k", "instructions": "T", "allow_overlap": False, **_COMMON_FIELDS},
     ),
     (
         "classifications",
-        ("a.pdf", "--category", "a", "--category", "b=By=hand", "--first-n-pages", "2", "--instructions", "T", *_ASKED),
+        (
+            "a.pdf",
+            "--category",
+            "a",
+            "--category",
+            "b=By=hand",
+            "--first-n-pages",
+            "2",
+            "--instructions",
+            "T",
+            *_COMMON,
+        ),
         {
             "document": "a.pdf",
             "categories": (Category("a"), Category("b", description="By=hand")),
             "first_n_pages": 2,
             "instructions": "T",
-            **_IS_ASKED,
+            **_COMMON_FIELDS,
         },
     ),
     (
         "extractions",
         (
             *("a.pdf", "--schema", SCHEMA, "--metadata", "tenant=south=west", "--metadata", "batch=", "--sources"),
-            *("cited", "--additional-message", '{"role": "user"}', "--instructions", "T", *_ASKED),
+            *("cited", "--additional-message", '{"role": "user"}', "--instructions", "T", *_COMMON),
         ),
         {
             "document": "a.pdf",
@@ -65,7 +76,7 @@ ALL: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
             "additional_messages": ({"role": "user"},),
             "sources": "cited",
             "instructions": "T",
-            **_IS_ASKED,
+            **_COMMON_FIELDS,
         },
     ),
     (

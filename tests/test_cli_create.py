@@ -192,7 +192,7 @@ def test_a_document_of_the_web_is_sent_by_its_address(emulator: Emulator, capsys
     [
         (("nowhere.pdf", *SPLIT), "'nowhere.pdf' cannot be read"),
         (("http://example.com/a.pdf", *SPLIT), "over https alone"),
-        (("batch.pdf", "--subdocument", "=What is this"), "must be a text that is not blank"),
+        (("batch.pdf", "--subdocument", "=What is this"), "must be a string that is not blank"),
         (("batch.pdf", "--subdocument", "a", "--idempotency-key", "two words"), "idempotency_key must be"),
         (("batch.pdf",), "Missing option '--subdocument'"),
         (("batch.pdf", *SPLIT, "--n-consensus", "9"), "1<=x<=8"),
@@ -288,7 +288,7 @@ def test_when_the_time_is_over_the_run_is_cancelled(
     assert code == 1
     assert emulator.active_runs() == []
     assert re.fullmatch(r"cancelled splt_\w+ on the server", lines[1])
-    assert "was not over within 0.2 s" in lines[2]
+    assert "did not finish within 0.2 s" in lines[2]
 
 
 def test_interrupted_it_cancels_the_run_and_says_so(emulator: Emulator, batch: str) -> None:
@@ -339,7 +339,7 @@ def test_interrupted_it_says_what_could_not_be_confirmed(
 
     (run_id,) = emulator.active_runs()
     assert code == 130
-    assert f"/v1/splits {run_id} may still be going on: Forbidden" in capsys.readouterr().err
+    assert f"/v1/splits {run_id} may still be running: Forbidden" in capsys.readouterr().err
 
 
 def test_interrupted_twice_it_does_not_wait_for_the_cancel(emulator: Emulator, batch: str) -> None:

@@ -1,7 +1,8 @@
-"""The client as a whole: its settings, its life, its copies."""
+"""The client: its settings, its copies, and closing it."""
 
 import asyncio
 import gc
+import logging
 import ssl
 import warnings
 from typing import Any
@@ -30,7 +31,7 @@ ok = reply(BARE_SPLIT)
 # Settings
 
 
-async def test_key_and_address_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_key_and_base_url_default_to_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     async with raw_server(ok) as server:
         monkeypatch.setenv("RETAB_API_KEY", "from-the-environment")
         monkeypatch.setenv("RETAB_API_BASE_URL", server.url)
@@ -40,7 +41,7 @@ async def test_key_and_address_come_from_the_environment(monkeypatch: pytest.Mon
         assert server.requests[0].headers["api-key"] == "from-the-environment"
 
 
-async def test_the_user_agents_suffix_is_sent() -> None:
+async def test_user_agent_suffix_is_sent() -> None:
     async with raw_server(ok) as server, client_for(server.url, user_agent="billing/2.1") as client:
         await client.splits.cancel(SPLIT_ID)
 
@@ -59,12 +60,12 @@ async def test_the_user_agents_suffix_is_sent() -> None:
         ({"user_agent": ""}, "user_agent must be"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], problem: str) -> None:
+def test_invalid_settings_are_rejected(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem):
         AsyncRetab(**{"api_key": KEY} | settings)
 
 
-def test_a_client_can_be_made_outside_of_any_event_loop() -> None:
+def test_client_can_be_created_outside_an_event_loop() -> None:
     port = unused_port()
     client = client_for(f"http://127.0.0.1:{port}", retry=ONCE)
 
@@ -76,14 +77,22 @@ def test_a_client_can_be_made_outside_of_any_event_loop() -> None:
     asyncio.run(use())
 
 
-async def test_the_repr_shows_where_to_and_no_secret() -> None:
+async def test_repr_shows_the_base_url_and_no_secret() -> None:
     async with AsyncRetab(KEY, base_url="https://eu.test/v1", proxy="http://user:word@proxy.test") as client:
         assert repr(client) == "<AsyncRetab https://eu.test timeout=15 open>"
 
     assert repr(client) == "<AsyncRetab https://eu.test timeout=15 closed>"
 
 
-async def test_a_copy_of_a_subclass_keeps_what_the_subclass_set() -> None:
+async def test_client_without_valid_settings_has_a_repr() -> None:
+    assert repr(AsyncRetab.__new__(AsyncRetab)) == "<AsyncRetab not configured>"
+
+
+def test_library_logger_has_a_null_handler() -> None:
+    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("retab_async").handlers)
+
+
+async def test_copy_of_a_subclass_keeps_its_attributes() -> None:
     class Named(AsyncRetab):
         name = ""
 
@@ -95,7 +104,7 @@ async def test_a_copy_of_a_subclass_keeps_what_the_subclass_set() -> None:
         assert copy.name == "of a team"
 
 
-async def test_trace_configs_hear_of_every_attempt() -> None:
+async def test_trace_configs_are_called_for_every_attempt() -> None:
     heard: list[str] = []
 
     async def on_start(_: object, __: object, params: aiohttp.TraceRequestStartParams) -> None:
@@ -110,10 +119,10 @@ async def test_trace_configs_hear_of_every_attempt() -> None:
     assert heard == ["POST", "POST", "GET"]
 
 
-# Someone else's session
+# The user's session
 
 
-async def test_someone_elses_session_is_used_and_left_open() -> None:
+async def test_user_session_is_used_and_left_open() -> None:
     async with raw_server(ok) as server, aiohttp.ClientSession(headers={"X-Of-Mine": "1"}) as session:
         async with client_for(server.url, session=session) as client:
             run = await client.splits.cancel(SPLIT_ID)
@@ -123,7 +132,7 @@ async def test_someone_elses_session_is_used_and_left_open() -> None:
         assert not session.closed
 
 
-async def test_a_closed_session_of_someone_elses_is_a_clear_error() -> None:
+async def test_closed_user_session_raises_a_client_state_error() -> None:
     session = aiohttp.ClientSession()
     await session.close()
     async with AsyncRetab(KEY, session=session) as client:
@@ -131,7 +140,7 @@ async def test_a_closed_session_of_someone_elses_is_a_clear_error() -> None:
             await client.splits.cancel(SPLIT_ID)
 
 
-async def test_a_session_closed_while_the_client_lives_is_a_clear_error() -> None:
+async def test_user_session_closed_later_raises_a_client_state_error() -> None:
     session = aiohttp.ClientSession()
     async with raw_server(ok) as server, client_for(server.url, session=session) as client:
         await client.splits.cancel(SPLIT_ID)
@@ -143,14 +152,14 @@ async def test_a_session_closed_while_the_client_lives_is_a_clear_error() -> Non
 @pytest.mark.parametrize(
     "settings", [{"ssl": False}, {"ssl": ssl.create_default_context()}, {"trace_configs": [aiohttp.TraceConfig()]}]
 )
-async def test_what_belongs_to_someone_elses_session_is_refused(settings: dict[str, Any]) -> None:
+async def test_session_settings_beside_a_user_session_are_rejected(settings: dict[str, Any]) -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(ConfigurationError, match="belong to the session that you pass"):
             AsyncRetab(KEY, session=session, **settings)
 
 
 @pytest.mark.parametrize("breaks", [reset, close_early], ids=["reset", "closed"])
-async def test_a_kept_alive_socket_of_someone_elses_session_may_close_under_us(breaks: Any) -> None:
+async def test_closed_keep_alive_socket_of_a_user_session_is_retried(breaks: Any) -> None:
     async with raw_server(ok, breaks, ok) as server, aiohttp.ClientSession() as session:
         async with client_for(server.url, session=session, retry=ONCE) as client:
             await client.splits.cancel(SPLIT_ID)
@@ -162,7 +171,7 @@ async def test_a_kept_alive_socket_of_someone_elses_session_may_close_under_us(b
 # Copies
 
 
-async def test_a_copy_has_another_key_on_the_same_connections() -> None:
+async def test_copy_sends_another_key_on_the_same_connections() -> None:
     async with raw_server(ok) as server, client_for(server.url) as client:
         copy = client.with_options(api_key="another-key", user_agent="tenant-7")
         await client.splits.cancel(SPLIT_ID)
@@ -178,7 +187,7 @@ async def test_a_copy_has_another_key_on_the_same_connections() -> None:
         assert server.connections == 1
 
 
-async def test_a_copy_with_a_bearer_token_sends_no_key() -> None:
+async def test_copy_with_a_bearer_token_sends_no_key() -> None:
     async with raw_server(ok) as server, client_for(server.url) as client:
         await client.with_options(bearer_token="a-token").partitions.cancel("prtn_1")
 
@@ -186,7 +195,7 @@ async def test_a_copy_with_a_bearer_token_sends_no_key() -> None:
         assert "api-key" not in server.requests[0].headers
 
 
-async def test_a_copy_has_a_timeout_and_a_patience_of_its_own() -> None:
+async def test_copy_has_its_own_timeout_and_retry_policy() -> None:
     async with raw_server(stall) as server, client_for(server.url) as client:
         with pytest.raises(APITimeoutError, match=r"within 0\.05 s") as caught:
             await client.with_options(timeout=0.05, retry=ONCE).splits.cancel(SPLIT_ID)
@@ -195,7 +204,7 @@ async def test_a_copy_has_a_timeout_and_a_patience_of_its_own() -> None:
         assert repr(client).endswith("timeout=5 open>")
 
 
-async def test_a_copy_keeps_what_is_not_given() -> None:
+async def test_copy_keeps_settings_that_are_not_given() -> None:
     async with raw_server(reply(b"", 503)) as server, client_for(server.url, retry=RetryPolicy(attempts=1)) as client:
         copy = client.with_options(timeout=1).with_options(user_agent="a")
         with pytest.raises(InternalServerError) as caught:
@@ -206,7 +215,7 @@ async def test_a_copy_keeps_what_is_not_given() -> None:
         assert repr(copy).endswith("timeout=1 open>")
 
 
-async def test_closing_a_copy_ends_nothing() -> None:
+async def test_closing_a_copy_closes_nothing() -> None:
     async with raw_server(ok) as server, client_for(server.url) as client:
         async with client.with_options(timeout=1) as copy:
             await copy.splits.cancel(SPLIT_ID)
@@ -217,7 +226,7 @@ async def test_closing_a_copy_ends_nothing() -> None:
         assert server.connections == 1
 
 
-async def test_closing_the_original_ends_its_copies() -> None:
+async def test_closing_the_original_closes_its_copies() -> None:
     async with raw_server(ok) as server, client_for(server.url) as client:
         copy = client.with_options(timeout=1)
         await client.aclose()
@@ -227,7 +236,7 @@ async def test_closing_the_original_ends_its_copies() -> None:
             await copy.splits.cancel(SPLIT_ID)
 
 
-async def test_a_copy_of_a_subclass_is_one_of_its_own() -> None:
+async def test_copy_of_a_subclass_has_its_class() -> None:
     class Ours(AsyncRetab):
         pass
 
@@ -238,16 +247,16 @@ async def test_a_copy_of_a_subclass_is_one_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"), [({"api_key": KEY, "bearer_token": KEY}, "not both"), ({"timeout": -1}, "timeout")]
 )
-async def test_a_copy_with_settings_that_cannot_work_is_refused(settings: dict[str, Any], problem: str) -> None:
+async def test_invalid_settings_of_a_copy_are_rejected(settings: dict[str, Any], problem: str) -> None:
     async with AsyncRetab(KEY) as client:
         with pytest.raises(ConfigurationError, match=problem):
             client.with_options(**settings)
 
 
-# The end
+# Closing
 
 
-async def test_a_closed_client_says_so() -> None:
+async def test_call_on_a_closed_client_raises_a_client_state_error() -> None:
     async with raw_server(ok) as server:
         async with client_for(server.url) as client:
             await client.splits.cancel(SPLIT_ID)
@@ -258,7 +267,7 @@ async def test_a_closed_client_says_so() -> None:
                 await call
 
 
-async def test_a_client_that_was_never_used_can_be_closed() -> None:
+async def test_unused_client_can_be_closed() -> None:
     client = AsyncRetab(KEY)
     await client.aclose()
 
@@ -266,7 +275,7 @@ async def test_a_client_that_was_never_used_can_be_closed() -> None:
         await client.splits.cancel(SPLIT_ID)
 
 
-async def test_closing_twice_is_fine() -> None:
+async def test_client_can_be_closed_twice() -> None:
     async with raw_server(ok) as server, client_for(server.url) as client:
         await client.splits.cancel(SPLIT_ID)
         await client.aclose()
@@ -275,7 +284,7 @@ async def test_closing_twice_is_fine() -> None:
         assert repr(client).endswith("closed>")
 
 
-async def test_closing_closes_the_connections() -> None:
+async def test_aclose_closes_the_connections() -> None:
     async with raw_server(ok) as server:
         async with client_for(server.url) as client:
             await client.splits.cancel(SPLIT_ID)
@@ -284,7 +293,7 @@ async def test_closing_closes_the_connections() -> None:
         await until(lambda: not server.open)
 
 
-async def test_an_error_inside_the_block_comes_through_and_the_client_is_closed() -> None:
+async def test_error_inside_the_block_propagates_and_the_client_is_closed() -> None:
     async with raw_server(reply({"detail": "Split not found"}, 404)) as server:
         with pytest.raises(NotFoundError, match="Split not found"):
             async with client_for(server.url) as client:
@@ -294,7 +303,7 @@ async def test_an_error_inside_the_block_comes_through_and_the_client_is_closed(
 
 
 @pytest.mark.parametrize("method", ["cancel", "get"])
-async def test_closing_ends_the_calls_under_way_with_a_clear_error(method: str) -> None:
+async def test_aclose_ends_calls_in_flight_with_a_client_state_error(method: str) -> None:
     async with raw_server(stall) as server, client_for(server.url) as client:
         call = asyncio.create_task(getattr(client.splits, method)(SPLIT_ID))
         await server.asked.wait()
@@ -305,7 +314,7 @@ async def test_closing_ends_the_calls_under_way_with_a_clear_error(method: str) 
         assert len(server.requests) == 1
 
 
-async def test_closing_ends_the_calls_that_wait_for_a_connection() -> None:
+async def test_aclose_ends_calls_that_wait_for_a_connection() -> None:
     async with raw_server(stall) as server, client_for(server.url, max_connections=1) as client:
         calls = [asyncio.create_task(client.splits.cancel(f"splt_{number}")) for number in range(3)]
         await server.asked.wait()
@@ -315,7 +324,7 @@ async def test_closing_ends_the_calls_that_wait_for_a_connection() -> None:
         assert [type(outcome) for outcome in outcomes] == [ClientStateError] * 3
 
 
-async def test_closing_ends_the_calls_that_wait_to_be_tried_again() -> None:
+async def test_aclose_ends_calls_that_wait_for_a_retry() -> None:
     async with raw_server(reply(b"", 503, {"Retry-After": "0.2"})) as server, client_for(server.url) as client:
         call = asyncio.create_task(client.splits.cancel(SPLIT_ID))
         await server.asked.wait()
@@ -327,7 +336,7 @@ async def test_closing_ends_the_calls_that_wait_to_be_tried_again() -> None:
         assert len(server.requests) == 1
 
 
-def test_a_client_belongs_to_the_event_loop_that_it_was_first_used_in() -> None:
+def test_client_belongs_to_the_event_loop_of_its_first_use() -> None:
     async def opened() -> AsyncRetab:
         async with raw_server(ok) as server:
             client = client_for(server.url)
@@ -361,28 +370,28 @@ def _warnings_of_a_client_never_closed(*, used: bool) -> list[str]:
         warnings.simplefilter("always")
         asyncio.run(forget())
         gc.collect()
-        told: list[str] = []
+        messages: list[str] = []
         # A warning holds on to its source: with ours goes aiohttp's session, then its connector, which warn in turn.
         while caught:
-            told += [str(warning.message) for warning in caught if warning.category is ResourceWarning]
+            messages += [str(warning.message) for warning in caught if warning.category is ResourceWarning]
             caught.clear()
             gc.collect()
-    return told
+    return messages
 
 
-def test_a_client_that_is_never_closed_is_a_resource_warning() -> None:
+def test_client_that_is_never_closed_causes_a_resource_warning() -> None:
     assert "an AsyncRetab was never closed: use `async with`, or `await client.aclose()`" in (
         _warnings_of_a_client_never_closed(used=True)
     )
 
 
-def test_a_client_that_was_never_used_is_to_be_closed_as_well() -> None:
+def test_unused_client_that_is_never_closed_causes_a_resource_warning() -> None:
     assert _warnings_of_a_client_never_closed(used=False) == [
         "an AsyncRetab was never closed: use `async with`, or `await client.aclose()`"
     ]
 
 
-def test_a_client_that_could_not_be_made_need_not_be_closed() -> None:
+def test_client_with_rejected_settings_causes_no_resource_warning() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with pytest.raises(ConfigurationError):
@@ -392,7 +401,7 @@ def test_a_client_that_could_not_be_made_need_not_be_closed() -> None:
     assert caught == []
 
 
-async def test_a_client_on_someone_elses_session_need_not_be_closed() -> None:
+async def test_client_on_a_user_session_causes_no_resource_warning() -> None:
     async with raw_server(ok) as server, aiohttp.ClientSession() as session:
         client = client_for(server.url, session=session, retry=QUICK)
         await client.splits.cancel(SPLIT_ID)

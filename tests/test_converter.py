@@ -37,11 +37,11 @@ def bent(draw: st.DrawFn, full: dict[str, Any]) -> Any:
 @example({"id": "splt_1", "status": "completed", "created_at": "9999-99-99"})
 @example({"id": "splt_1", "status": "completed", "n_consensus": 1e308})
 @example({"id": "splt_1", "status": "completed", "usage": {"credits": 10**400}})
-def test_whatever_json_comes_a_split_or_a_shape_error_is_made_of_it(value: Any) -> None:
+def test_any_json_structures_or_is_a_schema_mismatch(value: Any) -> None:
     try:
         made = make_structurer(Split)(value)
     except SchemaMismatchError as error:
-        assert error.reason in str(error)  # noqa: PT017 - either outcome is right, and each is looked at
+        assert error.reason in str(error)  # noqa: PT017 - both outcomes are right, and both are checked
     else:
         assert isinstance(made, Split)
 
@@ -49,17 +49,17 @@ def test_whatever_json_comes_a_split_or_a_shape_error_is_made_of_it(value: Any) 
 @settings(max_examples=50)
 @given(bent(FULL_PARTITION) | st.dictionaries(st.sampled_from(_PLACES), JSON))
 @example({"id": "prtn_1", "status": "completed", "usage": {"credits": 10**400}})
-def test_what_fits_of_any_object_is_kept_or_its_id_or_status_did_not_fit(value: Any) -> None:
+def test_lenient_structuring_fails_only_for_id_and_status(value: Any) -> None:
     if not isinstance(value, dict):
         value = {"id": value}
     try:
-        run, misfits = structure_leniently(value, Partition)
+        run, invalid = structure_leniently(value, Partition)
     except SchemaMismatchError as error:
-        assert error.path in {"id", "status"}  # noqa: PT017 - either outcome is right, and each is looked at
+        assert error.path in {"id", "status"}  # noqa: PT017 - both outcomes are right, and both are checked
     else:
         assert run.id == value["id"]
         assert run.status == value["status"]
-        assert all(misfit.path for misfit in misfits)
+        assert all(each.path for each in invalid)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_what_fits_of_any_object_is_kept_or_its_id_or_status_did_not_fit(value: 
             "a boolean was expected, not a number",
         ),
         ({"output": [{"name": "a", "pages": "12"}]}, "output[0].pages", "an array was expected, not a string"),
-        ({"output": [{"name": "a", "pages": [1, "2"]}]}, "output[0].pages[1]", "a whole number was expected"),
-        ({"output": [{"name": "a", "pages": [1.5]}]}, "output[0].pages[0]", "a whole number was expected"),
+        ({"output": [{"name": "a", "pages": [1, "2"]}]}, "output[0].pages[1]", "an integer was expected"),
+        ({"output": [{"name": "a", "pages": [1.5]}]}, "output[0].pages[0]", "an integer was expected"),
         ({"output": [{"name": "a", "pages": [True]}]}, "output[0].pages[0]", "not a boolean"),
         ({"output": {}}, "output", "an array was expected, not an object"),
         ({"usage": {"credits": "15"}}, "usage.credits", "a number was expected, not a string"),
@@ -85,7 +85,7 @@ def test_what_fits_of_any_object_is_kept_or_its_id_or_status_did_not_fit(value: 
         ({"error": "no"}, "error", "an object was expected, not a string"),
         ({"error": {"code": "a", "message": "b", "details": []}}, "error.details", "an object was expected"),
         ({"created_at": 1789373730}, "created_at", "a string was expected, not a number"),
-        ({"created_at": "yesterday"}, "created_at", "a moment in RFC 3339 was expected, not a string"),
+        ({"created_at": "yesterday"}, "created_at", "an RFC 3339 time was expected, not a string"),
         ({"status": 5}, "status", "a status word was expected, not a number"),
         ({"status": ""}, "status", "a status word was expected"),
         ({"id": 5}, "id", "a string was expected, not a number"),
@@ -93,7 +93,7 @@ def test_what_fits_of_any_object_is_kept_or_its_id_or_status_did_not_fit(value: 
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_what_does_not_fit_is_named_by_its_place_in_the_json(change: dict[str, Any], path: str, reason: str) -> None:
+def test_mismatch_names_its_path_and_reason(change: dict[str, Any], path: str, reason: str) -> None:
     with pytest.raises(SchemaMismatchError, match=reason) as caught:
         make_structurer(Split)(FULL_SPLIT | change)
 
@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_named_by_its_place_in_the_json(change: dict[str, A
 @pytest.mark.parametrize(
     ("value", "name"), [([], "an array"), (None, "null"), ("x", "a string"), (True, "a boolean"), (1.5, "a number")]
 )
-def test_json_that_is_no_object_has_no_place_to_name(value: Any, name: str) -> None:
+def test_mismatch_of_the_whole_value_has_an_empty_path(value: Any, name: str) -> None:
     with pytest.raises(SchemaMismatchError) as caught:
         make_structurer(Split)(value)
 
@@ -111,12 +111,12 @@ def test_json_that_is_no_object_has_no_place_to_name(value: Any, name: str) -> N
     assert str(caught.value) == f"an object was expected, not {name}"
 
 
-def test_what_json_cannot_hold_is_named_by_its_type() -> None:
+def test_value_outside_json_is_named_by_its_type() -> None:
     with pytest.raises(SchemaMismatchError, match="an object was expected, not tuple"):
         make_structurer(Split)(())
 
 
-def test_a_reason_never_quotes_the_value() -> None:
+def test_mismatch_never_quotes_the_value() -> None:
     """A garbled answer may hold the caller's key anywhere."""
     for place in FULL_SPLIT.keys() - {"id", "status", "model", "instructions"}:
         with pytest.raises(SchemaMismatchError) as caught:
@@ -125,7 +125,7 @@ def test_a_reason_never_quotes_the_value() -> None:
         assert "sk_live" not in str(caught.value)
 
 
-def test_a_whole_number_written_with_a_point_is_a_whole_number() -> None:
+def test_integral_float_structures_as_an_integer() -> None:
     split = make_structurer(Split)(FULL_SPLIT | {"n_consensus": 3.0, "usage": {"credits": 15}})
 
     assert split.n_consensus == 3
@@ -134,26 +134,26 @@ def test_a_whole_number_written_with_a_point_is_a_whole_number() -> None:
     assert type(split.usage.credits) is float
 
 
-def test_an_object_that_fits_has_no_misfits() -> None:
-    split, misfits = structure_leniently(FULL_SPLIT, Split)
+def test_valid_object_has_no_invalid_fields() -> None:
+    split, invalid = structure_leniently(FULL_SPLIT, Split)
 
     assert split == make_structurer(Split)(FULL_SPLIT)
-    assert misfits == ()
+    assert invalid == ()
 
 
-def test_what_does_not_fit_falls_back_to_its_default_and_is_told() -> None:
+def test_invalid_field_has_its_default_and_is_reported() -> None:
     body = FULL_SPLIT | {"usage": {"credits": "many"}, "output": "none", "n_consensus": None}
-    split, misfits = structure_leniently(body, Split)
+    split, invalid = structure_leniently(body, Split)
 
     assert split.usage is None
     assert split.output == ()
     assert split.n_consensus == 1
     assert split.status is RunStatus.COMPLETED
-    assert {misfit.path for misfit in misfits} == {"usage.credits", "output"}
+    assert {each.path for each in invalid} == {"usage.credits", "output"}
     assert body["output"] == "none"
 
 
-def test_without_a_status_nothing_fits() -> None:
+def test_missing_status_fails_lenient_structuring() -> None:
     with pytest.raises(SchemaMismatchError) as caught:
         structure_leniently({"id": "splt_1", "status": 5}, Split)
 

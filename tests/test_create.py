@@ -1,4 +1,4 @@
-"""What a create sends, what it refuses to send, and how often."""
+"""Creates: their requests, rejected arguments, retries and responses."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ PART = Subdocument("invoice")
 Create = Callable[..., Awaitable[Run]]
 
 KINDS = ("splits", "partitions")
-ASKED: dict[str, dict[str, Any]] = {
+REQUIRED: dict[str, dict[str, Any]] = {
     "splits": {"subdocuments": [PART]},
     "partitions": {"key": "account", "instructions": "One chunk for each account."},
 }
@@ -54,9 +54,9 @@ def create_of(client: AsyncRetab, kind: str) -> Create:
     return create
 
 
-def asked_of(server: RawServer) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(server.requests[-1].body)
-    return told
+def request_json(server: RawServer) -> dict[str, Any]:
+    payload: dict[str, Any] = json.loads(server.requests[-1].body)
+    return payload
 
 
 @pytest.fixture
@@ -70,21 +70,21 @@ def keys(emulator: Emulator) -> list[str | None]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_in_the_background_the_run_comes_back_at_once(kind: str, client: AsyncRetab, emulator: Emulator) -> None:
-    run = await create_of(client, kind)(document=PDF, background=True, **ASKED[kind])
+async def test_background_create_returns_an_active_run(kind: str, client: AsyncRetab, emulator: Emulator) -> None:
+    run = await create_of(client, kind)(document=PDF, background=True, **REQUIRED[kind])
 
     assert not run.status.is_terminal
     assert emulator.document_of(run.id).size == len(PDF)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_in_the_foreground_it_comes_back_completed(kind: str, client: AsyncRetab) -> None:
-    run = await create_of(client, kind)(document=PDF, **ASKED[kind])
+async def test_foreground_create_returns_a_completed_run(kind: str, client: AsyncRetab) -> None:
+    run = await create_of(client, kind)(document=PDF, **REQUIRED[kind])
 
     assert run.status is RunStatus.COMPLETED
 
 
-async def test_a_foreground_create_may_take_longer_than_an_attempt() -> None:
+async def test_foreground_create_may_take_longer_than_the_timeout() -> None:
     async with (
         Emulator(queued=0, running=0.4) as slow,
         client_for(slow.url, api_key=slow.api_key, timeout=0.1, retry=ONCE) as client,
@@ -94,7 +94,7 @@ async def test_a_foreground_create_may_take_longer_than_an_attempt() -> None:
     assert run.status is RunStatus.COMPLETED
 
 
-async def test_a_split_s_request_is_this_json(answering: RawServer) -> None:
+async def test_split_request_has_the_documented_json(answering: RawServer) -> None:
     parts = [PART, Subdocument("receipt", description="A till's slip", allow_multiple_instances=True)]
 
     async with client_for(answering.url) as client:
@@ -108,7 +108,7 @@ async def test_a_split_s_request_is_this_json(answering: RawServer) -> None:
             background=True,
         )
 
-    assert asked_of(answering) == {
+    assert request_json(answering) == {
         "document": {"filename": "document.pdf", "url": "data:application/pdf;base64,JVBERi0xLjcK"},
         "subdocuments": [
             {"name": "invoice", "description": "", "allow_multiple_instances": False},
@@ -122,12 +122,12 @@ async def test_a_split_s_request_is_this_json(answering: RawServer) -> None:
     }
 
 
-async def test_what_is_not_told_is_sent_as_its_default_and_null_not_at_all(answering: RawServer) -> None:
+async def test_omitted_fields_are_sent_as_their_defaults_and_none_is_left_out(answering: RawServer) -> None:
     async with client_for(answering.url) as client:
         await client.splits.create(document=PDF, subdocuments=[PART])
 
-    told = asked_of(answering)
-    assert {name: told[name] for name in told if name not in {"document", "subdocuments"}} == {
+    payload = request_json(answering)
+    assert {name: payload[name] for name in payload if name not in {"document", "subdocuments"}} == {
         "model": "retab-small",
         "n_consensus": 1,
         "bust_cache": False,
@@ -135,13 +135,13 @@ async def test_what_is_not_told_is_sent_as_its_default_and_null_not_at_all(answe
     }
 
 
-async def test_a_partition_s_request_is_this_json(answering: RawServer) -> None:
+async def test_partition_request_has_the_documented_json(answering: RawServer) -> None:
     async with client_for(answering.url) as client:
         await client.partitions.create(
             document=PDF, key="account", instructions="Each.", allow_overlap=False, background=True
         )
 
-    assert {name: value for name, value in asked_of(answering).items() if name != "document"} == {
+    assert {name: value for name, value in request_json(answering).items() if name != "document"} == {
         "key": "account",
         "instructions": "Each.",
         "model": "retab-small",
@@ -158,11 +158,11 @@ class Model(str, Enum):  # noqa: UP042 - as many have them
     LARGE = "retab-large"
 
 
-async def test_a_member_of_an_enum_stands_for_its_word(answering: RawServer) -> None:
+async def test_enum_member_is_sent_as_its_value(answering: RawServer) -> None:
     async with client_for(answering.url) as client:
         await client.splits.create(document=PDF, subdocuments=[PART], model=Model.LARGE)
 
-    assert asked_of(answering)["model"] == "retab-large"
+    assert request_json(answering)["model"] == "retab-large"
 
 
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -202,18 +202,18 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("kind", "told", "named"), WRONG.values(), ids=WRONG)
-async def test_wrong_arguments_are_refused_before_anything_is_sent(
-    kind: str, told: dict[str, Any], named: str, client: AsyncRetab, emulator: Emulator
+@pytest.mark.parametrize(("kind", "kwargs", "named"), WRONG.values(), ids=WRONG)
+async def test_invalid_arguments_are_rejected_before_anything_is_sent(
+    kind: str, kwargs: dict[str, Any], named: str, client: AsyncRetab, emulator: Emulator
 ) -> None:
     with pytest.raises(InvalidRequestError, match=named.replace("(", r"\(").replace(")", r"\)")):
-        await create_of(client, kind)(**{"document": PDF} | ASKED[kind] | told)
+        await create_of(client, kind)(**{"document": PDF} | REQUIRED[kind] | kwargs)
 
     assert emulator.requests == []
 
 
 @pytest.mark.parametrize("document", ["http://x.test/a.pdf", "missing.pdf", b"", 5], ids=str)
-async def test_a_document_that_cannot_be_sent_is_refused_before_anything_is_sent(
+async def test_invalid_document_is_rejected_before_anything_is_sent(
     document: Any, client: AsyncRetab, emulator: Emulator
 ) -> None:
     with pytest.raises(InvalidDocumentError):
@@ -222,8 +222,8 @@ async def test_a_document_that_cannot_be_sent_is_refused_before_anything_is_sent
     assert emulator.requests == []
 
 
-class TestSentAgain:
-    async def test_under_one_key_a_call(self, client: AsyncRetab, emulator: Emulator) -> None:
+class TestRetries:
+    async def test_share_the_idempotency_key_of_their_call(self, client: AsyncRetab, emulator: Emulator) -> None:
         emulator.fail("POST /v1/splits", Fault.late_reset(), Fault.status(503))
 
         run = await client.splits.create(document=PDF, subdocuments=[PART], background=True)
@@ -234,25 +234,23 @@ class TestSentAgain:
         assert first not in {None, other}
         assert emulator.document_of(run.id).size == len(PDF)
 
-    async def test_what_was_done_by_an_attempt_without_an_answer_is_not_done_twice(
-        self, client: AsyncRetab, emulator: Emulator
-    ) -> None:
+    async def test_after_a_lost_response_create_no_second_run(self, client: AsyncRetab, emulator: Emulator) -> None:
         emulator.fail("POST /v1/splits", Fault.late_reset())
 
         run = await client.splits.create(document=PDF, subdocuments=[PART], background=True)
 
         assert [row.id async for row in client.splits.list()] == [run.id]
 
-    async def test_under_the_caller_s_key_it_is_done_once(self, client: AsyncRetab, emulator: Emulator) -> None:
-        told: dict[str, Any] = {"document": PDF, "subdocuments": [PART], "background": True, "idempotency_key": "k-1"}
+    async def test_of_the_caller_under_one_key_create_one_run(self, client: AsyncRetab, emulator: Emulator) -> None:
+        kwargs: dict[str, Any] = {"document": PDF, "subdocuments": [PART], "background": True, "idempotency_key": "k-1"}
 
-        first = await client.splits.create(**told)
-        second = await client.splits.create(**told)
+        first = await client.splits.create(**kwargs)
+        second = await client.splits.create(**kwargs)
 
         assert first.id == second.id
         assert keys(emulator) == ["k-1", "k-1"]
 
-    async def test_in_doubt_the_error_says_so_and_carries_the_key(self, emulator: Emulator) -> None:
+    async def test_that_run_out_in_doubt_raise_an_error_with_the_key(self, emulator: Emulator) -> None:
         emulator.fail("POST /v1/splits", Fault.late_hang())
         async with client_for(emulator.url, api_key=emulator.api_key, retry=ONCE, timeout=0.1) as client:
             with pytest.raises(APITimeoutError) as caught:
@@ -265,7 +263,7 @@ class TestSentAgain:
             run = await client.splits.create(document=PDF, subdocuments=[PART], background=True, idempotency_key=key)
             assert [row.id async for row in client.splits.list()] == [run.id]
 
-    async def test_where_nothing_can_have_happened_nothing_is_in_doubt(self) -> None:
+    async def test_that_never_connected_leave_no_doubt(self) -> None:
         async with client_for("http://127.0.0.1:9", retry=ONCE) as nowhere:
             with pytest.raises(APIConnectionError) as caught:
                 await nowhere.splits.create(document=PDF, subdocuments=[PART])
@@ -273,7 +271,7 @@ class TestSentAgain:
         assert not caught.value.in_doubt
 
     @pytest.mark.parametrize("status", [400, 422])
-    async def test_not_when_the_api_refuses_it(self, status: int, client: AsyncRetab, emulator: Emulator) -> None:
+    async def test_do_not_follow_a_rejection(self, status: int, client: AsyncRetab, emulator: Emulator) -> None:
         emulator.fail("POST /v1/splits", Fault.status(status, body={"detail": "no"}))
 
         with pytest.raises(Exception, match="no") as caught:
@@ -282,7 +280,7 @@ class TestSentAgain:
         assert isinstance(caught.value, ValidationError) == (status == 422)
         assert len(keys(emulator)) == 1
 
-    async def test_from_the_disk_each_time(self, client: AsyncRetab, emulator: Emulator, tmp_path: Path) -> None:
+    async def test_read_the_file_again(self, client: AsyncRetab, emulator: Emulator, tmp_path: Path) -> None:
         file = tmp_path / "batch.pdf"
         file.write_bytes(PDF * 100_000)
         emulator.fail("POST /v1/splits", Fault.late_reset(), Fault.status(500))
@@ -294,7 +292,7 @@ class TestSentAgain:
         assert run.file.filename == "batch.pdf"
 
 
-class TestTheAnswer:
+class TestResponse:
     @staticmethod
     async def answered(body: object) -> Run:
         async with raw_server(reply(body, 201)) as server, client_for(server.url, retry=ONCE) as client:
@@ -303,13 +301,13 @@ class TestTheAnswer:
             finally:
                 assert connections_in_use(client) == 0
 
-    async def test_of_an_id_alone_is_a_run_that_is_pending(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_with_an_id_alone_gives_a_pending_run(self, caplog: pytest.LogCaptureFixture) -> None:
         run = await self.answered({"id": "splt_1"})
 
         assert (run.id, run.status) == ("splt_1", RunStatus.PENDING)
         assert "left at their defaults" in caplog.text
 
-    async def test_that_does_not_fit_in_places_is_a_run_all_the_same(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_with_a_field_that_does_not_fit_gives_a_run(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.WARNING)
         run = await self.answered({"id": "splt_1", "status": "queued", "n_consensus": "many"})
 
@@ -317,7 +315,7 @@ class TestTheAnswer:
         assert "n_consensus" in caplog.text
 
     @pytest.mark.parametrize("body", [[], {"status": "queued"}, {"id": 5, "status": "queued"}], ids=str)
-    async def test_without_an_id_is_an_error_in_doubt(self, body: object) -> None:
+    async def test_without_an_id_raises_an_error_in_doubt(self, body: object) -> None:
         with pytest.raises(ResponseError) as caught:
             await self.answered(body)
 
@@ -325,7 +323,7 @@ class TestTheAnswer:
         assert caught.value.idempotency_key
 
 
-async def test_a_500_leaves_a_create_in_doubt(emulator: Emulator) -> None:
+async def test_create_answered_500_is_in_doubt(emulator: Emulator) -> None:
     emulator.fail("POST /v1/splits", Fault.status(500))
     async with client_for(emulator.url, api_key=emulator.api_key, retry=ONCE) as client:
         with pytest.raises(InternalServerError) as caught:

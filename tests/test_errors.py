@@ -65,12 +65,12 @@ ERRORS: list[RetabError] = [
         (307, APIError),
     ],
 )
-def test_a_status_has_its_error(status: int, kind: type[APIError]) -> None:
+def test_error_class_of_each_status(status: int, kind: type[APIError]) -> None:
     assert error_class(status) is kind
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_an_error_survives_pickling(error: RetabError) -> None:
+def test_error_survives_pickling(error: RetabError) -> None:
     revived = pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled on the line itself
 
     assert type(revived) is type(error)
@@ -80,13 +80,13 @@ def test_an_error_survives_pickling(error: RetabError) -> None:
     assert revived.__dict__ == error.__dict__
 
 
-def test_an_error_survives_copying() -> None:
+def test_error_survives_copying() -> None:
     copied = copy.copy(ERRORS[5])
 
     assert copied.__dict__ == ERRORS[5].__dict__
 
 
-def test_an_error_keeps_its_notes_when_pickled() -> None:
+def test_error_keeps_its_notes_when_pickled() -> None:
     error = APIConnectionError("refused", **CALL)
     error.add_note("in the night run")
 
@@ -103,41 +103,41 @@ def test_every_error_is_a_retab_error(error: RetabError) -> None:
     ("kind", "builtin"),
     [(ConfigurationError, ValueError), (InvalidRunIdError, ValueError), (ClientStateError, RuntimeError)],
 )
-def test_misuse_is_also_the_builtin_error_it_resembles(kind: type[RetabError], builtin: type[Exception]) -> None:
+def test_misuse_errors_derive_from_builtin_errors(kind: type[RetabError], builtin: type[Exception]) -> None:
     assert issubclass(kind, builtin)
 
 
-def test_a_timeout_is_a_connection_error() -> None:
+def test_timeout_is_a_connection_error() -> None:
     assert issubclass(APITimeoutError, APIConnectionError)
 
 
-def test_an_api_error_says_what_was_called_and_what_came_of_it() -> None:
+def test_api_error_names_the_call_and_the_result() -> None:
     facts = "POST /v1/splits/splt_1/cancel, status 429, request req_1, Retry-After 1.5 s, 4 attempts"
     assert str(ERRORS[5]) == f"slow down ({facts})"
     assert repr(ERRORS[5]) == f"RateLimitError({str(ERRORS[5])!r})"
 
 
-def test_a_connection_error_says_how_often_it_was_tried() -> None:
+def test_connection_error_names_the_number_of_attempts() -> None:
     assert str(ERRORS[3]) == "refused (POST /v1/splits/splt_1/cancel, 3 attempts)"
     assert str(ERRORS[4]) == "no answer (POST /v1/splits/splt_1/cancel, 1 attempt)"
 
 
-def test_a_response_error_shows_the_bodys_start() -> None:
+def test_response_error_shows_the_start_of_the_body() -> None:
     error = ResponseError("not JSON", status_code=200, body="x" * 500, **CALL)
 
     assert f"body starts '{'x' * 80}'" in str(error)
 
 
-def test_a_connection_error_is_transient_unless_told_otherwise() -> None:
+def test_connection_error_is_transient_by_default() -> None:
     assert APIConnectionError("reset", **CALL).transient
 
 
 @pytest.mark.parametrize("name", retab_async.__all__)
-def test_the_shop_window_shows_what_it_lists(name: str) -> None:
+def test_every_name_in_all_exists(name: str) -> None:
     assert hasattr(retab_async, name)
 
 
-def test_the_shop_window_lists_every_error() -> None:
+def test_all_lists_every_error() -> None:
     def below(kind: type[RetabError]) -> set[type[RetabError]]:
         return {kind}.union(*(below(child) for child in kind.__subclasses__()))
 

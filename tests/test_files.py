@@ -137,7 +137,7 @@ class TestGet:
 
     async def test_of_another_shape_names_the_place(self, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(FILE | {"page_count": "three"}),)
-        with pytest.raises(ResponseError, match="a whole number was expected") as caught:
+        with pytest.raises(ResponseError, match="an integer was expected") as caught:
             await client.files.get("file_1")
 
         assert caught.value.path == "page_count"

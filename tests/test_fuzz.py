@@ -1,4 +1,4 @@
-"""Whatever an answer says and whatever is passed for an id: of the outcomes that are promised, for every kind."""
+"""Fuzzing: any response body and any id has one of the promised outcomes, for every kind."""
 
 import asyncio
 import json
@@ -28,26 +28,26 @@ Call = Callable[[Any, str], Coroutine[Any, Any, Any]]
 
 
 class Session:
-    """Stands where aiohttp's session would: answers all with one body, and remembers what it was asked for."""
+    """Stand-in for an aiohttp session: one body for every request, which it records."""
 
     closed = False
 
     def __init__(self) -> None:
-        self.answer_with(b"")
+        self.respond_with(b"")
 
-    def answer_with(self, body: bytes) -> None:
+    def respond_with(self, body: bytes) -> None:
         self.body = body
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
 
     async def request(self, method: str, url: URL, **_: Any) -> Any:
-        self.asked.append((method, url.raw_path_qs))
+        self.requests.append((method, url.raw_path_qs))
         content = asyncio.StreamReader()
         content.feed_data(self.body)
         content.feed_eof()
         return SimpleNamespace(status=200, headers=CIMultiDict(), content=content, closed=True)
 
 
-class Line(NamedTuple):
+class FakeClient(NamedTuple):
     runner: asyncio.Runner
     client: AsyncRetab
     session: Session
@@ -57,11 +57,11 @@ class Line(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def line() -> Iterator[Line]:
-    """One for all examples: a loop and a client for each would be most of their time."""
+def fake() -> Iterator[FakeClient]:
+    """One for all examples: a loop and a client for each would take most of the time."""
     session: Any = Session()
     with asyncio.Runner() as runner:
-        yield Line(runner, AsyncRetab(KEY, session=session, retry=ONCE, proxy=False), session)
+        yield FakeClient(runner, AsyncRetab(KEY, session=session, retry=ONCE, proxy=False), session)
 
 
 async def first_page(resource: Any, _: str = "") -> Any:
@@ -83,12 +83,12 @@ async def cancelled_among_many(resource: Any, run_id: str) -> Any:
     raise AssertionError
 
 
-# Any answer
+# Any response
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> tuple[str, bytes]:
-    """Draw a kind, and a body as it may be or is bent: a run, one inside something else, a page, or anything."""
+def bodies(draw: st.DrawFn) -> tuple[str, bytes]:
+    """Draw a kind and a valid or distorted body: a run, a nested run, a page, or arbitrary JSON or bytes."""
     kind = draw(st.sampled_from(list(RESOURCES)))
     full = FULL[kind]
     shape = draw(st.sampled_from(["run", "page", "inside", "json", "bytes"]))
@@ -101,14 +101,14 @@ def answers(draw: st.DrawFn) -> tuple[str, bytes]:
 
 
 @settings(max_examples=120, deadline=None, derandomize=True)
-@given(told=answers())
-@example(told=("splits", b'{"id": "splt_1", "status": "completed", "usage": {"credits": 1' + b"0" * 400 + b"}}"))
-@example(told=("workflows.runs", b'{"run": {"id": 5, "lifecycle": []}}'))
-@example(told=("parses", b"[" * 5000))
-@example(told=("extractions", b'{"data": 5}'))
-@example(told=("edits", b'{"data": [5, {"id": 5}, {"id": "edit_1", "status": {}}], "list_metadata": []}'))
-def test_whatever_a_2xx_says_it_is_read_or_a_response_error(line: Line, told: tuple[str, bytes]) -> None:
-    kind, body = told
+@given(drawn=bodies())
+@example(drawn=("splits", b'{"id": "splt_1", "status": "completed", "usage": {"credits": 1' + b"0" * 400 + b"}}"))
+@example(drawn=("workflows.runs", b'{"run": {"id": 5, "lifecycle": []}}'))
+@example(drawn=("parses", b"[" * 5000))
+@example(drawn=("extractions", b'{"data": 5}'))
+@example(drawn=("edits", b'{"data": [5, {"id": 5}, {"id": "edit_1", "status": {}}], "list_metadata": []}'))
+def test_any_2xx_is_read_or_a_response_error(fake: FakeClient, drawn: tuple[str, bytes]) -> None:
+    kind, body = drawn
     run_type = RESOURCES[kind].run_type
     calls: list[tuple[Call, type[Any]]] = [
         (lambda runs, run_id: runs.get(run_id), run_type),
@@ -117,12 +117,12 @@ def test_whatever_a_2xx_says_it_is_read_or_a_response_error(line: Line, told: tu
         (created, run_type),
         *([(first_page, Page)] if issubclass(RESOURCES[kind], ListedRuns) else []),
     ]
-    line.session.answer_with(body)
+    fake.session.respond_with(body)
     for call, model in calls:
         try:
-            made = line.call(kind, call, "run_1")
+            made = fake.call(kind, call, "run_1")
         except ResponseError as error:
-            assert error.status_code == 200  # noqa: PT017 - either outcome is right, and each is looked at
+            assert error.status_code == 200  # noqa: PT017 - both outcomes are right, and both are checked
         else:
             assert isinstance(made, model)
 
@@ -155,32 +155,32 @@ def is_id(text: str) -> bool:
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(way=st.sampled_from(VERBS), text=IDS)
-@example(way=("splits", "cancel"), text="..")
-@example(way=("files.blueprints", "get"), text="%2e%2e")
-@example(way=("workflows.runs", "cancel_many"), text="a/../b")
-@example(way=("parses", "delete"), text="parse_1\n")
-def test_whatever_text_is_an_id_what_is_sent_goes_to_its_route_or_nothing_is(
-    line: Line, way: tuple[str, str], text: str
+@given(method_of=st.sampled_from(VERBS), text=IDS)
+@example(method_of=("splits", "cancel"), text="..")
+@example(method_of=("files.blueprints", "get"), text="%2e%2e")
+@example(method_of=("workflows.runs", "cancel_many"), text="a/../b")
+@example(method_of=("parses", "delete"), text="parse_1\n")
+def test_any_text_as_an_id_reaches_its_own_route_or_nothing_is_sent(
+    fake: FakeClient, method_of: tuple[str, str], text: str
 ) -> None:
-    kind, verb = way
+    kind, verb = method_of
     method, tail, call = BY_ID[verb]
-    line.session.answer_with(json.dumps(bare(kind, "completed")).encode())
+    fake.session.respond_with(json.dumps(bare(kind, "completed")).encode())
     try:
-        line.call(kind, call, text)
+        fake.call(kind, call, text)
     except InvalidRunIdError:
         assert not is_id(text)
-        assert line.session.asked == []
+        assert fake.session.requests == []
     else:
         assert is_id(text)
-        routes = {(asked, target.partition("?")[0]) for asked, target in line.session.asked}
+        routes = {(asked, target.partition("?")[0]) for asked, target in fake.session.requests}
         assert routes == {(method, f"{PATHS[kind]}/{text}{tail}")}
 
 
-async def test_on_the_wire_as_well_the_id_is_one_step_of_the_path_and_nothing_else_goes_out() -> None:
-    """With aiohttp's own reading and writing of the address, which knows dots and escapes."""
-    fine = ["a", "0", "A--_", "cancel", "E2f2F", "a" * 128]
-    nasty = [
+async def test_id_on_the_wire_is_one_path_segment() -> None:
+    """Through aiohttp's own URL handling, which interprets dots and escapes."""
+    valid = ["a", "0", "A--_", "cancel", "E2f2F", "a" * 128]
+    invalid = [
         "..",
         ".",
         "%2e%2e",
@@ -198,14 +198,14 @@ async def test_on_the_wire_as_well_the_id_is_one_step_of_the_path_and_nothing_el
     async with raw_server(reply(b"{}", 404)) as server, client_for(server.url, retry=ONCE) as client:
         for kind in RESOURCES:
             runs = attrgetter(kind)(client)
-            for run_id in fine:
+            for run_id in valid:
                 with pytest.raises(NotFoundError):
                     await runs.get(run_id, include_output=True)
-            for run_id in nasty:
+            for run_id in invalid:
                 for call in (runs.get, runs.cancel):
                     with pytest.raises(InvalidRunIdError):
                         await call(run_id)
 
         targets = [(request.method, request.target) for request in server.requests]
 
-    assert targets == [("GET", f"{PATHS[kind]}/{run_id}") for kind in RESOURCES for run_id in fine]
+    assert targets == [("GET", f"{PATHS[kind]}/{run_id}") for kind in RESOURCES for run_id in valid]

@@ -65,9 +65,7 @@ def test_promises_of_the_readme_are_guarantees() -> None:
 
 HERE = "tests/test_guarantees.py"
 GOOD = f"| G1 | It is so. | `{HERE}::test_every_guarantee_names_existing_tests` |"
-METHOD = (
-    "`tests/test_throttled_calls.py::TestTheBudget::test_is_spent_by_retries_and_then_failures_are_raised_as_they_are`"
-)
+METHOD = "`tests/test_stream.py::TestInvalidArguments::test_are_rejected_at_once`"
 
 
 @pytest.mark.parametrize("page", [GOOD, f"{GOOD}\n| G2 | So is this. | {METHOD} {METHOD} |"])
@@ -82,7 +80,7 @@ def test_page_with_existing_tests_has_no_problems(page: str) -> None:
         (GOOD.replace(HERE, "tests/test_nothing.py"), "which does not exist"),
         (GOOD.replace("::test_every", "::TestNothing::test_every"), "which does not exist"),
         (GOOD.replace("test_every_guarantee_names_existing_tests", "problems_of"), "which does not exist"),
-        (f"{GOOD}\n| G2 | So is this. | {METHOD.replace('TestTheBudget::', '')} |", "which does not exist"),
+        (f"{GOOD}\n| G2 | So is this. | {METHOD.replace('TestInvalidArguments::', '')} |", "which does not exist"),
         (f"{GOOD}\n| G2 | So is this. |  |", "no guarantee"),
         (f"{GOOD}\n{GOOD}", "G1 is defined twice"),
         (GOOD.replace("It is so.", ""), "no guarantee"),

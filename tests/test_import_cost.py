@@ -1,4 +1,4 @@
-"""What `import retab_async` must not bring along. (How long it takes is measured by the benchmark.)"""
+"""Modules that `import retab_async` must not load. (Its duration is measured by the benchmark.)"""
 
 import json
 import subprocess
@@ -21,16 +21,16 @@ UNWANTED = [
 
 @pytest.fixture(scope="module")
 def loaded() -> set[str]:
-    """The modules that are loaded after the import, in an interpreter of their own."""
+    """The modules loaded by the import, in a fresh interpreter."""
     code = "import sys, json, retab_async; print(json.dumps(sorted(sys.modules)))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)  # noqa: S603 - our own line
-    return set(json.loads(told.stdout))
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)  # noqa: S603 - a constant command
+    return set(json.loads(result.stdout))
 
 
 @pytest.mark.parametrize("name", UNWANTED)
-def test_importing_the_client_does_not_bring(loaded: set[str], name: str) -> None:
+def test_import_does_not_load(loaded: set[str], name: str) -> None:
     assert name not in loaded
 
 
-def test_importing_the_client_brings_the_client(loaded: set[str]) -> None:
+def test_import_loads_the_client(loaded: set[str]) -> None:
     assert {"retab_async", "retab_async.client", "aiohttp"} <= loaded

@@ -1,4 +1,4 @@
-"""A kind of run that the API speaks of otherwise is held by the same verbs."""
+"""A kind of run with another wire format, under the same verbs."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from retab_async.resources.base import RunResource
 
 @attrs.frozen(kw_only=True, repr=False)
 class Flow(Run):
-    """A run whose state is further down."""
+    """A run with a nested status."""
 
     lifecycle: Mapping[str, Any]
 
@@ -57,7 +57,7 @@ async def called(verb: str, *steps: Step) -> tuple[Any, RawServer]:
         return await getattr(flows, verb)("flow_1"), server
 
 
-async def test_a_cancel_carries_its_fields_and_reads_the_run_where_it_is() -> None:
+async def test_cancel_sends_its_body_and_unwraps_the_run() -> None:
     run, server = await called("cancel", reply({"run": flow("cancelled"), "cancellation_status": "cancelled"}))
 
     assert run.status is RunStatus.CANCELLED
@@ -65,20 +65,20 @@ async def test_a_cancel_carries_its_fields_and_reads_the_run_where_it_is() -> No
 
 
 @pytest.mark.parametrize("body", [flow("running"), {"run": None, **flow("running")}], ids=["bare", "null"])
-async def test_an_answer_that_is_the_run_itself_is_read_too(body: object) -> None:
+async def test_cancel_response_without_an_envelope_is_the_run(body: object) -> None:
     run, _ = await called("cancel", reply(body))
 
     assert run.status == "running"
 
 
-async def test_an_answer_that_is_no_object_has_the_run_read() -> None:
+async def test_cancel_response_that_is_no_object_is_followed_by_a_read() -> None:
     run, server = await called("cancel", reply([]), reply(flow("cancelled")))
 
     assert run.status is RunStatus.CANCELLED
     assert server.requests[1].target == "/v1/flows/flow_1"
 
 
-async def test_a_404_of_a_run_that_is_over_is_the_run() -> None:
+async def test_cancel_404_of_a_finished_run_returns_the_run() -> None:
     run, server = await called("cancel", reply({}, 404), reply(flow("error")))
 
     assert run.status == "error"
@@ -86,12 +86,12 @@ async def test_a_404_of_a_run_that_is_over_is_the_run() -> None:
 
 
 @pytest.mark.parametrize("then", [reply({}, 404), reply(flow("running"))], ids=["absent", "not over"])
-async def test_any_other_404_is_an_error(then: Step) -> None:
+async def test_cancel_404_of_an_active_or_absent_run_raises_not_found_error(then: Step) -> None:
     with pytest.raises(NotFoundError):
         await called("cancel", reply({}, 404), then)
 
 
-async def test_a_wait_reads_once_and_never_the_list() -> None:
+async def test_wait_for_an_unlisted_kind_never_reads_the_list() -> None:
     run, server = await called("wait", reply(flow("completed")))
 
     assert run.status is RunStatus.COMPLETED
@@ -99,7 +99,7 @@ async def test_a_wait_reads_once_and_never_the_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         ({}, {"lifecycle": {"status": "pending"}}),
         ({"lifecycle": None}, {"lifecycle": {"status": "pending"}}),
@@ -107,5 +107,5 @@ async def test_a_wait_reads_once_and_never_the_list() -> None:
         ({"lifecycle": {"status": "running"}}, {"lifecycle": {"status": "running"}}),
     ],
 )
-def test_a_status_that_is_not_told_is_pending_where_it_belongs(value: dict[str, Any], told: dict[str, Any]) -> None:
-    assert Flows.spec.with_status(value) == told
+def test_with_default_status_adds_pending_at_the_status_path(value: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert Flows.spec.with_default_status(value) == expected

@@ -1,4 +1,4 @@
-"""The roll-call of the kinds: each hangs where the register says, and its verbs ask what the API's pages say."""
+"""Every kind of run: its place on the client, and the requests of its methods as the API documents them."""
 
 import json
 from collections.abc import AsyncIterator
@@ -59,7 +59,7 @@ PUBLISHED = {
 
 every_kind = pytest.mark.parametrize("kind", RESOURCES)
 
-# What a create of each kind must be told, and what that is in JSON; then all that it may be told.
+# The required arguments of each `create` and their JSON; below, all arguments.
 LEAST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "splits": (
         {"document": PDF, "subdocuments": [Subdocument("invoice")]},
@@ -247,8 +247,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("extractions", {"json_schema": "{}"}, "json_schema must be a mapping"),
     ("extractions", {"json_schema": {"a": object()}}, "json_schema cannot be sent as JSON"),
     ("extractions", {"n_consensus": 17}, "1 to 16"),
-    ("extractions", {"metadata": {"a": 1}}, "metadata must be a mapping of texts to texts"),
-    ("extractions", {"metadata": ["a"]}, "metadata must be a mapping of texts to texts"),
+    ("extractions", {"metadata": {"a": 1}}, "metadata must be a mapping of strings to strings"),
+    ("extractions", {"metadata": ["a"]}, "metadata must be a mapping of strings to strings"),
     ("extractions", {"additional_messages": {"role": "user"}}, "additional_messages"),
     ("extractions", {"additional_messages": ["Hello"]}, "a message must be a mapping"),
     ("extractions", {"sources": "guessed"}, "'located' or 'cited'"),
@@ -302,11 +302,11 @@ def of(client: AsyncRetab, kind: str) -> Any:
     return attrgetter(kind)(client)
 
 
-def asked(server: RawServer) -> list[tuple[str, str]]:
+def sent_requests(server: RawServer) -> list[tuple[str, str]]:
     return [(request.method, request.target) for request in server.requests]
 
 
-def told(server: RawServer) -> dict[str, Any]:
+def sent_json(server: RawServer) -> dict[str, Any]:
     value: dict[str, Any] = json.loads(server.requests[-1].body)
     return value
 
@@ -315,27 +315,27 @@ def page(kind: str) -> dict[str, Any]:
     return {"data": [FULL[kind]], "list_metadata": {"before": None, "after": None}}
 
 
-class TestTheRegister:
-    def test_has_every_kind_at_its_path(self) -> None:
+class TestRegistry:
+    def test_every_kind_has_its_path(self) -> None:
         assert {name: resource.path for name, resource in RESOURCES.items()} == PATHS
 
     @every_kind
-    def test_says_where_a_kind_hangs(self, kind: str, client: AsyncRetab) -> None:
+    def test_kind_name_is_its_attribute_path_on_the_client(self, kind: str, client: AsyncRetab) -> None:
         assert type(of(client, kind)) is RESOURCES[kind]
 
     @every_kind
-    def test_holds_kinds_whose_verbs_are_those_of_the_api(self, kind: str) -> None:
+    def test_methods_of_a_kind_match_the_api(self, kind: str) -> None:
         resource = RESOURCES[kind]
 
         assert hasattr(resource, "list") == (kind in LISTED) == resource.spec.is_listed
         assert hasattr(resource, "delete") == (kind in DELETABLE)
         assert all(hasattr(resource, verb) for verb in ("create", "running", *_verbs(RunResource)))
 
-    def test_holds_kinds_that_no_other_one_is(self) -> None:
+    def test_paths_and_run_types_are_unique(self) -> None:
         assert len({resource.path for resource in RESOURCES.values()}) == len(RESOURCES)
         assert len({resource.run_type for resource in RESOURCES.values()}) == len(RESOURCES)
 
-    async def test_is_what_a_copy_of_a_client_has_too(self, client: AsyncRetab) -> None:
+    async def test_with_options_copy_has_resources_of_its_own(self, client: AsyncRetab) -> None:
         copy = client.with_options(timeout=3)
 
         assert all(type(of(copy, kind)) is RESOURCES[kind] for kind in RESOURCES)
@@ -346,13 +346,13 @@ def _verbs(resource: type[RunResource[Any]]) -> set[str]:
     return {name for name in dir(resource) if not name.startswith("_")} - {"path", "run_type", "spec"}
 
 
-def test_the_verbs_that_not_all_kinds_have_are_these() -> None:
+def test_mixins_add_the_methods_that_not_all_kinds_have() -> None:
     assert _verbs(DeletableRuns) - _verbs(RunResource) == {"delete"}
     assert _verbs(ListedRuns) - _verbs(RunResource) == {"list", "cancel_matching"}
     assert _verbs(WorkflowFamilyRuns) - _verbs(RunResource) == {"cancel_matching"}
 
 
-class TestRollCall:
+class TestEveryKind:
     @every_kind
     async def test_cancel(self, kind: str, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(bare(kind, "cancelled")),)
@@ -360,10 +360,10 @@ class TestRollCall:
 
         assert type(run) is RESOURCES[kind].run_type
         assert run.status is RunStatus.CANCELLED
-        assert asked(server) == [("POST", f"{PATHS[kind]}/run_1/cancel")]
+        assert sent_requests(server) == [("POST", f"{PATHS[kind]}/run_1/cancel")]
 
     @every_kind
-    async def test_a_cancel_carries_a_body_only_where_the_api_has_one(
+    async def test_cancel_has_a_body_only_for_workflow_runs(
         self, kind: str, client: AsyncRetab, server: RawServer
     ) -> None:
         server.steps = (reply(bare(kind, "cancelled")),)
@@ -379,7 +379,7 @@ class TestRollCall:
 
         assert type(run) is RESOURCES[kind].run_type
         assert run.status is RunStatus.COMPLETED
-        assert asked(server) == [("GET", f"{PATHS[kind]}/run_1")]
+        assert sent_requests(server) == [("GET", f"{PATHS[kind]}/run_1")]
 
     @every_kind
     async def test_get_without_output(self, kind: str, client: AsyncRetab, server: RawServer) -> None:
@@ -387,7 +387,7 @@ class TestRollCall:
         await of(client, kind).get("run_1", include_output=False)
 
         query = "" if kind in {"schemas", *WORKFLOWS} else "?include_output=false"
-        assert asked(server) == [("GET", f"{PATHS[kind]}/run_1{query}")]
+        assert sent_requests(server) == [("GET", f"{PATHS[kind]}/run_1{query}")]
 
     @every_kind
     async def test_wait(self, kind: str, client: AsyncRetab, server: RawServer) -> None:
@@ -396,7 +396,7 @@ class TestRollCall:
 
         query = "" if kind in {"schemas", *WORKFLOWS} else "?include_output=false"
         assert run.status is RunStatus.COMPLETED
-        assert asked(server)[0] == ("GET", f"{PATHS[kind]}/run_1{query}")
+        assert sent_requests(server)[0] == ("GET", f"{PATHS[kind]}/run_1{query}")
 
     @pytest.mark.parametrize("kind", sorted(LISTED))
     async def test_list(self, kind: str, client: AsyncRetab, server: RawServer) -> None:
@@ -404,14 +404,14 @@ class TestRollCall:
         runs = [run async for run in of(client, kind).list()]
 
         assert [type(run) for run in runs] == [RESOURCES[kind].run_type]
-        assert asked(server) == [("GET", f"{PATHS[kind]}?limit=100&order=desc")]
+        assert sent_requests(server) == [("GET", f"{PATHS[kind]}?limit=100&order=desc")]
 
     @pytest.mark.parametrize("kind", sorted(DELETABLE))
     async def test_delete(self, kind: str, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(b"", 204, {"Content-Length": ""}),)
         await of(client, kind).delete("run_1")
 
-        assert asked(server) == [("DELETE", f"{PATHS[kind]}/run_1")]
+        assert sent_requests(server) == [("DELETE", f"{PATHS[kind]}/run_1")]
 
     @every_kind
     async def test_create(self, kind: str, client: AsyncRetab, server: RawServer) -> None:
@@ -420,8 +420,8 @@ class TestRollCall:
         run = await of(client, kind).create(**given)
 
         assert type(run) is RESOURCES[kind].run_type
-        assert asked(server) == [("POST", PATHS[kind])]
-        assert told(server) == sent
+        assert sent_requests(server) == [("POST", PATHS[kind])]
+        assert sent_json(server) == sent
         assert server.requests[0].headers["idempotency-key"]
 
     @every_kind
@@ -433,7 +433,7 @@ class TestRollCall:
 
         run_id = FULL[kind]["id"]
         in_background = {"background": True} if "background" in sent else {}
-        assert asked(server) == [("POST", PATHS[kind]), ("POST", f"{PATHS[kind]}/{run_id}/cancel")]
+        assert sent_requests(server) == [("POST", PATHS[kind]), ("POST", f"{PATHS[kind]}/{run_id}/cancel")]
         assert json.loads(server.requests[0].body) == sent | in_background
         assert server.requests[0].headers["idempotency-key"] == "k-1"
 
@@ -443,18 +443,20 @@ class TestRollCall:
         async with of(client, kind).attach("run_1") as run:
             assert (await run.result()).status is RunStatus.COMPLETED
 
-        assert asked(server)[-1][0] == "GET"
+        assert sent_requests(server)[-1][0] == "GET"
 
     @every_kind
-    async def test_a_run_will_do_for_its_id(self, kind: str, client: AsyncRetab, server: RawServer) -> None:
+    async def test_run_is_accepted_instead_of_its_id(self, kind: str, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(FULL[kind]),)
         run = await of(client, kind).get("run_1")
         await of(client, kind).cancel(run)
 
-        assert asked(server)[1] == ("POST", f"{PATHS[kind]}/{FULL[kind]['id']}/cancel")
+        assert sent_requests(server)[1] == ("POST", f"{PATHS[kind]}/{FULL[kind]['id']}/cancel")
 
     @every_kind
-    async def test_a_run_of_another_kind_will_not(self, kind: str, client: AsyncRetab, server: RawServer) -> None:
+    async def test_run_of_another_kind_is_rejected_before_sending(
+        self, kind: str, client: AsyncRetab, server: RawServer
+    ) -> None:
         other = RESOURCES["parses" if kind == "splits" else "splits"].run_type
         run = other(id="x_1", status=RunStatus.PENDING)
         with pytest.raises(InvalidRunIdError):
@@ -465,30 +467,28 @@ class TestRollCall:
         assert server.requests == []
 
     @pytest.mark.parametrize(("kind", "name"), PUBLISHED.items())
-    async def test_the_published_name_of_cancel(
-        self, kind: str, name: str, client: AsyncRetab, server: RawServer
-    ) -> None:
+    async def test_official_name_of_cancel(self, kind: str, name: str, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(bare(kind, "cancelled")),)
         parameter = f"{name.removeprefix('create_').removesuffix('_cancel')}_id"
         run = await getattr(of(client, kind), name)(**{parameter: "run_1"})
 
         assert run.status is RunStatus.CANCELLED
-        assert asked(server) == [("POST", f"{PATHS[kind]}/run_1/cancel")]
+        assert sent_requests(server) == [("POST", f"{PATHS[kind]}/run_1/cancel")]
 
-    async def test_the_published_names_of_the_blueprints(self, client: AsyncRetab, server: RawServer) -> None:
+    async def test_official_names_of_blueprint_methods(self, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(FULL["files.blueprints"]),)
         await client.files.create_blueprint("file_1", intent="totals", background=True)
         await client.files.get_blueprint(blueprint_id="fbp_1", include_output=False)
         await client.files.create_blueprint_cancel(blueprint_id="fbp_1")
 
-        assert asked(server) == [
+        assert sent_requests(server) == [
             ("POST", "/v1/files/blueprints"),
             ("GET", "/v1/files/blueprints/fbp_1?include_output=false"),
             ("POST", "/v1/files/blueprints/fbp_1/cancel"),
         ]
         assert json.loads(server.requests[0].body) == {"file_id": "file_1", "intent": "totals", "background": True}
 
-    async def test_the_published_name_of_the_schemas(self, client: AsyncRetab, server: RawServer) -> None:
+    async def test_official_name_of_schema_generation(self, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(FULL["schemas"]),)
         run = await client.schemas.generate(documents=[PDF])
 
@@ -497,25 +497,25 @@ class TestRollCall:
 
 class TestCreate:
     @pytest.mark.parametrize(("kind", "given", "sent"), MOST)
-    async def test_sends_all_that_it_is_told(
+    async def test_create_sends_every_argument(
         self, kind: str, given: dict[str, Any], sent: dict[str, Any], client: AsyncRetab, server: RawServer
     ) -> None:
         least, least_sent = LEAST[kind]
         server.steps = (reply(bare(kind, "queued"), 201),)
         await of(client, kind).create(**least | given, idempotency_key="k-1")
 
-        assert told(server) == least_sent | sent
+        assert sent_json(server) == least_sent | sent
         assert server.requests[0].headers["idempotency-key"] == "k-1"
 
-    async def test_of_an_edit_of_a_template_sends_no_document(self, client: AsyncRetab, server: RawServer) -> None:
+    async def test_edit_of_a_template_sends_no_document(self, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(bare("edits", "queued"), 201),)
         await client.edits.create(template_id="tmpl_1", instructions="Name: Ada")
 
-        assert "document" not in told(server)
-        assert told(server)["template_id"] == "tmpl_1"
+        assert "document" not in sent_json(server)
+        assert sent_json(server)["template_id"] == "tmpl_1"
 
     @pytest.mark.parametrize(("kind", "given", "words"), WRONG)
-    async def test_refuses_what_the_api_would(
+    async def test_invalid_argument_is_rejected_before_sending(
         self, kind: str, given: dict[str, Any], words: str, client: AsyncRetab, server: RawServer
     ) -> None:
         with pytest.raises(InvalidRequestError, match=words):
@@ -524,7 +524,7 @@ class TestCreate:
         assert server.requests == []
 
     @pytest.mark.parametrize("kind", [kind for kind in PATHS if "document" in LEAST[kind][0]])
-    async def test_refuses_a_document_that_cannot_be_sent(
+    async def test_invalid_document_is_rejected_before_sending(
         self, kind: str, client: AsyncRetab, server: RawServer
     ) -> None:
         with pytest.raises(InvalidDocumentError):
@@ -532,7 +532,7 @@ class TestCreate:
 
         assert server.requests == []
 
-    async def test_refuses_one_of_several_documents_that_cannot_be_sent(
+    async def test_one_invalid_document_of_several_is_rejected_before_sending(
         self, client: AsyncRetab, server: RawServer, tmp_path: Path
     ) -> None:
         documents: dict[str, Document] = {"start-1": PDF, "start-2": tmp_path / "missing.pdf"}
@@ -545,7 +545,7 @@ class TestCreate:
 
     @every_kind
     @pytest.mark.parametrize("background", [True, False])
-    async def test_waits_long_only_for_what_is_in_the_foreground(
+    async def test_only_a_foreground_create_has_a_long_deadline(
         self, kind: str, client: AsyncRetab, *, background: bool
     ) -> None:
         fields = {"background": background} if kind in PRIMITIVES else {}
@@ -553,7 +553,9 @@ class TestCreate:
             assert (request.extra_seconds >= 1800) is (kind in PRIMITIVES and not background)
 
     @every_kind
-    async def test_makes_a_run_of_an_id_alone(self, kind: str, client: AsyncRetab, server: RawServer) -> None:
+    async def test_create_response_with_only_an_id_is_a_pending_run(
+        self, kind: str, client: AsyncRetab, server: RawServer
+    ) -> None:
         server.steps = (reply({"id": "x_1"}, 202),)
         run: Run = await of(client, kind).create(**LEAST[kind][0])
 
@@ -645,26 +647,26 @@ WRONG_FILTERS: list[tuple[str, dict[str, Any], str]] = [
 
 class TestList:
     @pytest.mark.parametrize(("kind", "filters", "query"), FILTERS)
-    async def test_asks_by_its_own_filters(
+    async def test_list_sends_the_filters_of_its_kind(
         self, kind: str, filters: dict[str, Any], query: str, client: AsyncRetab, server: RawServer
     ) -> None:
         server.steps = (reply(page(kind)),)
         assert len([run async for run in of(client, kind).list(**filters, limit=10, order="asc")]) == 1
 
-        assert asked(server) == [("GET", f"{PATHS[kind]}?limit=10&order=asc&{query}")]
+        assert sent_requests(server) == [("GET", f"{PATHS[kind]}?limit=10&order=asc&{query}")]
 
     @pytest.mark.parametrize(("kind", "filters", "words"), WRONG_FILTERS)
-    async def test_refuses_what_the_api_would(
+    async def test_invalid_filter_is_rejected(
         self, kind: str, filters: dict[str, Any], words: str, client: AsyncRetab
     ) -> None:
         with pytest.raises(InvalidRequestError, match=words):
             of(client, kind).list(**filters)
 
-    async def test_of_what_has_no_status_to_go_by_takes_none(self, client: AsyncRetab) -> None:
+    async def test_list_of_parses_has_no_status_filter(self, client: AsyncRetab) -> None:
         with pytest.raises(TypeError, match="status"):
             of(client, "parses").list(status="completed")
 
-    async def test_gives_a_row_whose_lifecycle_does_not_fit_by_its_status(
+    async def test_row_with_an_invalid_lifecycle_keeps_its_status(
         self, client: AsyncRetab, server: RawServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         rows = [
@@ -680,7 +682,7 @@ class TestList:
         assert "lifecycle.message: a string was expected" in caplog.text
 
 
-class TestCancelOfTheWorkflowFamily:
+class TestCancelOfWorkflowKinds:
     @staticmethod
     def wrapped(state: str, word: str) -> dict[str, Any]:
         return {"run": body("workflows.runs", state), "redis_available": True, "cancellation_status": word}
@@ -697,7 +699,7 @@ class TestCancelOfTheWorkflowFamily:
             ("on_hold", "cancellation_requested"),
         ],
     )
-    async def test_gives_the_run_in_the_answer(
+    async def test_cancel_returns_the_run_inside_the_response(
         self, state: str, word: str, client: AsyncRetab, server: RawServer
     ) -> None:
         server.steps = (reply(self.wrapped(state, word)),)
@@ -706,7 +708,9 @@ class TestCancelOfTheWorkflowFamily:
         assert run.status == state
         assert len(server.requests) == 1
 
-    async def test_that_was_of_no_use_reads_the_run(self, client: AsyncRetab, server: RawServer) -> None:
+    async def test_failed_cancellation_of_a_finished_run_returns_the_run(
+        self, client: AsyncRetab, server: RawServer
+    ) -> None:
         server.steps = (
             reply(self.wrapped("running", "cancellation_failed")),
             reply(body("workflows.runs", "completed")),
@@ -714,9 +718,9 @@ class TestCancelOfTheWorkflowFamily:
         run = await client.workflows.runs.cancel("run_1")
 
         assert run.status is RunStatus.COMPLETED
-        assert asked(server)[1] == ("GET", "/v1/workflows/runs/run_1")
+        assert sent_requests(server)[1] == ("GET", "/v1/workflows/runs/run_1")
 
-    async def test_that_was_of_no_use_for_a_run_that_goes_on_is_an_error(
+    async def test_failed_cancellation_of_an_active_run_is_an_error(
         self, client: AsyncRetab, server: RawServer
     ) -> None:
         server.steps = (reply(self.wrapped("running", "cancellation_failed")), reply(body("workflows.runs", "running")))
@@ -725,7 +729,7 @@ class TestCancelOfTheWorkflowFamily:
 
         assert caught.value.in_doubt
 
-    async def test_goes_by_one_command_id_a_call(self, server: RawServer) -> None:
+    async def test_retries_of_one_cancel_share_a_command_id(self, server: RawServer) -> None:
         server.steps = (reply({}, 503), reply(self.wrapped("cancelled", "cancelled")))
         async with client_for(server.url) as client:
             await client.workflows.runs.cancel("run_1")
@@ -736,24 +740,24 @@ class TestCancelOfTheWorkflowFamily:
 
     @pytest.mark.parametrize("kind", ["workflows.evals.runs", "workflows.experiments.runs"])
     @pytest.mark.parametrize("state", ["completed", "error", "cancelled"])
-    async def test_takes_a_404_of_a_run_that_is_over_for_its_end(
+    async def test_cancel_404_of_a_finished_run_returns_the_run(
         self, kind: str, state: str, client: AsyncRetab, server: RawServer
     ) -> None:
         server.steps = (reply({"detail": "not cancellable"}, 404), reply(body(kind, state)))
         run = await of(client, kind).cancel("run_1")
 
         assert run.status == state
-        assert asked(server) == [("POST", f"{PATHS[kind]}/run_1/cancel"), ("GET", f"{PATHS[kind]}/run_1")]
+        assert sent_requests(server) == [("POST", f"{PATHS[kind]}/run_1/cancel"), ("GET", f"{PATHS[kind]}/run_1")]
 
     @pytest.mark.parametrize("kind", WORKFLOWS)
-    async def test_of_a_run_that_is_not_there_is_an_error(
+    async def test_cancel_404_of_an_unknown_run_is_an_error(
         self, kind: str, client: AsyncRetab, server: RawServer
     ) -> None:
         server.steps = (reply({"detail": "not found"}, 404),)
         with pytest.raises(NotFoundError):
             await of(client, kind).cancel("run_1")
 
-    async def test_whose_answer_fits_only_in_its_status_does_not_fail(
+    async def test_cancel_response_with_only_a_valid_status_succeeds(
         self, client: AsyncRetab, server: RawServer
     ) -> None:
         answer = {"run": {"lifecycle": {"status": "cancelled", "reason": 5}, "timing": "?"}}
@@ -762,7 +766,7 @@ class TestCancelOfTheWorkflowFamily:
 
         assert (run.id, run.status) == ("run_1", RunStatus.CANCELLED)
 
-    async def test_pauses_are_waited_through(self, client: AsyncRetab, server: RawServer) -> None:
+    async def test_wait_continues_through_a_pause(self, client: AsyncRetab, server: RawServer) -> None:
         states = ("awaiting_review", "running", "error")
         server.steps = tuple(reply(body("workflows.runs", state)) for state in states)
         seen: list[str] = []
@@ -773,14 +777,14 @@ class TestCancelOfTheWorkflowFamily:
         assert seen == list(states)
         assert run.error
 
-    async def test_an_error_of_a_run_is_told_by_its_scope(self, client: AsyncRetab, server: RawServer) -> None:
+    async def test_result_raises_the_error_of_the_lifecycle(self, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(body("workflows.runs", "failed")),)
         with pytest.raises(RunFailedError, match="E_TIME: timed out"):
             async with client.workflows.runs.attach("run_1") as run:
                 await run.result()
 
 
-async def test_a_client_of_somebody_s_own_may_have_attributes_of_its_own() -> None:
+async def test_client_subclass_may_annotate_other_attributes() -> None:
     class Own(AsyncRetab):
         tenant: str = "north"
         seen: "dict[str, int]"

@@ -1,4 +1,4 @@
-"""The models of every kind: what is read of a body is all of it, and what is not told is at its default."""
+"""The models of every kind: all of a body is read, and absent fields are at their defaults."""
 
 import json
 import pickle
@@ -70,25 +70,25 @@ def run_of(kind: type[Any], value: dict[str, Any]) -> Any:
     return make_structurer(kind)(value)
 
 
-def test_there_are_bodies_of_every_kind() -> None:
+def test_payloads_cover_every_kind() -> None:
     assert list(FULL) == list(RESOURCES)
 
 
 @pytest.mark.parametrize(("kind", "state"), EVERY_STATE)
-def test_a_body_is_structured_and_unstructured_to_the_same_json(kind: str, state: str) -> None:
+def test_structure_and_unstructure_round_trip(kind: str, state: str) -> None:
     assert unstructure(read(kind, body(kind, state))) == body(kind, state)
 
 
 @pytest.mark.parametrize("kind", FULL)
-def test_a_full_body_leaves_no_field_at_its_default(kind: str) -> None:
+def test_full_payload_sets_every_field(kind: str) -> None:
     run = read(kind, FULL[kind])
-    untold = {field.name for field in attrs.fields(type(run)) if getattr(run, field.name) == field.default}
+    unset = {field.name for field in attrs.fields(type(run)) if getattr(run, field.name) == field.default}
 
-    assert untold <= {"error", "object", "instructions"}
+    assert unset <= {"error", "object", "instructions"}
 
 
 @pytest.mark.parametrize(("kind", "state"), EVERY_STATE)
-def test_an_answer_of_id_and_state_is_a_run(kind: str, state: str) -> None:
+def test_id_and_status_are_enough_for_a_run(kind: str, state: str) -> None:
     run = read(kind, bare(kind, state))
 
     assert isinstance(run, Run)
@@ -97,7 +97,7 @@ def test_an_answer_of_id_and_state_is_a_run(kind: str, state: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FULL)
-def test_null_means_what_absent_means(kind: str) -> None:
+def test_null_means_the_same_as_absent(kind: str) -> None:
     least = bare(kind, "completed")
     nulls = dict.fromkeys(FULL[kind].keys() - least.keys())
 
@@ -105,7 +105,7 @@ def test_null_means_what_absent_means(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FULL)
-def test_a_state_there_must_be(kind: str) -> None:
+def test_missing_status_is_a_schema_mismatch(kind: str) -> None:
     place = "lifecycle" if kind in WORKFLOWS else "status"
     with pytest.raises(SchemaMismatchError) as caught:
         read(kind, {"id": "x"})
@@ -114,7 +114,7 @@ def test_a_state_there_must_be(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FULL)
-def test_keys_that_are_added_later_are_ignored_wherever_they_are(kind: str) -> None:
+def test_unknown_keys_are_ignored_at_any_depth(kind: str) -> None:
     def grown(value: Any, free: frozenset[str] = frozenset({"json_schema", "json_data", "metadata"})) -> Any:
         if not isinstance(value, dict):
             return [grown(each) for each in value] if isinstance(value, list) else value
@@ -122,13 +122,13 @@ def test_keys_that_are_added_later_are_ignored_wherever_they_are(kind: str) -> N
 
     full = FULL[kind]
     free = {"output", "consensus", "json_schema", "inputs", "metadata"}
-    told = {name: value if name in free else grown(value) for name, value in full.items()}
+    body_with_more = {name: value if name in free else grown(value) for name, value in full.items()}
 
-    assert read(kind, {"added_later": {}, **told}) == read(kind, full)
+    assert read(kind, {"added_later": {}, **body_with_more}) == read(kind, full)
 
 
 @pytest.mark.parametrize(("kind", "state"), EVERY_STATE)
-def test_equal_runs_are_one_in_a_set_and_survive_pickling(kind: str, state: str) -> None:
+def test_equal_runs_have_equal_hashes_and_survive_pickling(kind: str, state: str) -> None:
     run = read(kind, body(kind, state))
 
     assert len({run, read(kind, body(kind, state))}) == 1
@@ -136,14 +136,14 @@ def test_equal_runs_are_one_in_a_set_and_survive_pickling(kind: str, state: str)
 
 
 @pytest.mark.parametrize("kind", FULL)
-def test_a_run_is_shown_by_what_is_told_of_it(kind: str) -> None:
+def test_repr_shows_only_the_fields_that_are_set(kind: str) -> None:
     shown = repr(read(kind, bare(kind, "completed")))
 
     assert shown.count("=") <= 2
     assert shown.startswith(f"{RESOURCES[kind].run_type.__name__}(id='{FULL[kind]['id']}', ")
 
 
-def test_two_runs_share_no_mapping_that_one_could_change() -> None:
+def test_default_mappings_are_not_shared() -> None:
     one, other = (run_of(Extraction, bare("extractions", "queued")) for _ in range(2))
 
     assert one.output == other.output == {}
@@ -151,7 +151,7 @@ def test_two_runs_share_no_mapping_that_one_could_change() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_a_model_is_frozen_slotted_and_documented(model: type[Any]) -> None:
+def test_model_is_frozen_slotted_and_documented(model: type[Any]) -> None:
     instance = object.__new__(model)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         instance.id = "x"
@@ -163,7 +163,7 @@ def test_a_model_is_frozen_slotted_and_documented(model: type[Any]) -> None:
 @pytest.mark.parametrize("kind", FULL)
 @settings(max_examples=20)
 @given(data=st.data())
-def test_whatever_json_comes_a_run_or_a_shape_error_is_made_of_it(kind: str, data: st.DataObject) -> None:
+def test_any_json_structures_or_is_a_schema_mismatch(kind: str, data: st.DataObject) -> None:
     value = data.draw(JSON | bent(FULL[kind]))
     try:
         made = read(kind, value)
@@ -175,7 +175,7 @@ def test_whatever_json_comes_a_run_or_a_shape_error_is_made_of_it(kind: str, dat
 
 @settings(max_examples=100, deadline=None)
 @given(kind=st.sampled_from(sorted(FULL)), data=st.data())
-def test_whatever_an_answer_holds_a_run_or_a_response_error_is_made_of_it(kind: str, data: st.DataObject) -> None:
+def test_any_response_is_a_run_or_a_response_error(kind: str, data: st.DataObject) -> None:
     row = bent(FULL[kind])
     value = data.draw(JSON | row | st.fixed_dictionaries({"data": st.lists(JSON | row, max_size=3)}) | st.binary())
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -184,7 +184,7 @@ def test_whatever_an_answer_holds_a_run_or_a_response_error_is_made_of_it(kind: 
     reader: RunParser[Any] = RunParser(of.path, of.run_type, of.spec)
     readings: tuple[Callable[[], Iterable[Any]], ...] = (
         lambda: [reader.parse_run(answer, "run_1")],
-        lambda: [reader.parse_cancel(answer, "run_1")],
+        lambda: [reader.parse_cancel(answer, "run_1").run],
         lambda: [reader.parse_create(answer)],
         lambda: [reader.parse_stream_state(answer, "run_1")],
         lambda: reader.parse_page(answer).runs,
@@ -200,7 +200,7 @@ def test_whatever_an_answer_holds_a_run_or_a_response_error_is_made_of_it(kind: 
 @pytest.mark.parametrize("kind", FULL)
 @settings(max_examples=20)
 @given(data=st.data())
-def test_what_fits_of_any_object_is_kept_or_its_id_or_state_did_not_fit(kind: str, data: st.DataObject) -> None:
+def test_lenient_structuring_fails_only_for_id_and_status(kind: str, data: st.DataObject) -> None:
     value = data.draw(bent(FULL[kind]).filter(lambda value: isinstance(value, dict)))
     try:
         run, _ = structure_leniently(value, RESOURCES[kind].run_type)
@@ -297,16 +297,16 @@ class TestLeaves:
 
 class TestLifecycles:
     @pytest.mark.parametrize("word", KNOWN)
-    def test_are_told_apart_by_their_status(self, word: str) -> None:
+    def test_class_follows_from_the_status(self, word: str) -> None:
         lifecycle = run_of(Lifecycle, LIFECYCLES[word])
 
         assert type(lifecycle) is KNOWN[word]
         assert lifecycle.status == word
 
-    def test_of_a_word_that_is_not_known_keep_the_word(self) -> None:
+    def test_unknown_status_is_kept(self) -> None:
         assert run_of(Lifecycle, {"status": "frozen", "until": 5}) == UnknownLifecycle(status=RunStatus("frozen"))
 
-    def test_tell_what_belongs_to_them(self) -> None:
+    def test_fields_of_each_status(self) -> None:
         assert run_of(Lifecycle, LIFECYCLES["awaiting_review"]) == AwaitingReviewLifecycle(
             waiting_for_block_ids=("blk_4",)
         )
@@ -321,10 +321,10 @@ class TestLifecycles:
             failing_step_id="blk_4",
         )
 
-    def test_of_an_eval_that_broke_need_no_more_than_the_word(self) -> None:
+    def test_error_lifecycle_needs_only_its_status(self) -> None:
         assert run_of(Lifecycle, {"status": "error", "message": None}) == ErrorLifecycle()
 
-    def test_give_the_error_as_the_other_kinds_tell_it(self) -> None:
+    def test_error_has_the_form_of_the_document_kinds(self) -> None:
         run = read("workflows.runs", body("workflows.runs", "error"))
 
         assert run.error == PrimitiveError(
@@ -340,21 +340,21 @@ class TestLifecycles:
             },
         )
 
-    def test_without_a_message_tell_the_one_in_the_details(self) -> None:
+    def test_error_message_defaults_to_the_details(self) -> None:
         assert read("workflows.runs", body("workflows.runs", "failed")).error.message == "timed out"
         assert read("workflows.runs", bare("workflows.runs", "error") | {"lifecycle": {"status": "error"}}).error == (
             PrimitiveError()
         )
 
     @pytest.mark.parametrize("word", sorted(LIFECYCLES.keys() - {"error", "failed"}))
-    def test_that_are_no_error_give_none(self, word: str) -> None:
+    def test_error_is_none_for_other_statuses(self, word: str) -> None:
         assert read("workflows.runs", bare("workflows.runs", word)).error is None
 
     @pytest.mark.parametrize(
-        ("word", "over"), [(word, word in {"completed", "error", "failed", "cancelled"}) for word in LIFECYCLES]
+        ("word", "terminal"), [(word, word in {"completed", "error", "failed", "cancelled"}) for word in LIFECYCLES]
     )
-    def test_that_are_an_end_are_known_for_it(self, word: str, *, over: bool) -> None:
-        assert read("workflows.runs", bare("workflows.runs", word)).status.is_terminal is over
+    def test_is_terminal_of_each_status(self, word: str, *, terminal: bool) -> None:
+        assert read("workflows.runs", bare("workflows.runs", word)).status.is_terminal is terminal
 
     @pytest.mark.parametrize(
         ("value", "path", "reason"),
@@ -366,14 +366,14 @@ class TestLifecycles:
             ({"status": "error", "message": 5}, "lifecycle.message", "a string was expected"),
         ],
     )
-    def test_that_do_not_fit_are_named_by_their_place(self, value: object, path: str, reason: str) -> None:
+    def test_mismatch_names_its_path_and_reason(self, value: object, path: str, reason: str) -> None:
         with pytest.raises(SchemaMismatchError, match=reason) as caught:
             read("workflows.runs", {"id": "run_1", "lifecycle": value})
 
         assert caught.value.path == path
 
 
-def test_a_mapping_of_another_shape_is_named_by_its_place_and_not_by_its_keys() -> None:
+def test_mismatch_in_a_mapping_names_its_field_and_no_key() -> None:
     """A key is the caller's word, and a garbled answer may hold the caller's secret anywhere."""
     inputs = {"documents": {"sk_live_1": {"filename": 5}}}
     with pytest.raises(SchemaMismatchError) as caught:
@@ -386,7 +386,7 @@ def test_a_mapping_of_another_shape_is_named_by_its_place_and_not_by_its_keys() 
     assert "sk_live_1" not in f"{caught.value}{other.value}"
 
 
-def test_a_download_link_is_shown_without_its_url() -> None:
+def test_repr_of_a_download_link_hides_its_url() -> None:
     link = run_of(
         DownloadLink,
         {
@@ -401,7 +401,7 @@ def test_a_download_link_is_shown_without_its_url() -> None:
     assert repr(link.mime_data) == "MIMEData(filename='a.pdf', url='https://x.test/a.pdf?...')"
 
 
-def test_a_file_and_an_uploaded_file_are_shown_by_their_names() -> None:
+def test_repr_of_files_shows_their_names() -> None:
     assert repr(File(id="file_1")) == "File(id='file_1')"
     assert repr(UploadedFile(id="file_1", filename="a.pdf", url="https://x.test/a?b")) == (
         "UploadedFile(id='file_1', filename='a.pdf', url='https://x.test/a?...')"

@@ -25,7 +25,7 @@ def page(*rows: Any, before: Any = None, after: Any = None) -> dict[str, Any]:
     return {"data": list(rows), "list_metadata": {"before": before, "after": after}}
 
 
-async def test_a_list_walks_through_all_pages() -> None:
+async def test_list_iterates_over_all_pages() -> None:
     async with Emulator() as emulator, client_for(emulator.url) as client:
         ids = emulator.seed("splits", 25)
         found = [split.id async for split in client.splits.list(limit=10)]
@@ -36,7 +36,7 @@ async def test_a_list_walks_through_all_pages() -> None:
         assert emulator.requests[1].query == f"limit=10&order=desc&after={found[9]}"
 
 
-async def test_a_list_is_gone_on_with_from_a_page() -> None:
+async def test_list_continues_after_a_page() -> None:
     async with Emulator() as emulator, client_for(emulator.url) as client:
         ids = emulator.seed("partitions", 5)
         first = await anext(client.partitions.list(limit=2, order="asc").pages())
@@ -47,7 +47,7 @@ async def test_a_list_is_gone_on_with_from_a_page() -> None:
         assert [run.id for run in first.runs] + rest == ids
 
 
-async def test_a_list_goes_backward_page_by_page() -> None:
+async def test_list_goes_backward_page_by_page() -> None:
     async with Emulator() as emulator, client_for(emulator.url) as client:
         ids = emulator.seed("splits", 5)
         pages = [each async for each in client.splits.list(limit=2, order="asc", before=ids[4]).pages()]
@@ -55,7 +55,7 @@ async def test_a_list_goes_backward_page_by_page() -> None:
         assert [[run.id for run in each.runs] for each in pages] == [ids[2:4], ids[0:2]]
 
 
-async def test_a_list_asks_nothing_before_it_is_walked_and_anew_on_each_walk() -> None:
+async def test_list_sends_nothing_before_iteration_and_requests_again_on_each_iteration() -> None:
     async with Emulator() as emulator, client_for(emulator.url) as client:
         emulator.seed("splits")
         runs = client.splits.list()
@@ -67,13 +67,14 @@ async def test_a_list_asks_nothing_before_it_is_walked_and_anew_on_each_walk() -
         assert len(emulator.requests) == 2
 
 
-async def test_the_filters_of_a_list_are_those_of_the_api() -> None:
+async def test_list_filters_are_sent_as_documented() -> None:
     async with raw_server(reply(page())) as server, client_for(server.url) as client:
         moment = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
         found = client.splits.list(
             status=RunStatus.IN_PROGRESS, filename="a b&c", from_date=date(2026, 11, 1), to_date=moment, limit=1
         )
 
+        assert repr(found).startswith("<RunPager /v1/splits limit=1 order=desc status=in_progress filename=a b&c ")
         assert [run async for run in found] == []
         assert server.requests[0].target == (
             "/v1/splits?limit=1&order=desc&status=in_progress&filename=a+b%26c"
@@ -81,7 +82,7 @@ async def test_the_filters_of_a_list_are_those_of_the_api() -> None:
         )
 
 
-async def test_the_emulator_understands_every_filter() -> None:
+async def test_emulator_understands_every_filter() -> None:
     async with Emulator() as emulator, client_for(emulator.url) as client:
         (run_id,) = emulator.seed("splits", running=60, queued=0)
         emulator.seed("splits", running=0, queued=0)
@@ -92,7 +93,7 @@ async def test_the_emulator_understands_every_filter() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "filters",
     [
         {"before": "splt_1", "after": "splt_2"},
         {"limit": 0},
@@ -109,27 +110,27 @@ async def test_the_emulator_understands_every_filter() -> None:
     ],
     ids=str,
 )
-async def test_what_the_api_would_refuse_is_refused_at_once(told: dict[str, Any]) -> None:
+async def test_invalid_filters_are_rejected_at_once(filters: dict[str, Any]) -> None:
     async with raw_server(reply(page())) as server, client_for(server.url) as client:
-        with pytest.raises(InvalidRequestError, match=next(reversed(told))):
-            client.splits.list(**told)
+        with pytest.raises(InvalidRequestError, match=next(reversed(filters))):
+            client.splits.list(**filters)
 
         assert server.requests == []
 
 
-async def test_a_list_that_comes_back_to_a_cursor_ends(caplog: pytest.LogCaptureFixture) -> None:
+async def test_list_ends_if_the_server_repeats_a_cursor(caplog: pytest.LogCaptureFixture) -> None:
     steps = [reply(page(ROW, after="a")), reply(page(ROW, after="b")), reply(page(ROW, after="a"))]
     async with raw_server(*steps) as server, client_for(server.url) as client:
         found = [run async for run in client.splits.list()]
 
         assert len(found) == len(server.requests) == 3
-        assert "the list came back to a: it ends here" in caplog.text
+        assert "list stopped, the server repeated the cursor a" in caplog.text
 
 
 @pytest.mark.parametrize(
     "metadata", [None, {}, {"after": ""}, {"after": 5}, [], {"after": None, "total_count": 1}], ids=str
 )
-async def test_a_list_without_a_cursor_ends(metadata: Any) -> None:
+async def test_list_ends_without_a_cursor(metadata: Any) -> None:
     async with (
         raw_server(reply({"data": [ROW], "list_metadata": metadata})) as server,
         client_for(server.url) as client,
@@ -139,7 +140,7 @@ async def test_a_list_without_a_cursor_ends(metadata: Any) -> None:
         assert len(found) == len(server.requests) == 1
 
 
-async def test_a_row_that_does_not_fit_is_given_with_defaults(caplog: pytest.LogCaptureFixture) -> None:
+async def test_row_that_does_not_fit_gets_defaults(caplog: pytest.LogCaptureFixture) -> None:
     rows = [
         {**ROW, "subdocuments": 5},
         {"id": "splt_2"},
@@ -158,11 +159,11 @@ async def test_a_row_that_does_not_fit_is_given_with_defaults(caplog: pytest.Log
             Split(id="splt_1", status=RunStatus.COMPLETED, model="retab-small"),
         ]
         assert [record.levelno for record in caplog.records] == [logging.WARNING] * 5
-        assert "row 4 of the list has no id and is left out" in caplog.text
+        assert "row 4 of the list has no id, left out" in caplog.text
 
 
 @pytest.mark.parametrize("body", [[], {}, {"data": None}, {"data": {"id": "splt_1"}}], ids=str)
-async def test_an_answer_that_is_no_list_is_an_error(body: Any) -> None:
+async def test_response_without_a_list_raises_a_response_error(body: Any) -> None:
     async with raw_server(reply(body)) as server, client_for(server.url) as client:
         with pytest.raises(ResponseError, match="no list") as caught:
             await anext(client.splits.list().pages())
@@ -171,7 +172,7 @@ async def test_an_answer_that_is_no_list_is_an_error(body: Any) -> None:
         assert not caught.value.in_doubt
 
 
-async def test_a_deleted_run_is_gone() -> None:
+async def test_deleted_run_is_not_found() -> None:
     async with Emulator() as emulator, client_for(emulator.url) as client:
         (run_id,) = emulator.seed("splits")
         split = await client.splits.cancel(run_id)
@@ -183,7 +184,7 @@ async def test_a_deleted_run_is_gone() -> None:
             await client.splits.delete(run_id)
 
 
-async def test_a_delete_whose_answer_was_lost_has_deleted() -> None:
+async def test_delete_whose_response_was_lost_succeeds() -> None:
     async with Emulator() as emulator, client_for(emulator.url) as client:
         (run_id,) = emulator.seed("partitions")
         emulator.fail("DELETE /v1/partitions/{id}", Fault.late_reset())
@@ -192,7 +193,7 @@ async def test_a_delete_whose_answer_was_lost_has_deleted() -> None:
         assert [(each.method, each.status) for each in emulator.requests] == [("DELETE", None), ("DELETE", 404)]
 
 
-async def test_a_delete_that_was_only_put_off_does_not_take_absence_for_success() -> None:
+async def test_throttled_delete_raises_not_found_error() -> None:
     async with raw_server(reply(b"{}", 429), reply(b"{}", 404)) as server, client_for(server.url) as client:
         with pytest.raises(NotFoundError) as caught:
             await client.splits.delete("splt_1")
@@ -201,7 +202,7 @@ async def test_a_delete_that_was_only_put_off_does_not_take_absence_for_success(
         assert len(server.requests) == 2
 
 
-async def test_a_delete_of_no_id_is_not_sent() -> None:
+async def test_delete_of_an_invalid_id_sends_nothing() -> None:
     async with raw_server(reset) as server, client_for(server.url) as client:
         with pytest.raises(InvalidRunIdError):
             await client.splits.delete("../partitions/prtn_1")

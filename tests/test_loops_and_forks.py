@@ -1,4 +1,4 @@
-"""Clients that outlive their event loop, their process or their welcome, on each event loop that there is."""
+"""Clients that outlive their event loop or their process, on asyncio and uvloop."""
 
 import asyncio
 import gc
@@ -34,11 +34,11 @@ def loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.Abstrac
 
 @pytest.fixture
 def run(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> Run:
-    """`asyncio.run`, on each event loop."""
+    """`asyncio.run`, on each kind of event loop."""
 
-    def on_loop(told: Coroutine[Any, Any, Any]) -> Any:
+    def on_loop(call: Coroutine[Any, Any, Any]) -> Any:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            return runner.run(asyncio.wait_for(told, 30))
+            return runner.run(asyncio.wait_for(call, 30))
 
     return on_loop
 
@@ -52,7 +52,7 @@ def server() -> Iterator[RawServer]:
 # Loops
 
 
-def test_in_a_second_run_an_open_client_says_so_and_can_be_closed(run: Run, server: RawServer) -> None:
+def test_open_client_in_a_second_event_loop_raises_and_can_be_closed(run: Run, server: RawServer) -> None:
     async def use(client: AsyncRetab) -> Split:
         return await client.splits.cancel(SPLIT_ID)
 
@@ -64,7 +64,7 @@ def test_in_a_second_run_an_open_client_says_so_and_can_be_closed(run: Run, serv
     run(asyncio.sleep(0))
     before = descriptors()
     client = client_for(server.url)
-    # The loop's end drops the connections, and is heard of as a warning: that much is the caller's fault.
+    # The end of the loop drops the connections, with a warning.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         assert run(use(client)).status == "cancelled"
@@ -79,11 +79,11 @@ def test_in_a_second_run_an_open_client_says_so_and_can_be_closed(run: Run, serv
 
 
 def until_now(come_true: Callable[[], bool]) -> None:
-    """Wait for what another thread is about to bring about."""
+    """Wait for a condition that another thread fulfils."""
     asyncio.run(until(come_true))
 
 
-def test_a_client_for_each_run_leaves_nothing_behind(run: Run, server: RawServer) -> None:
+def test_client_for_each_event_loop_leaves_nothing_behind(run: Run, server: RawServer) -> None:
     async def use() -> None:
         async with client_for(server.url) as client:
             await client.splits.cancel(SPLIT_ID)
@@ -98,7 +98,7 @@ def test_a_client_for_each_run_leaves_nothing_behind(run: Run, server: RawServer
     assert descriptors() <= before
 
 
-def test_two_loops_in_two_threads_work_with_a_client_each(run: Run, server: RawServer) -> None:
+def test_two_event_loops_in_two_threads_work_with_one_client_each(run: Run, server: RawServer) -> None:
     together = threading.Barrier(2, timeout=20)
     seen: list[str] = []
 
@@ -117,7 +117,7 @@ def test_two_loops_in_two_threads_work_with_a_client_each(run: Run, server: RawS
     assert seen == ["cancelled"] * 40
 
 
-def test_a_client_of_another_thread_s_loop_says_so_and_goes_on_there(run: Run, server: RawServer) -> None:
+def test_client_of_another_thread_raises_and_still_works_there(run: Run, server: RawServer) -> None:
     async def elsewhere(client: AsyncRetab) -> str:
         with pytest.raises(ClientStateError, match="another event loop") as caught:
             await client.splits.cancel(SPLIT_ID)
@@ -139,7 +139,7 @@ def test_a_client_of_another_thread_s_loop_says_so_and_goes_on_there(run: Run, s
 
 
 @pytest.mark.parametrize("places", [100, 10], ids=["all of them sent", "most of them waiting for a place"])
-def test_closed_under_a_hundred_calls_each_of_them_says_so(places: int, run: Run) -> None:
+def test_aclose_during_a_hundred_calls_ends_each_with_a_client_state_error(places: int, run: Run) -> None:
     async def close() -> None:
         async with raw_server(stall) as server:
             client = client_for(server.url, max_connections=places)
@@ -160,7 +160,7 @@ def test_closed_under_a_hundred_calls_each_of_them_says_so(places: int, run: Run
     run(close())
 
 
-def test_closed_under_waits_and_blocks_nothing_hangs_and_what_is_owed_is_paid(run: Run) -> None:
+def test_aclose_during_waits_and_blocks_ends_them_and_cancels_the_runs_of_the_blocks(run: Run) -> None:
     async def close() -> None:
         async with Emulator(queued=600) as emulator:
             client = client_for(emulator.url, api_key=emulator.api_key)
@@ -186,15 +186,16 @@ def test_closed_under_waits_and_blocks_nothing_hangs_and_what_is_owed_is_paid(ru
 # Processes
 
 
-def told_by(code: str, url: str, loop_factory: Callable[[], object]) -> tuple[int, str, str]:
-    """Run code in an interpreter of its own; return how it ended and what it said on stdout and stderr."""
+def output_of(code: str, url: str, loop_factory: Callable[[], object]) -> tuple[int, str, str]:
+    """Run code in a new interpreter; return its exit code, stdout and stderr."""
     start = f"""
-        import asyncio, os, sys
+        import asyncio, logging, os, sys
+        logging.basicConfig()
         from {loop_factory.__module__.partition(".")[0]} import new_event_loop
         from retab_async import AsyncRetab, ClientStateError
-        def run(told):
+        def run(call):
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
-                return runner.run(told)
+                return runner.run(call)
         def make():
             return AsyncRetab({KEY!r}, base_url={url!r})
     """
@@ -222,16 +223,16 @@ FORK = """
     loop = new_event_loop()
     client = make()
     used = loop.run_until_complete(client.splits.cancel("splt_1")) if {opened} else None
-    def told(call):
+    def outcome(call):
         try:
             return str(loop.run_until_complete(call)) if {opened} else str(run(call).status)
         except ClientStateError as error:
             return str(error)
     child = os.fork()
     if not child:
-        print("child", told(client.splits.cancel("splt_2")), flush=True)
+        print("child", outcome(client.splits.cancel("splt_2")), flush=True)
         if {opened}:
-            print("child", told(client.aclose()), client, flush=True)
+            print("child", outcome(client.aclose()), client, flush=True)
         os._exit(0)
     os.waitpid(child, 0)
     if not {opened}:
@@ -243,10 +244,10 @@ FORK = """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_forked_process_keeps_off_its_parent_s_sockets(
+def test_forked_process_leaves_its_parents_sockets_alone(
     loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer
 ) -> None:
-    code, said, complaints = told_by(FORK.format(opened=True), server.url, loop_factory)
+    code, said, complaints = output_of(FORK.format(opened=True), server.url, loop_factory)
 
     assert said.splitlines() == [
         "child this client was opened before this process was forked: make one AsyncRetab in each process",
@@ -259,16 +260,16 @@ def test_a_forked_process_keeps_off_its_parent_s_sockets(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_client_that_was_not_used_before_a_fork_can_be_used_after_it(
+def test_client_unused_before_a_fork_can_be_used_after_it(
     loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer
 ) -> None:
-    code, said, _ = told_by(FORK.format(opened=False), server.url, loop_factory)
+    code, said, _ = output_of(FORK.format(opened=False), server.url, loop_factory)
 
     assert (code, said) == (0, "child cancelled\n")
     assert len(server.requests) == 1
 
 
-async def test_of_an_inherited_client_nothing_is_used_and_nothing_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_forked_client_neither_uses_nor_closes_the_inherited_session(monkeypatch: pytest.MonkeyPatch) -> None:
     async with raw_server(ok) as server, client_for(server.url) as client:
         await client.splits.cancel(SPLIT_ID)
         with monkeypatch.context() as forked:
@@ -306,7 +307,7 @@ EXITS = {
             sys.exit(0)
         run(main())
     """,
-    "with a call under way": """
+    "with a call in flight": """
         async def main():
             client = make()
             await client.splits.cancel("splt_1")
@@ -314,7 +315,7 @@ EXITS = {
             await asyncio.sleep(0)
         run(main())
     """,
-    "with a cancel that is owed": """
+    "with a pending cancel": """
         async def main():
             client = make()
             async def block():
@@ -329,21 +330,21 @@ EXITS = {
 
 
 @pytest.mark.parametrize("code", EXITS.values(), ids=EXITS)
-def test_the_interpreter_ends_quietly_without_a_close(
+def test_interpreter_exits_without_a_traceback_if_the_client_is_not_closed(
     code: str, loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer
 ) -> None:
-    ended, said, complaints = told_by(code, server.url, loop_factory)
+    ended, said, complaints = output_of(code, server.url, loop_factory)
 
     assert (ended, said) == (0, "")
-    # But for warnings that it was not closed, and what aiohttp and the janitor log.
+    # But for warnings that it was not closed, and what aiohttp and the cleanup queue log.
     assert "Traceback" not in complaints
     assert "Exception ignored" not in complaints
     assert KEY not in complaints
 
 
-def test_what_is_owed_at_the_interpreter_s_end_is_said(
+def test_pending_cancel_at_interpreter_exit_is_logged(
     loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer
 ) -> None:
-    _, _, complaints = told_by(EXITS["with a cancel that is owed"], server.url, loop_factory)
+    _, _, complaints = output_of(EXITS["with a pending cancel"], server.url, loop_factory)
 
-    assert "/v1/splits splt_1 may still be going on: the client was closed before it could be cancelled" in complaints
+    assert "/v1/splits splt_1 may still be running: the client was closed before it could be cancelled" in complaints

@@ -99,7 +99,7 @@ def test_every_field_of_a_partition_has_its_type() -> None:
     )
 
 
-def test_a_failed_run_says_why() -> None:
+def test_failed_run_has_an_error() -> None:
     split = structure_split(FAILED_SPLIT)
 
     assert split.error == PrimitiveError(
@@ -107,7 +107,7 @@ def test_a_failed_run_says_why() -> None:
     )
 
 
-def test_an_answer_of_three_fields_leaves_the_rest_at_their_defaults() -> None:
+def test_response_of_three_fields_leaves_the_rest_at_their_defaults() -> None:
     assert structure_split(BARE_SPLIT) == Split(id=BARE_SPLIT["id"], status=RunStatus.CANCELLED)
     assert structure_partition(BARE_PARTITION) == Partition(id=BARE_PARTITION["id"], status=RunStatus.CANCELLED)
 
@@ -117,7 +117,7 @@ def test_an_answer_of_three_fields_leaves_the_rest_at_their_defaults() -> None:
     [(structure_split, FULL_SPLIT), (structure_partition, FULL_PARTITION)],
     ids=["split", "partition"],
 )
-def test_null_and_absent_both_give_the_default(structure: Any, full: dict[str, Any]) -> None:
+def test_null_and_absent_both_mean_the_default(structure: Any, full: dict[str, Any]) -> None:
     optional = full.keys() - {"id", "status"}
     absent = {name: full[name] for name in ("id", "status")}
 
@@ -127,7 +127,7 @@ def test_null_and_absent_both_give_the_default(structure: Any, full: dict[str, A
 @pytest.mark.parametrize(("structure", "full"), [(structure_split, FULL_SPLIT), (structure_partition, FULL_PARTITION)])
 @pytest.mark.parametrize("name", ["id", "status"])
 @pytest.mark.parametrize("how", ["absent", "null"])
-def test_an_id_and_a_status_there_must_be(structure: Any, full: dict[str, Any], name: str, how: str) -> None:
+def test_missing_id_or_status_is_a_schema_mismatch(structure: Any, full: dict[str, Any], name: str, how: str) -> None:
     body = {key: value for key, value in full.items() if key != name} | ({name: None} if how == "null" else {})
     with pytest.raises(SchemaMismatchError) as caught:
         structure(body)
@@ -135,14 +135,14 @@ def test_an_id_and_a_status_there_must_be(structure: Any, full: dict[str, Any], 
     assert caught.value.path == name
 
 
-def test_unknown_keys_are_ignored_wherever_they_are() -> None:
+def test_unknown_keys_are_ignored_at_any_depth() -> None:
     grown = FULL_SPLIT | {"project": "p_1", "usage": {"credits": 15.5, "currency": "USD"}}
 
     assert structure_split(grown) == structure_split(FULL_SPLIT)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_a_model_is_frozen_slotted_and_documented(model: type[attrs.AttrsInstance]) -> None:
+def test_model_is_frozen_slotted_and_documented(model: type[attrs.AttrsInstance]) -> None:
     instance = object.__new__(model)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         instance.id = "x"  # type: ignore[attr-defined]  # not every model has one: any name is refused
@@ -151,7 +151,7 @@ def test_a_model_is_frozen_slotted_and_documented(model: type[attrs.AttrsInstanc
     assert model.__doc__
 
 
-def test_a_run_is_shown_by_the_fields_that_say_something() -> None:
+def test_repr_shows_only_the_fields_that_are_set() -> None:
     assert repr(structure_split(BARE_SPLIT)) == (
         "Split(id='splt_7Qd2mK9xVw', status=<RunStatus.CANCELLED: 'cancelled'>)"
     )
@@ -160,11 +160,11 @@ def test_a_run_is_shown_by_the_fields_that_say_something() -> None:
 
 
 @pytest.mark.parametrize("body", [FULL_SPLIT, FAILED_SPLIT], ids=["completed", "failed"])
-def test_equal_runs_are_one_in_a_set(body: dict[str, Any]) -> None:
+def test_equal_runs_have_equal_hashes(body: dict[str, Any]) -> None:
     assert len({structure_split(body), structure_split(body)}) == 1
 
 
-def test_a_run_survives_pickling() -> None:
+def test_run_survives_pickling() -> None:
     split = structure_split(FAILED_SPLIT | {"status": "on_hold"})
     revived = pickle.loads(pickle.dumps(split))  # noqa: S301 - pickled on the line itself
 
@@ -172,14 +172,14 @@ def test_a_run_survives_pickling() -> None:
     assert revived.status == RunStatus("on_hold")
 
 
-def test_a_moment_without_an_offset_is_taken_for_utc() -> None:
+def test_time_without_an_offset_is_read_as_utc() -> None:
     split = structure_split(FULL_SPLIT | {"created_at": "2026-09-14T08:15:30"})
 
     assert split.created_at == datetime(2026, 9, 14, 8, 15, 30, tzinfo=UTC)
     assert unstructure(split)["created_at"] == "2026-09-14T08:15:30Z"
 
 
-def test_a_moment_keeps_its_offset() -> None:
+def test_time_keeps_its_offset() -> None:
     split = structure_split(FULL_SPLIT | {"created_at": "2026-09-14T08:15:30+02:00"})
 
     assert split.created_at == datetime(2026, 9, 14, 6, 15, 30, tzinfo=UTC)
@@ -201,12 +201,12 @@ def test_a_moment_keeps_its_offset() -> None:
         ("on_hold", False),
     ],
 )
-def test_a_status_knows_whether_the_run_is_over(status: str, *, terminal: bool) -> None:
+def test_is_terminal_of_each_status(status: str, *, terminal: bool) -> None:
     assert RunStatus(status).is_terminal is terminal
 
 
 @given(st.text(min_size=1))
-def test_a_word_the_server_adds_later_is_a_status_equal_to_its_text(word: str) -> None:
+def test_unknown_status_equals_its_text(word: str) -> None:
     status = RunStatus(word)
 
     assert isinstance(status, RunStatus)
@@ -217,12 +217,12 @@ def test_a_word_the_server_adds_later_is_a_status_equal_to_its_text(word: str) -
     assert set(RunStatus) == KNOWN
 
 
-def test_a_status_added_later_has_a_name_too() -> None:
+def test_unknown_status_has_a_name() -> None:
     assert RunStatus("on_hold").name == "ON_HOLD"
     assert repr(RunStatus("on_hold")) == "<RunStatus.ON_HOLD: 'on_hold'>"
 
 
 @pytest.mark.parametrize("value", ["", None, 5, ["completed"]], ids=repr)
-def test_what_is_no_word_is_no_status(value: Any) -> None:
+def test_value_that_is_not_a_word_is_not_a_status(value: Any) -> None:
     with pytest.raises(ValueError, match="is not a valid RunStatus"):
         RunStatus(value)

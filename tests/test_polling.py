@@ -257,7 +257,7 @@ class TestErrors:
         (run_id,) = emulator.seed("splits", running=60)
 
         with pytest.raises(
-            WaitTimeoutError, match=f"run {run_id} was not over within 0.3 s: last seen in_progress"
+            WaitTimeoutError, match=f"run {run_id} did not finish within 0.3 s: last seen in_progress"
         ) as raised:
             await waiter.wait(run_id, timeout=0.3, poll_interval=0.02)
         assert (raised.value.run_id, raised.value.timeout) == (run_id, 0.3)

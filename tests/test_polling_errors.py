@@ -30,8 +30,8 @@ ERRORS: list[RunError] = [
         (ERRORS[0], "no run was seen"),
         (ERRORS[1], "run splt_1 is failed: bad_document: It could not be [31mread.x"),
         (ERRORS[2], "run splt_1 is cancelled"),
-        (ERRORS[3], "run splt_1 was not over within 2.5 s: last seen in_progress"),
-        (ERRORS[4], "run splt_1 was not over within 3600 s: it was never seen"),
+        (ERRORS[3], "run splt_1 did not finish within 2.5 s: last seen in_progress"),
+        (ERRORS[4], "run splt_1 did not finish within 3600 s: it was never seen"),
     ],
 )
 def test_message_names_the_run_and_its_state(error: RunError, words: str) -> None:

@@ -1,4 +1,4 @@
-"""The roll-call: the register, the client, the command, the emulator and the README know the same kinds and verbs."""
+"""The registry, the client, the CLI, the emulator and the README have the same kinds and methods."""
 
 from collections.abc import Iterator
 from operator import attrgetter
@@ -57,26 +57,26 @@ def rows_of_the_readme() -> dict[str, list[str]]:
     return {row[0].strip("`").removeprefix("client."): row for row in rows}
 
 
-async def test_the_client_has_the_kinds_of_the_register() -> None:
+async def test_client_has_the_kinds_of_the_registry() -> None:
     async with AsyncRetab("sk_...") as client:
         assert dict(collections_of(client)) == dict(RESOURCES)
 
 
-def test_the_command_has_the_kinds_of_the_register_and_their_verbs() -> None:
+def test_cli_has_the_kinds_of_the_registry_and_their_methods() -> None:
     commands = dict(groups_of(cli._root))
 
-    assert {kind: {command.replace("-", "_") for command in told} for kind, told in commands.items()} == {
+    assert {kind: {command.replace("-", "_") for command in names} for kind, names in commands.items()} == {
         kind: verbs_of(resource) - FOR_CODE - published_names(resource) for kind, resource in RESOURCES.items()
     }
 
 
-def test_the_emulator_serves_the_kinds_of_the_register() -> None:
+def test_emulator_serves_the_kinds_of_the_registry() -> None:
     assert {name: f"/v1/{kind.path}" for name, kind in KINDS.items()} == {
         name.replace(".", "/"): resource.path for name, resource in RESOURCES.items()
     }
 
 
-def test_the_emulator_has_a_route_for_each_verb_of_the_register_and_no_other() -> None:
+def test_emulator_has_exactly_one_route_for_each_method() -> None:
     expected = []
     for resource in RESOURCES.values():
         expected += [f"POST {resource.path}", f"GET {resource.path}/{{id}}", f"POST {resource.path}/{{id}}/cancel"]
@@ -87,13 +87,13 @@ def test_the_emulator_has_a_route_for_each_verb_of_the_register_and_no_other() -
 
 
 @every_kind
-def test_the_emulator_seeds_every_kind(kind: str) -> None:
+def test_emulator_seeds_every_kind(kind: str) -> None:
     emulator = Emulator()
 
     assert emulator.seed(kind.replace(".", "/")) == emulator.active_runs()
 
 
-def test_the_readme_has_the_kinds_of_the_register_and_their_verbs() -> None:
+def test_readme_lists_the_kinds_of_the_registry_and_their_methods() -> None:
     rows = rows_of_the_readme()
     shared = set.intersection(*map(verbs_of, RESOURCES.values()))
 
@@ -103,5 +103,5 @@ def test_the_readme_has_the_kinds_of_the_register_and_their_verbs() -> None:
         assert set(filter(None, verbs.replace("`", "").split(", "))) == verbs_of(RESOURCES[kind]) - shared
 
 
-def test_the_readme_is_as_it_is_written() -> None:
+def test_readme_table_is_up_to_date() -> None:
     assert README.read_text() == written(), "python tests/kinds_table.py writes it"

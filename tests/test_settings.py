@@ -9,33 +9,33 @@ from retab_async import AsyncRetab, ConfigurationError, RetryPolicy, __version__
 from retab_async.settings import Credential, Settings
 
 
-def resolve(**told: Any) -> Settings:
+def resolve(**options: Any) -> Settings:
     usual: dict[str, Any] = {"bearer_token": None, "base_url": None, "proxy": None, "timeout": 1.0, "user_agent": None}
-    if "bearer_token" not in told:
+    if "bearer_token" not in options:
         usual["api_key"] = KEY
-    return Settings.resolve(**{"api_key": None} | usual | told)
+    return Settings.resolve(**{"api_key": None} | usual | options)
 
 
 # The credential
 
 
-def test_the_key_is_sent_as_api_key() -> None:
+def test_api_key_becomes_the_api_key_header() -> None:
     assert resolve().credential == Credential("Api-Key", KEY, KEY)
 
 
-def test_without_a_key_the_environments_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_api_key_defaults_to_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETAB_API_KEY", "from-the-environment")
 
     assert resolve(api_key=None).credential.value == "from-the-environment"
 
 
-def test_a_given_key_goes_before_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_api_key_argument_overrides_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETAB_API_KEY", "from-the-environment")
 
     assert resolve().credential.value == KEY
 
 
-def test_a_bearer_token_is_sent_as_authorization_and_goes_before_the_environments_key(
+def test_bearer_token_becomes_authorization_and_overrides_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RETAB_API_KEY", "from-the-environment")
@@ -43,12 +43,12 @@ def test_a_bearer_token_is_sent_as_authorization_and_goes_before_the_environment
     assert resolve(bearer_token=KEY).credential == Credential("Authorization", f"Bearer {KEY}", KEY)
 
 
-def test_without_any_key_the_message_says_how_to_give_one() -> None:
+def test_missing_key_error_names_both_ways_to_set_one() -> None:
     with pytest.raises(ConfigurationError, match=r'set RETAB_API_KEY, or pass AsyncRetab\(api_key="\.\.\."\)'):
         resolve(api_key=None)
 
 
-def test_both_a_key_and_a_token_are_refused() -> None:
+def test_key_and_token_together_are_rejected() -> None:
     with pytest.raises(ConfigurationError, match="not both"):
         resolve(api_key=KEY, bearer_token=KEY)
 
@@ -63,11 +63,11 @@ def test_both_a_key_and_a_token_are_refused() -> None:
         (KEY + "\n", "line breaks"),
         (KEY + "\r\nX-Injected: 1", "line breaks"),
         ("sk live", "blanks"),
-        ("clé-secrète", "outside ASCII"),
+        ("clé-secrète", "non-ASCII"),
         (KEY + "\x00", "blanks"),
     ],
 )
-def test_a_secret_that_cannot_be_sent_is_refused_and_not_quoted(name: str, secret: Any, problem: str) -> None:
+def test_secret_that_cannot_be_a_header_is_rejected_without_quoting_it(name: str, secret: Any, problem: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} .*{problem}") as caught:
         resolve(**{name: secret})
 
@@ -75,44 +75,44 @@ def test_a_secret_that_cannot_be_sent_is_refused_and_not_quoted(name: str, secre
 
 
 @pytest.mark.parametrize("secret", ["", KEY + "\n"], ids=["empty", "line break"])
-def test_a_bad_key_in_the_environment_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+def test_invalid_key_in_the_environment_names_its_variable(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
     monkeypatch.setenv("RETAB_API_KEY", secret)
     with pytest.raises(ConfigurationError, match="RETAB_API_KEY"):
         resolve(api_key=None)
 
 
-def test_no_repr_shows_the_secret() -> None:
+def test_repr_hides_the_secret() -> None:
     for settings in (resolve(), resolve(bearer_token=KEY)):
         assert "sk_live" not in repr(settings)
         assert "sk_live" not in repr(settings.credential)
 
 
-def test_no_repr_shows_the_proxys_password() -> None:
+def test_repr_hides_the_password_of_the_proxy() -> None:
     assert "word" not in repr(resolve(proxy="http://user:word@proxy.test:3128"))
 
 
 @pytest.mark.parametrize("host", ["a..b", ".com", "x" * 64 + ".com", "host\\x", "a b", "[::1", "a,b", "..", "b%41.com"])
-def test_a_host_that_cannot_be_one_is_refused(host: str) -> None:
-    with pytest.raises(ConfigurationError, match="base_url must be an address"):
+def test_malformed_host_is_rejected(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="base_url must be a URL"):
         resolve(base_url=f"https://{host}/v1")
 
 
 @pytest.mark.parametrize("host", ["eu.test", "eu.test.", "10.0.0.1", "[2001:db8::1]", "api_1.eu-west.test:8443"])
-def test_a_host_that_can_be_one_is_taken(host: str) -> None:
+def test_valid_host_is_accepted(host: str) -> None:
     assert resolve(base_url=f"https://{host}/v1").base_url == f"https://{host}"
 
 
-def test_a_user_agent_must_be_text() -> None:
+def test_user_agent_must_be_a_string() -> None:
     with pytest.raises(ConfigurationError, match="user_agent"):
         resolve(user_agent=5)
 
 
-def test_a_very_short_key_is_not_looked_for_in_texts() -> None:
+def test_very_short_key_is_not_redacted() -> None:
     assert Credential("Api-Key", "key", "key").redact("the monkey's keys") == "the monkey's keys"
 
 
 @given(st.text(), st.text())
-def test_a_redacted_text_does_not_hold_the_secret(before: str, after: str) -> None:
+def test_redacted_text_does_not_contain_the_secret(before: str, after: str) -> None:
     assert KEY not in resolve().credential.redact(f"{before}{KEY}{after}{KEY}")
 
 
@@ -120,7 +120,7 @@ def test_a_redacted_text_does_not_hold_the_secret(before: str, after: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("told", "address"),
+    ("value", "address"),
     [
         (None, "https://api.retab.com"),
         ("https://api.retab.com", "https://api.retab.com"),
@@ -139,56 +139,56 @@ def test_a_redacted_text_does_not_hold_the_secret(before: str, after: str) -> No
         ("https://api.retab.com/v12x", "https://api.retab.com/v12x"),
     ],
 )
-def test_an_address_is_known_in_each_of_its_forms(told: str | None, address: str) -> None:
-    assert resolve(base_url=told).base_url == address
+def test_base_url_is_normalised(value: str | None, address: str) -> None:
+    assert resolve(base_url=value).base_url == address
 
 
 @pytest.mark.parametrize(
-    ("told", "address"), [("https://eu.test/v1", "https://eu.test"), ("", "https://api.retab.com")]
+    ("value", "address"), [("https://eu.test/v1", "https://eu.test"), ("", "https://api.retab.com")]
 )
-def test_without_an_address_the_environments_is_taken(monkeypatch: pytest.MonkeyPatch, told: str, address: str) -> None:
-    monkeypatch.setenv("RETAB_API_BASE_URL", told)
+def test_base_url_defaults_to_the_environment(monkeypatch: pytest.MonkeyPatch, value: str, address: str) -> None:
+    monkeypatch.setenv("RETAB_API_BASE_URL", value)
 
     assert resolve().base_url == address
 
 
-def test_a_bad_address_in_the_environment_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_base_url_in_the_environment_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETAB_API_BASE_URL", "http://api.retab.com")
     with pytest.raises(ConfigurationError, match="RETAB_API_BASE_URL must use https"):
         resolve()
 
 
 @pytest.mark.parametrize(
-    ("told", "problem"),
+    ("value", "problem"),
     [
         ("http://api.retab.com", "must use https"),
         ("http://10.0.0.5:8000", "must use https"),
         ("http://localhost.evil.test", "must use https"),
         ("http://127.0.0.1.evil.test", "must use https"),
-        ("https://user:word@api.retab.com", "must not hold credentials"),
-        ("https://user@api.retab.com", "must not hold credentials"),
-        ("https://:word@api.retab.com", "must not hold credentials"),
-        ("https://user:word@api.retab.com:port", "must be an address such as"),
-        ("https://user:word@[::1", "must be an address such as"),
-        ("https://api.retab.com/?a=b", r"no \? and no #"),
-        ("https://api.retab.com/#a", r"no \? and no #"),
-        ("", "must be an address such as"),
-        ("api.retab.com", "must be an address such as"),
-        ("ftp://api.retab.com", "must be an address such as"),
-        ("https://", "must be an address such as"),
-        ("https://api.retab.com:port", "must be an address such as"),
-        ("https://api.retab.com:99999", "must be an address such as"),
-        ("https://[::1", "must be an address such as"),
-        ("https://api.retab.com/ v1", "must be an address such as"),
-        ("https://api.retab.com\r\n", "must be an address such as"),
-        ("https://api.rétab.com", "must be an address such as"),
-        (5, "must be an address such as"),
-        (b"https://api.retab.com", "must be an address such as"),
+        ("https://user:word@api.retab.com", "must not contain credentials"),
+        ("https://user@api.retab.com", "must not contain credentials"),
+        ("https://:word@api.retab.com", "must not contain credentials"),
+        ("https://user:word@api.retab.com:port", "must be a URL such as"),
+        ("https://user:word@[::1", "must be a URL such as"),
+        ("https://api.retab.com/?a=b", r"remove \? and #"),
+        ("https://api.retab.com/#a", r"remove \? and #"),
+        ("", "must be a URL such as"),
+        ("api.retab.com", "must be a URL such as"),
+        ("ftp://api.retab.com", "must be a URL such as"),
+        ("https://", "must be a URL such as"),
+        ("https://api.retab.com:port", "must be a URL such as"),
+        ("https://api.retab.com:99999", "must be a URL such as"),
+        ("https://[::1", "must be a URL such as"),
+        ("https://api.retab.com/ v1", "must be a URL such as"),
+        ("https://api.retab.com\r\n", "must be a URL such as"),
+        ("https://api.rétab.com", "must be a URL such as"),
+        (5, "must be a URL such as"),
+        (b"https://api.retab.com", "must be a URL such as"),
     ],
 )
-def test_an_address_that_cannot_work_is_refused(told: Any, problem: str) -> None:
+def test_invalid_base_url_is_rejected(value: Any, problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem) as caught:
-        resolve(base_url=told)
+        resolve(base_url=value)
 
     assert "word" not in str(caught.value)
 
@@ -196,42 +196,42 @@ def test_an_address_that_cannot_work_is_refused(told: Any, problem: str) -> None
 # The proxy
 
 
-def test_without_a_proxy_anywhere_there_is_none() -> None:
+def test_proxy_defaults_to_none() -> None:
     assert resolve().proxy is None
 
 
 @pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY", "all_proxy"])
-def test_the_environments_proxy_is_taken(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_proxy_defaults_to_the_environment(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "http://proxy.test:3128")
 
     assert resolve().proxy == "http://proxy.test:3128"
 
 
-def test_a_given_proxy_goes_before_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_argument_overrides_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
 
     assert resolve(proxy="http://other.test:3128").proxy == "http://other.test:3128"
 
 
-def test_false_goes_without_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_false_ignores_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
 
     assert resolve(proxy=False).proxy is None
 
 
-def test_a_proxy_of_the_environment_without_a_scheme_is_an_http_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_proxy_without_a_scheme_is_http(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "proxy.test:3128")
 
     assert resolve().proxy == "http://proxy.test:3128"
 
 
-def test_a_proxy_of_the_environment_that_cannot_be_used_is_said_to_be_of_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_environment_proxy_error_names_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("all_proxy", "socks5://proxy.test:1080")
-    with pytest.raises(ConfigurationError, match="the environment names must be an http"):
+    with pytest.raises(ConfigurationError, match="the proxy in the environment must be an http"):
         resolve()
 
 
-def test_no_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
     monkeypatch.setenv("no_proxy", "retab.com")
 
@@ -239,7 +239,7 @@ def test_no_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("address", ["http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000"])
-def test_loopback_is_not_reached_by_the_environments_proxy(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_loopback_bypasses_the_environment_proxy(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy.test:3128")
     monkeypatch.setenv("all_proxy", "http://proxy.test:3128")
 
@@ -247,16 +247,17 @@ def test_loopback_is_not_reached_by_the_environments_proxy(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    "told", ["socks5://proxy.test:1080", "proxy.test:3128", "", "http://", "http://[::1", "http://p.test:port", 5, True]
+    "value",
+    ["socks5://proxy.test:1080", "proxy.test:3128", "", "http://", "http://[::1", "http://p.test:port", 5, True],
 )
-def test_a_proxy_that_cannot_work_is_refused(told: Any) -> None:
-    with pytest.raises(ConfigurationError, match="proxy must be an http:// or https:// address"):
-        resolve(proxy=told)
+def test_invalid_proxy_is_rejected(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="proxy must be an http:// or https:// URL"):
+        resolve(proxy=value)
 
 
-def test_a_bad_proxy_in_the_environment_says_how_to_go_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_environment_proxy_error_says_how_to_disable_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "socks5://proxy.test:1080")
-    with pytest.raises(ConfigurationError, match="proxy=False goes without"):
+    with pytest.raises(ConfigurationError, match="proxy=False uses none"):
         resolve()
 
 
@@ -264,14 +265,14 @@ def test_a_bad_proxy_in_the_environment_says_how_to_go_without(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "15", None, True])
-def test_a_timeout_that_cannot_work_is_refused(value: Any) -> None:
+def test_invalid_timeout_is_rejected(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="timeout must be a finite number of seconds above 0"):
         resolve(timeout=value)
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "100", None, True])
-def test_a_number_of_connections_that_cannot_work_is_refused(value: Any) -> None:
-    with pytest.raises(ConfigurationError, match="max_connections must be a whole number from 1 up"):
+def test_invalid_max_connections_is_rejected(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="max_connections must be an integer of at least 1"):
         AsyncRetab(KEY, max_connections=value)
 
 
@@ -279,30 +280,30 @@ def test_a_number_of_connections_that_cannot_work_is_refused(value: Any) -> None
     ("name", "value"),
     [("attempts", 0), ("attempts", 1.5), ("wait_initial", 0), ("wait_max", float("nan")), ("deadline", float("inf"))],
 )
-def test_a_retry_policy_that_cannot_work_is_refused(name: str, value: Any) -> None:
+def test_invalid_retry_policy_is_rejected(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):
         RetryPolicy(**{name: value})
 
 
-def test_the_usual_retry_policy() -> None:
+def test_default_retry_policy() -> None:
     assert RetryPolicy() == RetryPolicy(attempts=4, wait_initial=0.25, wait_max=8.0, deadline=60.0)
 
 
-def test_the_user_agent_is_the_librarys_own_and_what_is_added() -> None:
+def test_user_agent_is_appended_to_the_library_name() -> None:
     assert resolve().user_agent == f"retab-async/{__version__}"
     assert resolve(user_agent="billing/2.1 (nightly)").user_agent == f"retab-async/{__version__} billing/2.1 (nightly)"
 
 
-@pytest.mark.parametrize("told", ["", "a\r\nX-Injected: 1", "é"])
-def test_a_user_agent_that_cannot_be_sent_is_refused(told: Any) -> None:
+@pytest.mark.parametrize("value", ["", "a\r\nX-Injected: 1", "é"])
+def test_user_agent_that_cannot_be_a_header_is_rejected(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="user_agent must be printable ASCII"):
-        resolve(user_agent=told)
+        resolve(user_agent=value)
 
 
 # Copies
 
 
-def test_a_copy_has_what_is_new_and_keeps_the_rest() -> None:
+def test_replace_changes_only_the_given_settings() -> None:
     old = resolve(base_url="https://eu.test", proxy="http://proxy.test:3128", user_agent="billing")
     new = old.replace(api_key=None, bearer_token="another-token", timeout=3, user_agent=None)
 
@@ -311,7 +312,7 @@ def test_a_copy_has_what_is_new_and_keeps_the_rest() -> None:
     assert (old.timeout, new.timeout) == (1.0, 3)
 
 
-def test_a_copy_with_nothing_new_is_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replace_without_changes_is_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     old = resolve()
     monkeypatch.setenv("RETAB_API_KEY", "from-the-environment")
 
@@ -319,9 +320,9 @@ def test_a_copy_with_nothing_new_is_equal(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    "told", [{"api_key": ""}, {"bearer_token": "a b"}, {"timeout": 0}, {"user_agent": ""}], ids=repr
+    "value", [{"api_key": ""}, {"bearer_token": "a b"}, {"timeout": 0}, {"user_agent": ""}], ids=repr
 )
-def test_a_copy_is_checked_like_the_first(told: dict[str, Any]) -> None:
+def test_replace_validates_like_resolve(value: dict[str, Any]) -> None:
     nothing: dict[str, Any] = {"api_key": None, "bearer_token": None, "timeout": None, "user_agent": None}
     with pytest.raises(ConfigurationError):
-        resolve().replace(**nothing | told)
+        resolve().replace(**nothing | value)

@@ -1,6 +1,8 @@
-"""The types are checked by `mypy --strict` on `typing/public_types.py`; here, that nothing is left out of it."""
+"""Completeness of `typing/public_types.py`, which mypy and pyright check."""
 
 import ast
+import sys
+from inspect import signature
 from pathlib import Path
 
 import attrs
@@ -10,7 +12,25 @@ import retab_async
 from retab_async.resources import RESOURCES
 
 _CHECKED = Path(__file__).parent / "typing" / "public_types.py"
-_MENTIONED = {node.attr for node in ast.walk(ast.parse(_CHECKED.read_text())) if isinstance(node, ast.Attribute)}
+_NODES = list(ast.walk(ast.parse(_CHECKED.read_text())))
+_MENTIONED = {node.attr for node in _NODES if isinstance(node, ast.Attribute)}
+_KEYWORDS = {
+    (node.func.id, keyword.arg)
+    for node in _NODES
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    for keyword in node.keywords
+}
+_CONSTRUCTED = [
+    retab_async.AsyncRetab,
+    retab_async.Category,
+    retab_async.EditConfig,
+    retab_async.FileRef,
+    retab_async.MIMEData,
+    retab_async.RateLimit,
+    retab_async.RetryPolicy,
+    retab_async.Subdocument,
+    retab_async.UploadedFile,
+]
 
 _MODELS = [
     kind
@@ -19,19 +39,33 @@ _MODELS = [
 ]
 
 
-def test_the_package_says_that_it_is_typed() -> None:
+def test_package_has_a_py_typed_marker() -> None:
     assert (Path(retab_async.__file__).parent / "py.typed").exists()
 
 
 @pytest.mark.parametrize("model", _MODELS, ids=lambda model: model.__name__)
-def test_every_field_of_what_is_public_has_its_type_checked(model: type[attrs.AttrsInstance]) -> None:
+def test_type_of_every_public_field_is_checked(model: type[attrs.AttrsInstance]) -> None:
     fields = {field.name for field in attrs.fields(model)}
 
     assert fields <= _MENTIONED
 
 
 @pytest.mark.parametrize("kind", RESOURCES)
-def test_every_call_on_a_collection_has_its_type_checked(kind: str) -> None:
+def test_type_of_every_resource_method_is_checked(kind: str) -> None:
     calls = {name for name in dir(RESOURCES[kind]) if not name.startswith("_")} - {"path", "run_type", "spec"}
 
     assert calls <= _MENTIONED
+
+
+@pytest.mark.parametrize("cls", _CONSTRUCTED, ids=lambda cls: cls.__name__)
+def test_type_of_every_constructor_parameter_is_checked(cls: type) -> None:
+    assert {(cls.__name__, name) for name in signature(cls).parameters} <= _KEYWORDS
+
+
+def test_every_class_of_a_kind_is_public() -> None:
+    modules = {sys.modules[resource.__module__] for resource in RESOURCES.values()}
+    own = {
+        cls for module in modules for cls in vars(module).values() if getattr(cls, "__module__", "") == module.__name__
+    }
+
+    assert {cls.__name__ for cls in own if not cls.__name__.startswith("_")} <= set(retab_async.__all__)

@@ -1,1 +1,1 @@
-"""One kind of run over HTTP: requests, responses, and how the wire differs between kinds."""
+"""One kind of run over HTTP: its requests, the reading of its responses, and its wire format."""

@@ -1,10 +1,10 @@
-"""What the answers of one collection say: a run, a page of runs, a row. No I/O in here."""
+"""Parser for the responses of one kind of run: JSON to runs, pages and rows. No I/O."""
 
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from retab_async.api.kind import KindSpec
 from retab_async.errors import ResponseError, SchemaMismatchError
@@ -14,21 +14,34 @@ from retab_async.protocol import MAX_LINE_BYTES, Response, parse_json, read_retr
 from retab_async.text import single_line
 
 
-class Named(Protocol):
-    """What has an id, as a run has."""
+class HasId(Protocol):
+    """An object with an id, such as a run."""
 
     @property
     def id(self) -> str:
-        """By which the API knows it."""
+        """The id of the object on the server."""
 
 
-RunT = TypeVar("RunT", bound=Named)
+RunT = TypeVar("RunT", bound=HasId)
 
 _logger = logging.getLogger("retab_async")
 
 
+class CancelResult(NamedTuple, Generic[RunT]):
+    """The response to a cancel: the run, and the error if the server says that the cancel failed."""
+
+    run: RunT
+    failure: ResponseError | None = None
+
+
 class RunParser(Generic[RunT]):
-    """Reads the answers of the collection at `path`, whose runs are of `run_type` and spoken of in this dialect."""
+    """Parser for the responses of one kind of run.
+
+    Args:
+        path: The route of the kind, such as `/v1/splits`; it begins every log line.
+        run_type: The class of the runs.
+        spec: The wire format of the kind.
+    """
 
     def __init__(self, path: str, run_type: type[RunT], spec: KindSpec) -> None:
         self._path = path
@@ -37,74 +50,69 @@ class RunParser(Generic[RunT]):
 
     @cached_property
     def _structure(self) -> Callable[[object], RunT]:
-        # cattrs is a third of what importing this package takes, and a kind that nobody reads needs no hooks.
+        # cattrs takes a third of this package's import time, and unused kinds need no hooks.
         from retab_async.converter import make_structurer  # noqa: PLC0415
 
         return make_structurer(self._run_type)
 
     def parse_run(self, response: Response, run_id: str) -> RunT:
-        """Return the run that was asked for by its id; `ResponseError` for a body of another shape."""
+        """Return a run that was read by its id; raises `ResponseError` if its JSON does not fit the class."""
         value = parse_json(response)
         try:
-            # The cheap read may say no more than the status; whose it is, the caller knows.
-            nameless = isinstance(value, dict) and value.get("id") is None
-            return self._structure({**value, "id": run_id} if nameless else value)
+            # A read without the output may be the status alone; the caller knows the id.
+            has_no_id = isinstance(value, dict) and value.get("id") is None
+            return self._structure({**value, "id": run_id} if has_no_id else value)
         except SchemaMismatchError as error:
             raise response_error(response, str(error), error.path) from None
 
-    def parse_cancel(self, response: Response, run_id: str) -> RunT:
-        """Return as much as can be read of a run whose cancel was accepted; what does not fit is logged.
+    def parse_cancel(self, response: Response, run_id: str) -> CancelResult[RunT]:
+        """Return the run of an accepted cancel, with fields that do not fit at their defaults and logged.
 
-        Raises `ResponseError` where not even a status can be read.
+        Raises:
+            ResponseError: The response has no readable status.
         """
-        value = self._spec.run_of_cancel(parse_json(response))
-        try:
-            return self._structure(value)
-        except SchemaMismatchError as error:
-            misfit = error
-        if not isinstance(value, dict):
-            raise response_error(response, str(misfit))
-        named = value if isinstance(value.get("id"), str) else {**value, "id": run_id}
-        return self._what_fits(response, named, misfit)
-
-    def refusal(self, response: Response) -> ResponseError | None:
-        """Return the error for an answer that says that the cancel was of no use, None for any other."""
-        if not self._spec.is_refusal(parse_json(response)):
-            return None
-        return response_error(response, "the API says that the run could not be cancelled")
+        value = parse_json(response)
+        run = self._parse_cancelled(response, self._spec.unwrap_cancel(value), run_id)
+        if self._spec.cancel_failure_marker is None or not self._spec.is_cancel_failure(value):
+            return CancelResult(run)
+        return CancelResult(run, response_error(response, "the API says that the run could not be cancelled"))
 
     def parse_create(self, response: Response) -> RunT:
-        """Return as much as can be read of a run that was created; `ResponseError` where not even its id can be."""
+        """Return a created run, with fields that do not fit at their defaults and logged.
+
+        Raises:
+            ResponseError: The response has no readable id.
+        """
         value = parse_json(response)
         try:
             return self._structure(value)
         except SchemaMismatchError as error:
-            misfit = error
+            mismatch = error
         if not isinstance(value, dict) or not isinstance(value.get("id"), str):
-            raise response_error(response, str(misfit), misfit.path)
-        return self._what_fits(response, self._spec.with_status(value), misfit)
+            raise response_error(response, str(mismatch), mismatch.path)
+        return self._parse_leniently(response, self._spec.with_default_status(value), mismatch)
 
     def parse_stream_state(self, response: Response, run_id: str) -> RunT:
-        """Return as much as can be read of a run that a line of a stream shows, whose id may not be told yet.
+        """Return the state of a run from one line of a stream; `run_id` is for a line without an id.
 
-        `ResponseError` for a line that is no JSON object.
+        Raises:
+            ResponseError: The line is too long, or is not a JSON object.
         """
         if len(response.body) > MAX_LINE_BYTES:
             raise response_error(response, f"a line is longer than {MAX_LINE_BYTES} bytes")
         value = parse_json(response)
         if not isinstance(value, dict):
-            raise response_error(response, "a line is no object")
-        named = value if isinstance(value.get("id"), str) else {**value, "id": run_id}
-        run, misfits = self._fitting(self._spec.with_status(named))
-        if misfits:
-            _logger.debug("%s: left at their defaults: %s", self._path, "; ".join(map(str, misfits)))
+            raise response_error(response, "a line is not a JSON object")
+        run, mismatches = self._structure_leniently(self._spec.with_default_status(_with_id(value, run_id)))
+        if mismatches:
+            _logger.debug("%s: fields left at their defaults: %s", self._path, "; ".join(map(str, mismatches)))
         return run
 
     def parse_page(self, response: Response) -> Page[RunT]:
-        """Return a page of a list; a row that does not fit comes with defaults, one without an id is left out."""
-        rows, cursors = _list_of(response)
+        """Return a page of the list: fields that do not fit get their defaults, rows without an id are left out."""
+        rows, cursors = _rows_and_cursors(response)
         before, after = (cursors.get(name) for name in ("before", "after"))
-        runs = (self._row(row, number) for number, row in enumerate(rows))
+        runs = (self._parse_listed(row, number) for number, row in enumerate(rows))
         return Page(
             items=tuple(run for run in runs if run is not None),
             before=before if isinstance(before, str) else None,
@@ -112,63 +120,79 @@ class RunParser(Generic[RunT]):
         )
 
     def parse_raw_page(self, response: Response) -> RawPage:
-        """Return a page of a list as it came, for those who wait."""
-        rows, cursors = _list_of(response)
+        """Return a page of the list with its rows as JSON, for pollers."""
+        rows, cursors = _rows_and_cursors(response)
         after = cursors.get("after")
-        return RawPage(rows, after if isinstance(after, str) else None, hint(response))
+        return RawPage(rows, after if isinstance(after, str) else None, poll_hint(response))
 
     def parse_row(self, row: dict[str, Any]) -> tuple[RunT, bool] | None:
-        """Return the run that a row shows and whether it is all of it, or None for a row that does not fit."""
+        """Return the run in a row of a raw page and whether the row is complete, or None if it does not fit."""
         try:
             return self._structure(row), "output" in row or not self._spec.has_output
         except SchemaMismatchError:
             return None
 
-    def _row(self, row: Any, number: int) -> RunT | None:
+    def _parse_cancelled(self, response: Response, value: Any, run_id: str) -> RunT:
+        try:
+            return self._structure(value)
+        except SchemaMismatchError as error:
+            mismatch = error
+        if not isinstance(value, dict):
+            raise response_error(response, str(mismatch))
+        return self._parse_leniently(response, _with_id(value, run_id), mismatch)
+
+    def _parse_listed(self, row: Any, number: int) -> RunT | None:
         try:
             return self._structure(row)
         except SchemaMismatchError as error:
-            misfit = error
+            mismatch = error
         if not isinstance(row, dict) or not isinstance(row.get("id"), str):
-            _logger.warning("%s: row %d of the list has no id and is left out: %s", self._path, number, misfit)
+            _logger.warning("%s: row %d of the list has no id, left out: %s", self._path, number, mismatch)
             return None
-        run, misfits = self._fitting(self._spec.with_status(row))
-        self._log(run, misfits or (misfit,))
+        run, mismatches = self._structure_leniently(self._spec.with_default_status(row))
+        self._log_defaults(run, mismatches or (mismatch,))
         return run
 
-    def _what_fits(self, response: Response, value: dict[str, Any], misfit: SchemaMismatchError) -> RunT:
+    def _parse_leniently(self, response: Response, value: dict[str, Any], mismatch: SchemaMismatchError) -> RunT:
         try:
-            run, misfits = self._fitting(value)
+            run, mismatches = self._structure_leniently(value)
         except SchemaMismatchError as error:
             raise response_error(response, str(error), error.path) from None
-        self._log(run, misfits or (misfit,))
+        self._log_defaults(run, mismatches or (mismatch,))
         return run
 
-    def _fitting(self, value: dict[str, Any]) -> tuple[RunT, tuple[SchemaMismatchError, ...]]:
-        from retab_async.converter import structure_leniently  # noqa: PLC0415 - as above
+    def _structure_leniently(self, value: dict[str, Any]) -> tuple[RunT, tuple[SchemaMismatchError, ...]]:
+        from retab_async.converter import structure_leniently  # noqa: PLC0415 - see _structure
 
         try:
             return structure_leniently(value, self._run_type)
         except SchemaMismatchError as error:
-            # What stands beside the status must not keep it from being read.
-            run, misfits = structure_leniently(self._spec.status_alone(value), self._run_type)
-            return run, (error, *misfits)
+            # Fields beside the status must not keep the status from being read.
+            run, mismatches = structure_leniently(self._spec.only_status(value), self._run_type)
+            return run, (error, *mismatches)
 
-    def _log(self, run: RunT, misfits: tuple[SchemaMismatchError, ...]) -> None:
+    def _log_defaults(self, run: RunT, mismatches: tuple[SchemaMismatchError, ...]) -> None:
         _logger.warning(
-            "%s %s: left at their defaults: %s", self._path, single_line(run.id), "; ".join(map(str, misfits))
+            "%s %s: fields left at their defaults: %s",
+            self._path,
+            single_line(run.id),
+            "; ".join(map(str, mismatches)),
         )
 
 
-def hint(response: Response) -> float | None:
-    """Return after how many seconds a 2xx says to look again, None where it does not."""
+def poll_hint(response: Response) -> float | None:
+    """Return the seconds until the next poll that a 2xx response asks for in `Retry-After`, None without one."""
     return read_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
 
 
-def _list_of(response: Response) -> tuple[list[Any], dict[str, Any]]:
+def _with_id(value: dict[str, Any], run_id: str) -> dict[str, Any]:
+    return value if isinstance(value.get("id"), str) else {**value, "id": run_id}
+
+
+def _rows_and_cursors(response: Response) -> tuple[list[Any], dict[str, Any]]:
     value = parse_json(response)
     rows = value.get("data") if isinstance(value, dict) else None
     if not isinstance(rows, list):
-        raise response_error(response, "the answer holds no list", "data")
-    told = value.get("list_metadata")
-    return rows, told if isinstance(told, dict) else {}
+        raise response_error(response, "the response has no list", "data")
+    cursors = value.get("list_metadata")
+    return rows, cursors if isinstance(cursors, dict) else {}

@@ -1,6 +1,6 @@
-"""The register of the kinds of run: what the client, the command and the tests' roll-call go by.
+"""Registry of the kinds of run: the client, the command and the tests take them from here.
 
-To add a kind: its import, and a line with its name in the place where the client is to have it.
+To add a kind, import its resource and annotate an attribute with it, at the place where the client shall have it.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from retab_async.resources.workflow_runs import WorkflowRuns
 
 
 class FilesAndBlueprints(Files):
-    """The files of an account, and the blueprints that are made of them."""
+    """The files of an account, and the blueprints made from them."""
 
     blueprints: FileBlueprints
 
@@ -37,7 +37,7 @@ class FilesAndBlueprints(Files):
         background: bool = False,
         idempotency_key: str | None = None,
     ) -> FileBlueprint:
-        """Start a file blueprint; the API's published name of `blueprints.create`.
+        """Create a file blueprint; the official name of `blueprints.create`.
 
         `POST /v1/files/blueprints`
         """
@@ -46,14 +46,14 @@ class FilesAndBlueprints(Files):
         )
 
     async def get_blueprint(self, blueprint_id: str | FileBlueprint, *, include_output: bool = True) -> FileBlueprint:
-        """Return a file blueprint; the API's published name of `blueprints.get`.
+        """Return a file blueprint; the official name of `blueprints.get`.
 
         `GET /v1/files/blueprints/{blueprint_id}`
         """
         return await self.blueprints.get(blueprint_id, include_output=include_output)
 
     async def create_blueprint_cancel(self, blueprint_id: str | FileBlueprint) -> FileBlueprint:
-        """Cancel a file blueprint; the API's published name of `blueprints.cancel`.
+        """Cancel a file blueprint; the official name of `blueprints.cancel`.
 
         `POST /v1/files/blueprints/{blueprint_id}/cancel`
         """
@@ -61,19 +61,19 @@ class FilesAndBlueprints(Files):
 
 
 class WorkflowEvals(Namespace):
-    """What belongs to the evals of workflows."""
+    """Resources of workflow evals."""
 
     runs: WorkflowEvalRuns
 
 
 class WorkflowExperiments(Namespace):
-    """What belongs to the experiments on workflows."""
+    """Resources of workflow experiments."""
 
     runs: ExperimentRuns
 
 
 class Workflows(Namespace):
-    """What belongs to workflows."""
+    """Resources of workflows."""
 
     runs: WorkflowRuns
     evals: WorkflowEvals
@@ -81,7 +81,7 @@ class Workflows(Namespace):
 
 
 class RunResources(Namespace):
-    """Everything that a client has."""
+    """All resources of a client."""
 
     splits: Splits
     partitions: Partitions

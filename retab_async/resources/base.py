@@ -1,4 +1,4 @@
-"""The verbs that runs of all kinds have, written once."""
+"""Base classes of the resources: the methods that the kinds of run share."""
 
 import os
 from collections.abc import AsyncIterable, Iterable, Mapping
@@ -14,7 +14,7 @@ from retab_async.errors import InvalidRunIdError
 from retab_async.listing import RunPager, list_query, with_day_bounds
 from retab_async.models import Run, RunStatus
 from retab_async.polling import StatusCallback, Waiter, WaitIterator
-from retab_async.protocol import DeliveryState, run_path
+from retab_async.protocol import run_path
 from retab_async.scope import CreateSpec, RunHandle, RunScope
 from retab_async.throttle import RateLimit
 from retab_async.transport import Transport
@@ -24,24 +24,19 @@ RunT = TypeVar("RunT", bound=Run)
 
 
 class RunResource(Generic[RunT]):
-    """The runs of one kind; a kind declares its `path`, `run_type` and `spec`, and brings its models.
+    """The runs of one kind; base class of the resources of a client.
 
-    `DeletableRuns`, `ListedRuns` and `WorkflowFamilyRuns` add what the API has not for all kinds.
-    What the creates have in common:
+    A kind declares its `path`, `run_type` and `spec`, and adds `create`, `running` and its models. `DeletableRuns`,
+    `ListedRuns` and `WorkflowFamilyRuns` add what the API does not offer for all kinds.
 
-    `document`: a path, bytes, a binary file, an https:// or `data:` URL, a `MIMEData`, or the `FileRef` of another run;
-    files are read in pieces beside the event loop, and what is too large for one request is uploaded before.
-    `n_consensus`: how many votes are taken. `bust_cache`: not from the service's cache. `background`: come back at
-    once, for `wait` to follow, instead of when the run is over. `idempotency_key`: what is sent under the same key is
-    done once, within a day; by default a new one for each call, which its attempts share.
+    Every `create` reads files in pieces outside the event loop, and uploads what is too large for one request. Every
+    `running` takes the arguments of its `create` and ties the new run to a block of code, which cancels the run
+    when it is left early: `async with client.splits.running(...) as run: await run.result()`. See `RunScope`.
 
-    They raise `InvalidRequestError` before anything is sent, `InvalidDocumentError` among them, and what `get` raises.
-    An error whose `in_doubt` is True carries the `idempotency_key` under which to try again.
-
-    And the `running`s: each takes the arguments of its `create`, and ties what that creates in the background to a
-    block: `async with client.splits.running(...) as run: await run.result()`. Left before the run is over, by whichever
-    way, the block cancels it on the server; what is certain then, for each way out, stands at `RunScope`. The handle
-    also has `id`, `get()`, `cancel()`, and `detach()` to let the run go on.
+    Attributes:
+        path: Route of the kind, such as `/v1/splits`.
+        run_type: Model of its runs.
+        spec: Differences between kinds on the wire.
     """
 
     path: str
@@ -50,26 +45,31 @@ class RunResource(Generic[RunT]):
 
     def __init__(self, transport: Transport, cleanup: CleanupQueue) -> None:
         self._cleanup = cleanup
-        reader = RunParser(self.path, self.run_type, self.spec)
-        self._api = RunApi(transport, self.path, reader, self.spec)
+        parser = RunParser(self.path, self.run_type, self.spec)
+        self._api = RunApi(transport, self.path, parser, self.spec)
         self._waiter = Waiter(self._api)
 
     async def cancel(self, run_id: str | RunT) -> RunT:
-        """Cancel a run and return it as it then is; `run_id` is its id or the run itself.
+        """Cancel a run and return its new state.
 
-        Idempotent: a run that had completed, failed or been cancelled comes back unchanged, so read `status`. Once the
-        API has accepted the cancel this does not fail for the shape of the answer: what does not fit is left at its
-        default and logged.
-
-        Raises `InvalidRunIdError` before anything is sent, `NotFoundError` and the other `APIError`s,
-        `APIConnectionError` (the run may or may not be cancelled: call it again), `ResponseError` where no status can
-        be had of the run, not even by a `GET`.
+        Idempotent: a run that has finished is returned unchanged, so read `status`. Once the API has accepted the
+        cancel, an unexpected field of the response is logged and left at its default.
 
         `POST {path}/{id}/cancel`
+
+        Args:
+            run_id: Id of the run, or the run itself.
+
+        Raises:
+            InvalidRunIdError: The id cannot be a run id; nothing was sent.
+            NotFoundError: The API does not know the run.
+            APIError: Another response with a status other than 2xx.
+            APIConnectionError: No response; the run may or may not be cancelled, so cancel it again.
+            ResponseError: No status could be read, not even by a GET.
         """
         return await self._api.cancel(self._id_of(run_id))
 
-    def cancel_many(  # noqa: PLR0913 - how to go about it, all of it optional
+    def cancel_many(
         self,
         runs: Iterable[str | RunT] | AsyncIterable[str | RunT],
         *,
@@ -80,28 +80,31 @@ class RunResource(Generic[RunT]):
         wait: bool = False,
         outage_timeout: float = 60.0,
     ) -> CancelJob[RunT]:
-        """Cancel many runs: `await` it for a `CancelReport`, or `async with` it for each `CancelOutcome` as it comes.
+        """Cancel many runs: `await` for a `CancelReport`, or `async with` for each `CancelOutcome`.
 
-        `ids`: ids or runs, from any iterable, an asynchronous or endless one too; `concurrency` workers pull from it,
-        so memory does not grow with its length. Each that is taken has exactly one outcome; one that comes twice is
-        sent twice. `order="input"`: outcomes in the order of the ids, as the first of them permits. `wait`: follow what
-        is accepted and not over yet to its end, an hour at the most.
-
-        `rate_limit`: keep to `RateLimit(300, per=60)` from the start; without it the job learns what the server bears,
-        beginning with 8 at once. `journal`: a file that takes down each outcome within a second; with the same one
-        again, ids that came to a final outcome before are skipped, and counted. A job has its journal to itself.
-
-        What fails in a way that may pass is tried again, as the client's `retry` says. While the server is away nothing
-        is sent but a probe now and then: the last cancel that was answered, again, or one of those that wait. After
-        `outage_timeout` seconds the remaining ids are reported `unconfirmed`, unsent; of an iterable that has no length as
-        many as come within a second, and the report's `ended_early` says if there were more. So they are, at once,
-        where a `Retry-After` asks for more than that, or in a 429 for more than five minutes too.
-
-        Raises `InvalidRequestError` and `ConfigurationError` at once; the job, what the iterable raises,
-        `JournalError` where outcomes cannot be taken down any more, and `ClientStateError`. One id's failure is its
-        outcome.
+        Each id that is taken from `runs` has exactly one outcome. Transient failures are retried by the client's
+        `retry` policy. During an outage only probes are sent; after `outage_timeout` seconds the remaining ids are
+        reported `unconfirmed` without being sent.
 
         `POST {path}/{id}/cancel`
+
+        Args:
+            runs: Ids or runs, from any iterable, also asynchronous or endless; memory does not grow with its
+                length. An id that occurs twice is sent twice.
+            concurrency: Number of workers, and so of cancels in flight; 64 by default.
+            rate_limit: Limit to keep from the start, such as `RateLimit(300, per=60)`; by default it is learned.
+            journal: File that records each outcome within a second; with the same file again, ids with a final
+                outcome are skipped and counted. One job at a time may use it.
+            order: `completion` yields outcomes as they arrive, `input` in the order of the ids.
+            wait: True follows accepted cancels until the run is terminal, for at most an hour.
+            outage_timeout: Seconds without a server after which the remaining ids are reported `unconfirmed`; 60 by
+                default.
+
+        Raises:
+            InvalidRequestError: An argument is not valid.
+            ConfigurationError: An option is not valid.
+            JournalError: From the job: outcomes can no longer be recorded.
+            ClientStateError: From the job: the client is closed.
         """
         terms = CancelOptions.checked(
             concurrency=concurrency,
@@ -114,14 +117,20 @@ class RunResource(Generic[RunT]):
         return CancelJob(runs, (self._cancel_target,), self._run_id_of, terms)
 
     async def get(self, run_id: str | RunT, *, include_output: bool = True) -> RunT:
-        """Return a run as it is now; with `include_output=False` a cheap read, of the status above all.
-
-        Where the API has no such read, for schema generations and the runs of workflows, it is the same as without.
-
-        Raises `InvalidRunIdError` before anything is sent, `NotFoundError` and the other `APIError`s,
-        `APIConnectionError`, and `ResponseError` for a body of another shape, with the place in its `path`.
+        """Return the current state of a run.
 
         `GET {path}/{id}`
+
+        Args:
+            run_id: Id of the run, or the run itself.
+            include_output: False is a cheap read of the status, without the output; ignored if the kind has none.
+
+        Raises:
+            InvalidRunIdError: The id cannot be a run id; nothing was sent.
+            NotFoundError: The API does not know the run.
+            APIError: Another response with a status other than 2xx.
+            APIConnectionError: No response.
+            ResponseError: The body cannot be read; `path` is the place in it.
         """
         run, _ = await self._api.fetch(self._id_of(run_id), include_output=include_output)
         return run
@@ -130,20 +139,26 @@ class RunResource(Generic[RunT]):
         self,
         run_id: str | RunT,
         *,
-        timeout: float | None = 3600.0,  # noqa: ASYNC109 - it tells the last run seen
+        timeout: float | None = 3600.0,  # noqa: ASYNC109 - its error has the last run seen
         poll_interval: float | None = None,
         on_status: StatusCallback[RunT] | None = None,
     ) -> RunT:
-        """Return a run, with its output, once it is terminal, whatever its status.
+        """Wait until a run is terminal, whatever its status, and return it with its output.
 
-        `timeout`: seconds, None for no end. `poll_interval`: seconds from look to look, by default growing from 0.5 to
-        10, unless the server says when to look again. `on_status` is called with the run whenever it is seen in another
-        status. From eight waits on, those of one client share their looks: one page of the list for all of them.
-
-        What is transient does not end a wait. Raises `WaitTimeoutError` with the run as it was last seen,
-        `NotFoundError` when the run was not there three times in a row, other `APIError`s of the 4xx at once.
+        From eight on, the waits of one client share their polls: one list request serves all.
 
         `GET {path}/{id}`, `GET {path}`
+
+        Args:
+            run_id: Id of the run, or the run itself.
+            timeout: Seconds, an hour by default; None for no limit.
+            poll_interval: Seconds between polls; by default from 0.5 growing to 10, or what the server asks for.
+            on_status: Called with the run whenever its status has changed.
+
+        Raises:
+            WaitTimeoutError: The run, as last seen, did not finish in time.
+            NotFoundError: The API does not know the run.
+            APIError: Another 4xx; transient failures do not end a wait.
         """
         return await self._waiter.wait(
             self._id_of(run_id), timeout=timeout, poll_interval=poll_interval, on_status=on_status
@@ -157,51 +172,65 @@ class RunResource(Generic[RunT]):
         poll_interval: float | None = None,
         on_status: StatusCallback[RunT] | None = None,
     ) -> WaitIterator[RunT]:
-        """Return the runs as they end, each id once: `async for run in client.splits.wait_many(ids)`.
+        """Yield runs as they finish, each id once: `async for run in client.splits.wait_many(ids)`.
 
-        `timeout` is for all of them, from the first step on; the rest as in `wait`. What failed is raised after the
-        last one, as an `ExceptionGroup` of what `wait` raises. Leaving the loop early leaves nothing behind.
+        Leaving the loop early leaves nothing to clean up.
 
         `GET {path}/{id}`, `GET {path}`
+
+        Args:
+            runs: Ids or runs.
+            timeout: Seconds for all of them, from the first step; an hour by default, None for no limit.
+            poll_interval: As in `wait`.
+            on_status: As in `wait`.
+
+        Raises:
+            ExceptionGroup: After the last run: what `wait` raises, for each run that failed.
         """
         if isinstance(runs, str | Run):
-            reject(f"run_ids must be several ids or runs, not the one {runs!r:.200}")
+            reject(f"runs must be a list of ids or runs, not a single one: {runs!r:.200}")
         ids = [self._id_of(run_id) for run_id in runs]
         return self._waiter.wait_many(ids, timeout=timeout, poll_interval=poll_interval, on_status=on_status)
 
     def attach(self, run_id: str | RunT) -> RunScope[RunT]:
-        """Tie a run that exists to a block, as `running` does with one that it creates; entering sends nothing."""
-        told = run_id if isinstance(run_id, self.run_type) else None
+        """Tie an existing run to a block of code, as `running` does with a new one; entering sends nothing.
+
+        Args:
+            run_id: Id of the run, or the run itself.
+
+        Raises:
+            InvalidRunIdError: The id cannot be a run id.
+        """
+        run = run_id if isinstance(run_id, self.run_type) else None
         run_id = self._id_of(run_id)
         run_path(self.path, run_id)
-        handle = RunHandle(self._api, self._waiter, run_id, told)
+        handle = RunHandle(self._api, self._waiter, run_id, run)
         return RunScope(self._api, self._waiter, self._cleanup, handle)
 
     @property
     def _cancel_target(self) -> CancelTarget[RunT]:
-        return CancelTarget(self._api.name, self._api, self._waiter)
+        return CancelTarget(self._api.kind, self._api, self._waiter)
 
     def _run_id_of(self, run: str | RunT) -> tuple[str, str]:
         run_id = run if isinstance(run, str) else self._id_of(run)
         if not isinstance(run_id, str):
             run_path(self.path, run_id)
-        return self._api.name, run_id
+        return self._api.kind, run_id
 
     def _cancel_matching(self, terms: CancelOptions, *, status: str | None, **filters: Any) -> CancelJob[RunT]:
-        # In the order of life: a run that moves on while one list is walked is met in a later one.
+        # In the order of progress: a run that advances while one list is walked is found in a later one.
         lists = scan_queries(self.spec.active_statuses if status is None else (status,), **self._list_filters(filters))
-        matching = RunScan(self._api.page, lists, outage_timeout=terms.outage_timeout, single_pass=terms.is_dry)
+        matching = RunScan(self._api.fetch_page, lists, outage_timeout=terms.outage_timeout, single_pass=terms.is_dry)
         return CancelJob(matching, (self._cancel_target,), self._run_id_of, terms)
 
     def _list(self, **filters: Any) -> RunPager[RunT]:
-        return RunPager(self._api.page, list_query(**self._list_filters(filters)))
+        return RunPager(self._api.fetch_page, list_query(**self._list_filters(filters)), self.path)
 
     def _list_filters(self, filters: dict[str, Any]) -> dict[str, Any]:
         return with_day_bounds(filters) if self.spec.list_needs_datetimes else filters
 
     async def _create(self, fields: Mapping[str, Any], key: str | None) -> RunT:
-        async with self._api.prepare_create(fields, idempotency_key(key)) as request:
-            return await self._api.create(request, DeliveryState())
+        return await self._api.create(fields, idempotency_key(key))
 
     def _running(self, fields: Mapping[str, Any], key: str | None) -> RunScope[RunT]:
         return RunScope(self._api, self._waiter, self._cleanup, self._creation(fields, key))
@@ -210,7 +239,7 @@ class RunResource(Generic[RunT]):
         return CreateSpec(fields, idempotency_key(key))
 
     def _id_of(self, run: str | RunT) -> str:
-        # Most are ids, and to ask a string whether it is a Run takes long.
+        # Most are ids, and isinstance() against an abstract class is slow.
         if isinstance(run, str) or not isinstance(run, Run):
             return run
         if not isinstance(run, self.run_type):
@@ -220,23 +249,31 @@ class RunResource(Generic[RunT]):
 
 
 class DeletableRuns(RunResource[RunT]):
-    """The runs of a kind that can be deleted."""
+    """Base of the kinds whose runs can be deleted."""
 
     async def delete(self, run_id: str | RunT) -> None:
-        """Delete a run; one that is still going on is to be cancelled first.
+        """Delete a run; cancel an active one first.
 
-        A repeat whose earlier attempt may have deleted the run takes its absence for success. Raises
-        `InvalidRunIdError` before anything is sent, `NotFoundError` and the other `APIError`s, `APIConnectionError`.
+        A retry that finds no run after an attempt in doubt counts as success.
 
         `DELETE {path}/{id}`
+
+        Args:
+            run_id: Id of the run, or the run itself.
+
+        Raises:
+            InvalidRunIdError: The id cannot be a run id; nothing was sent.
+            NotFoundError: The API does not know the run.
+            APIError: Another response with a status other than 2xx.
+            APIConnectionError: No response.
         """
         await self._api.delete(self._id_of(run_id))
 
 
 class ListedRuns(RunResource[RunT]):
-    """The runs of a kind that can be listed, by the filters that most lists have."""
+    """Base of the kinds whose runs can be listed, with the filters that most lists have."""
 
-    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+    def list(
         self,
         *,
         status: RunStatus | str | None = None,
@@ -248,16 +285,24 @@ class ListedRuns(RunResource[RunT]):
         before: str | None = None,
         after: str | None = None,
     ) -> RunPager[RunT]:
-        """Return the runs that match all filters, newest first, as `async for` that asks page by page as it goes.
+        """Return the runs that match all filters; iterate with `async for`, which requests page by page.
 
-        `filename`: its start, in either case. `from_date`, `to_date`: when a run was created; a `date` is that whole
-        day in UTC, a `datetime` must be an aware one. `limit`: runs a page, 1 to 100, not in all. `after`, `before`:
-        the id to go on from, forward or backward page by page. A row that does not fit is given with defaults and
-        logged, one without an id left out.
-
-        Raises `InvalidRequestError` at once; where it is walked, what `get` raises.
+        A row that does not fit its model has defaults and is logged; a row without an id is left out.
 
         `GET {path}`
+
+        Args:
+            status: Only runs with this status.
+            filename: Only runs whose document name starts with this, ignoring case.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            order: `desc` (newest first) or `asc`.
+            limit: Runs in a page, 1 to 100; not a limit on the total.
+            before: Id to continue from, backward.
+            after: Id to continue from, forward.
+
+        Raises:
+            InvalidRequestError: A filter is not valid.
         """
         return self._list(
             status=status,
@@ -270,7 +315,7 @@ class ListedRuns(RunResource[RunT]):
             after=after,
         )
 
-    def cancel_matching(  # noqa: PLR0913 - the filters of a list, each by its name
+    def cancel_matching(
         self,
         *,
         status: RunStatus | str | None = None,
@@ -285,14 +330,27 @@ class ListedRuns(RunResource[RunT]):
         wait: bool = False,
         outage_timeout: float = 60.0,
     ) -> CancelJob[RunT]:
-        """Cancel all runs that match, while listing them: by default those that are not over, whatever their status.
+        """Cancel all runs that match; by default those that are active.
 
-        The lists are walked, oldest runs first, until a walk brings no run that was not met before; each is cancelled
-        once. `dry_run`: one walk, and each outcome is `planned`, with the run; nothing but lists is sent. The filters
-        are those of `list`, the rest and what it gives is as in `cancel_many`. A list that cannot be had, not for as
-        long as `outage_timeout` lasts, ends the job.
+        Walks the lists, oldest runs first, until a walk finds no new run; each run is cancelled once. If a list fails
+        for `outage_timeout` seconds, the job ends. See `cancel_many` for the job.
 
         `GET {path}`, `POST {path}/{id}/cancel`
+
+        Args:
+            status: Only runs with this status.
+            filename: Only runs whose document name starts with this, ignoring case.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            concurrency: Number of workers, and so of cancels in flight; 64 by default.
+            rate_limit: Limit to keep from the start, such as `RateLimit(300, per=60)`; by default it is learned.
+            journal: File that records each outcome within a second; with the same file again, ids with a final
+                outcome are skipped and counted. One job at a time may use it.
+            order: `completion` yields outcomes as they arrive, `input` in the order of the ids.
+            dry_run: True sends lists only, once, and reports each run as `planned`.
+            wait: True follows accepted cancels until the run is terminal, for at most an hour.
+            outage_timeout: Seconds without a server after which the remaining ids are reported `unconfirmed`; 60 by
+                default.
         """
         terms = CancelOptions.checked(
             concurrency=concurrency,
@@ -307,9 +365,9 @@ class ListedRuns(RunResource[RunT]):
 
 
 class WorkflowFamilyRuns(RunResource[RunT]):
-    """The runs of a kind that workflows have; their lists have filters of their own."""
+    """Base of the workflow kinds, whose lists have filters of their own."""
 
-    def cancel_matching(  # noqa: PLR0913 - the filters, and how to go about it
+    def cancel_matching(
         self,
         *,
         workflow_id: str | None = None,
@@ -324,9 +382,24 @@ class WorkflowFamilyRuns(RunResource[RunT]):
         wait: bool = False,
         outage_timeout: float = 60.0,
     ) -> CancelJob[RunT]:
-        """Cancel all runs that match, by default those that are not over; see `ListedRuns.cancel_matching`.
+        """Cancel all runs that match, by default the active ones; see `ListedRuns.cancel_matching`.
 
         `GET {path}`, `POST {path}/{id}/cancel`
+
+        Args:
+            workflow_id: Only runs of this workflow.
+            status: Only runs with this status.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            concurrency: Number of workers, and so of cancels in flight; 64 by default.
+            rate_limit: Limit to keep from the start, such as `RateLimit(300, per=60)`; by default it is learned.
+            journal: File that records each outcome within a second; with the same file again, ids with a final
+                outcome are skipped and counted. One job at a time may use it.
+            order: `completion` yields outcomes as they arrive, `input` in the order of the ids.
+            dry_run: True sends lists only, once, and reports each run as `planned`.
+            wait: True follows accepted cancels until the run is terminal, for at most an hour.
+            outage_timeout: Seconds without a server after which the remaining ids are reported `unconfirmed`; 60 by
+                default.
         """
         terms = CancelOptions.checked(
             concurrency=concurrency,

@@ -1,4 +1,4 @@
-"""Classifications: which of several categories a document is of."""
+"""Classifications: assign a document to one of several categories."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,13 @@ from retab_async.validation import (
 
 @attrs.frozen(repr=False)
 class Category(SparseRepr):
-    """What a document may be; `handle_key` names the way that it then takes through a workflow."""
+    """A category that a document may have.
+
+    Args:
+        name: Name of the category.
+        description: What such documents look like.
+        handle_key: Output of a workflow's block that the document then takes.
+    """
 
     name: str
     description: str = attrs.field(default="", kw_only=True)
@@ -32,7 +38,7 @@ class Category(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class ClassificationDecision(SparseRepr):
-    """The category that was chosen, by its name, and why."""
+    """The name of the chosen category, and the reasoning."""
 
     category: str = ""
     reasoning: str = ""
@@ -40,7 +46,12 @@ class ClassificationDecision(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class ClassificationConsensus(SparseRepr):
-    """How the votes went: the single votes' decisions, and how sure they were together, from 0 to 1."""
+    """Votes of a classification with `n_consensus` above 1.
+
+    Attributes:
+        choices: The decision of each vote.
+        likelihoods: Likelihood of the decision, 0 to 1.
+    """
 
     choices: tuple[ClassificationDecision, ...] = ()
     likelihoods: float | None = None
@@ -66,7 +77,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
     path = "/v1/classifications"
     run_type = Classification
 
-    async def create(  # noqa: PLR0913 - the fields of the request, each by its name
+    async def create(
         self,
         *,
         document: Document,
@@ -79,12 +90,25 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         background: bool = False,
         idempotency_key: str | None = None,
     ) -> Classification:
-        """Start a classification and return it: over, or with `background=True` at once, for `wait` to follow.
-
-        `categories`: what the document may be, at least one. `first_n_pages`: how many are looked at, by default all.
-        `n_consensus`: 1 to 16. The rest, and what is raised, is told at `RunResource`.
+        """Create a classification and return it.
 
         `POST /v1/classifications`
+
+        Args:
+            document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
+                `FileRef` of another run.
+            categories: What the document may be, at least one `Category`.
+            model: Name of the model, `retab-small` by default.
+            instructions: Extra instructions for the model.
+            first_n_pages: Number of pages to read; all by default.
+            n_consensus: Number of votes, 1 to 16; 1 by default.
+            bust_cache: True bypasses the service's cache.
+            background: True returns at once, for `wait` to follow; False returns the finished run.
+            idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+
+        Raises:
+            InvalidRequestError: An argument that the API would reject; nothing was sent.
+            RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
             document,
@@ -98,7 +122,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         )
         return await self._create(fields, idempotency_key)
 
-    def running(  # noqa: PLR0913 - the fields of the request, each by its name
+    def running(
         self,
         *,
         document: Document,
@@ -110,7 +134,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         bust_cache: bool = False,
         idempotency_key: str | None = None,
     ) -> RunScope[Classification]:
-        """Tie a background classification to a block; see `RunResource`.
+        """Tie a background classification to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/classifications`, `POST /v1/classifications/{classification_id}/cancel`
         """
@@ -127,14 +151,14 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         return self._running(fields, idempotency_key)
 
     async def create_classification_cancel(self, classification_id: str | Classification) -> Classification:
-        """Cancel a classification; the API's published name of `cancel`.
+        """Cancel a classification; the official name of `cancel`.
 
         `POST /v1/classifications/{classification_id}/cancel`
         """
         return await self.cancel(classification_id)
 
 
-def _fields(  # noqa: PLR0913, PLR0917 - the fields of the request
+def _fields(
     document: Document,
     categories: Sequence[Category],
     model: str,
@@ -161,7 +185,7 @@ def _fields(  # noqa: PLR0913, PLR0917 - the fields of the request
 
 def _category(category: Category) -> dict[str, Any]:
     if not isinstance(category, Category):
-        reject(f'categories must be of Category("name"), not {category!r:.200}')
+        reject(f'categories must contain Category("name"), not {category!r:.200}')
     return drop_none(
         {
             "name": non_blank_str("a category's name", category.name),

@@ -1,4 +1,4 @@
-"""Edits: a form filled in, in a document or in a template."""
+"""Edits: fill in a form, in a document or a template."""
 
 from datetime import date
 from typing import Any, Literal
@@ -15,14 +15,18 @@ from retab_async.validation import drop_none, non_blank_str, optional_str, rejec
 
 @attrs.frozen(kw_only=True, repr=False)
 class EditConfig(SparseRepr):
-    """How what is filled in looks: its `color`, as #RRGGBB."""
+    """Style of an edit.
+
+    Args:
+        color: Color of the text that is filled in, as #RRGGBB.
+    """
 
     color: str = "#000080"
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class BBox(SparseRepr):
-    """Where on a page something is: in fractions of the page, which is counted from 1."""
+    """Bounding box, in fractions of a page; pages are numbered from 1."""
 
     left: float
     top: float
@@ -33,7 +37,7 @@ class BBox(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class FormField(SparseRepr):
-    """A field of a form, with what was filled in; `type` is `text` or `checkbox`."""
+    """A field of a form and its value; `type` is `text` or `checkbox`."""
 
     key: str
     bbox: BBox | None = None
@@ -44,7 +48,7 @@ class FormField(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class EditResult(SparseRepr):
-    """What was filled in, and the document that came of it."""
+    """The fields of the form and the document with them filled in."""
 
     form_data: tuple[FormField, ...] = ()
     filled_document: MIMEData | None = None
@@ -70,7 +74,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
     path = "/v1/edits"
     run_type = Edit
 
-    async def create(  # noqa: PLR0913 - the fields of the request, each by its name
+    async def create(
         self,
         *,
         instructions: str,
@@ -82,19 +86,31 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         background: bool = False,
         idempotency_key: str | None = None,
     ) -> Edit:
-        """Start an edit and return it: over, or with `background=True` at once, for `wait` to follow.
-
-        `instructions`: what is to be filled in. The form is either a `document` (PDF, DOCX, XLSX, PPTX) or a template.
-        The rest, and what is raised, is told at `RunResource`.
+        """Create an edit and return it; takes a `document` or a `template_id`.
 
         `POST /v1/edits`
+
+        Args:
+            instructions: What to fill in.
+            document: The form, as PDF, DOCX, XLSX or PPTX: a path, bytes, a binary file object, an https:// or
+                `data:` URL, a `MIMEData`, or a `FileRef`.
+            template_id: Id of a template that is the form.
+            model: Name of the model, `retab-small` by default.
+            config: Style of what is filled in.
+            bust_cache: True bypasses the service's cache.
+            background: True returns at once, for `wait` to follow; False returns the finished run.
+            idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+
+        Raises:
+            InvalidRequestError: An argument that the API would reject; nothing was sent.
+            RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
             instructions, document, template_id, model, config, bust_cache=bust_cache, background=background
         )
         return await self._create(fields, idempotency_key)
 
-    def running(  # noqa: PLR0913 - the fields of the request, each by its name
+    def running(
         self,
         *,
         instructions: str,
@@ -105,14 +121,14 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         bust_cache: bool = False,
         idempotency_key: str | None = None,
     ) -> RunScope[Edit]:
-        """Tie a background edit to a block; see `RunResource`.
+        """Tie a background edit to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/edits`, `POST /v1/edits/{edit_id}/cancel`
         """
         fields = _fields(instructions, document, template_id, model, config, bust_cache=bust_cache, background=True)
         return self._running(fields, idempotency_key)
 
-    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+    def list(
         self,
         *,
         status: RunStatus | str | None = None,
@@ -125,9 +141,22 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         before: str | None = None,
         after: str | None = None,
     ) -> RunPager[Edit]:
-        """Return the edits that match all filters; see `ListedRuns.list`.
+        """Return the edits that match all filters; iterate with `async for`.
+
+        See `ListedRuns.list`.
 
         `GET /v1/edits`
+
+        Args:
+            status: Only runs with this status.
+            filename: Only runs whose document name starts with this, ignoring case.
+            template_id: Only edits of this template.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            order: `desc` (newest first) or `asc`.
+            limit: Runs in a page, 1 to 100; not a limit on the total.
+            before: Id to continue from, backward.
+            after: Id to continue from, forward.
         """
         return self._list(
             status=status,
@@ -142,14 +171,14 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         )
 
     async def create_edit_cancel(self, edit_id: str | Edit) -> Edit:
-        """Cancel an edit; the API's published name of `cancel`.
+        """Cancel an edit; the official name of `cancel`.
 
         `POST /v1/edits/{edit_id}/cancel`
         """
         return await self.cancel(edit_id)
 
 
-def _fields(  # noqa: PLR0913 - the fields of the request
+def _fields(
     instructions: str,
     document: Document | None,
     template_id: str | None,
@@ -160,7 +189,7 @@ def _fields(  # noqa: PLR0913 - the fields of the request
     background: bool,
 ) -> dict[str, Any]:
     if (document is None) == (template_id is None):
-        reject("give a document or a template_id, one of them")
+        reject("give either a document or a template_id")
     if not isinstance(config, EditConfig):
         reject(f"config must be an EditConfig, not {config!r:.200}")
     return drop_none(

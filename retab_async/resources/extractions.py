@@ -1,4 +1,4 @@
-"""Extractions: what a document says, by a JSON Schema."""
+"""Extractions: data from a document, by a JSON Schema."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -28,7 +28,12 @@ from retab_async.validation import (
 
 @attrs.frozen(kw_only=True, repr=False)
 class ExtractionConsensus(SparseRepr):
-    """How the votes went: the single votes' outputs; `likelihoods` has the shape of an output, with numbers 0 to 1."""
+    """Votes of an extraction with `n_consensus` above 1.
+
+    Attributes:
+        choices: The output of each vote.
+        likelihoods: The shape of an output, with likelihoods of 0 to 1 as values.
+    """
 
     choices: tuple[Mapping[str, Any], ...] = attrs.field(default=(), hash=False)
     likelihoods: Mapping[str, Any] | None = attrs.field(default=None, hash=False)
@@ -55,7 +60,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
     path = "/v1/extractions"
     run_type = Extraction
 
-    async def create(  # noqa: PLR0913 - the fields of the request, each by its name
+    async def create(
         self,
         *,
         document: Document,
@@ -71,25 +76,48 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         background: bool = False,
         idempotency_key: str | None = None,
     ) -> Extraction:
-        """Start an extraction and return it: over, or with `background=True` at once, for `wait` to follow.
-
-        `json_schema`: what to look for. `n_consensus`: 1 to 16. `metadata`: texts of yours, to find the run by.
-        `additional_messages`: of the chat with the model. `deep_extraction`: of a spreadsheet, in the foreground and
-        with one vote. The rest, and what is raised, is told at `RunResource`.
+        """Create an extraction and return it.
 
         `POST /v1/extractions`
+
+        Args:
+            document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
+                `FileRef` of another run.
+            json_schema: JSON Schema of the data to extract.
+            model: Name of the model, `retab-small` by default.
+            instructions: Extra instructions for the model.
+            n_consensus: Number of votes, 1 to 16; 1 by default.
+            metadata: Your own strings, by which `list` finds the run.
+            additional_messages: Further messages of the chat with the model.
+            sources: `located` or `cited` adds the place in the document to each value; None by default.
+            deep_extraction: True for a spreadsheet; foreground and one vote only.
+            bust_cache: True bypasses the service's cache.
+            background: True returns at once, for `wait` to follow; False returns the finished run.
+            idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+
+        Raises:
+            InvalidRequestError: An argument that the API would reject; nothing was sent.
+            RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
-            document, json_schema, model, instructions, n_consensus, metadata, additional_messages, sources, bust_cache
+            document,
+            json_schema,
+            model,
+            instructions,
+            n_consensus,
+            metadata,
+            additional_messages,
+            sources,
+            bust_cache=bust_cache,
         )
         fields["background"] = strict_bool("background", background)
         if strict_bool("deep_extraction", deep_extraction):
             if background or n_consensus > 1:
-                reject("a deep_extraction cannot be in the background, and takes one vote")
+                reject("deep_extraction cannot be combined with background=True or n_consensus above 1")
             fields["deep_extraction"] = True
         return await self._create(fields, idempotency_key)
 
-    def running(  # noqa: PLR0913 - the fields of the request, each by its name
+    def running(
         self,
         *,
         document: Document,
@@ -103,16 +131,24 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         bust_cache: bool = False,
         idempotency_key: str | None = None,
     ) -> RunScope[Extraction]:
-        """Tie a background extraction to a block; see `RunResource`.
+        """Tie a background extraction to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/extractions`, `POST /v1/extractions/{extraction_id}/cancel`
         """
         fields = _fields(
-            document, json_schema, model, instructions, n_consensus, metadata, additional_messages, sources, bust_cache
+            document,
+            json_schema,
+            model,
+            instructions,
+            n_consensus,
+            metadata,
+            additional_messages,
+            sources,
+            bust_cache=bust_cache,
         )
         return self._running({**fields, "background": True}, idempotency_key)
 
-    def stream(  # noqa: PLR0913 - the fields of the request, each by its name
+    def stream(
         self,
         *,
         document: Document,
@@ -127,27 +163,52 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         background: bool = False,
         idempotency_key: str | None = None,
     ) -> RunStream[Extraction]:
-        """Watch an extraction come about: `async with client.extractions.stream(...) as states`, `async for` each.
+        """Stream an extraction: `async with client.extractions.stream(...) as states`, `async for` each state.
 
-        A state is what is known by then, the last one the whole; its `id` is empty while it is not told. It is sent
-        again only as long as there is no answer. The next state may take as long as the client's `timeout`, the first
-        one 1800 seconds more. `background` is there to be refused: what is streamed is in the foreground. The rest, and
-        what is raised, is told at `RunResource`; what breaks off under way is an `APIConnectionError` in doubt.
+        A state is the run as known so far, the last one the complete run; its `id` is empty until the API names it.
+        The create is retried until a response begins. Each state may take up to the client's `timeout`, the first one
+        1800 seconds more. A stream that breaks off raises an `APIConnectionError` that is `in_doubt`.
 
         `POST /v1/extractions/stream`
+
+        Args:
+            document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
+                `FileRef` of another run.
+            json_schema: JSON Schema of the data to extract.
+            model: Name of the model, `retab-small` by default.
+            instructions: Extra instructions for the model.
+            n_consensus: Number of votes, 1 to 16; 1 by default.
+            metadata: Your own strings, by which `list` finds the run.
+            additional_messages: Further messages of the chat with the model.
+            sources: `located` or `cited` adds the place in the document to each value; None by default.
+            bust_cache: True bypasses the service's cache.
+            background: Must be False: a stream is in the foreground.
+            idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+
+        Raises:
+            InvalidRequestError: An argument that the API would reject; nothing was sent.
+            RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         if strict_bool("background", background):
-            reject("background cannot be joined with stream: what is streamed is in the foreground")
+            reject("background=True cannot be combined with stream: a stream is in the foreground")
         fields = _fields(
-            document, json_schema, model, instructions, n_consensus, metadata, additional_messages, sources, bust_cache
+            document,
+            json_schema,
+            model,
+            instructions,
+            n_consensus,
+            metadata,
+            additional_messages,
+            sources,
+            bust_cache=bust_cache,
         )
-        told = {**fields, "background": False, "stream": True}
-        return RunStream(self._api, self._creation(told, idempotency_key))
+        fields |= {"background": False, "stream": True}
+        return RunStream(self._api, self._creation(fields, idempotency_key))
 
-    # The API's published name.
+    # The official name.
     create_stream = stream
 
-    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+    def list(
         self,
         *,
         status: RunStatus | str | None = None,
@@ -162,11 +223,24 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         before: str | None = None,
         after: str | None = None,
     ) -> RunPager[Extraction]:
-        """Return the extractions that match all filters; see `ListedRuns.list`.
+        """Return the extractions that match all filters; iterate with `async for`.
 
-        `document_type`: a file's extension, or several, any of which will do. `metadata`: all of these pairs.
+        See `ListedRuns.list`.
 
         `GET /v1/extractions`
+
+        Args:
+            status: Only runs with this status.
+            filename: Only runs whose document name starts with this, ignoring case.
+            filename_contains: Only runs whose document name contains this.
+            document_type: Only runs with this file extension, or one of several.
+            metadata: Only runs with all of these pairs.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            order: `desc` (newest first) or `asc`.
+            limit: Runs in a page, 1 to 100; not a limit on the total.
+            before: Id to continue from, backward.
+            after: Id to continue from, forward.
         """
         return self._list(
             status=status,
@@ -183,14 +257,14 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         )
 
     async def create_extraction_cancel(self, extraction_id: str | Extraction) -> Extraction:
-        """Cancel an extraction; the API's published name of `cancel`.
+        """Cancel an extraction; the official name of `cancel`.
 
         `POST /v1/extractions/{extraction_id}/cancel`
         """
         return await self.cancel(extraction_id)
 
 
-def _fields(  # noqa: PLR0913, PLR0917 - the fields of the request
+def _fields(
     document: Document,
     json_schema: Mapping[str, Any],
     model: str,
@@ -199,10 +273,11 @@ def _fields(  # noqa: PLR0913, PLR0917 - the fields of the request
     metadata: Mapping[str, str] | None,
     additional_messages: Sequence[Mapping[str, Any]] | None,
     sources: str | None,
-    bust_cache: bool,  # noqa: FBT001 - from function to function
+    *,
+    bust_cache: bool,
 ) -> dict[str, Any]:
     if not json_object("json_schema", json_schema):
-        reject("json_schema is empty: there is nothing to look for")
+        reject("json_schema is empty: it must describe what to extract")
     messages = additional_messages
     return drop_none(
         {

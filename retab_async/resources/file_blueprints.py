@@ -1,4 +1,4 @@
-"""File blueprints: how an uploaded file is laid out, for a purpose."""
+"""File blueprints: layout of an uploaded file."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,7 +15,7 @@ from retab_async.validation import drop_none, non_blank_str, optional_str, stric
 
 @attrs.frozen(kw_only=True, repr=False)
 class FileBlueprint(Primitive):
-    """The run that makes a blueprint; its `output` is empty until it is completed. `mode` is a thing of the past."""
+    """A run that makes a blueprint; its `output` is empty until it is completed, `mode` is deprecated by the API."""
 
     object: str = "file.blueprint"
     file: FileRef | None = None
@@ -31,7 +31,7 @@ class FileBlueprints(RunResource[FileBlueprint]):
 
     path = "/v1/files/blueprints"
     run_type = FileBlueprint
-    spec = KindSpec(is_listed=False)
+    spec: KindSpec = KindSpec(is_listed=False)
 
     async def create(
         self,
@@ -41,12 +41,19 @@ class FileBlueprints(RunResource[FileBlueprint]):
         background: bool = False,
         idempotency_key: str | None = None,
     ) -> FileBlueprint:
-        """Start a file blueprint and return it: over, or with `background=True` at once, for `wait` to follow.
-
-        `file_id`: the id of a file that the API has, or what `client.files` told of it. `intent`: what the blueprint is
-        for. The rest, and what is raised, is told at `RunResource`.
+        """Create a file blueprint and return it.
 
         `POST /v1/files/blueprints`
+
+        Args:
+            file_id: Id of a file that the API has, or a result of `client.files`.
+            intent: What the blueprint is for.
+            background: True returns at once, for `wait` to follow; False returns the finished run.
+            idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+
+        Raises:
+            InvalidRequestError: An argument that the API would reject; nothing was sent.
+            RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         return await self._create(_fields(file_id, intent, background=background), idempotency_key)
 
@@ -57,7 +64,7 @@ class FileBlueprints(RunResource[FileBlueprint]):
         intent: str | None = None,
         idempotency_key: str | None = None,
     ) -> RunScope[FileBlueprint]:
-        """Tie a background file blueprint to a block; see `RunResource`.
+        """Tie a background file blueprint to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/files/blueprints`, `POST /v1/files/blueprints/{blueprint_id}/cancel`
         """

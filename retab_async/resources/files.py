@@ -93,10 +93,10 @@ class Files(Namespace):
             raise response_error(response, "download_url: expected an https:// URL", "download_url")
         return link
 
-    # The API's published name.
+    # The official name.
     get_download_link = download_link
 
-    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+    def list(
         self,
         *,
         filename: str | None = None,
@@ -126,7 +126,7 @@ class Files(Namespace):
             before=before,
             after=after,
         )
-        return RunPager(self._page, query)
+        return RunPager(self._page, query, _PATH)
 
     async def _page(self, query: str) -> Page[File]:
         return self._reader.parse_page(await self._transport.send(Request("GET", _PATH, query)))

@@ -1,7 +1,7 @@
-"""Collections under their names, as they hang on a client."""
+"""Groups of resources, and the registry of the kinds of run below them."""
 
 from inspect import get_annotations
-from typing import Any, ClassVar
+from typing import Any
 
 from retab_async.cleanup import CleanupQueue
 from retab_async.resources.base import RunResource
@@ -9,28 +9,30 @@ from retab_async.transport import Transport
 
 
 class Namespace:
-    """What has collections: each attribute that is annotated with a collection, or a namespace, is made with it."""
-
-    _members: ClassVar[dict[str, "type[Namespace | RunResource[Any]]"]] = {}
-
-    def __init_subclass__(cls, **told: Any) -> None:
-        super().__init_subclass__(**told)
-        own = get_annotations(cls).items()
-        cls._members = cls._members | {
-            name: kind for name, kind in own if isinstance(kind, type) and issubclass(kind, Namespace | RunResource)
-        }
+    """A group of resources: each attribute annotated with a resource, or another group, is created with it."""
 
     def __init__(self, transport: Transport, cleanup: CleanupQueue) -> None:
         self._bind_resources(transport, cleanup)
 
     def _bind_resources(self, transport: Transport, cleanup: CleanupQueue) -> None:
-        for name, kind in self._members.items():
-            setattr(self, name, kind(transport, cleanup))
+        for name, member in _members(type(self)).items():
+            setattr(self, name, member(transport, cleanup))
 
 
 def registry_of(namespace: type[Namespace], prefix: str = "") -> dict[str, type[RunResource[Any]]]:
-    """Return the collections of runs below a namespace by their dotted names, as `client.workflows.runs` is written."""
+    """Return the resources below a namespace by their dotted names, such as `workflows.runs`."""
     found: dict[str, type[RunResource[Any]]] = {}
-    for name, kind in namespace._members.items():  # noqa: SLF001 - one of us
-        found |= registry_of(kind, f"{prefix}{name}.") if issubclass(kind, Namespace) else {f"{prefix}{name}": kind}
+    for name, member in _members(namespace).items():
+        found |= (
+            registry_of(member, f"{prefix}{name}.") if issubclass(member, Namespace) else {f"{prefix}{name}": member}
+        )
     return found
+
+
+def _members(namespace: type[Namespace]) -> dict[str, type[Namespace | RunResource[Any]]]:
+    return {
+        name: member
+        for cls in reversed(namespace.__mro__)
+        for name, member in get_annotations(cls).items()
+        if isinstance(member, type) and issubclass(member, Namespace | RunResource)
+    }

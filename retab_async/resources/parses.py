@@ -1,4 +1,4 @@
-"""Parses: a document as text, page by page."""
+"""Parses: text of a document, page by page."""
 
 import os
 from datetime import date
@@ -21,7 +21,7 @@ _FORMATS = ("markdown", "yaml", "html", "json")
 
 @attrs.frozen(kw_only=True, repr=False)
 class ParseOutput(SparseRepr):
-    """What a document says: each of its `pages`, and all of them as one `text`; empty until the run is completed."""
+    """Text of a document: each of its `pages`, and all of them as one `text`; empty until the run is completed."""
 
     pages: tuple[str, ...] = ()
     text: str = ""
@@ -29,7 +29,7 @@ class ParseOutput(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class Parse(Primitive):
-    """A parse run; an answer of three fields leaves all but `id`, `status` and `error` at their defaults."""
+    """A parse run; a response of three fields leaves all but `id`, `status` and `error` at their defaults."""
 
     file: FileRef | None = None
     model: str | None = None
@@ -44,9 +44,9 @@ class Parses(DeletableRuns[Parse]):
 
     path = "/v1/parses"
     run_type = Parse
-    spec = KindSpec(active_statuses=(None,))
+    spec: KindSpec = KindSpec(active_statuses=(None,))
 
-    async def create(  # noqa: PLR0913 - the fields of the request, each by its name
+    async def create(
         self,
         *,
         document: Document,
@@ -57,18 +57,30 @@ class Parses(DeletableRuns[Parse]):
         background: bool = False,
         idempotency_key: str | None = None,
     ) -> Parse:
-        """Start a parse and return it: over, or with `background=True` at once, for `wait` to follow.
-
-        `table_parsing_format`: how tables are written. The rest, and what is raised, is told at `RunResource`.
+        """Create a parse and return it.
 
         `POST /v1/parses`
+
+        Args:
+            document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
+                `FileRef` of another run.
+            model: Name of the model, `retab-small` by default.
+            table_parsing_format: Format of tables: `html` (the default), `markdown`, `yaml` or `json`.
+            instructions: Extra instructions for the model.
+            bust_cache: True bypasses the service's cache.
+            background: True returns at once, for `wait` to follow; False returns the finished run.
+            idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+
+        Raises:
+            InvalidRequestError: An argument that the API would reject; nothing was sent.
+            RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
             document, model, table_parsing_format, instructions, bust_cache=bust_cache, background=background
         )
         return await self._create(fields, idempotency_key)
 
-    def running(  # noqa: PLR0913 - the fields of the request, each by its name
+    def running(
         self,
         *,
         document: Document,
@@ -78,14 +90,14 @@ class Parses(DeletableRuns[Parse]):
         bust_cache: bool = False,
         idempotency_key: str | None = None,
     ) -> RunScope[Parse]:
-        """Tie a background parse to a block; see `RunResource`.
+        """Tie a background parse to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/parses`, `POST /v1/parses/{parse_id}/cancel`
         """
         fields = _fields(document, model, table_parsing_format, instructions, bust_cache=bust_cache, background=True)
         return self._running(fields, idempotency_key)
 
-    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+    def list(
         self,
         *,
         filename: str | None = None,
@@ -96,9 +108,20 @@ class Parses(DeletableRuns[Parse]):
         before: str | None = None,
         after: str | None = None,
     ) -> RunPager[Parse]:
-        """Return the parses that match all filters, of which the API has none for the status; see `ListedRuns.list`.
+        """Return the parses that match all filters; iterate with `async for`. The API cannot filter them by status.
+
+        See `ListedRuns.list`.
 
         `GET /v1/parses`
+
+        Args:
+            filename: Only runs whose document name starts with this, ignoring case.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            order: `desc` (newest first) or `asc`.
+            limit: Runs in a page, 1 to 100; not a limit on the total.
+            before: Id to continue from, backward.
+            after: Id to continue from, forward.
         """
         return self._list(
             filename=filename,
@@ -110,7 +133,7 @@ class Parses(DeletableRuns[Parse]):
             after=after,
         )
 
-    def cancel_matching(  # noqa: PLR0913 - the filters, and how to go about it
+    def cancel_matching(
         self,
         *,
         filename: str | None = None,
@@ -124,7 +147,7 @@ class Parses(DeletableRuns[Parse]):
         wait: bool = False,
         outage_timeout: float = 60.0,
     ) -> CancelJob[Parse]:
-        """Cancel all parses that match and are not over; see `ListedRuns.cancel_matching`.
+        """Cancel all active parses that match; see `ListedRuns.cancel_matching` for the arguments.
 
         `GET /v1/parses`, `POST /v1/parses/{id}/cancel`
         """
@@ -140,7 +163,7 @@ class Parses(DeletableRuns[Parse]):
         return self._cancel_matching(terms, status=None, filename=filename, from_date=from_date, to_date=to_date)
 
 
-def _fields(  # noqa: PLR0913 - the fields of the request
+def _fields(
     document: Document,
     model: str,
     table_parsing_format: str,

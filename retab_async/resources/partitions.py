@@ -1,4 +1,4 @@
-"""Partitions: the pages of a document grouped by a key."""
+"""Partitions: group the pages of a document by a key."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from retab_async.validation import bounded_int, non_blank_str, strict_bool
 
 @attrs.frozen(kw_only=True, repr=False)
 class PartitionChunk(SparseRepr):
-    """The pages, counted from 1, that share one value of the key."""
+    """The pages, numbered from 1, that share one value of the key."""
 
     key: str
     pages: tuple[int, ...] = ()
@@ -21,7 +21,7 @@ class PartitionChunk(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class PartitionChunkLikelihood(SparseRepr):
-    """How sure the votes were of one chunk: of its key, and of each of its pages."""
+    """Likelihood of one chunk, 0 to 1: of its key, and of each of its pages."""
 
     key: float | None = None
     pages: tuple[float, ...] = ()
@@ -29,7 +29,12 @@ class PartitionChunkLikelihood(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class PartitionConsensus(SparseRepr):
-    """How the votes went: the single votes' outputs, and how sure they were of each chunk."""
+    """Votes of a partition with `n_consensus` above 1.
+
+    Attributes:
+        choices: The output of each vote.
+        likelihoods: One for each item of `output`, in the same order.
+    """
 
     choices: tuple[tuple[PartitionChunk, ...], ...] = ()
     likelihoods: tuple[PartitionChunkLikelihood, ...] = ()
@@ -37,7 +42,7 @@ class PartitionConsensus(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class Partition(Primitive):
-    """A partition run; an answer of three fields leaves all but `id`, `status` and `error` at their defaults."""
+    """A partition run; a response of three fields leaves all but `id`, `status` and `error` at their defaults."""
 
     file: FileRef | None = None
     model: str | None = None
@@ -56,7 +61,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
     path = "/v1/partitions"
     run_type = Partition
 
-    async def create(  # noqa: PLR0913 - the fields of the request, each by its name
+    async def create(
         self,
         *,
         document: Document,
@@ -69,12 +74,25 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
         background: bool = False,
         idempotency_key: str | None = None,
     ) -> Partition:
-        """Start a partition and return it: over, or with `background=True` at once, for `wait` to follow.
-
-        `key`: what the pages are grouped by. `allow_overlap`: whether a page may be in several chunks. `n_consensus`: 1
-        to 8. The rest, and what is raised, is told at `RunResource`.
+        """Create a partition and return it.
 
         `POST /v1/partitions`
+
+        Args:
+            document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
+                `FileRef` of another run.
+            key: What to group the pages by.
+            instructions: How to group them.
+            model: Name of the model, `retab-small` by default.
+            n_consensus: Number of votes, 1 to 8; 1 by default.
+            allow_overlap: Whether a page may be in several chunks; True by default.
+            bust_cache: True bypasses the service's cache.
+            background: True returns at once, for `wait` to follow; False returns the finished run.
+            idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+
+        Raises:
+            InvalidRequestError: An argument that the API would reject; nothing was sent.
+            RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
             document,
@@ -82,13 +100,13 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
             instructions,
             model,
             n_consensus,
-            overlap=allow_overlap,
+            allow_overlap=allow_overlap,
             bust_cache=bust_cache,
             background=background,
         )
         return await self._create(fields, idempotency_key)
 
-    def running(  # noqa: PLR0913 - the fields of the request, each by its name
+    def running(
         self,
         *,
         document: Document,
@@ -100,7 +118,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
         bust_cache: bool = False,
         idempotency_key: str | None = None,
     ) -> RunScope[Partition]:
-        """Tie a background partition to a block; see `RunResource`.
+        """Tie a background partition to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/partitions`, `POST /v1/partitions/{partition_id}/cancel`
         """
@@ -110,28 +128,28 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
             instructions,
             model,
             n_consensus,
-            overlap=allow_overlap,
+            allow_overlap=allow_overlap,
             bust_cache=bust_cache,
             background=True,
         )
         return self._running(fields, idempotency_key)
 
     async def create_partition_cancel(self, partition_id: str | Partition) -> Partition:
-        """Cancel a partition; the API's published name of `cancel`.
+        """Cancel a partition; the official name of `cancel`.
 
         `POST /v1/partitions/{partition_id}/cancel`
         """
         return await self.cancel(partition_id)
 
 
-def _fields(  # noqa: PLR0913 - the fields of the request
+def _fields(
     document: Document,
     key: str,
     instructions: str,
     model: str,
     n_consensus: int,
     *,
-    overlap: bool,
+    allow_overlap: bool,
     bust_cache: bool,
     background: bool,
 ) -> dict[str, Any]:
@@ -141,7 +159,7 @@ def _fields(  # noqa: PLR0913 - the fields of the request
         "instructions": non_blank_str("instructions", instructions),
         "model": non_blank_str("model", model),
         "n_consensus": bounded_int("n_consensus", n_consensus, least=1, most=8),
-        "allow_overlap": strict_bool("allow_overlap", overlap),
+        "allow_overlap": strict_bool("allow_overlap", allow_overlap),
         "bust_cache": strict_bool("bust_cache", bust_cache),
         "background": strict_bool("background", background),
     }

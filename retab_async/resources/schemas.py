@@ -1,4 +1,4 @@
-"""Schema generations: a JSON Schema made from documents of one sort."""
+"""Schema generations: a JSON Schema from sample documents."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from retab_async.validation import drop_none, non_blank_str, non_empty_list, opt
 
 @attrs.frozen(kw_only=True, repr=False)
 class SchemaGeneration(Primitive):
-    """The run that makes a schema; its `json_schema` is empty until it is completed."""
+    """A run that generates a schema; its `json_schema` is empty until it is completed."""
 
     object: str = "schema"
     json_schema: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
@@ -27,7 +27,7 @@ class SchemaGenerations(RunResource[SchemaGeneration]):
 
     path = "/v1/schemas/generate"
     run_type = SchemaGeneration
-    spec = KindSpec(has_output=False, is_listed=False)
+    spec: KindSpec = KindSpec(has_output=False, is_listed=False)
 
     async def create(
         self,
@@ -38,17 +38,25 @@ class SchemaGenerations(RunResource[SchemaGeneration]):
         background: bool = False,
         idempotency_key: str | None = None,
     ) -> SchemaGeneration:
-        """Start a schema generation and return it: over, or with `background=True` at once, for `wait` to follow.
-
-        `documents`: samples of what the schema is to describe, at least one. The rest, and what is raised, is told at
-        `RunResource`.
+        """Create a schema generation and return it.
 
         `POST /v1/schemas/generate`
+
+        Args:
+            documents: Samples for the schema, at least one; each as the `document` of other kinds.
+            model: Name of the model, `retab-small` by default.
+            instructions: Extra instructions for the model.
+            background: True returns at once, for `wait` to follow; False returns the finished run.
+            idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+
+        Raises:
+            InvalidRequestError: An argument that the API would reject; nothing was sent.
+            RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(documents, model, instructions, background=background)
         return await self._create(fields, idempotency_key)
 
-    # The API's published name.
+    # The official name.
     generate = create
 
     def running(
@@ -59,7 +67,7 @@ class SchemaGenerations(RunResource[SchemaGeneration]):
         instructions: str | None = None,
         idempotency_key: str | None = None,
     ) -> RunScope[SchemaGeneration]:
-        """Tie a background schema generation to a block; see `RunResource`.
+        """Tie a background schema generation to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/schemas/generate`, `POST /v1/schemas/generate/{schema_generation_id}/cancel`
         """

@@ -1,4 +1,4 @@
-"""Splits: a document divided into named subdocuments."""
+"""Splits: divide a document into named subdocuments."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,13 @@ from retab_async.validation import (
 
 @attrs.frozen(repr=False)
 class Subdocument(SparseRepr):
-    """A part to look for in a document; it may be found more than once with `allow_multiple_instances`."""
+    """A part to look for in a document.
+
+    Args:
+        name: Name of the part.
+        description: What the part looks like.
+        allow_multiple_instances: Whether the part may occur more than once.
+    """
 
     name: str
     description: str = attrs.field(default="", kw_only=True)
@@ -32,7 +38,7 @@ class Subdocument(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class SheetRegion(SparseRepr):
-    """A block of cells of one sheet of a spreadsheet."""
+    """A block of cells in one sheet of a spreadsheet."""
 
     sheet_index: int
     sheet_name: str
@@ -45,7 +51,13 @@ class SheetRegion(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class SplitResult(SparseRepr):
-    """One subdocument that was found: its `pages`, counted from 1, and its `regions` in a spreadsheet."""
+    """One subdocument that was found.
+
+    Attributes:
+        name: Name of the `Subdocument`.
+        pages: Page numbers, from 1.
+        regions: Blocks of cells, in a spreadsheet.
+    """
 
     name: str
     pages: tuple[int, ...] = ()
@@ -54,7 +66,7 @@ class SplitResult(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class SplitSubdocumentLikelihood(SparseRepr):
-    """How sure the votes were of one result: of its name, and of each of its pages."""
+    """Likelihood of one result, 0 to 1: of its name, and of each of its pages."""
 
     name: float | None = None
     pages: tuple[float, ...] = ()
@@ -62,7 +74,12 @@ class SplitSubdocumentLikelihood(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class SplitConsensus(SparseRepr):
-    """How the votes went: `likelihoods[i]` belongs to `output[i]`, `choices` are the single votes' outputs."""
+    """Votes of a split with `n_consensus` above 1.
+
+    Attributes:
+        likelihoods: One for each item of `output`, in the same order.
+        choices: The output of each vote.
+    """
 
     likelihoods: tuple[SplitSubdocumentLikelihood, ...] = ()
     choices: tuple[tuple[SplitResult, ...], ...] = ()
@@ -70,7 +87,7 @@ class SplitConsensus(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class Split(Primitive):
-    """A split run; an answer of three fields leaves all but `id`, `status` and `error` at their defaults."""
+    """A split run; a response of three fields leaves all but `id`, `status` and `error` at their defaults."""
 
     file: FileRef | None = None
     model: str | None = None
@@ -88,7 +105,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
     path = "/v1/splits"
     run_type = Split
 
-    async def create(  # noqa: PLR0913 - the fields of the request, each by its name
+    async def create(
         self,
         *,
         document: Document,
@@ -100,19 +117,31 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
         background: bool = False,
         idempotency_key: str | None = None,
     ) -> Split:
-        """Start a split and return it: over, or with `background=True` at once, for `wait` to follow.
-
-        `subdocuments`: what to look for, at least one. `n_consensus`: 1 to 8. The rest, and what is raised, is told at
-        `RunResource`.
+        """Create a split and return it.
 
         `POST /v1/splits`
+
+        Args:
+            document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
+                `FileRef` of another run.
+            subdocuments: What to look for, at least one `Subdocument`.
+            model: Name of the model, `retab-small` by default.
+            instructions: Extra instructions for the model.
+            n_consensus: Number of votes, 1 to 8; 1 by default.
+            bust_cache: True bypasses the service's cache.
+            background: True returns at once, for `wait` to follow; False returns the finished run.
+            idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+
+        Raises:
+            InvalidRequestError: An argument that the API would reject; nothing was sent.
+            RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
             document, subdocuments, model, instructions, n_consensus, bust_cache=bust_cache, background=background
         )
         return await self._create(fields, idempotency_key)
 
-    def running(  # noqa: PLR0913 - the fields of the request, each by its name
+    def running(
         self,
         *,
         document: Document,
@@ -123,7 +152,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
         bust_cache: bool = False,
         idempotency_key: str | None = None,
     ) -> RunScope[Split]:
-        """Tie a background split to a block; see `RunResource`.
+        """Tie a background split to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/splits`, `POST /v1/splits/{split_id}/cancel`
         """
@@ -133,14 +162,14 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
         return self._running(fields, idempotency_key)
 
     async def create_split_cancel(self, split_id: str | Split) -> Split:
-        """Cancel a split; the API's published name of `cancel`.
+        """Cancel a split; the official name of `cancel`.
 
         `POST /v1/splits/{split_id}/cancel`
         """
         return await self.cancel(split_id)
 
 
-def _fields(  # noqa: PLR0913 - the fields of the request
+def _fields(
     document: Document,
     subdocuments: Sequence[Subdocument],
     model: str,
@@ -153,7 +182,9 @@ def _fields(  # noqa: PLR0913 - the fields of the request
     return drop_none(
         {
             "document": DocumentField(document),
-            "subdocuments": [_part(part) for part in non_empty_list("subdocuments", subdocuments, "Subdocument")],
+            "subdocuments": [
+                _subdocument(part) for part in non_empty_list("subdocuments", subdocuments, "Subdocument")
+            ],
             "model": non_blank_str("model", model),
             "instructions": optional_str("instructions", instructions),
             "n_consensus": bounded_int("n_consensus", n_consensus, least=1, most=8),
@@ -163,9 +194,9 @@ def _fields(  # noqa: PLR0913 - the fields of the request
     )
 
 
-def _part(part: Subdocument) -> dict[str, Any]:
+def _subdocument(part: Subdocument) -> dict[str, Any]:
     if not isinstance(part, Subdocument):
-        reject(f'subdocuments must be of Subdocument("name"), not {part!r:.200}')
+        reject(f'subdocuments must contain Subdocument("name"), not {part!r:.200}')
     return {
         "name": non_blank_str("a subdocument's name", part.name),
         "description": utf8_str("a subdocument's description", part.description),

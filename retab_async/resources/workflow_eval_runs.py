@@ -1,4 +1,4 @@
-"""Workflow eval runs: what a workflow makes of documents whose results are known."""
+"""Workflow eval runs: results of a workflow compared with known ones."""
 
 from datetime import date
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from retab_async.validation import non_blank_str, reject
 
 @attrs.frozen(kw_only=True, repr=False)
 class EvalRunBlockTarget(SparseRepr):
-    """The block that is evaluated."""
+    """The block under evaluation."""
 
     type: str = "block"
     block_id: str = ""
@@ -24,7 +24,7 @@ class EvalRunBlockTarget(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class BlockEvalLifecycleCounts(SparseRepr):
-    """How many of the evals stand where."""
+    """Number of evals in each status."""
 
     pending: int = 0
     queued: int = 0
@@ -36,7 +36,7 @@ class BlockEvalLifecycleCounts(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class BlockEvalOutcomeCounts(SparseRepr):
-    """How many of the evals came out how."""
+    """Number of evals with each outcome."""
 
     passed: int = 0
     failed: int = 0
@@ -45,7 +45,7 @@ class BlockEvalOutcomeCounts(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class BlockEvalBatchExecutionCounts(SparseRepr):
-    """The evals of a run, counted."""
+    """Numbers of evals of a run, by status and by outcome."""
 
     lifecycle_counts: BlockEvalLifecycleCounts = BlockEvalLifecycleCounts()
     outcome: BlockEvalOutcomeCounts = BlockEvalOutcomeCounts()
@@ -53,7 +53,7 @@ class BlockEvalBatchExecutionCounts(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class EvalRunFreshness(SparseRepr):
-    """Whether the results still hold (`fresh`, `stale`, `unknown`), and why not."""
+    """Whether the results are still valid (`fresh`, `stale`, `unknown`), and why not."""
 
     status: str = "unknown"
     reasons: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class EvalRunFreshness(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class WorkflowEvalRun(WorkflowFamilyRun):
-    """An eval run; one that is completed may hold evals that failed: look at `counts`."""
+    """An eval run; a completed one may contain failed evals, see `counts`."""
 
     timing: MeasuredTiming = MeasuredTiming()  # noqa: RUF009 - frozen
     target: EvalRunBlockTarget | None = None
@@ -79,7 +79,7 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
 
     path = "/v1/workflows/evals/runs"
     run_type = WorkflowEvalRun
-    spec = KindSpec(
+    spec: KindSpec = KindSpec(
         active_statuses=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING),
         status_path=("lifecycle", "status"),
         has_output=False,
@@ -95,12 +95,19 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
         block_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> WorkflowEvalRun:
-        """Start an eval run and return it at once, for `wait` to follow.
-
-        All saved evals of the workflow are run, or one of them, or those of a block. The rest, and what is raised, is
-        told at `RunResource`.
+        """Create an eval run and return it at once, for `wait` to follow.
 
         `POST /v1/workflows/evals/runs`
+
+        Args:
+            workflow_id: Id of the workflow; all its saved evals are run by default.
+            eval_id: Only this eval.
+            block_id: Only the evals of this block.
+            idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+
+        Raises:
+            InvalidRequestError: An argument that the API would reject; nothing was sent.
+            RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         return await self._create(_fields(workflow_id, eval_id, block_id), idempotency_key)
 
@@ -112,13 +119,13 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
         block_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> RunScope[WorkflowEvalRun]:
-        """Tie an eval run to a block of code; see `RunResource`.
+        """Tie an eval run to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/workflows/evals/runs`, `POST /v1/workflows/evals/runs/{run_id}/cancel`
         """
         return self._running(_fields(workflow_id, eval_id, block_id), idempotency_key)
 
-    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+    def list(
         self,
         *,
         workflow_id: str | None = None,
@@ -134,9 +141,25 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
         before: str | None = None,
         after: str | None = None,
     ) -> RunPager[WorkflowEvalRun]:
-        """Return the eval runs that match all filters; see `ListedRuns.list`.
+        """Return the eval runs that match all filters; iterate with `async for`.
+
+        See `ListedRuns.list`.
 
         `GET /v1/workflows/evals/runs`
+
+        Args:
+            workflow_id: Only runs of this workflow.
+            eval_id: Only runs of this eval.
+            target_block_id: Only runs of this block.
+            status: Only runs with this status.
+            exclude_status: Only runs with another status.
+            trigger_type: Only runs started by this trigger, such as `api` or `schedule`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            order: `desc` (newest first) or `asc`.
+            limit: Runs in a page, 1 to 100; not a limit on the total.
+            before: Id to continue from, backward.
+            after: Id to continue from, forward.
         """
         return self._list(
             workflow_id=workflow_id,

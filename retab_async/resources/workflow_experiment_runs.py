@@ -1,4 +1,4 @@
-"""Experiment runs: one block of a workflow, several times over the same documents."""
+"""Experiment runs: one block of a workflow, run several times over the same documents."""
 
 from datetime import date
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from retab_async.validation import drop_none, non_blank_str, optional_str
 
 @attrs.frozen(kw_only=True, repr=False)
 class ExperimentRun(WorkflowFamilyRun):
-    """An experiment run; what a cancel answers is `id` and `lifecycle`, and all else is then at its default."""
+    """An experiment run; the response to a cancel has only `id` and `lifecycle`, all else is at its default."""
 
     timing: MeasuredTiming = MeasuredTiming()  # noqa: RUF009 - frozen
     experiment_id: str | None = None
@@ -41,7 +41,7 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
 
     path = "/v1/workflows/experiments/runs"
     run_type = ExperimentRun
-    spec = KindSpec(
+    spec: KindSpec = KindSpec(
         active_statuses=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING),
         status_path=("lifecycle", "status"),
         has_output=False,
@@ -56,12 +56,19 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
         plan_token: str | None = None,
         idempotency_key: str | None = None,
     ) -> ExperimentRun:
-        """Start an experiment run and return it at once, for `wait` to follow.
-
-        `workflow_id`: must be the experiment's. `plan_token`: of the plan that the run is to go by, as a guard. The
-        rest, and what is raised, is told at `RunResource`.
+        """Create an experiment run and return it at once, for `wait` to follow.
 
         `POST /v1/workflows/experiments/runs`
+
+        Args:
+            experiment_id: Id of the experiment.
+            workflow_id: Id of the experiment's workflow, as a guard.
+            plan_token: Token of the plan that the run must follow, as a guard.
+            idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+
+        Raises:
+            InvalidRequestError: An argument that the API would reject; nothing was sent.
+            RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         return await self._create(_fields(experiment_id, workflow_id, plan_token), idempotency_key)
 
@@ -73,13 +80,13 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
         plan_token: str | None = None,
         idempotency_key: str | None = None,
     ) -> RunScope[ExperimentRun]:
-        """Tie an experiment run to a block; see `RunResource`.
+        """Tie an experiment run to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/workflows/experiments/runs`, `POST /v1/workflows/experiments/runs/{run_id}/cancel`
         """
         return self._running(_fields(experiment_id, workflow_id, plan_token), idempotency_key)
 
-    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+    def list(
         self,
         *,
         workflow_id: str | None = None,
@@ -95,9 +102,25 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
         before: str | None = None,
         after: str | None = None,
     ) -> RunPager[ExperimentRun]:
-        """Return the experiment runs that match all filters; see `ListedRuns.list`.
+        """Return the experiment runs that match all filters; iterate with `async for`.
+
+        See `ListedRuns.list`.
 
         `GET /v1/workflows/experiments/runs`
+
+        Args:
+            workflow_id: Only runs of this workflow.
+            experiment_id: Only runs of this experiment.
+            block_id: Only runs of this block.
+            status: Only runs with this status.
+            exclude_status: Only runs with another status.
+            trigger_type: Only runs started by this trigger, such as `api` or `schedule`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            order: `desc` (newest first) or `asc`.
+            limit: Runs in a page, 1 to 100; not a limit on the total.
+            before: Id to continue from, backward.
+            after: Id to continue from, forward.
         """
         return self._list(
             workflow_id=workflow_id,

@@ -1,4 +1,4 @@
-"""Workflow runs: documents on their way through the blocks of a workflow."""
+"""Workflow runs: documents processed by the blocks of a workflow."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -19,7 +19,7 @@ from retab_async.validation import drop_none, json_object, non_blank_str, one_of
 
 @attrs.frozen(kw_only=True, repr=False)
 class RunInputs(SparseRepr):
-    """What a run was started with: documents and JSON, each by the id of its start block."""
+    """Inputs of a workflow run: documents and JSON, each by the id of its start block."""
 
     documents: Mapping[str, FileRef] = attrs.field(factory=dict, hash=False)
     json_data: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
@@ -27,7 +27,7 @@ class RunInputs(SparseRepr):
 
 @attrs.frozen(kw_only=True, repr=False)
 class WorkflowRun(WorkflowFamilyRun):
-    """A workflow run; its state is its `lifecycle`, and `awaiting_review` is a pause, not an end."""
+    """A workflow run; its state is its `lifecycle`, in which `awaiting_review` is a pause and not terminal."""
 
     inputs: RunInputs = RunInputs()
     metadata: Mapping[str, str] | None = attrs.field(default=None, hash=False)
@@ -38,17 +38,17 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
 
     path = "/v1/workflows/runs"
     run_type = WorkflowRun
-    spec = KindSpec(
+    spec: KindSpec = KindSpec(
         active_statuses=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.AWAITING_REVIEW),
         status_path=("lifecycle", "status"),
         has_output=False,
-        # By which the service knows a cancel that is sent again.
+        # Lets the service recognise a cancel that is sent again.
         cancel_body=lambda: {"command_id": str(uuid4())},
         cancel_envelope="run",
         cancel_failure_marker=("cancellation_status", "cancellation_failed"),
     )
 
-    async def create(  # noqa: PLR0913 - the fields of the request, each by its name
+    async def create(
         self,
         *,
         workflow_id: str,
@@ -59,17 +59,27 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
         sources: Literal["located", "cited"] | None = None,
         idempotency_key: str | None = None,
     ) -> WorkflowRun:
-        """Start a workflow run and return it at once, for `wait` to follow.
-
-        `documents`, `json_inputs`: by the id of their start block. `version`: `production`, `draft`, or the id of one.
-        `metadata`: texts of yours, to find the run by. The rest, and what is raised, is told at `RunResource`.
+        """Create a workflow run and return it at once, for `wait` to follow.
 
         `POST /v1/workflows/runs`
+
+        Args:
+            workflow_id: Id of the workflow.
+            documents: Documents by the id of their start block.
+            json_inputs: JSON values by the id of their start block.
+            version: `production` (the default), `draft`, or the id of a version.
+            metadata: Your own strings, by which `list` finds the run.
+            sources: `located` or `cited` adds the place in the document to each value; None by default.
+            idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+
+        Raises:
+            InvalidRequestError: An argument that the API would reject; nothing was sent.
+            RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(workflow_id, documents, json_inputs, version, metadata, sources)
         return await self._create(fields, idempotency_key)
 
-    def running(  # noqa: PLR0913 - the fields of the request, each by its name
+    def running(
         self,
         *,
         workflow_id: str,
@@ -80,14 +90,14 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
         sources: Literal["located", "cited"] | None = None,
         idempotency_key: str | None = None,
     ) -> RunScope[WorkflowRun]:
-        """Tie a workflow run to a block; see `RunResource`.
+        """Tie a workflow run to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/workflows/runs`, `POST /v1/workflows/runs/{run_id}/cancel`
         """
         fields = _fields(workflow_id, documents, json_inputs, version, metadata, sources)
         return self._running(fields, idempotency_key)
 
-    def list(  # noqa: PLR0913 - the filters of a list, each by its name
+    def list(
         self,
         *,
         workflow_id: str | None = None,
@@ -105,11 +115,27 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
         before: str | None = None,
         after: str | None = None,
     ) -> RunPager[WorkflowRun]:
-        """Return the workflow runs that match all filters; see `ListedRuns.list`.
+        """Return the workflow runs that match all filters; iterate with `async for`.
 
-        `search`: a part of the run's id. `metadata`: all of these pairs.
+        See `ListedRuns.list`.
 
         `GET /v1/workflows/runs`
+
+        Args:
+            workflow_id: Only runs of this workflow.
+            status: Only runs with this status.
+            exclude_status: Only runs with another status.
+            trigger_type: Only runs started by this trigger, such as `api` or `schedule`.
+            search: Only runs whose id contains this.
+            metadata: Only runs with all of these pairs.
+            min_duration_ms: Only runs of at least this duration, in milliseconds.
+            max_duration_ms: Only runs of at most this duration, in milliseconds.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            order: `desc` (newest first) or `asc`.
+            limit: Runs in a page, 1 to 100; not a limit on the total.
+            before: Id to continue from, backward.
+            after: Id to continue from, forward.
         """
         least, most = (
             optional_int(name, value, least=0)
@@ -133,7 +159,7 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
         )
 
 
-def _fields(  # noqa: PLR0913, PLR0917 - the fields of the request
+def _fields(
     workflow_id: str,
     documents: Mapping[str, Document] | None,
     json_inputs: Mapping[str, Any] | None,
@@ -142,12 +168,13 @@ def _fields(  # noqa: PLR0913, PLR0917 - the fields of the request
     sources: str | None,
 ) -> dict[str, Any]:
     if documents is not None and not isinstance(documents, Mapping):
-        reject("documents must be a mapping from the ids of start blocks to documents")
+        reject("documents must be a mapping from ids of start blocks to documents")
     return drop_none(
         {
             "workflow_id": non_blank_str("workflow_id", workflow_id),
             "documents": {
-                non_blank_str("the id of a start block", at): DocumentField(each) for at, each in documents.items()
+                non_blank_str("the id of a start block", block_id): DocumentField(document)
+                for block_id, document in documents.items()
             }
             if documents
             else None,

@@ -1,9 +1,10 @@
-"""What a type checker makes of the public face; checked by `mypy --strict`, run by nobody."""
+"""Static types of the public API; checked by `mypy --strict` and pyright, never run."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any, BinaryIO, assert_type
 
 import aiohttp
@@ -23,6 +24,7 @@ from retab_async import (
     Classification,
     ClassificationConsensus,
     ClassificationDecision,
+    Classifications,
     CompletedLifecycle,
     Disposition,
     Document,
@@ -30,16 +32,22 @@ from retab_async import (
     Edit,
     EditConfig,
     EditResult,
+    Edits,
     ErrorDetails,
     ErrorLifecycle,
     EvalRunBlockTarget,
     EvalRunFreshness,
     ExperimentRun,
+    ExperimentRuns,
     Extraction,
     ExtractionConsensus,
+    Extractions,
     File,
     FileBlueprint,
+    FileBlueprints,
     FileRef,
+    Files,
+    FilesAndBlueprints,
     FormField,
     InvalidRunIdError,
     Lifecycle,
@@ -49,10 +57,12 @@ from retab_async import (
     Page,
     Parse,
     ParseOutput,
+    Parses,
     Partition,
     PartitionChunk,
     PartitionChunkLikelihood,
     PartitionConsensus,
+    Partitions,
     PrimitiveError,
     RateLimit,
     RateLimitError,
@@ -66,25 +76,35 @@ from retab_async import (
     RunFailedError,
     RunHandle,
     RunInputs,
+    RunPager,
+    RunResource,
     RunScope,
     RunStatus,
     RunStream,
     RunTiming,
     RunTrigger,
     SchemaGeneration,
+    SchemaGenerations,
     SheetRegion,
     Split,
     SplitConsensus,
     SplitResult,
+    Splits,
     SplitSubdocumentLikelihood,
     Stats,
     Subdocument,
     UnconfirmedCancel,
     UploadedFile,
+    WaitIterator,
     WaitTimeoutError,
     WorkflowEvalRun,
+    WorkflowEvalRuns,
+    WorkflowEvals,
+    WorkflowExperiments,
     WorkflowFamilyRun,
     WorkflowRun,
+    WorkflowRuns,
+    Workflows,
     __version__,
 )
 
@@ -95,13 +115,65 @@ async def the_client(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig)
         assert_type(client.with_options(timeout=5, retry=RetryPolicy(attempts=2)), AsyncRetab)
     AsyncRetab("key", base_url="https://eu.test", timeout=5, session=session)
     AsyncRetab(bearer_token="token", proxy=False, ssl=False, trace_configs=[trace], max_connections=10)
-    AsyncRetab("key", "token")  # type: ignore[call-arg]  # all but the key goes by its name
-    AsyncRetab("key", proxy=True)  # type: ignore[arg-type]  # there is no proxy called True
+    AsyncRetab("key", "token")  # type: ignore[call-arg]  # all parameters but the key are keyword-only
+    AsyncRetab("key", proxy=True)  # type: ignore[arg-type]  # True is not a proxy
     AsyncRetab("key", timeout="5")  # type: ignore[arg-type]  # seconds are a number
     AsyncRetab("key", retries=3)  # type: ignore[call-arg]  # it is called retry
-    RetryPolicy(4)  # type: ignore[call-arg]  # four of what?
-    client.splits = client.partitions  # type: ignore[assignment]  # each collection is of its own kind
+    RetryPolicy(4)  # type: ignore[call-arg]  # all parameters are keyword-only
+    client.splits = client.partitions  # type: ignore[assignment]  # each resource has its own kind
     assert_type(__version__, str)
+
+
+def the_constructors(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig, context: SSLContext) -> None:
+    """Every parameter of the classes that a user constructs."""
+    assert_type(
+        AsyncRetab(
+            api_key="key",
+            base_url="https://eu.test",
+            timeout=5.0,
+            retry=RetryPolicy(attempts=2, wait_initial=0.1, wait_max=1.0, deadline=10.0),
+            max_connections=10,
+            session=session,
+            proxy="http://proxy.test:3128",
+            ssl=context,
+            user_agent="app/1",
+            trace_configs=(trace,),
+        ),
+        AsyncRetab,
+    )
+    AsyncRetab(bearer_token="token")
+    assert_type(RateLimit(requests=300, per=60.0), RateLimit)
+    Subdocument(name="invoice", description="vendor bill", allow_multiple_instances=True)
+    Category(name="letter", description="by hand", handle_key="left")
+    EditConfig(color="#123456")
+    FileRef(id="file_1", filename="a.pdf", mime_type="application/pdf")
+    MIMEData(filename="a.pdf", url="https://x.test/a.pdf")
+    UploadedFile(id="file_1", filename="a.pdf", url="https://x.test/a.pdf")
+    assert_type(
+        Split(id="splt_1", status=RunStatus.COMPLETED, output=(SplitResult(name="invoice", pages=(1,)),)), Split
+    )
+    WorkflowRun(id="run_1", lifecycle=CompletedLifecycle())
+
+
+async def the_resources(client: AsyncRetab) -> None:
+    """The types of the resources are public, for annotations."""
+    every: RunResource[Split] = client.splits
+    resources: tuple[Splits, Partitions, Classifications, Extractions, Parses, Edits, SchemaGenerations] = (
+        *(client.splits, client.partitions, client.classifications, client.extractions),
+        *(client.parses, client.edits, client.schemas),
+    )
+    files: FilesAndBlueprints = client.files
+    plain_files: Files = files
+    blueprints: FileBlueprints = files.blueprints
+    workflows: Workflows = client.workflows
+    runs: WorkflowRuns = workflows.runs
+    evals: WorkflowEvals = workflows.evals
+    eval_runs: WorkflowEvalRuns = evals.runs
+    experiments: WorkflowExperiments = workflows.experiments
+    experiment_runs: ExperimentRuns = experiments.runs
+    pager: RunPager[Split] = client.splits.list()
+    waits: WaitIterator[Split] = client.splits.wait_many(["splt_1"])
+    print(every, resources, plain_files, blueprints, runs, eval_runs, experiment_runs, pager, waits)  # noqa: T201 - a use
 
 
 async def the_calls(client: AsyncRetab, split: Split, partition: Partition) -> None:
@@ -120,14 +192,14 @@ async def the_calls(client: AsyncRetab, split: Split, partition: Partition) -> N
         assert_type(page, Page[Partition])
         assert_type((page.runs, page.before, page.after), tuple[tuple[Partition, ...], str | None, str | None])
         assert_type(page.items, tuple[Partition, ...])
-    client.splits.list(order="newest")  # type: ignore[arg-type]  # no order of the API
+    client.splits.list(order="newest")  # type: ignore[arg-type]  # not an order of the API
     client.splits.list(from_date="2026-11-01")  # type: ignore[arg-type]  # a date is a date
     await client.splits.cancel(partition)  # type: ignore[arg-type]  # a run of another kind
     await client.partitions.get(split)  # type: ignore[arg-type]  # a run of another kind
-    await client.splits.cancel(5)  # type: ignore[arg-type]  # no id
-    await client.splits.cancel(None)  # type: ignore[arg-type]  # no id
+    await client.splits.cancel(5)  # type: ignore[arg-type]  # not an id
+    await client.splits.cancel(None)  # type: ignore[arg-type]  # not an id
     await client.splits.get("splt_1", False)  # type: ignore[call-arg]
-    await client.splits.create_split_cancel(partition_id="prtn_1")  # type: ignore[call-arg]  # a name of another kind
+    await client.splits.create_split_cancel(partition_id="prtn_1")  # type: ignore[call-arg]  # the parameter of another kind
 
 
 async def starting(client: AsyncRetab, file: BinaryIO, document: Document) -> None:
@@ -139,15 +211,15 @@ async def starting(client: AsyncRetab, file: BinaryIO, document: Document) -> No
     await client.splits.create(document=MIMEData(filename="a.pdf", url="https://x.test/a.pdf"), subdocuments=[part])
     await client.splits.create(document=FileRef(id="file_1"), subdocuments=[part])
     assert_type(await client.partitions.create(document=document, key="account", instructions="Each."), Partition)
-    await client.splits.create("batch.pdf", [part])  # type: ignore[call-arg]  # all goes by its name
-    await client.splits.create(document=StringIO("x"), subdocuments=[part])  # type: ignore[arg-type]  # it gives text
+    await client.splits.create("batch.pdf", [part])  # type: ignore[call-arg]  # all parameters are keyword-only
+    await client.splits.create(document=StringIO("x"), subdocuments=[part])  # type: ignore[arg-type]  # a text stream
     await client.splits.create(document="batch.pdf", subdocuments=["invoice"])  # type: ignore[list-item]
-    await client.partitions.create(document=document, key="account")  # type: ignore[call-arg]  # instructions, please
+    await client.partitions.create(document=document, key="account")  # type: ignore[call-arg]  # instructions is required
 
 
 async def following(client: AsyncRetab, split: Split) -> None:
     assert_type(await client.splits.wait(split, timeout=600, poll_interval=2), Split)
-    assert_type(await client.splits.wait("splt_1", timeout=None, on_status=lambda run: print(run.subdocuments)), Split)  # noqa: T201 - somebody would
+    assert_type(await client.splits.wait("splt_1", timeout=None, on_status=lambda run: print(run.subdocuments)), Split)  # noqa: T201 - a use of the value
     assert_type([run async for run in client.splits.wait_many(["splt_1", split])], list[Split])
     await client.partitions.wait(split)  # type: ignore[arg-type]  # a run of another kind
     async with client.splits.running(document="batch.pdf", subdocuments=[Subdocument("invoice")]) as run:
@@ -189,8 +261,8 @@ async def the_other_kinds(client: AsyncRetab, document: Document) -> None:
     assert_type(await client.workflows.experiments.runs.cancel("exprun_1"), ExperimentRun)
     client.parses.list(status="failed")  # type: ignore[call-arg]  # the API has no such filter
     client.schemas.list()  # type: ignore[attr-defined]  # the API does not list them
-    client.workflows.evals.runs.delete("wfevalrun_1")  # type: ignore[attr-defined]  # the API deletes none
-    await client.workflows.runs.create(workflow_id="w", background=True)  # type: ignore[call-arg]  # it always is
+    client.workflows.evals.runs.delete("wfevalrun_1")  # type: ignore[attr-defined]  # the API cannot delete them
+    await client.workflows.runs.create(workflow_id="w", background=True)  # type: ignore[call-arg]  # it always runs in the background
     await client.parses.create(document=document, table_parsing_format="csv")  # type: ignore[arg-type]  # no such format
     await client.parses.cancel(await client.edits.get("edt_1"))  # type: ignore[arg-type]  # a run of another kind
 
@@ -229,7 +301,7 @@ def the_pace(client: AsyncRetab, stats: Stats) -> None:
     assert_type((stats.latency_p50, stats.latency_p95), tuple[float | None, float | None])
     limit = RateLimit(300, per=60)
     assert_type((limit.requests, limit.per), tuple[int, float])
-    RateLimit(300, 60)  # type: ignore[call-arg]  # 60 what?
+    RateLimit(300, 60)  # type: ignore[call-arg]  # per is keyword-only
 
 
 async def cancelling_many(client: AsyncRetab, split: Split, partition: Partition) -> None:
@@ -243,10 +315,10 @@ async def cancelling_many(client: AsyncRetab, split: Split, partition: Partition
         assert_type(outcomes.report, CancelReport)
     async with client.cancel_many([split, ("splits", "splt_1"), (client.partitions, partition)]) as mixed:
         assert_type([outcome async for outcome in mixed], list[CancelOutcome[Run]])
-    client.splits.cancel_many(partition)  # type: ignore[arg-type]  # one run, and of another kind
+    client.splits.cancel_many(partition)  # type: ignore[arg-type]  # a single run of another kind
     client.splits.cancel_many([partition])  # type: ignore[list-item]  # a run of another kind
-    client.splits.cancel_many([], order="newest")  # type: ignore[arg-type]  # no order there is
-    client.cancel_many(["splt_1"])  # type: ignore[list-item]  # of what kind?
+    client.splits.cancel_many([], order="newest")  # type: ignore[arg-type]  # not an order
+    client.cancel_many(["splt_1"])  # type: ignore[list-item]  # its kind is missing
 
 
 def what_became_of_them(report: CancelReport, outcome: CancelOutcome[Split]) -> None:
@@ -258,12 +330,12 @@ def what_became_of_them(report: CancelReport, outcome: CancelOutcome[Split]) -> 
     assert_type((report.elapsed, report.ended_early), tuple[float, bool])
     assert_type(report.raise_for_failures(), None)
     every: CancelOutcome[Run] = outcome
-    print(every)  # noqa: T201 - somebody would
+    print(every)  # noqa: T201 - a use of the value
 
 
 def left_behind(run: UnconfirmedCancel) -> None:
     assert_type((run.path, run.run_id, run.idempotency_key), tuple[str, str | None, str | None])
-    assert_type(run.error, RetabError | None)
+    assert_type(run.error, Exception | None)
 
 
 def every_run(run: Run) -> None:
@@ -272,7 +344,7 @@ def every_run(run: Run) -> None:
     assert_type(run.status.is_terminal, bool)
     assert_type(run.error, PrimitiveError | None)
     assert_type(run.created_at, datetime | None)
-    run.id = "splt_2"  # type: ignore[misc]  # a run is as it was read
+    run.id = "splt_2"  # type: ignore[misc]  # runs are frozen
 
 
 def a_split(split: Split, consensus: SplitConsensus, region: SheetRegion, likely: SplitSubdocumentLikelihood) -> None:
@@ -296,7 +368,7 @@ def a_split(split: Split, consensus: SplitConsensus, region: SheetRegion, likely
     assert_type((region.col_start, region.col_end), tuple[int | None, int | None])
     assert_type(region.header_rows, tuple[int, ...])
     Subdocument("invoice", description="vendor bill", allow_multiple_instances=True)
-    Subdocument("invoice", "vendor bill")  # type: ignore[call-arg]  # all but the name goes by its name
+    Subdocument("invoice", "vendor bill")  # type: ignore[call-arg]  # all parameters but the name are keyword-only
     Split(id="splt_1")  # type: ignore[call-arg]  # every run has a status
     Split(id="splt_1", status="completed")  # type: ignore[arg-type]  # a word is no RunStatus yet
 
@@ -459,11 +531,11 @@ async def the_errors(client: AsyncRetab) -> None:
         error.status_code  # type: ignore[attr-defined]  # noqa: B018 - nothing was answered
     except InvalidRunIdError as error:
         wrong: ValueError = error
-        print(wrong)  # noqa: T201 - somebody would
+        print(wrong)  # noqa: T201 - a use of the value
     except WaitTimeoutError as error:
         late: TimeoutError = error
         assert_type((error.run_id, error.timeout, error.run), tuple[str, float, Run | None])
-        print(late)  # noqa: T201 - somebody would
+        print(late)  # noqa: T201 - a use of the value
     except (RunFailedError, RunCancelledError) as error:
         ended: RunError = error
         assert_type(ended.run, Run | None)
