@@ -7,14 +7,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from heapq import nsmallest
+from math import inf
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from retab_async.errors import RetabError
 from retab_async.models import Run
 from retab_async.polling.source import RawPage, RunSource, Snapshot
-from retab_async.polling.state import RunWait, WaitSession
-from retab_async.retry import is_transient
+from retab_async.polling.state import RunWait, WaitSession, max_repeats
 
 RunT = TypeVar("RunT", bound=Run)
 
@@ -194,7 +194,7 @@ class Poller(Generic[RunT]):
         scan.poll_individually(_SOLO_POLLS)
 
     def _on_scan_failure(self, scan: ListScan[RunT], error: RetabError) -> None:
-        if is_transient(error):
+        if max_repeats(error) == inf:
             scan.fail(error, time.monotonic())
             self._scan_failures += 1
             if self._scan_failures % _MAX_SCAN_FAILURES == 0:
