@@ -1,7 +1,7 @@
 """The requests of one kind of run: each call is a request, a send, and the parsing of the response."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -62,10 +62,10 @@ class RunApi(Generic[RunT]):
         body = None if fields is None else BytesBody(orjson.dumps(fields()))
         request = Request("POST", run_path(self.path, run_id, CANCEL), "", MAX_CANCEL_BYTES, body)
         try:
-            run, failure = self._parser.parse_cancel(await self.transport.send(request, deadline), run_id)
+            run, failure = self._parser.parse_cancel(await self._send(request, deadline), run_id)
         except ResponseError as error:
             _logger.warning("%s: cancel accepted, but its response has no status; reading the run: %s", run_id, error)
-            response = await self.transport.send(self._read_request(run_id, include_output=False), deadline)
+            response = await self._send(self._read_request(run_id, include_output=False), deadline)
             return self._parser.parse_cancel(response, run_id).run
         except NotFoundError as error:
             if not self._spec.cancel_404_when_finished:
@@ -76,7 +76,7 @@ class RunApi(Generic[RunT]):
         return await self._confirm_finished(run_id, deadline, failure)
 
     async def _confirm_finished(self, run_id: str, deadline: float, failure: RequestError) -> RunT:
-        response = await self.transport.send(self._read_request(run_id, include_output=True), deadline)
+        response = await self._send(self._read_request(run_id, include_output=True), deadline)
         run = self._parser.parse_run(response, run_id)
         if not run.status.is_terminal:
             raise failure
@@ -90,6 +90,7 @@ class RunApi(Generic[RunT]):
     @asynccontextmanager
     async def prepare_create(self, fields: Mapping[str, Any], key: str) -> AsyncIterator[Request]:
         """Open the documents of a create, uploading large ones; the request can be sent until this is left."""
+        self._parser.prepare()
         async with build_create_body(self.transport, fields) as body:
             # Kinds without the field always run in the background.
             extra = transfer_seconds(body.length) + (0 if fields.get("background", True) else FOREGROUND_SECONDS)
@@ -97,7 +98,7 @@ class RunApi(Generic[RunT]):
 
     async def send_create(self, request: Request, delivery: DeliveryState) -> RunT:
         """Send a prepared create; `delivery` tracks whether it may have taken effect, even if this is cancelled."""
-        response = await self.transport.send(request, delivery=delivery)
+        response = await self._send(request, delivery=delivery)
         try:
             return self._parser.parse_create(response)
         except ResponseError:
@@ -109,7 +110,7 @@ class RunApi(Generic[RunT]):
         headers = (("Accept", "application/stream+json"),)
         async with self.prepare_create(fields, key) as create:
             request = create._replace(path=f"{self.path}/stream", headers=headers, is_streamed=True)
-            return await self.transport.send(request)
+            return await self._send(request)
 
     def parse_state(self, response: Response, line: bytes, run_id: str) -> RunT:
         """Return the state of a run from one line of a stream; `run_id` is for a line without an id."""
@@ -118,18 +119,19 @@ class RunApi(Generic[RunT]):
     async def fetch(self, run_id: str, *, include_output: bool) -> tuple[RunT, float | None]:
         """Return a run and the server's hint of the seconds until the next poll."""
         request = self._read_request(run_id, include_output=include_output)
-        response = await self.transport.send(request)
+        response = await self._send(request)
         return self._parser.parse_run(response, run_id), poll_hint(response)
 
     async def fetch_page(self, query: str) -> Page[RunT]:
         """Return a page of the list."""
         request = Request("GET", self.path, query)
-        return self._parser.parse_page(await self.transport.send(request))
+        return self._parser.parse_page(await self._send(request))
 
     async def fetch_raw_page(self, after: str | None) -> RawPage:
         """Return a page of 100 runs, newest first, with its rows as JSON."""
         query = urlencode({"limit": 100} if after is None else {"limit": 100, "after": after})
         transport = self.transport.with_timeout(timeout=_POLL_POLICY.deadline, policy=_POLL_POLICY)
+        self._parser.prepare()
         response = await transport.send(Request("GET", self.path, query))
         return self._parser.parse_raw_page(response)
 
@@ -149,3 +151,10 @@ class RunApi(Generic[RunT]):
     def _read_request(self, run_id: str, *, include_output: bool) -> Request:
         query = "" if include_output or not self.has_output else "include_output=false"
         return Request("GET", run_path(self.path, run_id), query)
+
+    def _send(
+        self, request: Request, deadline: float | None = None, delivery: DeliveryState | None = None
+    ) -> Coroutine[Any, Any, Response]:
+        # A request is sent only if its response can be parsed.
+        self._parser.prepare()
+        return self.transport.send(request, deadline, delivery)
