@@ -19,6 +19,9 @@ from retab_async.transport import wire
 # The sockets that were opened for the current send of this task: none means that it used a kept-alive one.
 opened_sockets: ContextVar[list[socket]] = ContextVar("retab_async_opened_sockets")
 
+# Cancels that can always be in flight, whatever else holds all connections.
+_CANCEL_RESERVE = 4
+
 
 class ConnectionLostError(aiohttp.ClientConnectionError):
     """A lost connection, as an error that aiohttp does not retry by itself."""
@@ -37,7 +40,7 @@ class ConnectionPool:
 
     Args:
         session: A session of the user, used and never closed; None for one of its own.
-        max_connections: Requests in flight at most.
+        max_connections: Requests in flight at most; where others hold them all, a few cancels may be beside them.
         ssl: Handed to aiohttp's connector.
         trace_configs: Handed to the aiohttp session.
 
@@ -60,7 +63,8 @@ class ConnectionPool:
             msg = "ssl and trace_configs belong to the session that you pass: set them there"
             raise ConfigurationError(msg)
         # Requests wait here and not in aiohttp, where the wait would count against the timeout of their attempt.
-        self.slots = FifoSemaphore(check_count("max_connections", max_connections))
+        count = check_count("max_connections", max_connections)
+        self.slots = FifoSemaphore(count, reserve=min(count, _CANCEL_RESERVE))
         self.is_user_session = session is not None
         self._session = session
         self._loop: asyncio.AbstractEventLoop | None = None
