@@ -225,6 +225,38 @@ class TestLearning:
         assert not throttle.queue.try_pass()
         assert throttle.retry_after_left() == pytest.approx(5)
 
+    @pytest.mark.parametrize("retry_after", [301, 86400, 1e9])
+    def test_absurd_retry_after_lets_one_request_probe_after_five_minutes(self, retry_after: float) -> None:
+        throttle = Throttle(clock := ManualClock())
+        refuse(throttle, retry_after=retry_after)
+        clock.now += 299
+        assert not throttle.queue.try_pass()
+        assert throttle.full_retry_after_left() == retry_after - 299
+        clock.now += 1
+        assert throttle.queue.try_pass()
+        probe = throttle.on_sent()
+        assert not throttle.queue.try_pass()
+        clock.now += 0.1
+        throttle.on_done(probe)
+        throttle.on_response(probe, is_success=True)
+        clock.now += 0.1
+
+        assert throttle.queue.try_pass()
+        assert (throttle.retry_after_left(), throttle.full_retry_after_left()) == (0, 0)
+
+    def test_refused_probe_closes_the_gate_for_its_own_retry_after(self) -> None:
+        throttle = Throttle(clock := ManualClock())
+        refuse(throttle, retry_after=86400)
+        clock.now += 300
+        assert throttle.queue.try_pass()
+        refuse(throttle, retry_after=20)
+
+        assert (throttle.retry_after_left(), throttle.full_retry_after_left()) == (20, 20)
+        clock.now += 19
+        assert not throttle.queue.try_pass()
+        clock.now += 80
+        assert throttle.queue.try_pass()
+
     def test_pause_is_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG, "retab_async")
         throttle = Throttle(ManualClock())

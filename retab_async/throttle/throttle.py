@@ -116,7 +116,11 @@ class Throttle:
         return self._external
 
     def retry_after_left(self) -> float:
-        """Return the seconds that are left of a Retry-After."""
+        """Return the seconds for which a Retry-After still holds back every request."""
+        return max(0.0, self.limiter.blocked_until - self.clock())
+
+    def full_retry_after_left(self) -> float:
+        """Return the seconds that are left of a Retry-After, those included in which a request may probe."""
         return max(0.0, self.limiter.retry_after_until - self.clock())
 
     def on_sent(self) -> float:
