@@ -9,13 +9,13 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
-from retab_async.bulk import CancelJob, CancelOptions, Order
+from retab_async.bulk import CancelJob, CancelOptions, IdSource, Order
 from retab_async.cleanup import CleanupQueue, UnconfirmedCancel
 from retab_async.models import Run
 from retab_async.resources import RESOURCES, RunResources
 from retab_async.resources.base import RunResource
 from retab_async.retry import RetryPolicy
-from retab_async.settings import Settings, as_secret, check_seconds
+from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, check_seconds
 from retab_async.throttle import RateLimit, Stats, Throttle
 from retab_async.transport import ConnectionPool, Transport
 from retab_async.validation import reject
@@ -44,13 +44,15 @@ class AsyncRetab(RunResources):
         retry: The attempts, backoff and deadline of each call.
         max_connections: Requests in flight at once, each on its own connection; 100 by default. Further requests wait
             for a connection within their deadline, but for a few cancels while other calls hold them all.
-        session: Your own aiohttp session, which is used and never closed. Its default headers are sent too; `ssl` and
+        session: Your own aiohttp session with a `DummyCookieJar`, which is used and never closed. A smaller limit of
+            its connector applies. Its default headers are sent too; `ssl` and
             `trace_configs` must be set there. A lost connection may cost one more send than is counted, because a
             reused connection of another session cannot be recognised.
         proxy: An http:// or https:// address; by default the environment's proxy, read once; False for none.
         ssl: An `SSLContext`, or False to trust any certificate.
         user_agent: Appended to the library's own.
         trace_configs: Passed to the aiohttp session.
+        max_response_bytes: Size limit of one decoded response; 64 MiB by default.
 
     Raises:
         ConfigurationError: A setting cannot work; the message says what to pass.
@@ -70,6 +72,7 @@ class AsyncRetab(RunResources):
         ssl: SSLContext | bool = True,
         user_agent: str | None = None,
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
     ) -> None:
         # A traceback that shows locals must not show secrets, in this frame and those below it.
         api_key, bearer_token, base_url = as_secret(api_key), as_secret(bearer_token), as_secret(base_url)
@@ -81,6 +84,7 @@ class AsyncRetab(RunResources):
             proxy=proxy,
             timeout=timeout,
             user_agent=user_agent,
+            max_response_bytes=max_response_bytes,
         )
         pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool
@@ -142,6 +146,7 @@ class AsyncRetab(RunResources):
         journal: str | os.PathLike[str] | None = None,
         order: Order = "completion",
         wait: bool = False,
+        wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
     ) -> CancelJob[Run]:
         """Cancel runs of several kinds: `await` it for a `CancelReport`, or `async with` it for each `CancelOutcome`.
@@ -150,29 +155,31 @@ class AsyncRetab(RunResources):
 
         Args:
             runs: Runs, or pairs of a kind and an id: `("splits", id)`, `(client.splits, id)`. Anything else, such as a
-                bare id, is rejected: the kind is not guessed.
+                bare id, is `invalid`: the kind is not guessed.
             concurrency: See `RunResource.cancel_many`, as for the following arguments.
             rate_limit: The known limit of the credential.
             journal: A file that records the outcomes, to resume the job with.
             order: The order of the outcomes, `completion` or `input`.
             wait: Whether to follow accepted runs until they are finished.
+            wait_timeout: Seconds for which one run is followed.
             outage_timeout: Seconds of an outage after which the remaining runs are given up.
 
         Raises:
             InvalidRequestError: An argument is invalid.
             ConfigurationError: An option is invalid.
         """
-        options = CancelOptions.checked(
+        options = CancelOptions(
             concurrency=concurrency,
             rate_limit=rate_limit,
             journal=journal,
             order=order,
             wait=wait,
+            wait_timeout=wait_timeout,
             outage_timeout=outage_timeout,
         )
         resources: dict[str, RunResource[Any]] = {name: attrgetter(name)(self) for name in RESOURCES}
-        kinds = [resource._cancel_target for resource in resources.values()]  # noqa: SLF001 - one of us
-        return CancelJob(runs, kinds, partial(_resolve_run, resources), options)
+        targets = [resource._cancel_target for resource in resources.values()]  # noqa: SLF001 - one of us
+        return CancelJob(IdSource(runs, partial(_resolve_run, resources)), targets, options)
 
     async def aclose(self, timeout: float | None = None) -> tuple[UnconfirmedCancel, ...]:  # noqa: ASYNC109 - see Args
         """Send the pending cancels, those of blocks that are still open included, then close the connections.

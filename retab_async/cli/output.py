@@ -1,19 +1,16 @@
 """Output formats: tables and columns on a terminal, tab-separated lines elsewhere, JSON on request."""
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import Any
 
 import attrs
 import click
-import orjson
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from retab_async.bulk import CancelOutcome, Disposition
-from retab_async.cli.console import escape_control_chars
+from retab_async.cli.console import escape_control_chars, stdout_console
 from retab_async.converter import unstructure
 from retab_async.models import Run
 
@@ -89,12 +86,12 @@ class Outcome:
 
 def print_json(value: object) -> None:
     """Print one JSON object on one line, in ASCII so that no text in it can control a terminal."""
-    click.echo(json.dumps(value, separators=(",", ":")))
+    click.echo(_to_json(value, ascii_only=True))
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table on a terminal, tab-separated lines without headings elsewhere."""
-    console = Console()
+    console = stdout_console()
     if not console.is_terminal:
         for row in rows:
             _print_tabbed(row)
@@ -110,7 +107,7 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_row(row: Sequence[str]) -> None:
     """Print one row of a stream: in columns on a terminal, tab-separated elsewhere."""
-    console = Console()
+    console = stdout_console()
     if not console.is_terminal:
         _print_tabbed(row)
         return
@@ -159,4 +156,13 @@ def _styled(cell: str, width: int = 0) -> Text:
 
 
 def _text_of(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else _to_json(value, ascii_only=False)
+
+
+def _to_json(value: object, *, ascii_only: bool) -> str:
+    # Not orjson, which refuses integers of more than 64 bits, NaN, and a depth of more than 254.
+    try:
+        return json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
+    except RecursionError:
+        msg = "the run is nested too deeply to be printed"
+        raise click.ClickException(msg) from None
