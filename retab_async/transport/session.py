@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from retab_async.errors import ClientStateError, ConfigurationError
-from retab_async.settings import check_count
+from retab_async.settings import check_connection, check_count
 from retab_async.throttle import FifoSemaphore
 from retab_async.transport import wire
 from retab_async.transport.wire import MAX_HEADER_BYTES
@@ -52,7 +52,7 @@ class ConnectionPool:
         trace_configs: Handed to the aiohttp session.
 
     Raises:
-        ConfigurationError: The settings contradict each other.
+        ConfigurationError: A setting cannot work; the message says what to pass.
     """
 
     # Until `__init__` is done: a pool whose settings are invalid has nothing to close.
@@ -66,9 +66,7 @@ class ConnectionPool:
         ssl: SSLContext | bool,
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
-        if session is not None and (ssl is not True or trace_configs):
-            msg = "ssl and trace_configs belong to the session that you pass: set them there"
-            raise ConfigurationError(msg)
+        check_connection(session=session, ssl=ssl, trace_configs=trace_configs)
         limit = check_count("max_connections", max_connections)
         if session is not None:
             _check_cookie_jar(session)
