@@ -22,8 +22,8 @@ from test_fuzz import FakeClient, Session
 from retab_async import APIError, AsyncRetab, Extraction, FileRef, JournalError, RetabError, UploadedFile
 from retab_async.cli.id_file import IdFileError, IdFileParser, IdFormat
 from retab_async.errors import error_class
-from retab_async.journal import Journal
-from retab_async.journal.entry import Entry, decode_entry, encode_entry
+from retab_async.journal import Entry, Journal, JournalHeader
+from retab_async.journal.entry import decode_line, encode_entry, encode_header
 from retab_async.protocol import run_path
 from retab_async.resources import RESOURCES
 
@@ -200,34 +200,36 @@ entries = st.builds(Entry, kind=TEXT, run_id=TEXT, disposition=TEXT, status=st.n
 @given(entry=entries)
 def test_an_encoded_entry_is_one_line_that_decodes(entry: Entry) -> None:
     line = encode_entry(entry)
-    decoded = decode_entry(line)
+    decoded = decode_line(line)
 
     assert line.count(b"\n") == 1
-    assert decoded is not None
-    assert all(isinstance(text, str) for text in decoded)
+    assert isinstance(decoded, Entry)
+    assert decoded.final == entry.final
 
 
 @budget(200)
 @given(line=st.binary(max_size=80) | JSON.map(lambda value: json.dumps(value).encode() + b"\n"))
 @example(line=nested(2000) + b"\n")
-@example(line=b'{"kind":"a","run_id":"b","disposition":5}\n')
+@example(line=b'{"kind":"a","run_id":"b","disposition":5,"final":true}\n')
+@example(line=b'{"kind":"a","run_id":"b","disposition":"c","final":true,"reason":' + nested(900) + b"}\n")
 def test_any_line_is_an_entry_or_none(line: bytes) -> None:
-    decoded = decode_entry(line)
+    decoded = decode_line(line)
 
-    assert decoded is None or all(isinstance(text, str) for text in decoded)
+    assert decoded is None or isinstance(decoded, Entry)
 
 
 @budget(40)
-@given(pieces=st.lists(st.binary(max_size=40) | entries.map(encode_entry), max_size=4))
+@given(pieces=st.lists(st.binary(max_size=40) | entries.map(encode_entry), max_size=4), has_header=st.booleans())
 def test_any_file_is_a_journal_or_a_journal_error_and_is_never_shortened_by_that(
-    pieces: list[bytes], tmp_path_factory: pytest.TempPathFactory
+    pieces: list[bytes], tmp_path_factory: pytest.TempPathFactory, *, has_header: bool
 ) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "cancel.jsonl"
-    content = b"".join(pieces)
+    header = JournalHeader((), "https://api.test", "0")
+    content = b"".join([encode_header(header) if has_header else b"", *pieces])
     path.write_bytes(content)
 
     async def open_and_close() -> None:
-        journal = await Journal.open(path)
+        journal = await Journal.open(path, header)
         await journal.aclose()
 
     try:
