@@ -193,6 +193,7 @@ def test_any_download_link_gives_a_run_or_an_error(fake: FakeClient, link: Any) 
 
 # Journals
 
+HEADER = JournalHeader(("splits",), "https://api.example.com", "hash")
 entries = st.builds(Entry, kind=TEXT, run_id=TEXT, disposition=TEXT, status=st.none() | TEXT, reason=TEXT)
 
 
