@@ -7,6 +7,7 @@ from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import aiohttp
 import pytest
 from clients import ONCE, client_for
 from fuzzing import budget
@@ -32,8 +33,10 @@ class Session:
     """Stand-in for an aiohttp session: one body for every request, which it records."""
 
     closed = False
+    connector = None
 
     def __init__(self) -> None:
+        self.cookie_jar = aiohttp.DummyCookieJar()
         self.respond_with(b"")
 
     def respond_with(self, body: bytes, status: int = 200) -> None:
@@ -48,7 +51,14 @@ class Session:
         content = asyncio.StreamReader()
         content.feed_data(self.body)
         content.feed_eof()
-        return SimpleNamespace(status=self.status, headers=CIMultiDict(), content=content, closed=True)
+        return SimpleNamespace(
+            status=self.status, headers=CIMultiDict(), content=content, content_length=len(self.body), closed=True
+        )
+
+
+async def new_session() -> Session:
+    """Make a session in the running loop, which its cookie jar needs."""
+    return Session()
 
 
 class FakeClient(NamedTuple):
@@ -63,8 +73,8 @@ class FakeClient(NamedTuple):
 @pytest.fixture(scope="module")
 def fake() -> Iterator[FakeClient]:
     """One for all examples: a loop and a client for each would take most of the time."""
-    session: Any = Session()
     with asyncio.Runner() as runner:
+        session: Any = runner.run(new_session())
         yield FakeClient(runner, AsyncRetab(KEY, session=session, retry=ONCE, proxy=False), session)
 
 
