@@ -43,7 +43,7 @@ class AsyncRetab(RunResources):
         timeout: Seconds for one attempt; 15 by default.
         retry: The attempts, backoff and deadline of each call.
         max_connections: Requests in flight at once, each on its own connection; 100 by default. Further requests wait
-            for a connection within their deadline.
+            for a connection within their deadline, but for a few cancels while other calls hold them all.
         session: Your own aiohttp session with a `DummyCookieJar`, which is used and never closed. A smaller limit of
             its connector applies. Its default headers are sent too; `ssl` and
             `trace_configs` must be set there. A lost connection may cost one more send than is counted, because a

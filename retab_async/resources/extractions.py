@@ -88,6 +88,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         json_schema: Mapping[str, Any] | type[PydanticModel],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -107,6 +108,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
+            filename: Filename of the document; its own by default.
             json_schema: JSON Schema of the data to extract, or a pydantic model class.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
@@ -124,7 +126,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             json_schema,
             model,
             instructions,
@@ -145,6 +147,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         json_schema: Mapping[str, Any] | type[PydanticModel],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -160,7 +163,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         `POST /v1/extractions`, `POST /v1/extractions/{extraction_id}/cancel`
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             json_schema,
             model,
             instructions,
@@ -176,6 +179,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         json_schema: Mapping[str, Any] | type[PydanticModel],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -198,6 +202,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
+            filename: Filename of the document; its own by default.
             json_schema: JSON Schema of the data to extract, or a pydantic model class.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
@@ -216,7 +221,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         if strict_bool("background", background):
             reject("background=True cannot be combined with stream: a stream is in the foreground")
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             json_schema,
             model,
             instructions,
@@ -291,7 +296,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
 
 
 def _fields(
-    document: Document,
+    document: DocumentField,
     json_schema: Mapping[str, Any] | type[PydanticModel],
     model: str,
     instructions: str | None,
@@ -305,7 +310,7 @@ def _fields(
     messages = additional_messages
     return drop_none(
         {
-            "document": DocumentField(document),
+            "document": document,
             "json_schema": checked_schema("json_schema", json_schema),
             "model": non_blank_str("model", model),
             "instructions": optional_str("instructions", instructions),

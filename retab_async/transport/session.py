@@ -22,6 +22,9 @@ from retab_async.transport.wire import MAX_HEADER_BYTES
 # The sockets that were opened for the current send of this task: none means that it used a kept-alive one.
 opened_sockets: ContextVar[list[socket]] = ContextVar("retab_async_opened_sockets")
 
+# Cancels that can always be in flight, whatever else holds all connections.
+_CANCEL_RESERVE = 4
+
 
 # Seconds: a connection may be silent for half an hour while a run is created, which NAT gateways forget sooner.
 _KEEPALIVE_OPTIONS = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 30))
@@ -44,7 +47,7 @@ class ConnectionPool:
 
     Args:
         session: A session of the user, used and never closed; None for one of its own.
-        max_connections: Requests in flight at most.
+        max_connections: Requests in flight at most; where others hold them all, a few cancels may be beside them.
         ssl: Handed to aiohttp's connector.
         trace_configs: Handed to the aiohttp session.
 
@@ -69,7 +72,8 @@ class ConnectionPool:
             _check_cookie_jar(session)
             limit = _connection_limit(session, limit)
         # Requests wait here and not in aiohttp, where the wait would count against the timeout of their attempt.
-        self.slots = FifoSemaphore(limit)
+        # A connector of the user's own may not have more connections.
+        self.slots = FifoSemaphore(limit, reserve=min(limit, _CANCEL_RESERVE) if session is None else 0)
         self.is_user_session = session is not None
         self._session = session
         self._loop: asyncio.AbstractEventLoop | None = None
