@@ -25,7 +25,8 @@ class CancelItem:
         value: What the caller gave for it.
         number: Position among the ids of the job that have an outcome.
         attempts: Number of sends.
-        failures: Transient failures since the last outage.
+        failures: Transient failures since the last outage that the retry policy limits.
+        congestions: Transient failures since the last outage because the server was busy.
         deadline: When the last attempt must have begun, in `time.monotonic()`; 0 before the first failure.
         error: The last failure.
     """
@@ -34,6 +35,7 @@ class CancelItem:
     number = 0
     attempts = 0
     failures = 0
+    congestions = 0
     deadline = 0.0
     error: Exception | None = None
 

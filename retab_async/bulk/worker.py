@@ -158,9 +158,8 @@ class Worker(Generic[RunT]):
             async with self.breaker.probe_turn() as is_due:
                 if is_due and await self._probe(item):
                     return False
-        item.deadline = 0.0
         if self.breaker.outages > outages:
-            item.failures = 0
+            item.failures, item.congestions, item.deadline = 0, 0, 0.0
         if self.breaker.state is _GIVEN_UP:
             self.source.drain()
         elif not self.sender.is_exhausted(item):
