@@ -2,7 +2,7 @@
 
 import logging
 
-from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason, Order
+from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason, MatchingOptions, Order
 from retab_async.cleanup import UnconfirmedCancel
 from retab_async.client import AnyRun, AsyncRetab
 from retab_async.documents import Document
@@ -161,6 +161,7 @@ __all__ = [
     "JournalError",
     "Lifecycle",
     "MIMEData",
+    "MatchingOptions",
     "MeasuredTiming",
     "NotFoundError",
     "Order",

@@ -490,6 +490,24 @@ async def test_a_duplicate_id_is_sent_twice(emulator: Emulator, client: AsyncRet
     assert cancels(emulator) == {run_id: 2}
 
 
+@pytest.mark.parametrize("form", ["list", "async generator"])
+async def test_dedupe_sends_a_duplicate_id_once(emulator: Emulator, client: AsyncRetab, form: str) -> None:
+    ids = emulator.seed("splits", 5)
+    values = [*ids, *ids, "a/b", *reversed(ids)]
+    source: Any = values if form == "list" else later(values)
+    outcomes = await outcomes_of(client.splits.cancel_many(source, dedupe=True, order="input"))
+
+    assert [outcome.run_id for outcome in outcomes] == [*ids, "a/b"]
+    assert cancels(emulator) == dict.fromkeys(ids, 1)
+
+
+async def test_dedupe_tells_kinds_apart(emulator: Emulator, client: AsyncRetab) -> None:
+    (run_id,) = emulator.seed("splits")
+    report = await client.cancel_many([("splits", run_id), ("partitions", run_id), ("splits", run_id)], dedupe=True)
+
+    assert report.counts == {"cancelled": 1, "not_found": 1}
+
+
 async def test_a_pager_is_a_source_of_ids(emulator: Emulator, client: AsyncRetab) -> None:
     emulator.seed("splits", 5)
     async with client.splits.cancel_many(client.splits.list(limit=2), concurrency=1) as outcomes:
