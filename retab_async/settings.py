@@ -4,6 +4,7 @@ import ipaddress
 import math
 import os
 import re
+from hashlib import blake2b
 from typing import Any, Literal, NamedTuple, NoReturn
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -41,6 +42,11 @@ class Credential(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Credential({self.header})"
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the secret, to tell accounts apart in files."""
+        return blake2b(self.secret.encode(), digest_size=16, person=b"retab_async").hexdigest()
 
     def __reduce__(self) -> NoReturn:
         msg = "a client holds a key and cannot be pickled or copied: make one in each process"
@@ -189,8 +195,17 @@ def _has_credentials(url: str) -> bool:
 
 def _is_service_url(url: str) -> bool:
     parts = _read_url(url)
+    if not isinstance(url, str):
+        return False
     known = parts.scheme in {"http", "https"} and _is_host(parts.hostname)
-    return known and re.fullmatch(_PRINTABLE, url) is not None
+    # `urlsplit` ignores what follows the bracket of an IPv6 address.
+    is_bracketed = "]" not in parts.netloc or re.fullmatch(r"(.*@)?\[[^\[\]]+\](:\d*)?", parts.netloc) is not None
+    return known and is_bracketed and re.fullmatch(_PRINTABLE, url) is not None
+
+
+def parse_service_url(url: Any) -> SplitResult | None:
+    """Return the parts of an http(s) URL with a valid host and without credentials, None for any other value."""
+    return _read_url(url) if _is_service_url(url) and not _has_credentials(url) else None
 
 
 def _read_url(url: Any) -> SplitResult:

@@ -183,7 +183,7 @@ class TestIds:
             (("--from-file", "ids.txt", "--rate-limit", "300"), "REQUESTS/SECONDS"),
             (("--from-file", "ids.txt", "--outage-timeout", "inf"), "outage_timeout"),
             (("--from-file", "ids.txt", "--journal", "no/where"), "'no/where' cannot be opened: No such file"),
-            (("--from-file", "ids.txt", "--journal", "other.txt"), "line 1 is no entry of a journal"),
+            (("--from-file", "ids.txt", "--journal", "other.txt"), "it is not a journal of this library"),
         ],
     )
     def test_wrong_usage_sends_nothing_and_changes_no_file(
@@ -289,7 +289,7 @@ class TestJournals:
 
     @pytest.mark.usefixtures("emulator")
     def test_locked_journal_exits_2(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        async def held(path: str) -> Journal:
+        async def held(path: str, _: object) -> Journal:
             msg = f"journal {path!r} cannot be opened: process 1 is writing it"
             raise JournalError(msg)
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from clients import ONCE, client_for
-from hypothesis import example, given, settings
+from fuzzing import budget
+from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 from payloads import KEY
@@ -35,16 +36,19 @@ class Session:
     def __init__(self) -> None:
         self.respond_with(b"")
 
-    def respond_with(self, body: bytes) -> None:
+    def respond_with(self, body: bytes, status: int = 200) -> None:
         self.body = body
+        self.status = status
         self.requests: list[tuple[str, str]] = []
+        self.sent: list[tuple[str, URL, Any]] = []
 
-    async def request(self, method: str, url: URL, **_: Any) -> Any:
+    async def request(self, method: str, url: URL, headers: Any = None, **_: Any) -> Any:
         self.requests.append((method, url.raw_path_qs))
+        self.sent.append((method, url, headers))
         content = asyncio.StreamReader()
         content.feed_data(self.body)
         content.feed_eof()
-        return SimpleNamespace(status=200, headers=CIMultiDict(), content=content, closed=True)
+        return SimpleNamespace(status=self.status, headers=CIMultiDict(), content=content, closed=True)
 
 
 class FakeClient(NamedTuple):
@@ -71,7 +75,7 @@ async def first_page(resource: Any, _: str = "") -> Any:
 
 
 async def created(resource: Any, _: str = "") -> Any:
-    return await resource._api.create(Request("POST", resource.path), DeliveryState())
+    return await resource._api.send_create(Request("POST", resource.path), DeliveryState())
 
 
 async def cancelled_among_many(resource: Any, run_id: str) -> Any:
@@ -100,7 +104,7 @@ def bodies(draw: st.DrawFn) -> tuple[str, bytes]:
     return kind, json.dumps(draw(JSON if value is None else bent(value))).encode()
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@budget(120)
 @given(drawn=bodies())
 @example(drawn=("splits", b'{"id": "splt_1", "status": "completed", "usage": {"credits": 1' + b"0" * 400 + b"}}"))
 @example(drawn=("workflows.runs", b'{"run": {"id": 5, "lifecycle": []}}'))
@@ -154,7 +158,7 @@ def is_id(text: str) -> bool:
     return 0 < len(text) <= 128 and plain.isascii() and plain.isalnum() and text[0] not in "_-"
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@budget(300)
 @given(method_of=st.sampled_from(VERBS), text=IDS)
 @example(method_of=("splits", "cancel"), text="..")
 @example(method_of=("files.blueprints", "get"), text="%2e%2e")

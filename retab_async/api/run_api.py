@@ -116,11 +116,18 @@ class RunApi(Generic[RunT]):
         """Return the state of a run from one line of a stream; `run_id` is for a line without an id."""
         return self._parser.parse_stream_state(response._replace(body=line), run_id)
 
-    async def fetch(self, run_id: str, *, include_output: bool) -> tuple[RunT, float | None]:
-        """Return a run and the server's hint of the seconds until the next poll."""
+    async def get(self, run_id: str, *, include_output: bool) -> RunT:
+        """Return a run."""
         request = self._read_request(run_id, include_output=include_output)
-        response = await self._send(request)
-        return self._parser.parse_run(response, run_id), poll_hint(response)
+        return self._parser.parse_run(await self._send(request), run_id)
+
+    async def fetch(self, run_id: str, *, include_output: bool) -> tuple[RunT, float | None]:
+        """Return a run and the server's hint of the seconds until the next poll; only the last poll logs defaults."""
+        response = await self._send(self._read_request(run_id, include_output=include_output))
+        run, mismatches = self._parser.parse_poll(response, run_id)
+        if mismatches and include_output and run.status.is_terminal:
+            self._parser.log_defaults(run, mismatches)
+        return run, poll_hint(response)
 
     async def fetch_page(self, query: str) -> Page[RunT]:
         """Return a page of the list."""

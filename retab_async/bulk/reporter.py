@@ -13,6 +13,9 @@ from retab_async.throttle import FifoSemaphore
 
 RunT = TypeVar("RunT", bound=Run)
 
+# An id with any other outcome is worth another cancel when the job is resumed.
+_SETTLED = frozenset({Disposition.CANCELLED, Disposition.FINISHED, Disposition.NOT_FOUND, Disposition.REJECTED})
+
 
 class OutcomeQueue(Generic[RunT]):
     """Bounded queue of outcomes, in the order of completion or of the ids.
@@ -143,6 +146,7 @@ class OutcomeReporter(Generic[RunT]):
             kind=outcome.kind,
             run_id=outcome.run_id,
             disposition=str(outcome.disposition),
+            final=outcome.disposition in _SETTLED,
             status=None if outcome.run is None else str(outcome.run.status),
             reason="" if outcome.error is None else str(outcome.error),
         )

@@ -1,13 +1,11 @@
 """Output formats: tables and columns on a terminal, tab-separated lines elsewhere, JSON on request."""
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import Any
 
 import attrs
 import click
-import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +13,7 @@ from rich.text import Text
 from retab_async.bulk import CancelOutcome, Disposition
 from retab_async.cli.console import escape_control_chars
 from retab_async.converter import unstructure
+from retab_async.json_codec import dumps_any
 from retab_async.models import Run
 
 DELETED = "deleted"
@@ -89,7 +88,7 @@ class Outcome:
 
 def print_json(value: object) -> None:
     """Print one JSON object on one line, in ASCII so that no text in it can control a terminal."""
-    click.echo(json.dumps(value, separators=(",", ":")))
+    click.echo(dumps_any(value).decode())
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -159,4 +158,4 @@ def _styled(cell: str, width: int = 0) -> Text:
 
 
 def _text_of(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else dumps_any(value).decode()

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 
+from retab_async.json_codec import loads
 from retab_async.throttle import RateLimit
 
 POSITIVE_INT = click.IntRange(min=1)
@@ -48,8 +48,8 @@ def parse_date(text: str) -> date:
 def parse_json(text: str | bytes) -> Any:
     """Parse JSON."""
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        return loads(text.encode() if isinstance(text, str) else text)
+    except ValueError as error:
         msg = f"not valid JSON: {error}"
         raise click.BadParameter(msg) from None
 

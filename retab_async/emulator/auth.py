@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from typing import Any
 
 import attrs
 from aiohttp import web
@@ -38,6 +39,17 @@ class RateLimit:
     limit: int = attrs.field(validator=attrs.validators.ge(1))
     per: float = attrs.field(default=60.0, validator=attrs.validators.gt(0), kw_only=True)
     retry_after: bool = attrs.field(default=True, kw_only=True)
+
+
+def to_rate_limit(value: Any) -> RateLimit | None:
+    """Convert a rate limit, also the client's own with `requests` and `per`; TypeError for anything else."""
+    if value is None or isinstance(value, RateLimit):
+        return value
+    requests, per = getattr(value, "requests", None), getattr(value, "per", None)
+    if isinstance(requests, int) and isinstance(per, int | float):
+        return RateLimit(requests, per=per)
+    msg = f"rate_limit has to be a RateLimit such as RateLimit(300, per=60), not {value!r}"
+    raise TypeError(msg)
 
 
 class RateLimiter:

@@ -62,6 +62,7 @@ class Request(NamedTuple):
         extra_seconds: Extends timeout and deadline, e.g. for uploads.
         external_url: Sent there instead, without the credential.
         headers: Further headers.
+        secrets: Tokens of the request itself, such as a signature in its URL, redacted where the response is quoted.
         is_streamed: A 2xx arrives line by line, without a limit for the whole.
     """
 
@@ -75,11 +76,18 @@ class Request(NamedTuple):
     external_url: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     is_streamed: bool = False
+    secrets: tuple[str, ...] = ()
 
     @property
     def is_cancel(self) -> bool:
         """Whether it cancels a run, and so stops costs."""
         return self.path.endswith(CANCEL)
+
+    def redact(self, text: str) -> str:
+        """Return a text without the request's own secrets, as they are or with the slashes escaped as in JSON."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***").replace(secret.replace("/", "\\/"), "***")
+        return text
 
     def __repr__(self) -> str:
         # Tracebacks may show locals: no document, and no signed URL.

@@ -4,12 +4,12 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
-import orjson
-
 from retab_async.errors import APIError, ResponseError, error_class
+from retab_async.json_codec import loads
 from retab_async.protocol.problems import MESSAGE_LENGTH, Problem, read_problem
 from retab_async.protocol.requests import MIB, Request
 from retab_async.text import single_line
@@ -74,7 +74,7 @@ def parse_json(response: Response) -> Any:
         ResponseError: It holds none.
     """
     try:
-        return orjson.loads(response.body)
+        return loads(response.body)
     except ValueError:
         reason = "the answer is not JSON" if response.body else "the answer is empty"
     raise response_error(response, reason)
@@ -104,7 +104,7 @@ def response_error(response: Response, reason: str, path: str = "") -> ResponseE
 def api_error(response: Response, now: datetime) -> APIError:
     """Return the error for a response that is not a 2xx; a `Retry-After` date is relative to `now`."""
     body = _text(response)
-    problem = _redacted(read_problem(body), response.redact)
+    problem = _redacted(read_problem(body), partial(_redact, response))
     message = single_line(problem.message) or _phrase(response.status)
     if response.status in _REDIRECTS:
         message = f"the API answered with a redirect, which would carry the key elsewhere: {message}"
@@ -147,12 +147,16 @@ def _phrase(status: int) -> str:
 
 def _request_id(response: Response) -> str | None:
     request_id = response.headers.get("x-request-id", "")
-    return response.redact(single_line(request_id))[:_REQUEST_ID_LENGTH] or None
+    return _redact(response, single_line(request_id))[:_REQUEST_ID_LENGTH] or None
 
 
 def _text(response: Response) -> str:
     # A debugging proxy or an error page may echo the request's headers.
-    return response.redact(response.body[:MAX_ERROR_BYTES].decode(errors="replace"))
+    return _redact(response, response.body[:MAX_ERROR_BYTES].decode(errors="replace"))
+
+
+def _redact(response: Response, text: str) -> str:
+    return response.request.redact(response.redact(text))
 
 
 def _redacted(problem: Problem, redact: Callable[[str], str]) -> Problem:

@@ -147,8 +147,7 @@ class RunResource(Generic[RunT]):
             APIConnectionError: No response.
             ResponseError: The body cannot be read; `path` is the place in it.
         """
-        run, _ = await self._api.fetch(self._id_of(run_id), include_output=include_output)
-        return run
+        return await self._api.get(self._id_of(run_id), include_output=include_output)
 
     async def wait(
         self,
@@ -203,7 +202,7 @@ class RunResource(Generic[RunT]):
             ExceptionGroup: After the last run: what `wait` raises, for each run that failed.
         """
         if isinstance(runs, str | Run):
-            reject(f"runs must be a list of ids or runs, not a single one: {runs!r:.200}")
+            reject(f"runs must be several ids or runs, not a single one: {runs!r:.200}")
         ids = [self._id_of(run_id) for run_id in runs]
         return self._waiter.wait_many(ids, timeout=timeout, poll_interval=poll_interval, on_status=on_status)
 

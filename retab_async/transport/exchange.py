@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import Payload
+from aiohttp.payload import BytesPayload, Payload, register_payload
 from multidict import CIMultiDict
 from yarl import URL
 
 from retab_async.errors import RetabError
-from retab_async.protocol import MAX_ERROR_BYTES, Body, DeliveryState, Request, Response
+from retab_async.protocol import MAX_ERROR_BYTES, Body, BytesBody, DeliveryState, Request, Response
 from retab_async.settings import Settings
 from retab_async.throttle import FifoSemaphore
 from retab_async.transport.error_mapping import ErrorMapper
@@ -60,6 +60,46 @@ class StreamedPayload(Payload):
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> NoReturn:
         """Raise `NotImplementedError`: the body comes in pieces, and is read again for each attempt."""
         raise NotImplementedError(encoding, errors)
+
+
+class TrackedBytes(bytes):
+    """A small request body as plain bytes, which programs that record requests can copy; see `TrackedPayload`."""
+
+    body: BytesBody
+    delivery: DeliveryState
+
+    @classmethod
+    def of(cls, body: BytesBody, delivery: DeliveryState) -> "TrackedBytes":
+        """Return the content of a body; `delivery` records when it is written."""
+        content = cls(body.content)
+        content.body, content.delivery = body, delivery
+        return content
+
+    def __reduce__(self) -> tuple[type[bytes], tuple[bytes]]:
+        # Copies and pickles are bytes.
+        return bytes, (bytes(self),)
+
+
+class TrackedPayload(BytesPayload):
+    """What aiohttp makes of `TrackedBytes`: records in their `delivery` that all of them are written."""
+
+    def __init__(self, content: TrackedBytes, *args: Any, **kwargs: Any) -> None:
+        super().__init__(content, *args, content_type=content.body.media_type, **kwargs)
+        self._delivery = content.delivery
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write the bytes."""
+        self._delivery.is_sent = True
+        await super().write_with_length(writer, content_length)
+
+
+register_payload(TrackedPayload, TrackedBytes)
+
+
+def _payload_of(body: Body | None, delivery: DeliveryState) -> StreamedPayload | TrackedBytes | None:
+    if body is None:
+        return None
+    return TrackedBytes.of(body, delivery) if isinstance(body, BytesBody) else StreamedPayload(body, delivery)
 
 
 class Exchange:
@@ -144,7 +184,7 @@ class Exchange:
         session = self._pool.session()
         self._pool.lend_connection()
         timeout = self._usual_timeout if seconds == self._timeout else self._timeout_of(seconds)
-        body = None if request.body is None else StreamedPayload(request.body, delivery)
+        body = _payload_of(request.body, delivery)
         failure: RetabError | None = None
         try:
             if request.is_streamed:
@@ -153,14 +193,16 @@ class Exchange:
                 request.method, self._url(request), timeout=timeout, **self._request_kwargs(request, body)
             )
         except aiohttp.ClientError:
-            failure = body.failure if body is not None else None
+            failure = body.failure if isinstance(body, StreamedPayload) else None
             if failure is None:
                 raise
         if failure is not None:
             raise failure
         return await self._read_body(response, request, number)
 
-    async def _open(self, request: Request, number: int, seconds: float, body: StreamedPayload | None) -> Response:
+    async def _open(
+        self, request: Request, number: int, seconds: float, body: StreamedPayload | TrackedBytes | None
+    ) -> Response:
         # aiohttp's own timer would go on while the lines arrive.
         endless = _client_timeout(None, self._timeout)
         async with asyncio.timeout(seconds):
@@ -191,7 +233,7 @@ class Exchange:
         url = self._base_url.with_path(self._prefix + request.path, encoded=True)
         return URL(f"{url}?{request.query}", encoded=True) if request.query else url
 
-    def _request_kwargs(self, request: Request, body: StreamedPayload | None) -> dict[str, Any]:
+    def _request_kwargs(self, request: Request, body: StreamedPayload | TrackedBytes | None) -> dict[str, Any]:
         # Never held by a frame that errors pass through: tools that collect locals would have the key.
         if body is None:
             return self._options[request.method]

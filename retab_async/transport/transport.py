@@ -59,6 +59,11 @@ class Transport:
         return self._settings.base_url
 
     @property
+    def credential_fingerprint(self) -> str:
+        """A hash of the credential, to tell accounts apart in files."""
+        return self._settings.credential.fingerprint
+
+    @property
     def policy(self) -> RetryPolicy:
         """The retry policy."""
         return self._policy
