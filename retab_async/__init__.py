@@ -29,6 +29,7 @@ from retab_async.errors import (
     RunCancelledError,
     RunError,
     RunFailedError,
+    SettledError,
     ValidationError,
     WaitTimeoutError,
 )
@@ -202,6 +203,7 @@ __all__ = [
     "RunningLifecycle",
     "SchemaGeneration",
     "SchemaGenerations",
+    "SettledError",
     "SheetRegion",
     "Split",
     "SplitConsensus",

@@ -116,7 +116,7 @@ def test_cancel_matching_prints_the_count_and_asks(
     assert len(emulator.active_runs()) == left
 
 
-def test_cancel_matching_adds_settled_runs_to_the_total(
+def test_cancel_matching_counts_the_runs_of_its_own_call(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -129,7 +129,7 @@ def test_cancel_matching_adds_settled_runs_to_the_total(
 
     captured = capsys.readouterr().err
     assert "Cancel it?" in captured
-    assert "2/2" in captured
+    assert "1/1" in captured
 
 
 def test_cancel_matching_without_matches_does_not_ask(

@@ -94,8 +94,10 @@ class Worker(Generic[RunT]):
         return None
 
     def _admit(self, item: CancelItem | None) -> CancelItem | None:
-        if item is None or not self.reporter.admit(item):
+        if item is None:
             self.reporter.cancel_reservation()
+        elif not self.reporter.admit(item):
+            pass
         elif item.error is not None:
             self.reporter.report(item, Disposition.INVALID, error=item.error)
         elif self.is_dry_run:
