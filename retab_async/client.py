@@ -15,7 +15,7 @@ from retab_async.models import Run
 from retab_async.resources import RESOURCES, RunResources
 from retab_async.resources.base import RunResource
 from retab_async.retry import RetryPolicy
-from retab_async.settings import Settings, as_secret, check_seconds
+from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, check_seconds
 from retab_async.throttle import RateLimit, Stats, Throttle
 from retab_async.transport import ConnectionPool, Transport
 from retab_async.validation import reject
@@ -44,13 +44,15 @@ class AsyncRetab(RunResources):
         retry: The attempts, backoff and deadline of each call.
         max_connections: Requests in flight at once, each on its own connection; 100 by default. Further requests wait
             for a connection within their deadline.
-        session: Your own aiohttp session, which is used and never closed. Its default headers are sent too; `ssl` and
+        session: Your own aiohttp session with a `DummyCookieJar`, which is used and never closed. A smaller limit of
+            its connector applies. Its default headers are sent too; `ssl` and
             `trace_configs` must be set there. A lost connection may cost one more send than is counted, because a
             reused connection of another session cannot be recognised.
         proxy: An http:// or https:// address; by default the environment's proxy, read once; False for none.
         ssl: An `SSLContext`, or False to trust any certificate.
         user_agent: Appended to the library's own.
         trace_configs: Passed to the aiohttp session.
+        max_response_bytes: Size limit of one decoded response; 64 MiB by default.
 
     Raises:
         ConfigurationError: A setting cannot work; the message says what to pass.
@@ -70,6 +72,7 @@ class AsyncRetab(RunResources):
         ssl: SSLContext | bool = True,
         user_agent: str | None = None,
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
     ) -> None:
         # A traceback that shows locals must not show secrets, in this frame and those below it.
         api_key, bearer_token, base_url = as_secret(api_key), as_secret(bearer_token), as_secret(base_url)
@@ -81,6 +84,7 @@ class AsyncRetab(RunResources):
             proxy=proxy,
             timeout=timeout,
             user_agent=user_agent,
+            max_response_bytes=max_response_bytes,
         )
         pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool

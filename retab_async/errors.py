@@ -24,6 +24,7 @@ RetabError
         │   ├── RateLimitError        429
         │   └── InternalServerError   5xx
         └── ResponseError             a 2xx that cannot be read
+            └── ResponseTooLargeError it is larger than `max_response_bytes`
 """
 
 from typing import TYPE_CHECKING, Any
@@ -206,11 +207,13 @@ class APIError(HTTPResponseError):
         code: The API's error code, if the body has one.
         details: Structured details of the body.
         retry_after: Seconds that the server asked to wait, None if it did not.
+        transient: Whether another attempt may help.
     """
 
     code: str | None = None
     details: Any = None
     retry_after: float | None = None
+    transient: bool = False
 
     def _details(self) -> tuple[str, ...]:
         wait = () if self.retry_after is None else (f"Retry-After {self.retry_after:g} s",)
@@ -257,6 +260,10 @@ class ResponseError(HTTPResponseError):
 
     def _details(self) -> tuple[str, ...]:
         return (*super()._details(), f"body starts {self.body[:80]!r}")
+
+
+class ResponseTooLargeError(ResponseError):
+    """A 2xx that is larger than `max_response_bytes`; another attempt would not help."""
 
 
 class SchemaMismatchError(ValueError):

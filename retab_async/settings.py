@@ -4,15 +4,19 @@ import ipaddress
 import math
 import os
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple, NoReturn
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.request import getproxies, proxy_bypass, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from retab_async.errors import ConfigurationError
 
 VERSION = "0.1.0"
 
+# Bytes of one decoded response.
+DEFAULT_MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 _DEFAULT_BASE_URL = "https://api.retab.com"
 # Shorter secrets are test values, and would match inside ordinary words.
 _MIN_SECRET_LENGTH = 8
@@ -53,8 +57,33 @@ class Credential(NamedTuple):
         raise TypeError(msg)
 
     def redact(self, text: str) -> str:
-        """Return a text with the secret replaced by ***."""
-        return text.replace(self.secret, "***") if len(self.secret) >= _MIN_SECRET_LENGTH else text
+        """Return a text of the server without the secret, literal or escaped as in JSON."""
+        if len(self.secret) < _MIN_SECRET_LENGTH:
+            return text
+        # One with a backslash in it is escaped wherever JSON quotes it.
+        text = text if "\\" in self.secret else text.replace(self.secret, "***")
+        return _escaped(self.secret)[0].sub("***", text) if "\\" in text else text
+
+    def redact_body(self, body: bytes) -> bytes:
+        """Return a body without the secret, as `redact` does; JSON stays JSON."""
+        if len(self.secret) < _MIN_SECRET_LENGTH:
+            return body
+        body = body if "\\" in self.secret else body.replace(self.secret.encode(), b"***")
+        if b"\\" not in body:
+            return body
+        _, pattern, escapes = _escaped(self.secret)
+        # The pattern takes its time on large bodies, and an escape of one of the secret's characters is rare.
+        return pattern.sub(b"***", body) if "\\" in self.secret or escapes.search(body) else body
+
+
+@lru_cache(maxsize=64)
+def _escaped(secret: str) -> tuple[re.Pattern[str], re.Pattern[bytes], re.Pattern[bytes]]:
+    # Each character as it is or behind backslashes, `\u0073` or `\\u0073` for `s`, for JSON quoted within JSON.
+    pairs = [(re.escape(char), f"u00(?i:{ord(char):02x})") for char in secret]
+    pattern = "".join(rf"(?:\\\\{{0,7}}(?:{escape}|{char})|{char})" for char, escape in pairs)
+    marks = [escape for _, escape in pairs] + [char for char, _ in pairs if char.lstrip("\\") in {'"', "", "/"}]
+    escapes = rf"\\(?:{'|'.join(sorted(set(marks)))})"
+    return re.compile(pattern), re.compile(pattern.encode()), re.compile(escapes.encode())
 
 
 class Settings(NamedTuple):
@@ -65,6 +94,9 @@ class Settings(NamedTuple):
     proxy: str | None
     timeout: float
     user_agent: str
+    max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
+    # The proxies of the environment by scheme, read once; None if `proxy` was given.
+    environment: Mapping[str, str | None] | None = None
 
     def __repr__(self) -> str:
         # Without the proxy, whose URL may hold a password.
@@ -80,6 +112,7 @@ class Settings(NamedTuple):
         proxy: str | Literal[False] | None,
         timeout: float,
         user_agent: str | None,
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
     ) -> "Settings":
         """Validate settings and take defaults from the environment.
 
@@ -90,18 +123,28 @@ class Settings(NamedTuple):
             proxy: URL of an HTTP proxy, False for none; default is the environment's.
             timeout: Seconds for one attempt.
             user_agent: Suffix of the library's own User-Agent.
+            max_response_bytes: Size limit of one decoded response.
 
         Raises:
             ConfigurationError: A setting cannot work; the message says what to do.
         """
         address = _resolve_base_url(base_url)
+        environment = {name: as_secret(url) for name, url in getproxies().items()} if proxy is None else None
         return cls(
             credential=_resolve_credential(api_key, bearer_token),
             base_url=address,
-            proxy=_resolve_proxy(proxy, urlsplit(address)),
+            proxy=_check_proxy("proxy", None if proxy is False else proxy)
+            if environment is None
+            else _proxy_of(address, environment),
             timeout=check_seconds("timeout", timeout),
             user_agent=_resolve_user_agent(user_agent),
+            max_response_bytes=check_count("max_response_bytes", max_response_bytes),
+            environment=environment,
         )
+
+    def proxy_for(self, url: str) -> str | None:
+        """Return the proxy for a URL of another host: `no_proxy` of the environment applies to each host."""
+        return self.proxy if self.environment is None else _proxy_of(url, self.environment)
 
     def replace(
         self, *, api_key: str | None, bearer_token: str | None, timeout: float | None, user_agent: str | None
@@ -235,12 +278,7 @@ def _is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost"
 
 
-def _resolve_proxy(proxy: str | Literal[False] | None, address: SplitResult) -> str | None:
-    if proxy is False:
-        return None
-    name = "proxy"
-    if proxy is None:
-        name, proxy = "the proxy in the environment", as_secret(_environment_proxy(address))
+def _check_proxy(name: str, proxy: str | None) -> str | None:
     if proxy is None:
         return None
     if not _is_proxy(proxy):
@@ -254,14 +292,23 @@ def _is_proxy(url: str) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
-def _environment_proxy(address: SplitResult) -> str | None:
-    host = address.hostname or ""
+def _proxy_of(url: str, environment: Mapping[str, str | None]) -> str | None:
+    target = urlsplit(url)
+    host = target.hostname or ""
     # Loopback traffic may be unencrypted because it stays on this machine: a proxy must not carry it off.
-    if _is_loopback(host) or proxy_bypass(host):
+    if _is_loopback(host) or _is_bypassed(host, environment):
         return None
-    proxies = getproxies()
-    proxy = proxies.get(address.scheme) or proxies.get("all")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+    proxy = environment.get(target.scheme) or environment.get("all")
+    if proxy and "://" not in proxy:
+        proxy = as_secret(f"http://{proxy}")
+    return _check_proxy("the proxy in the environment", proxy)
+
+
+def _is_bypassed(host: str, environment: Mapping[str, str | None]) -> bool:
+    if "no" in environment:
+        return bool(proxy_bypass_environment(host, dict(environment)))
+    # The settings of the operating system, where it has any.
+    return bool(proxy_bypass(host))
 
 
 def _resolve_user_agent(suffix: str | None) -> str:

@@ -461,7 +461,7 @@ class TestAsyncFileObjects:
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            (b"", r"this AsyncFile has nothing to read: .* seek\(0\)"),
+            (b"", r"this AsyncFile has nothing to read: .*seek\(0\)"),
             (io.StringIO("text"), "this AsyncFile gives str where bytes are expected"),
             (Returns(RuntimeError("tired")), "this AsyncFile cannot be read: .*"),
         ],

@@ -214,7 +214,7 @@ class RunParser(Generic[RunT]):
 
 def poll_hint(response: Response) -> float | None:
     """Return the seconds until the next poll that a 2xx response asks for in `Retry-After`, None without one."""
-    return read_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+    return read_retry_after(response.headers, datetime.now(UTC))
 
 
 def _with_id(value: dict[str, Any], run_id: str) -> dict[str, Any]:

@@ -109,10 +109,10 @@ class CancelSender(Generic[RunT]):
 
     def refuses_caller(self, error: RequestError) -> bool:
         """Tell whether an error is about the caller, so that every other id would be refused too."""
+        if not isinstance(error, APIError) or is_transient(error):
+            return False
         is_forbidden = self._last_success is None and self._forbidden >= _MAX_FORBIDDEN
-        return isinstance(error, APIError) and (
-            error.status_code in _CALLER_REFUSALS or (error.status_code == 403 and is_forbidden)
-        )
+        return error.status_code in _CALLER_REFUSALS or (error.status_code == 403 and is_forbidden)
 
     def disposition_of_error(self, error: Exception) -> Disposition:
         """Return the disposition of an id whose cancel failed with this error."""

@@ -17,6 +17,7 @@ from retab_async.cli.document_param import open_documents, takes_documents
 from retab_async.cli.output import print_run, print_run_summary
 from retab_async.cli.params import json_option, timeout_option
 from retab_async.cli.progress import StatusReporter, status_reporter
+from retab_async.cli.streams import OutputError
 from retab_async.client import AsyncRetab
 from retab_async.errors import RunCancelledError, RunFailedError
 from retab_async.models import Run, RunStatus
@@ -175,10 +176,14 @@ class ExitReport:
 
 
 def _report(run: Run, *, is_foreground: bool, as_json: bool) -> int:
-    if is_foreground:
-        print_run(run, as_json=as_json)
-    else:
-        print_run_summary(run, as_json=as_json)
+    try:
+        if is_foreground:
+            print_run(run, as_json=as_json)
+        else:
+            print_run_summary(run, as_json=as_json)
+    except OutputError as error:
+        msg = f"{error.message}; the run is {escape_control_chars(run.id)}"
+        raise OutputError(msg) from None
     return int(is_foreground and run.status is not RunStatus.COMPLETED)
 
 

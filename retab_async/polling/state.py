@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from retab_async.errors import NotFoundError, ResponseError, RetabError
+from retab_async.errors import NotFoundError, ResponseError, ResponseTooLargeError, RetabError
 from retab_async.models import Run
 from retab_async.polling.source import Snapshot
 from retab_async.retry import is_transient, retry_after_of
@@ -45,6 +45,8 @@ def is_retryable_miss(error: RetabError) -> bool:
 
 def is_fatal(error: RetabError) -> bool:
     """Return whether a failed poll ends the wait at once; a 404 or an unreadable response may be gone the next time."""
+    if isinstance(error, ResponseTooLargeError):
+        return True
     return not isinstance(error, NotFoundError | ResponseError) and not is_transient(error)
 
 

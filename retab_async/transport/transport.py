@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from math import inf
 
+import attrs
+
 from retab_async.errors import APIConnectionError, APIError, RequestError, RetabError
 from retab_async.protocol import DeliveryState, Request, Response
 from retab_async.retry import (
@@ -51,7 +53,7 @@ class Transport:
         self._settings = settings
         self._policy = policy
         self._throttle = throttle
-        self._attempts = AttemptRunner(pool, settings, min(settings.timeout, policy.deadline), throttle, slots)
+        self._attempts = AttemptRunner(pool, settings, policy, throttle, slots)
 
     @property
     def base_url(self) -> str:
@@ -82,6 +84,7 @@ class Transport:
             slots: Connection slots of its own: it does not wait for the pool's, and passes the throttle's queue.
         """
         settings = self._settings._replace(timeout=min(timeout, self._settings.timeout))
+        policy = attrs.evolve(policy, retry_statuses=policy.retry_statuses | self._policy.retry_statuses)
         return Transport(self._pool, settings, policy, self._throttle, slots)
 
     def for_bulk(
