@@ -5,7 +5,7 @@ from datetime import datetime
 from io import StringIO
 from pathlib import Path
 from ssl import SSLContext
-from typing import Any, BinaryIO, assert_type
+from typing import Any, BinaryIO, Literal, assert_type
 
 import aiohttp
 
@@ -306,6 +306,7 @@ def the_pace(client: AsyncRetab, stats: Stats) -> None:
     assert_type(client.stats(), Stats)
     assert_type((stats.in_flight, stats.concurrency_limit, stats.rate), tuple[int, int, float | None])
     assert_type((stats.sent, stats.throttled, stats.retry_tokens), tuple[int, int, int])
+    assert_type(stats.rate_origin, Literal["given", "shared", "learned", "none"])
     assert_type((stats.latency_p50, stats.latency_p95), tuple[float | None, float | None])
     limit = RateLimit(300, per=60)
     assert_type((limit.requests, limit.per), tuple[int, float])
@@ -336,6 +337,7 @@ def what_became_of_them(report: CancelReport, outcome: CancelOutcome[Split]) -> 
     assert_type(report.counts[Disposition.CANCELLED], int)
     assert_type(report.failures, tuple[CancelOutcome[Run], ...])
     assert_type((report.elapsed, report.end_reason), tuple[float, EndReason | None])
+    assert_type(report.settled[Disposition.CANCELLED], int)
     assert_type(report.raise_for_failures(), None)
     every: CancelOutcome[Run] = outcome
     print(every)  # noqa: T201 - a use of the value
