@@ -67,9 +67,9 @@ class CircuitBreaker:
         self._failed_probes = 0
         self._probe_lock = asyncio.Lock()
         self._is_settled = asyncio.Event()
-        self.state = CircuitState.CLOSED
-        self.is_suspect = False
-        self.outages = 0
+        self.state: CircuitState = CircuitState.CLOSED
+        self.is_suspect: bool = False
+        self.outages: int = 0
         self.error: RequestError | None = None
 
     def on_success(self) -> None:

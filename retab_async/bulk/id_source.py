@@ -36,7 +36,7 @@ class CancelItem:
     attempts = 0
     failures = 0
     congestions = 0
-    deadline = 0.0
+    deadline: float = 0.0
     error: Exception | None = None
 
     def __init__(self, kind: str, run_id: str, value: Any = None) -> None:
@@ -74,8 +74,8 @@ class IdSource:
         self._takers: set[asyncio.Task[Any]] = set()
         self._interrupted: set[asyncio.Task[Any]] = set()
         self._drain_timer: asyncio.TimerHandle | None = None
-        self.is_async = isinstance(values, AsyncIterable)
-        self.is_closed = False
+        self.is_async: bool = isinstance(values, AsyncIterable)
+        self.is_closed: bool = False
         self.end_reason: EndReason | None = None
         self.failure: BaseException | None = None
         self.refusal: RequestError | None = None

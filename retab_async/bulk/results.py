@@ -151,7 +151,7 @@ class OutcomeCounts:
 
     def __init__(self, max_failures: int | None = None) -> None:
         # Counting in a Counter takes three times as long.
-        self.counts = dict.fromkeys(Disposition, 0)
+        self.counts: dict[Disposition, int] = dict.fromkeys(Disposition, 0)
         self.settled: Counter[Disposition] = Counter()
         self._failures: list[tuple[int, CancelOutcome[Run]]] = []
         self._max_failures = max_failures

@@ -47,7 +47,7 @@ class JobRunner(Generic[RunT]):
         self._has_ended = asyncio.Event()
         self._workers = WorkerPool(self._on_exit)
         self._waits = WorkerPool(self._on_exit)
-        self.breaker = CircuitBreaker(options.outage_timeout)
+        self.breaker: CircuitBreaker = CircuitBreaker(options.outage_timeout)
         self._worker: Worker[RunT] = Worker(
             source=source,
             sender=CancelSender(by_kind, options, self.breaker),

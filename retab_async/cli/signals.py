@@ -70,7 +70,7 @@ class GracefulInterrupt:
     _timer: asyncio.TimerHandle
 
     def __init__(self, job: CancelJob[Any], in_flight: Callable[[], int]) -> None:
-        self.is_requested = False
+        self.is_requested: bool = False
         self.print_line: Callable[[str], None] = click.echo
         self._job = job
         self._in_flight = in_flight

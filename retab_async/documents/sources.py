@@ -107,7 +107,7 @@ class SharedDescriptor:
     """
 
     def __init__(self) -> None:
-        self.is_released = False
+        self.is_released: bool = False
         self._lock = Lock()
         self._seek_lock = Lock()
         self._number: int | None = None

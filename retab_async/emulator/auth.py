@@ -2,14 +2,14 @@
 
 import math
 from collections import deque
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 from aiohttp import web
 
 from retab_async.emulator.responses import HTTPError
 
-UNAUTHORIZED = {
+UNAUTHORIZED: dict[str, Any] = {
     "code": "HTTP_EXCEPTION",
     "message": "An HTTP exception occurred.",
     "details": {"error": "Invalid API Key."},

@@ -126,8 +126,8 @@ class DeliveryState:
     __slots__ = ("in_doubt", "is_sent")
 
     def __init__(self, *, in_doubt: bool = False) -> None:
-        self.in_doubt = in_doubt
-        self.is_sent = False
+        self.in_doubt: bool = in_doubt
+        self.is_sent: bool = False
 
     @property
     def may_have_taken_effect(self) -> bool:

@@ -39,10 +39,10 @@ class AdaptiveLimiter:
     """
 
     def __init__(self) -> None:
-        self.estimate = RateEstimator()
-        self.is_closed = False
-        self.retry_after_until = -inf
-        self.blocked_until = -inf
+        self.estimate: RateEstimator = RateEstimator()
+        self.is_closed: bool = False
+        self.retry_after_until: float = -inf
+        self.blocked_until: float = -inf
         self._sent_at: deque[float] = deque(maxlen=_KEPT_SENDS)
         self._probe_at = -inf
         self._probe_due_at = -inf

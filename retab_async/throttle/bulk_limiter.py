@@ -1,10 +1,14 @@
 """Limiter of one bulk job: FIFO order, adaptive concurrency, and a rate limit if one is given."""
 
 from math import inf
+from typing import TYPE_CHECKING
 
 from retab_async.throttle.rate_limit import RateLimit, SlidingWindow
 from retab_async.throttle.throttle import Throttle
 from retab_async.throttle.waiters import FifoGate
+
+if TYPE_CHECKING:
+    from retab_async.throttle.concurrency_window import AimdWindow
 
 
 class BulkLimiter:
@@ -20,9 +24,9 @@ class BulkLimiter:
 
     def __init__(self, throttle: Throttle, max_in_flight: int, rate_limit: RateLimit | None) -> None:
         self.throttle = throttle
-        self.concurrency = throttle.concurrency
+        self.concurrency: AimdWindow = throttle.concurrency
         self.max_in_flight = max_in_flight
-        self.known_rate = SlidingWindow(rate_limit) if rate_limit else None
+        self.known_rate: SlidingWindow | None = SlidingWindow(rate_limit) if rate_limit else None
         self._is_gate_taken = False
         # Shared by all requests of an epoch that are not limited: one object for each id would be measurable.
         self._shared_permit = Permit(self, self.concurrency.epoch)
@@ -91,8 +95,8 @@ class Permit:
 
     def __init__(self, limiter: BulkLimiter, epoch: int, *, is_at_gate: bool = False) -> None:
         self._limiter = limiter
-        self.epoch = epoch
-        self.is_at_gate = is_at_gate
+        self.epoch: int = epoch
+        self.is_at_gate: bool = is_at_gate
 
     def mark_sent(self) -> None:
         """Leave the gate, which the request stands at, because it is sent now."""

@@ -27,9 +27,9 @@ class AimdWindow:
     """
 
     def __init__(self) -> None:
-        self.limit = _INITIAL_LIMIT
+        self.limit: int = _INITIAL_LIMIT
         self.in_flight = 0
-        self.epoch = 0
+        self.epoch: int = 0
         self.waiting: set[Wakeable] = set()
         self._exact_limit = float(_INITIAL_LIMIT)
 

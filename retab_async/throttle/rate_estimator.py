@@ -52,8 +52,8 @@ class RateEstimator:
     """
 
     def __init__(self) -> None:
-        self.count = 0
-        self.period = 0.0
+        self.count: int = 0
+        self.period: float = 0.0
         # Successes since the last opening at which to speed up, and between two speed-ups.
         self._speed_up_at = 0
         self._hold = 0

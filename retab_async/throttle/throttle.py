@@ -33,7 +33,7 @@ class RetryBudget:
     """
 
     def __init__(self) -> None:
-        self.tokens = _MAX_TOKENS
+        self.tokens: int = _MAX_TOKENS
         self._is_exhaustion_logged = False
 
     def spend(self, *, is_throttled: bool, is_cancel: bool) -> bool:
@@ -104,15 +104,15 @@ class Throttle:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.is_unthrottled = True
-        self.concurrency = AimdWindow()
-        self.budget = RetryBudget()
-        self.limiter = AdaptiveLimiter()
-        self.queue = FifoGate(clock, self._seconds_until_open, lambda: None)
-        self.sent = 0
-        self.throttled = 0
+        self.is_unthrottled: bool = True
+        self.concurrency: AimdWindow = AimdWindow()
+        self.budget: RetryBudget = RetryBudget()
+        self.limiter: AdaptiveLimiter = AdaptiveLimiter()
+        self.queue: FifoGate = FifoGate(clock, self._seconds_until_open, lambda: None)
+        self.sent: int = 0
+        self.throttled: int = 0
         self.last_latency: float | None = None
-        self.in_flight = 0
+        self.in_flight: int = 0
         self._external: Throttle | None = None
         self._given: set[SlidingWindow] = set()
         self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)

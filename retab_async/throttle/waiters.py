@@ -22,9 +22,9 @@ class QueuedWaiter:
     __slots__ = ("_future", "is_queued", "is_urgent", "is_woken")
 
     def __init__(self, *, is_urgent: bool) -> None:
-        self.is_urgent = is_urgent
-        self.is_queued = True
-        self.is_woken = False
+        self.is_urgent: bool = is_urgent
+        self.is_queued: bool = True
+        self.is_woken: bool = False
         self._future: asyncio.Future[None] | None = None
 
     def wake(self) -> bool:

@@ -36,8 +36,8 @@ class DownloadTimer:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.extension = 0.0
-        self.timeout = asyncio.timeout(seconds)
+        self.extension: float = 0.0
+        self.timeout: asyncio.Timeout = asyncio.timeout(seconds)
         self._until = asyncio.get_running_loop().time() + seconds
         self._announced = 0
         self.received: int | None = None

@@ -56,7 +56,7 @@ class ConnectionPool:
     """
 
     # Until `__init__` is done: a pool whose settings are invalid has nothing to close.
-    closed = True
+    closed: bool = True
 
     def __init__(
         self,
@@ -73,8 +73,8 @@ class ConnectionPool:
             limit = _connection_limit(session, limit)
         # Requests wait here and not in aiohttp, where the wait would count against the timeout of their attempt.
         # A connector of the user's own may not have more connections.
-        self.slots = FifoSemaphore(limit, reserve=min(limit, _CANCEL_RESERVE) if session is None else 0)
-        self.is_user_session = session is not None
+        self.slots: FifoSemaphore = FifoSemaphore(limit, reserve=min(limit, _CANCEL_RESERVE) if session is None else 0)
+        self.is_user_session: bool = session is not None
         self._session = session
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process: int | None = None

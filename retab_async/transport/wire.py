@@ -149,9 +149,9 @@ class Wire(asyncio.BufferedProtocol):
         loop: asyncio.AbstractEventLoop,
         buffer: memoryview,
     ) -> None:
-        self.deadline = inf
-        self.idle_since = 0.0
-        self.is_reused = False
+        self.deadline: float = inf
+        self.idle_since: float = 0.0
+        self.is_reused: bool = False
         self._connection = connection
         self._handler: ResponseHandler = connection.protocol
         self._transport: asyncio.Transport = connection.transport
@@ -332,7 +332,7 @@ class WirePool:
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = inf
         self._sweep: asyncio.TimerHandle | None = None
-        self.is_usable = True
+        self.is_usable: bool = True
 
     @property
     def idle_count(self) -> int:

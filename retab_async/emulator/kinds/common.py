@@ -88,7 +88,7 @@ def load_document(request: dict[str, Any], intake: DocumentLoader) -> dict[str |
 BATCH_STATUS_NAMES = {"in_progress": "running", "failed": "error"}
 BATCH_STATUSES = ("pending", "queued", "running", "completed", "error", "cancelled")
 # The error fields that a batch shows, with their defaults.
-BATCH_ERROR = {"message": "(no message)", "details": None}
+BATCH_ERROR: dict[str, Any] = {"message": "(no message)", "details": None}
 TRIGGER_AND_DATES = (TRIGGER_TYPE, *DATES)
 REVIEW_BLOCK = "block_review"
 

@@ -12,7 +12,7 @@ from retab_async.emulator.run_timeline import TERMINAL
 from retab_async.emulator.runs import Run
 from retab_async.emulator.validation import Field, any_object, any_str, map_of, non_blank_str
 
-DEFAULT_ERROR = {
+DEFAULT_ERROR: dict[str, Any] = {
     "message": "The run failed.",
     "stage": None,
     "category": None,
