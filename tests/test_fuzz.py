@@ -3,11 +3,11 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import nullcontext
 from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-import aiohttp
 import pytest
 from clients import ONCE, client_for
 from fuzzing import budget
@@ -33,10 +33,8 @@ class Session:
     """Stand-in for an aiohttp session: one body for every request, which it records."""
 
     closed = False
-    connector = None
 
     def __init__(self) -> None:
-        self.cookie_jar = aiohttp.DummyCookieJar()
         self.respond_with(b"")
 
     def respond_with(self, body: bytes, status: int = 200) -> None:
@@ -52,13 +50,8 @@ class Session:
         content.feed_data(self.body)
         content.feed_eof()
         return SimpleNamespace(
-            status=self.status, headers=CIMultiDict(), content=content, content_length=len(self.body), closed=True
+            status=self.status, headers=CIMultiDict(), content=content, content_length=None, closed=True
         )
-
-
-async def new_session() -> Session:
-    """Make a session in the running loop, which its cookie jar needs."""
-    return Session()
 
 
 class FakeClient(NamedTuple):
@@ -70,12 +63,24 @@ class FakeClient(NamedTuple):
         return self.runner.run(call(attrgetter(kind)(self.client), run_id))
 
 
+def fake_client(runner: asyncio.Runner) -> FakeClient:
+    """Make a client whose requests, also those to other hosts, all go to the stand-in."""
+    session: Any = Session()
+    client = AsyncRetab(KEY, retry=ONCE, proxy=False)
+    pool: Any = client._pool
+    pool.session = lambda: session
+    pool.external_session = lambda: nullcontext(session)
+    pool.wires = lambda: None
+    # Never opened, so there is nothing to close.
+    pool.is_user_session = True
+    return FakeClient(runner, client, session)
+
+
 @pytest.fixture(scope="module")
 def fake() -> Iterator[FakeClient]:
     """One for all examples: a loop and a client for each would take most of the time."""
     with asyncio.Runner() as runner:
-        session: Any = runner.run(new_session())
-        yield FakeClient(runner, AsyncRetab(KEY, session=session, retry=ONCE, proxy=False), session)
+        yield fake_client(runner)
 
 
 async def first_page(resource: Any, _: str = "") -> Any:

@@ -7,27 +7,24 @@ import asyncio
 import json
 import unicodedata
 from collections.abc import Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from clients import ONCE
 from fuzzing import budget
 from hypothesis import example, given
 from hypothesis import strategies as st
 from payloads import FULL_SPLIT, KEY
 from payloads_kinds import FULL
 from test_converter import JSON, bent
-from test_fuzz import FakeClient, new_session
+from test_fuzz import FakeClient, fake_client
 
-from retab_async import APIError, AsyncRetab, Extraction, FileRef, JournalError, RetabError, UploadedFile
+from retab_async import APIError, Extraction, FileRef, JournalError, RetabError, UploadedFile
 from retab_async.cli.id_file import IdFileError, IdFileParser, IdFormat
 from retab_async.errors import error_class
-from retab_async.journal import Journal, JournalHeader
-from retab_async.journal.entry import Entry, decode_line, encode_entry, encode_header
+from retab_async.journal import Journal
+from retab_async.journal.entry import Entry, JournalHeader, decode_line, encode_entry, encode_header
 from retab_async.protocol import run_path
 from retab_async.resources import RESOURCES
-from retab_async.transport.session import ConnectionPool
 
 PDF = b"%PDF-1.7\n"
 SCHEMA = {"type": "object", "properties": {"total": {"type": "number"}}}
@@ -36,11 +33,8 @@ TEXT = st.text() | st.text("ab\x1b\0\r\n\ud800\"'`<>[]{},;:\t#|%$\\", max_size=2
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[FakeClient]:
-    with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
-        session: Any = runner.run(new_session())
-        # Storage hosts get the same stand-in: a drawn address must never be contacted.
-        patch.setattr(ConnectionPool, "external_session", lambda _: nullcontext(session))
-        yield FakeClient(runner, AsyncRetab(KEY, session=session, retry=ONCE, proxy=False), session)
+    with asyncio.Runner() as runner:
+        yield fake_client(runner)
 
 
 def is_log_safe(text: str) -> bool:
