@@ -214,7 +214,7 @@ async def starting(client: AsyncRetab, file: BinaryIO, document: Document) -> No
     await client.splits.create(document=MIMEData(filename="a.pdf", url="https://x.test/a.pdf"), subdocuments=[part])
     await client.splits.create(document=FileRef(id="file_1"), subdocuments=[part])
     assert_type(await client.partitions.create(document=document, key="account", instructions="Each."), Partition)
-    await client.splits.create("batch.pdf", [part])  # type: ignore[call-arg]  # all parameters are keyword-only
+    await client.splits.create("batch.pdf", [part])  # type: ignore[arg-type, call-arg]  # all parameters are keyword-only
     await client.splits.create(document=StringIO("x"), subdocuments=[part])  # type: ignore[arg-type]  # a text stream
     await client.splits.create(document="batch.pdf", subdocuments=["invoice"])  # type: ignore[list-item]
     await client.partitions.create(document=document, key="account")  # type: ignore[call-arg]  # instructions is required
