@@ -31,6 +31,7 @@ class OutputOptions:
     Attributes:
         as_json: Print a JSON object for each outcome as it arrives.
         failed: The path of the file of failed runs, or None.
+        journal: The path of the journal, or None.
         is_resumable: Whether the same command would continue after an interruption.
         lists_outcomes: Print a row for each run at the end, for the few ids of a command line.
         with_kind: Whether the runs are of several kinds.
@@ -39,6 +40,7 @@ class OutputOptions:
 
     as_json: bool
     failed: str | None
+    journal: str | None
     is_resumable: bool
     lists_outcomes: bool = False
     with_kind: bool = False
@@ -66,7 +68,18 @@ def run_cancel_job(plan: JobPlan, options: OutputOptions) -> int:
     with open_failed_file(options.failed) if options.failed else nullcontext() as failed, cli_errors():
         writer = OutcomeWriter(options, failed)
         result = asyncio.run(run_job(plan, writer))
+        if failed is not None and options.journal is not None:
+            result = _add_earlier_failures(failed, options.journal, result)
     return print_report(result, writer)
+
+
+def _add_earlier_failures(failed: FailedFile, journal: str, result: "JobResult") -> "JobResult":
+    try:
+        failed.add_from_journal(journal)
+    except click.ClickException as error:
+        # The failures of this part of the job are in the file: it is kept.
+        return attrs.evolve(result, failure=result.failure or error.message)
+    return result
 
 
 class OutcomeWriter:

@@ -65,6 +65,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         json_schema: Mapping[str, Any],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -84,6 +85,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
+            filename: Filename of the document; its own by default.
             json_schema: JSON Schema of the data to extract.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
@@ -101,7 +103,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             json_schema,
             model,
             instructions,
@@ -122,6 +124,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         json_schema: Mapping[str, Any],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -137,7 +140,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         `POST /v1/extractions`, `POST /v1/extractions/{extraction_id}/cancel`
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             json_schema,
             model,
             instructions,
@@ -153,6 +156,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         json_schema: Mapping[str, Any],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -175,6 +179,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
+            filename: Filename of the document; its own by default.
             json_schema: JSON Schema of the data to extract.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
@@ -193,7 +198,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         if strict_bool("background", background):
             reject("background=True cannot be combined with stream: a stream is in the foreground")
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             json_schema,
             model,
             instructions,
@@ -295,7 +300,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
 
 
 def _fields(
-    document: Document,
+    document: DocumentField,
     json_schema: Mapping[str, Any],
     model: str,
     instructions: str | None,
@@ -311,7 +316,7 @@ def _fields(
     messages = additional_messages
     return drop_none(
         {
-            "document": DocumentField(document),
+            "document": document,
             "json_schema": json_schema,
             "model": non_blank_str("model", model),
             "instructions": optional_str("instructions", instructions),
