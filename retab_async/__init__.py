@@ -2,7 +2,7 @@
 
 import logging
 
-from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason, Order
+from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason, MatchingOptions, Order
 from retab_async.cleanup import UnconfirmedCancel
 from retab_async.client import AnyRun, AsyncRetab
 from retab_async.documents import Document
@@ -30,6 +30,7 @@ from retab_async.errors import (
     RunCancelledError,
     RunError,
     RunFailedError,
+    SettledError,
     ValidationError,
     WaitTimeoutError,
 )
@@ -162,6 +163,7 @@ __all__ = [
     "JournalError",
     "Lifecycle",
     "MIMEData",
+    "MatchingOptions",
     "MeasuredTiming",
     "NotFoundError",
     "Order",
@@ -203,6 +205,7 @@ __all__ = [
     "RunningLifecycle",
     "SchemaGeneration",
     "SchemaGenerations",
+    "SettledError",
     "SheetRegion",
     "Split",
     "SplitConsensus",

@@ -154,6 +154,7 @@ class AsyncRetab(RunResources):
         wait: bool = False,
         wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
+        dedupe: bool = False,
     ) -> CancelJob[Run]:
         """Cancel runs of several kinds: `await` it for a `CancelReport`, or `async with` it for each `CancelOutcome`.
 
@@ -169,6 +170,7 @@ class AsyncRetab(RunResources):
             wait: Whether to follow accepted runs until they are finished.
             wait_timeout: Seconds for which one run is followed.
             outage_timeout: Seconds of an outage after which the remaining runs are given up.
+            dedupe: Whether to send the cancel of a run once, however often it occurs.
 
         Raises:
             InvalidRequestError: An argument is invalid.
@@ -182,10 +184,11 @@ class AsyncRetab(RunResources):
             wait=wait,
             wait_timeout=wait_timeout,
             outage_timeout=outage_timeout,
+            dedupe=dedupe,
         )
         resources: dict[str, RunResource[Any]] = {name: attrgetter(name)(self) for name in RESOURCES}
         targets = [resource._cancel_target for resource in resources.values()]  # noqa: SLF001 - one of us
-        return CancelJob(IdSource(runs, partial(_resolve_run, resources)), targets, options)
+        return CancelJob(IdSource(runs, partial(_resolve_run, resources), dedupe=dedupe), targets, options)
 
     async def aclose(self, timeout: float | None = None) -> tuple[UnconfirmedCancel, ...]:  # noqa: ASYNC109 - see Args
         """Send the pending cancels, those of blocks that are still open included, then close the connections.

@@ -88,6 +88,10 @@ class JournalError(RetabError, OSError):
     """A journal that cannot be opened, read or written; the message says which, and why."""
 
 
+class SettledError(RetabError):
+    """An earlier run of a bulk job settled this id as a failure; the message is the reason in its journal."""
+
+
 @attrs.define(slots=False, kw_only=True, repr=False)
 class RunError(RetabError):
     """A run without the awaited result.

@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Iterator
-from inspect import signature
 from operator import attrgetter
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from cli_harness import Terminal, figures, served_emulator
 
 from retab_async.cli import run
 from retab_async.cli.cancel_matching import matching_command
+from retab_async.cli.params import filter_options
 from retab_async.emulator import Emulator, Fault
 from retab_async.resources import RESOURCES
 
@@ -46,11 +46,14 @@ def test_cancel_matching_cancels_all_active_runs(
 
 
 @pytest.mark.parametrize("kind", MATCHING)
-def test_cancel_matching_has_an_option_for_each_argument_of_the_method(kind: str) -> None:
-    options = {parameter.name for parameter in matching_command(kind, kind).params}
-    arguments = set(signature(attrgetter("cancel_matching")(RESOURCES[kind])).parameters) - {"self", "order"}
+def test_cancel_matching_has_the_filters_of_list_and_the_options_of_a_job(kind: str) -> None:
+    filters = {option.name for option in filter_options(attrgetter("list")(RESOURCES[kind]))}
+    job = {"concurrency", "rate_limit", "journal", "wait", "wait_timeout", "outage_timeout", "dry_run"}
 
-    assert options == arguments | {"yes", "failed", "as_json"}
+    options = [parameter.name for parameter in matching_command(kind, kind).params]
+
+    assert len(options) == len(set(options))
+    assert set(options) == filters | job | {"yes", "failed", "as_json"}
 
 
 def test_cancel_matching_leaves_other_runs_alone(emulator: Emulator) -> None:
@@ -109,7 +112,7 @@ def test_cancel_matching_prints_the_count_and_asks(
     assert len(emulator.active_runs()) == left
 
 
-def test_cancel_matching_adds_settled_runs_to_the_total(
+def test_cancel_matching_counts_the_runs_of_its_own_call(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -122,7 +125,7 @@ def test_cancel_matching_adds_settled_runs_to_the_total(
 
     captured = capsys.readouterr().err
     assert "Cancel it?" in captured
-    assert "2/2" in captured
+    assert "1/1" in captured
 
 
 def test_cancel_matching_without_matches_does_not_ask(

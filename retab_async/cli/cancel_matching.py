@@ -68,8 +68,7 @@ def _params(filters: Sequence[click.Option]) -> list[click.Parameter]:
 def _plan(kind: str, options: dict[str, Any], total: int | None) -> JobPlan:
     @asynccontextmanager
     async def plan(client: AsyncRetab) -> AsyncIterator[PlannedJob]:
-        # The runs that are settled in the journal are terminal, so the preview did not count them.
-        yield PlannedJob(attrgetter(kind)(client).cancel_matching(**options), total, excludes_settled=True)
+        yield PlannedJob(attrgetter(kind)(client).cancel_matching(**options), total)
 
     return plan
 

@@ -1,10 +1,11 @@
 """Edits: fill in a form, in a document or a template."""
 
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, MIMEData, Primitive, RetabUsage, RunStatus, SparseRepr
@@ -185,6 +186,31 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
             limit=limit,
             before=before,
             after=after,
+        )
+
+    def cancel_matching(
+        self,
+        *,
+        status: RunStatus | str | None = None,
+        filename: str | None = None,
+        template_id: str | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        **options: Unpack[MatchingOptions],
+    ) -> CancelJob[Edit]:
+        """Cancel all edits that match; by default those that are active.
+
+        The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
+
+        `GET /v1/edits`, `POST /v1/edits/{id}/cancel`
+        """
+        return self._cancel_matching(
+            CancelOptions(**options),
+            status=status,
+            filename=filename,
+            template_id=template_id,
+            from_date=from_date,
+            to_date=to_date,
         )
 
     async def create_edit_cancel(self, edit_id: str | Edit) -> Edit:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, Primitive, RetabUsage, RunStatus, SparseRepr
@@ -259,6 +260,35 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             limit=limit,
             before=before,
             after=after,
+        )
+
+    def cancel_matching(
+        self,
+        *,
+        status: RunStatus | str | None = None,
+        filename: str | None = None,
+        filename_contains: str | None = None,
+        document_type: str | Sequence[str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        **options: Unpack[MatchingOptions],
+    ) -> CancelJob[Extraction]:
+        """Cancel all extractions that match; by default those that are active.
+
+        The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
+
+        `GET /v1/extractions`, `POST /v1/extractions/{id}/cancel`
+        """
+        return self._cancel_matching(
+            CancelOptions(**options),
+            status=status,
+            filename=filename,
+            filename_contains=filename_contains,
+            document_type=document_type,
+            metadata=str_dict("metadata", metadata),
+            from_date=from_date,
+            to_date=to_date,
         )
 
     async def create_extraction_cancel(self, extraction_id: str | Extraction) -> Extraction:
