@@ -151,6 +151,7 @@ class AsyncRetab(RunResources):
     def cancel_many(
         self,
         runs: "Iterable[AnyRun] | AsyncIterable[AnyRun]",
+        /,
         *,
         concurrency: int = 64,
         rate_limit: RateLimit | None = None,

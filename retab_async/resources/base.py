@@ -92,6 +92,7 @@ class RunResource(Generic[RunT]):
     def cancel_many(
         self,
         runs: Iterable[str | RunT] | AsyncIterable[str | RunT],
+        /,
         *,
         concurrency: int = 64,
         rate_limit: RateLimit | None = None,
@@ -201,6 +202,7 @@ class RunResource(Generic[RunT]):
     def wait_many(
         self,
         runs: Iterable[str | RunT],
+        /,
         *,
         timeout: float | None = 3600.0,
         poll_interval: float | None = None,
