@@ -548,6 +548,11 @@ async def the_errors(client: AsyncRetab) -> None:
         print(late)  # noqa: T201 - a use of the value
     except (RunFailedError, RunCancelledError) as error:
         ended: RunError = error
-        assert_type(ended.run, Run | None)
+        print(ended)  # noqa: T201 - a use of the value
     except RetabError:
         raise
+
+
+def failed_runs(failed: RunFailedError[Split], base: RunError) -> None:
+    assert_type(failed.run, Split)
+    assert_type(base.run, Run | None)
