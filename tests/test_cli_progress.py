@@ -15,6 +15,7 @@ NOW = Stats(
     in_flight=12,
     concurrency_limit=64,
     rate=None,
+    resent=0,
     sent=40,
     throttled=0,
     retry_tokens=9,

@@ -66,7 +66,8 @@ class Stats:
         in_flight: Requests sent and not yet answered.
         concurrency_limit: Requests of bulk jobs that may be in flight, learned from responses.
         rate: Requests a second that calls are limited to, None where no limit has been learned.
-        sent: Requests sent in all.
+        sent: Requests sent in all, without those of `resent`.
+        resent: Requests sent again, uncounted, because the server had closed a kept-alive connection.
         throttled: Responses with status 429.
         retry_tokens: Tokens left in the retry budget, at most 500.
         latency_p50: Median seconds from a request to its response over the last 1,000 responses, None before the first.
@@ -77,6 +78,7 @@ class Stats:
     concurrency_limit: int
     rate: float | None
     sent: int
+    resent: int
     throttled: int
     retry_tokens: int
     latency_p50: float | None
@@ -102,6 +104,7 @@ class Throttle:
         self.limiter = AdaptiveLimiter()
         self.queue = FifoGate(clock, self._seconds_until_open, lambda: None)
         self.sent = 0
+        self.resent = 0
         self.throttled = 0
         self.last_latency: float | None = None
         self.in_flight = 0
@@ -173,6 +176,7 @@ class Throttle:
             concurrency_limit=self.concurrency.limit,
             rate=self.limiter.estimate.rate,
             sent=self.sent,
+            resent=self.resent,
             throttled=self.throttled,
             retry_tokens=self.budget.tokens,
             latency_p50=latencies[len(latencies) // 2] if latencies else None,

@@ -8,12 +8,21 @@ import attrs
 
 from retab_async.errors import APIConnectionError, APIError, RequestError, RetabError
 from retab_async.protocol import DeliveryState, Request, Response
-from retab_async.retry import RetryHooks, RetryPolicy, is_throttled, is_transient, retry_after_failure, retry_after_of
+from retab_async.retry import (
+    RetryHooks,
+    RetryPolicy,
+    is_throttled,
+    is_transient,
+    log_retry,
+    retry_after_failure,
+    retry_after_of,
+)
 from retab_async.settings import Settings
 from retab_async.throttle import BulkLimiter, FifoSemaphore, Permit, RateLimit, Throttle
 from retab_async.transport.attempt import AttemptRunner, Call
 from retab_async.transport.session import ConnectionPool
 
+_UNCOUNTED = ", again because the API throttles,"
 # A longer `Retry-After` of a 429 ends a bulk send, in seconds.
 _MAX_RETRY_AFTER = 300.0
 
@@ -211,6 +220,7 @@ class BulkTransport(Transport):
                     permit.on_throttled()
                 if not is_throttled(error) or self._should_give_up(error):
                     raise
+                log_retry(error, 1, self._policy.attempts, self._throttle.retry_after_left(), _UNCOUNTED)
             else:
                 self._unavailable_since = None
                 is_success = True
