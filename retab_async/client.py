@@ -14,7 +14,7 @@ from retab_async.cleanup import CleanupQueue, UnconfirmedCancel
 from retab_async.models import Run
 from retab_async.resources import RESOURCES, RunResources
 from retab_async.resources.base import RunResource
-from retab_async.retry import RetryPolicy
+from retab_async.retry import RetryPolicy, check_policy
 from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, check_seconds
 from retab_async.throttle import RateLimit, Stats, Throttle
 from retab_async.transport import ConnectionPool, Transport
@@ -43,7 +43,7 @@ class AsyncRetab(RunResources):
         timeout: Seconds for one attempt; 15 by default.
         retry: The attempts, backoff and deadline of each call.
         max_connections: Requests in flight at once, each on its own connection; 100 by default. Further requests wait
-            for a connection within their deadline.
+            for a connection within their deadline, but for a few cancels while other calls hold them all.
         session: Your own aiohttp session with a `DummyCookieJar`, which is used and never closed. A smaller limit of
             its connector applies. Its default headers are sent too; `ssl` and
             `trace_configs` must be set there. A lost connection may cost one more send than is counted, because a
@@ -52,6 +52,8 @@ class AsyncRetab(RunResources):
         ssl: An `SSLContext`, or False to trust any certificate.
         user_agent: Appended to the library's own.
         trace_configs: Passed to the aiohttp session.
+        allow_http: Accept an http:// `base_url` beyond loopback, in a private network; by default
+            `RETAB_API_ALLOW_HTTP`, or False.
         max_response_bytes: Size limit of one decoded response; 64 MiB by default.
 
     Raises:
@@ -72,6 +74,7 @@ class AsyncRetab(RunResources):
         ssl: SSLContext | bool = True,
         user_agent: str | None = None,
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
+        allow_http: bool = False,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
     ) -> None:
         # A traceback that shows locals must not show secrets, in this frame and those below it.
@@ -84,8 +87,10 @@ class AsyncRetab(RunResources):
             proxy=proxy,
             timeout=timeout,
             user_agent=user_agent,
+            allow_http=allow_http,
             max_response_bytes=max_response_bytes,
         )
+        retry = check_policy(retry)
         pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool
         self._cleanup = CleanupQueue(pool.slots, max_connections)
@@ -130,7 +135,8 @@ class AsyncRetab(RunResources):
         # The API limits each key by itself.
         throttle = self._throttle if settings.credential == self._settings.credential else Throttle()
         other = copy(self)
-        other._configure(settings, retry or self._retry, throttle, is_copy=True)  # noqa: SLF001 - of the same class
+        retry = self._retry if retry is None else check_policy(retry)
+        other._configure(settings, retry, throttle, is_copy=True)  # noqa: SLF001 - of the same class
         return other
 
     def stats(self) -> Stats:

@@ -85,6 +85,14 @@ class RetryPolicy:
     retry_statuses: frozenset[int] = attrs.field(default=frozenset(), converter=_to_statuses, validator=_check_statuses)
 
 
+def check_policy(retry: object) -> RetryPolicy:
+    """Return a value that is a `RetryPolicy`, or raise `ConfigurationError`."""
+    if not isinstance(retry, RetryPolicy):
+        msg = f"retry must be a RetryPolicy, such as RetryPolicy(attempts=1) for no retries, not {retry!r:.200}"
+        raise ConfigurationError(msg)
+    return retry
+
+
 class RetryHooks(NamedTuple):
     """Limits that a retry shares with the other calls of a client.
 

@@ -15,6 +15,7 @@ NOW = Stats(
     in_flight=12,
     concurrency_limit=64,
     rate=None,
+    rate_origin="none",
     resent=0,
     sent=40,
     throttled=0,

@@ -149,6 +149,7 @@ class TransportMachine(RuleBasedStateMachine):
         self.transport = Transport(pool, client_settings, RetryPolicy(), throttle)
         self.own = FifoSemaphore(1)
         self.server.sizes = {pool.slots: slots, self.own: 1}
+        self.server.reserves = {pool.slots: min(slots, 4)}
         self.throttle, self.pool = throttle, pool
         self.jobs: list[tuple[BulkTransport, JobLimits]] = [
             (self.transport.for_bulk(max_in_flight, rate_limit), self.limits(max_in_flight, rate_limit)),

@@ -79,6 +79,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         *,
         instructions: str,
         document: Document | None = None,
+        filename: str | None = None,
         template_id: str | None = None,
         model: str = "retab-small",
         config: EditConfig = EditConfig(),
@@ -94,6 +95,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
             instructions: What to fill in.
             document: The form, as PDF, DOCX, XLSX or PPTX: a path, bytes, a binary file object, an https:// or
                 `data:` URL, a `MIMEData`, or a `FileRef`.
+            filename: Filename of the document; its own by default.
             template_id: Id of a template that is the form.
             model: Name of the model, `retab-small` by default.
             config: Style of what is filled in.
@@ -106,7 +108,13 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
-            instructions, document, template_id, model, config, bust_cache=bust_cache, background=background
+            instructions,
+            _document_field(document, filename),
+            template_id,
+            model,
+            config,
+            bust_cache=bust_cache,
+            background=background,
         )
         return await self._create(fields, idempotency_key)
 
@@ -115,6 +123,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         *,
         instructions: str,
         document: Document | None = None,
+        filename: str | None = None,
         template_id: str | None = None,
         model: str = "retab-small",
         config: EditConfig = EditConfig(),
@@ -125,7 +134,15 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
 
         `POST /v1/edits`, `POST /v1/edits/{edit_id}/cancel`
         """
-        fields = _fields(instructions, document, template_id, model, config, bust_cache=bust_cache, background=True)
+        fields = _fields(
+            instructions,
+            _document_field(document, filename),
+            template_id,
+            model,
+            config,
+            bust_cache=bust_cache,
+            background=True,
+        )
         return self._running(fields, idempotency_key)
 
     def list(
@@ -180,7 +197,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
 
 def _fields(
     instructions: str,
-    document: Document | None,
+    document: DocumentField | None,
     template_id: str | None,
     model: str,
     config: EditConfig,
@@ -195,7 +212,7 @@ def _fields(
     return drop_none(
         {
             "instructions": non_blank_str("instructions", instructions),
-            "document": None if document is None else DocumentField(document),
+            "document": document,
             "template_id": optional_str("template_id", template_id),
             "model": non_blank_str("model", model),
             "config": {"color": non_blank_str("the color of config", config.color)},
@@ -203,3 +220,11 @@ def _fields(
             "background": strict_bool("background", background),
         }
     )
+
+
+def _document_field(document: Document | None, filename: str | None) -> DocumentField | None:
+    if document is not None:
+        return DocumentField(document, filename)
+    if filename is not None:
+        reject("filename is that of a document: give one")
+    return None

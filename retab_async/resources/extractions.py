@@ -64,6 +64,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         json_schema: Mapping[str, Any],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -83,6 +84,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
+            filename: Filename of the document; its own by default.
             json_schema: JSON Schema of the data to extract.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
@@ -100,7 +102,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             json_schema,
             model,
             instructions,
@@ -121,6 +123,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         json_schema: Mapping[str, Any],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -136,7 +139,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         `POST /v1/extractions`, `POST /v1/extractions/{extraction_id}/cancel`
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             json_schema,
             model,
             instructions,
@@ -152,6 +155,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         json_schema: Mapping[str, Any],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -174,6 +178,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
+            filename: Filename of the document; its own by default.
             json_schema: JSON Schema of the data to extract.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
@@ -192,7 +197,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         if strict_bool("background", background):
             reject("background=True cannot be combined with stream: a stream is in the foreground")
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             json_schema,
             model,
             instructions,
@@ -265,7 +270,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
 
 
 def _fields(
-    document: Document,
+    document: DocumentField,
     json_schema: Mapping[str, Any],
     model: str,
     instructions: str | None,
@@ -281,7 +286,7 @@ def _fields(
     messages = additional_messages
     return drop_none(
         {
-            "document": DocumentField(document),
+            "document": document,
             "json_schema": json_schema,
             "model": non_blank_str("model", model),
             "instructions": optional_str("instructions", instructions),

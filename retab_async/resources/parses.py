@@ -50,6 +50,7 @@ class Parses(DeletableRuns[Parse]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         model: str = "retab-small",
         table_parsing_format: Literal["markdown", "yaml", "html", "json"] = "html",
         instructions: str | None = None,
@@ -64,6 +65,7 @@ class Parses(DeletableRuns[Parse]):
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
+            filename: Filename of the document; its own by default.
             model: Name of the model, `retab-small` by default.
             table_parsing_format: Format of tables: `html` (the default), `markdown`, `yaml` or `json`.
             instructions: Extra instructions for the model.
@@ -76,7 +78,12 @@ class Parses(DeletableRuns[Parse]):
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
-            document, model, table_parsing_format, instructions, bust_cache=bust_cache, background=background
+            DocumentField(document, filename),
+            model,
+            table_parsing_format,
+            instructions,
+            bust_cache=bust_cache,
+            background=background,
         )
         return await self._create(fields, idempotency_key)
 
@@ -84,6 +91,7 @@ class Parses(DeletableRuns[Parse]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         model: str = "retab-small",
         table_parsing_format: Literal["markdown", "yaml", "html", "json"] = "html",
         instructions: str | None = None,
@@ -94,7 +102,14 @@ class Parses(DeletableRuns[Parse]):
 
         `POST /v1/parses`, `POST /v1/parses/{parse_id}/cancel`
         """
-        fields = _fields(document, model, table_parsing_format, instructions, bust_cache=bust_cache, background=True)
+        fields = _fields(
+            DocumentField(document, filename),
+            model,
+            table_parsing_format,
+            instructions,
+            bust_cache=bust_cache,
+            background=True,
+        )
         return self._running(fields, idempotency_key)
 
     def list(
@@ -166,7 +181,7 @@ class Parses(DeletableRuns[Parse]):
 
 
 def _fields(
-    document: Document,
+    document: DocumentField,
     model: str,
     table_parsing_format: str,
     instructions: str | None,
@@ -176,7 +191,7 @@ def _fields(
 ) -> dict[str, Any]:
     return drop_none(
         {
-            "document": DocumentField(document),
+            "document": document,
             "model": non_blank_str("model", model),
             "table_parsing_format": one_of("table_parsing_format", table_parsing_format, _FORMATS),
             "instructions": optional_str("instructions", instructions),

@@ -59,7 +59,7 @@ class AttemptRunner:
         self._pool = pool
         self._throttle = throttle
         self._is_urgent = slots is not None
-        self._slots = slots = slots or pool.slots
+        self._slots = slots = pool.slots if slots is None else slots
         self._timeout = timeout
         self._errors = ErrorMapper(pool, timeout)
         self._exchange = Exchange(pool, settings, self._errors, slots)
@@ -84,9 +84,10 @@ class AttemptRunner:
             APIConnectionError: There was no response.
             ResponseError: The response is larger than the request allows.
         """
-        if not self._slots.try_acquire():
-            await self._wait_for_slot(call, number)
         request, deadline, delivery = call
+        is_cancel = request.is_cancel
+        if not self._slots.try_acquire(is_urgent=is_cancel):
+            await self._wait_for_slot(call, number)
         throttle = self.throttle_of(request)
         sent: float | None = None
         cause: BaseException | None = None
@@ -114,7 +115,7 @@ class AttemptRunner:
         finally:
             # A response that is still arriving releases its slot when it is closed.
             if not is_open:
-                self._slots.release()
+                self._slots.release(is_urgent=is_cancel)
             throttle.on_done(sent)
             if delivery.resends:
                 _record_resends(call, number, throttle)
@@ -132,7 +133,7 @@ class AttemptRunner:
         self._pool.session()
         try:
             left = max(call.deadline - time.monotonic() - MIN_ATTEMPT_SECONDS, MIN_TIMEOUT_SECONDS)
-            await self._slots.acquire(None if left == inf else left)
+            await self._slots.acquire(None if left == inf else left, is_urgent=call.request.is_cancel)
         except TimeoutError:
             msg = "no connection came free before the deadline"
             raise _deadline_error(msg, call, number) from None

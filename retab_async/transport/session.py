@@ -14,13 +14,16 @@ from typing import Any
 import aiohttp
 
 from retab_async.errors import ClientStateError, ConfigurationError
-from retab_async.settings import check_count
+from retab_async.settings import check_connection, check_count
 from retab_async.throttle import FifoSemaphore
 from retab_async.transport import wire
 from retab_async.transport.wire import MAX_HEADER_BYTES
 
 # The sockets that were opened for the current send of this task: none means that it used a kept-alive one.
 opened_sockets: ContextVar[list[socket]] = ContextVar("retab_async_opened_sockets")
+
+# Cancels that can always be in flight, whatever else holds all connections.
+_CANCEL_RESERVE = 4
 
 
 # Seconds: a connection may be silent for half an hour while a run is created, which NAT gateways forget sooner.
@@ -44,12 +47,12 @@ class ConnectionPool:
 
     Args:
         session: A session of the user, used and never closed; None for one of its own.
-        max_connections: Requests in flight at most.
+        max_connections: Requests in flight at most; where others hold them all, a few cancels may be beside them.
         ssl: Handed to aiohttp's connector.
         trace_configs: Handed to the aiohttp session.
 
     Raises:
-        ConfigurationError: The settings contradict each other.
+        ConfigurationError: A setting cannot work; the message says what to pass.
     """
 
     # Until `__init__` is done: a pool whose settings are invalid has nothing to close.
@@ -63,15 +66,14 @@ class ConnectionPool:
         ssl: SSLContext | bool,
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
-        if session is not None and (ssl is not True or trace_configs):
-            msg = "ssl and trace_configs belong to the session that you pass: set them there"
-            raise ConfigurationError(msg)
+        check_connection(session=session, ssl=ssl, trace_configs=trace_configs)
         limit = check_count("max_connections", max_connections)
         if session is not None:
             _check_cookie_jar(session)
             limit = _connection_limit(session, limit)
         # Requests wait here and not in aiohttp, where the wait would count against the timeout of their attempt.
-        self.slots = FifoSemaphore(limit)
+        # A connector of the user's own may not have more connections.
+        self.slots = FifoSemaphore(limit, reserve=min(limit, _CANCEL_RESERVE) if session is None else 0)
         self.is_user_session = session is not None
         self._session = session
         self._loop: asyncio.AbstractEventLoop | None = None

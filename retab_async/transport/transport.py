@@ -236,9 +236,13 @@ class BulkTransport(Transport):
         return permit
 
     def _turn_deadline(self) -> float:
-        if self._unavailable_since is None:
-            return time.monotonic() + self._max_retry_after
-        return self._unavailable_since + self._outage_timeout
+        if self._unavailable_since is not None:
+            return self._unavailable_since + self._outage_timeout
+        throttle = self._throttle
+        if not throttle.is_unthrottled and throttle.full_retry_after_left() > self._max_retry_after:
+            # The turn of a probe may come sooner, but is not worth the wait.
+            return -inf
+        return time.monotonic() + self._max_retry_after
 
     def _should_give_up(self, failure: APIError) -> bool:
         wait = retry_after_of(failure)
