@@ -306,6 +306,7 @@ def the_pace(client: AsyncRetab, stats: Stats) -> None:
     assert_type(client.stats(), Stats)
     assert_type((stats.in_flight, stats.concurrency_limit, stats.rate), tuple[int, int, float | None])
     assert_type((stats.sent, stats.throttled, stats.retry_tokens), tuple[int, int, int])
+    assert_type(stats.resent, int)
     assert_type(stats.rate_origin, Literal["given", "shared", "learned", "none"])
     assert_type((stats.latency_p50, stats.latency_p95), tuple[float | None, float | None])
     limit = RateLimit(300, per=60)
