@@ -4,7 +4,6 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
@@ -173,11 +172,6 @@ class SettledIds:
             if ids.has(kind, run_id):
                 return Settled(disposition)
         return self._failures.get((kind, run_id))
-
-    def failures(self) -> Iterator[tuple[str, str, Settled]]:
-        """Yield the kind and id of each failure, and how it was settled, in the order of the file."""
-        for (kind, run_id), settled in self._failures.items():
-            yield kind, run_id, settled
 
 
 class IdDigestSet:

@@ -130,20 +130,12 @@ class Journal:
         """Final entries of earlier runs of the job by disposition; an id that was given twice counts twice."""
         return self._settled.counts
 
-    def is_done(self, kind: str, run_id: str) -> bool:
-        """Tell whether an earlier run of the job settled an id."""
-        return self.settled(kind, run_id) is not None
-
     def settled(self, kind: str, run_id: str) -> Settled | None:
         """Return how an earlier run of the job settled an id, None if it did not.
 
         Entries of this run are not considered, to save memory: cancelling an id twice is harmless.
         """
         return self._settled.get(kind, run_id)
-
-    def failures(self) -> Iterator[tuple[str, str, Settled]]:
-        """Yield the kind and id of each failure that an earlier run of the job settled, and how."""
-        return self._settled.failures()
 
     def write(self, entry: Entry) -> None:
         """Queue an entry, which is in the file within a second; never blocks.
