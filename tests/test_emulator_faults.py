@@ -18,7 +18,7 @@ CANCEL = "POST /v1/splits/{id}/cancel"
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(running=600) as running:
+    async with Emulator(queued=600) as running:
         yield running
 
 
