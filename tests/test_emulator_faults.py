@@ -18,7 +18,7 @@ CANCEL = "POST /v1/splits/{id}/cancel"
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(running=600) as running:
+    async with Emulator(queued=600) as running:
         yield running
 
 
@@ -36,9 +36,16 @@ async def recorded(emulator: Emulator) -> None:
             await asyncio.sleep(0.005)
 
 
+async def disconnect_once_recorded(session: aiohttp.ClientSession, emulator: Emulator, run_id: str) -> None:
+    hanging = asyncio.create_task(cancel(session, run_id))
+    await recorded(emulator)
+    hanging.cancel()
+    await asyncio.wait({hanging})
+
+
 async def gone(session: aiohttp.ClientSession, run_id: str) -> None:
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
+        async with asyncio.timeout(0.2):
             await cancel(session, run_id)
 
 
@@ -225,9 +232,7 @@ class TestHang:
     async def test_it_sends_nothing_and_has_no_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         (run_id,) = emulator.seed("splits")
         emulator.fail(CANCEL, Fault.hang())
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await cancel(session, run_id)
+        await disconnect_once_recorded(session, emulator, run_id)
 
         assert emulator.requests == [RecordedRequest("POST", f"/v1/splits/{run_id}/cancel", None)]
         assert await status_of(session, run_id) == "queued"
@@ -260,8 +265,7 @@ class TestHangAfterEffect:
     async def test_it_sends_nothing_and_takes_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         (run_id,) = emulator.seed("splits")
         emulator.fail(CANCEL, Fault.hang_after_effect())
-        await gone(session, run_id)
-        await recorded(emulator)
+        await disconnect_once_recorded(session, emulator, run_id)
 
         assert emulator.requests == [RecordedRequest("POST", f"/v1/splits/{run_id}/cancel", None)]
         assert await status_of(session, run_id) == "cancelled"
@@ -281,9 +285,9 @@ class TestDelayAfterEffect:
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.delay_after_effect(0.1))
+        emulator.fail(CANCEL, Fault.delay_after_effect(0.5))
         late = asyncio.create_task(cancel(session, run_id))
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.1)
         status = await status_of(session, run_id)
 
         assert (status, late.done()) == ("cancelled", False)
@@ -293,7 +297,7 @@ class TestDelayAfterEffect:
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.delay_after_effect(0.1))
+        emulator.fail(CANCEL, Fault.delay_after_effect(0.6))
         await gone(session, run_id)
         await recorded(emulator)
 
@@ -304,9 +308,9 @@ class TestDelayAfterEffect:
 class TestDelay:
     async def test_it_waits_and_takes_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.delay(0.1))
+        emulator.fail(CANCEL, Fault.delay(0.5))
         slow = asyncio.create_task(cancel(session, run_id))
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.1)
         status = await status_of(session, run_id)
 
         assert (status, slow.done()) == ("queued", False)
@@ -317,7 +321,7 @@ class TestDelay:
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.delay(0.1))
+        emulator.fail(CANCEL, Fault.delay(0.6))
         await gone(session, run_id)
         await recorded(emulator)
 
