@@ -1,12 +1,12 @@
-"""Bulk cancels: throughput, memory, and life at a limit, ours beside others, all in one run.
+"""Bulk cancels: throughput, memory, and rate limits, compared with other clients in one run.
 
     python benchmarks/bench_bulk.py [--parts throughput memory limits] [--svg benchmarks/bulk.svg]
 
-Servers have processes of their own, and so has each contestant in each round; who does not fit the three-field answer
-(the official client) gets the one of all fields. Throughput: ids a second, medians over rounds in shuffled order, and
-the median of the ratios to a crew of `splits.cancel`, for ours of three a round. Memory: the growth of the peak over
-that of a job of a hundred ids. Limits: servers that refuse what is over REQUESTS in SECONDS; the time is the server's
-own, from its first request to its last, against the least in which that many can be let through.
+Each server and each contestant runs in its own process. The official client raises on the three-field response, so it
+gets the full one. Throughput: ids per second, medians over rounds in shuffled order, and the median of the ratios to a
+pool of workers on `splits.cancel`. Memory: growth of the peak over that of a job of 100 ids. Limits: servers that
+reject more than REQUESTS in SECONDS; the time is from the server's first request to its last, compared with the
+shortest possible one.
 """
 
 import argparse
@@ -30,12 +30,12 @@ from bulk_contestants import CONTESTANTS
 from plot_bulk import plot
 
 HERE = Path(__file__).parent
-FIRST, REFERENCE = "cancel_many", "splits.cancel, a crew"
-THROUGHPUT = (FIRST, REFERENCE, "aiohttp, a crew", "aiohttp, gather", "official, gather")
-LIMITED = (FIRST, "aiohttp-retry, a crew")
-NEEDS = {"official, gather": "retab", "aiohttp-retry, a crew": "aiohttp_retry"}
+FIRST, REFERENCE = "cancel_many", "splits.cancel, worker pool"
+THROUGHPUT = (FIRST, REFERENCE, "aiohttp, worker pool", "aiohttp, gather", "official, gather")
+LIMITED = (FIRST, "aiohttp-retry, worker pool")
+NEEDS = {"official, gather": "retab", "aiohttp-retry, worker pool": "aiohttp_retry"}
 REQUESTS, SECONDS = 200, 2.0
-# So often in a round these are compared: FIRST and REFERENCE.
+# Comparisons of FIRST with REFERENCE in each round.
 PAIRS = 3
 
 
@@ -53,8 +53,8 @@ def serving(*arguments: str) -> Iterator[str]:
 
 def run(name: str, url: str, count: int, warm: int = 0) -> dict[str, float]:
     arguments = [sys.executable, __file__, "--contend", name, url, str(count), str(warm)]
-    told = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True).stdout
-    figures: dict[str, float] = json.loads(told.splitlines()[-1])
+    output = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True).stdout
+    figures: dict[str, float] = json.loads(output.splitlines()[-1])
     assert figures["done"] == count, f"{name}: {figures['done']} of {count}"
     return figures
 
@@ -72,11 +72,11 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def in_some_order(names: list[str]) -> list[str]:
-    # The two that are close meet three times a round, one after the other: the machine is not the same from one half
-    # minute to the next, and a process can be lucky in where its memory lies.
-    heats = [random.sample((FIRST, REFERENCE), 2) for _ in range(PAIRS)] + [[name] for name in names[2:]]
-    return [name for heat in random.sample(heats, len(heats)) for name in heat]
+def shuffled(names: list[str]) -> list[str]:
+    # The two that are close are compared three times a round, one after the other: the speed of the machine drifts, and
+    # the memory layout of a process affects its speed.
+    groups = [random.sample((FIRST, REFERENCE), 2) for _ in range(PAIRS)] + [[name] for name in names[2:]]
+    return [name for group in random.sample(groups, len(groups)) for name in group]
 
 
 def throughput(rounds: int, count: int) -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ def throughput(rounds: int, count: int) -> list[dict[str, Any]]:
         for _ in range(rounds):
             for rates in taken.values():
                 rates.append([])
-            for name in in_some_order(names):
+            for name in shuffled(names):
                 is_official = name == "official, gather"
                 figures = run(name, full if is_official else three, count // 10 if is_official else count, 100)
                 taken[name][-1].append((count // 10 if is_official else count) / figures["seconds"])
@@ -118,7 +118,7 @@ def memory(counts: tuple[int, ...]) -> list[dict[str, Any]]:
     return rows
 
 
-def least(limit: str, count: int) -> float:
+def shortest_time(limit: str, count: int) -> float:
     if limit == "bucket":
         return (count - REQUESTS / 5) / (REQUESTS / SECONDS)
     return (count - 1) // REQUESTS * SECONDS
@@ -127,24 +127,30 @@ def least(limit: str, count: int) -> float:
 def limits(windows: float) -> list[dict[str, Any]]:
     count = int(REQUESTS * windows)
     print(f"\n{count} ids at {REQUESTS} requests in {SECONDS:g} s")
-    print(f"{'limit':<10}{'Retry-After':<13}{'':<24}{'s':>7}{'least':>7}{'of the possible':>17}{'429s a success':>16}")
+    print(f"{'limit':<10}{'Retry-After':<13}{'':<24}{'s':>7}{'least':>7}{'of the optimum':>17}{'429s per success':>18}")
     rows = []
     for limit in ("rolling", "bucket", "fixed"):
-        for tells in (True, False):
+        for with_hint in (True, False):
             for name in present(LIMITED):
-                flags = ["--retry-after"] if tells else []
+                flags = ["--retry-after"] if with_hint else []
                 server = (str(HERE / "limited_server.py"), limit, str(REQUESTS), str(SECONDS), *flags)
                 with serving(*server) as url:
                     run(name, url, count)
                     with urllib.request.urlopen(f"{url}/counted") as answer:  # noqa: S310 - our own server
-                        told = json.load(answer)
-                shortest = least(limit, count)
-                row = {"limit": limit, "tells": tells, "name": name, "seconds": told["took"], "least": shortest}
-                row |= {"share": shortest / told["took"], "refused": told["refused"] / told["done"]}
+                        counts = json.load(answer)
+                shortest = shortest_time(limit, count)
+                row = {
+                    "limit": limit,
+                    "tells": with_hint,
+                    "name": name,
+                    "seconds": counts["took"],
+                    "least": shortest,
+                }
+                row |= {"share": shortest / counts["took"], "refused": counts["refused"] / counts["done"]}
                 rows.append(row)
                 print(
-                    f"{limit:<10}{'yes' if tells else 'no':<13}{name:<24}{row['seconds']:>7.2f}{shortest:>7.2f}"
-                    f"{row['share']:>17.0%}{row['refused']:>16.3f}"
+                    f"{limit:<10}{'yes' if with_hint else 'no':<13}{name:<24}{row['seconds']:>7.2f}{shortest:>7.2f}"
+                    f"{row['share']:>17.0%}{row['refused']:>18.3f}"
                 )
     return rows
 
@@ -164,15 +170,15 @@ def main() -> None:
         contend(name, url, int(count), int(warm))
         return
     counts = tuple(count for count in (1_000, 10_000, 100_000, 1_000_000) if count <= options.most)
-    told: dict[str, list[dict[str, Any]]] = {}
+    results: dict[str, list[dict[str, Any]]] = {}
     if "throughput" in options.parts:
-        told["throughput"] = throughput(options.rounds, options.ids)
+        results["throughput"] = throughput(options.rounds, options.ids)
     if "memory" in options.parts:
-        told["memory"] = memory(counts)
+        results["memory"] = memory(counts)
     if "limits" in options.parts:
-        told["limits"] = limits(options.windows)
+        results["limits"] = limits(options.windows)
     if options.svg:
-        options.svg.write_text(plot(told))
+        options.svg.write_text(plot(results))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who cancels in bulk: each cancels so many ids at an address, and says how many were cancelled."""
+"""Contestants of the bulk benchmark: each cancels `count` ids at a URL and returns how many were cancelled."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -22,15 +22,15 @@ async def cancel_many(url: str, count: int) -> int:
         return report.counts[Disposition.CANCELLED]
 
 
-async def one_by_one(url: str, count: int) -> int:
-    """Use `splits.cancel` in a crew of as many tasks."""
+async def pool_of_single_cancels(url: str, count: int) -> int:
+    """Use a worker pool on `splits.cancel`."""
     from retab_async import AsyncRetab
 
     async with AsyncRetab(KEY, base_url=url) as client:
-        return await crew(ids(count), client.splits.cancel)
+        return await worker_pool(ids(count), client.splits.cancel)
 
 
-async def crew(source: Iterator[str], cancel: Callable[[str], Awaitable[object]]) -> int:
+async def worker_pool(source: Iterator[str], cancel: Callable[[str], Awaitable[object]]) -> int:
     done = 0
 
     async def work() -> None:
@@ -45,7 +45,7 @@ async def crew(source: Iterator[str], cancel: Callable[[str], Awaitable[object]]
     return done
 
 
-async def pool_by_hand(url: str, count: int) -> int:
+async def pool_on_aiohttp(url: str, count: int) -> int:
     """Use a worker pool on aiohttp: no retry, no check, no type."""
     import aiohttp
 
@@ -55,11 +55,11 @@ async def pool_by_hand(url: str, count: int) -> int:
             async with session.post(f"{url}/v1/splits/{run_id}/cancel") as response:
                 await response.json()
 
-        return await crew(ids(count), cancel)
+        return await worker_pool(ids(count), cancel)
 
 
-async def gather_by_hand(url: str, count: int) -> int:
-    """Use `asyncio.gather` over all ids on aiohttp, whose connector is the limit."""
+async def gather_on_aiohttp(url: str, count: int) -> int:
+    """Use `asyncio.gather` over all ids on aiohttp, limited by its connector."""
     import aiohttp
 
     connector = aiohttp.TCPConnector(limit=CONCURRENCY)
@@ -73,21 +73,21 @@ async def gather_by_hand(url: str, count: int) -> int:
 
 
 async def official(url: str, count: int) -> int:
-    """Use the official client in a gather, behind a semaphore."""
+    """Use `asyncio.gather` and a semaphore on the official client."""
     import retab
 
-    places = asyncio.Semaphore(CONCURRENCY)
+    semaphore = asyncio.Semaphore(CONCURRENCY)
     async with retab.AsyncRetab(api_key=KEY, base_url=url) as client:
 
         async def cancel(run_id: str) -> None:
-            async with places:
+            async with semaphore:
                 await client.splits.create_split_cancel(run_id)
 
         return len(await asyncio.gather(*map(cancel, ids(count))))
 
 
-async def pool_with_aiohttp_retry(url: str, count: int) -> int:
-    """Use a worker pool on aiohttp-retry, trying again for as long as it takes."""
+async def pool_on_aiohttp_retry(url: str, count: int) -> int:
+    """Use a worker pool on aiohttp-retry, which retries until it succeeds."""
     import aiohttp
     from aiohttp_retry import ExponentialRetry, RetryClient
 
@@ -102,14 +102,14 @@ async def pool_with_aiohttp_retry(url: str, count: int) -> int:
                 assert response.status == 200
                 await response.json()
 
-        return await crew(ids(count), cancel)
+        return await worker_pool(ids(count), cancel)
 
 
 CONTESTANTS: dict[str, Contestant] = {
     "cancel_many": cancel_many,
-    "splits.cancel, a crew": one_by_one,
-    "aiohttp, a crew": pool_by_hand,
-    "aiohttp, gather": gather_by_hand,
+    "splits.cancel, worker pool": pool_of_single_cancels,
+    "aiohttp, worker pool": pool_on_aiohttp,
+    "aiohttp, gather": gather_on_aiohttp,
     "official, gather": official,
-    "aiohttp-retry, a crew": pool_with_aiohttp_retry,
+    "aiohttp-retry, worker pool": pool_on_aiohttp_retry,
 }

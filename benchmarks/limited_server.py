@@ -1,9 +1,9 @@
-"""A server of cancels that enforces a limit, scaled down to seconds; prints its port, and counts at /counted.
+"""Cancel server that enforces a rate limit, scaled down to seconds; prints its port, and serves its counts at /counted.
 
     python benchmarks/limited_server.py rolling|bucket|fixed REQUESTS SECONDS [--retry-after] [--latency 0.01]
 
-`rolling`: so many requests within any SECONDS. `bucket`: a fifth of them at once, then evenly. `fixed`: so many in each
-window, the first of which begins with the first request.
+`rolling`: REQUESTS within any SECONDS. `bucket`: a fifth of them at once, then evenly. `fixed`: REQUESTS in each
+window, the first of which starts with the first request.
 """
 
 import argparse
@@ -12,11 +12,12 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import uvloop
 
-# Tells after how many seconds to come again; 0 is: go on.
+# Returns the seconds after which to retry, 0 for an accepted request.
 Limit = Callable[[float], float]
 
 
@@ -50,16 +51,17 @@ def bucket(requests: int, seconds: float) -> Limit:
 
 
 def fixed(requests: int, seconds: float) -> Limit:
-    ends, left = 0.0, 0
+    window_end, left = 0.0, 0
 
     def take(now: float) -> float:
-        nonlocal ends, left
-        if now >= ends:
+        nonlocal window_end, left
+        if now >= window_end:
             # The next windows follow the first one without a gap.
-            ends = now + seconds if not ends else ends + seconds * ((now - ends) // seconds + 1)
+            elapsed = (now - window_end) // seconds + 1
+            window_end = window_end + seconds * elapsed if window_end else now + seconds
             left = requests
         if not left:
-            return ends - now
+            return window_end - now
         left -= 1
         return 0.0
 
@@ -70,17 +72,17 @@ LIMITS = {"rolling": rolling, "bucket": bucket, "fixed": fixed}
 
 
 class Limited(asyncio.Protocol):
-    """Answers after the latency; what is over the limit with a 429."""
+    """Responds after the latency; with a 429 above the limit."""
 
     done = 0
     refused = 0
     first = 0.0
     last = 0.0
 
-    def __init__(self, take: Limit, latency: float, *, tells: bool) -> None:
+    def __init__(self, take: Limit, latency: float, *, sends_retry_after: bool) -> None:
         self.take = take
         self.latency = latency
-        self.tells = tells
+        self.sends_retry_after = sends_retry_after
         self.pending = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -90,8 +92,8 @@ class Limited(asyncio.Protocol):
         *requests, self.pending = (self.pending + data).split(b"\r\n\r\n")
         for request in requests:
             if request.startswith(b"GET /counted"):
-                told = {"done": Limited.done, "refused": Limited.refused, "took": Limited.last - Limited.first}
-                self.answer(200, json.dumps(told).encode())
+                counts = {"done": Limited.done, "refused": Limited.refused, "took": Limited.last - Limited.first}
+                self.respond(200, json.dumps(counts).encode())
             else:
                 self.cancel(request)
 
@@ -101,25 +103,26 @@ class Limited(asyncio.Protocol):
         wait = self.take(now)
         if wait:
             Limited.refused += 1
-            told = b"Retry-After: %.3f\r\n" % wait if self.tells else b""
-            self.later(429, b'{"detail":"slow down"}', told)
+            headers = b"Retry-After: %.3f\r\n" % wait if self.sends_retry_after else b""
+            self.respond_later(429, b'{"detail":"slow down"}', headers)
             return
         Limited.done += 1
         run_id = request.split(b" ", 2)[1].split(b"/")[3]
-        self.later(200, b'{"id":"%s","status":"cancelled","error":null}' % run_id)
+        self.respond_later(200, b'{"id":"%s","status":"cancelled","error":null}' % run_id)
 
-    def later(self, status: int, body: bytes, headers: bytes = b"") -> None:
-        asyncio.get_running_loop().call_later(self.latency, self.answer, status, body, headers)
+    def respond_later(self, status: int, body: bytes, headers: bytes = b"") -> None:
+        asyncio.get_running_loop().call_later(self.latency, self.respond, status, body, headers)
 
-    def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
-        head = b"HTTP/1.1 %d Told\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n"
+    def respond(self, status: int, body: bytes, headers: bytes = b"") -> None:
+        head = b"HTTP/1.1 %d Status\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n"
         self.transport.write(head % (status, len(body), headers) + body)
 
 
 async def main(options: Any) -> None:
     take = LIMITS[options.limit](options.requests, options.seconds)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Limited(take, options.latency, tells=options.retry_after), "127.0.0.1", 0)
+    make = partial(Limited, take, options.latency, sends_retry_after=options.retry_after)
+    server = await loop.create_server(make, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -105,8 +105,7 @@ def test_each_response_gives_its_disposition() -> None:
 
     outcomes = asyncio.run(run())
 
-    told = [(str(each.disposition), type(each.error).__name__, each.attempts) for each in outcomes]
-    assert told == [
+    assert [(str(each.disposition), type(each.error).__name__, each.attempts) for each in outcomes] == [
         ("unconfirmed", "PermissionDeniedError", 1),
         ("rejected", "APIError", 1),
         ("unconfirmed", "InternalServerError", 1),
@@ -153,9 +152,9 @@ async def test_ids_come_from_any_iterable(emulator: Emulator, client: AsyncRetab
     emulator.fail(CANCEL, Fault.delay_after_effect(0.05), Fault.status(503))
     outcomes = await outcomes_of(client.splits.cancel_many(sources[form], concurrency=7, order=order))
 
-    told = [outcome.run_id for outcome in outcomes]
-    assert (told == ids) == (order == "input")
-    assert sorted(told) == sorted(ids)
+    seen_ids = [outcome.run_id for outcome in outcomes]
+    assert (seen_ids == ids) == (order == "input")
+    assert sorted(seen_ids) == sorted(ids)
     assert {outcome.disposition for outcome in outcomes} == {"cancelled"}
 
 
@@ -255,11 +254,11 @@ async def test_each_retry_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     async with raw_server(*[fault] * 3, reply(BARE_SPLIT)) as server, client_for(server.url, retry=policy) as client:
         await client.splits.cancel_many(["splt_1"])
 
-    fault_told = "[31m*** forged (POST /v1/splits/splt_1/cancel, status 500"
+    message = "[31m*** forged (POST /v1/splits/splt_1/cancel, status 500"
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", f"attempt 2 of 4 in 0.00 s: {fault_told}, 1 attempt)"),
-        ("WARNING", f"attempt 3 of 4 in 0.00 s: {fault_told}, 2 attempts)"),
-        ("WARNING", f"attempt 4 of 4 when the API is back: {fault_told}, 3 attempts)"),
+        ("WARNING", f"attempt 2 of 4 in 0.00 s: {message}, 1 attempt)"),
+        ("WARNING", f"attempt 3 of 4 in 0.00 s: {message}, 2 attempts)"),
+        ("WARNING", f"attempt 4 of 4 when the API is back: {message}, 3 attempts)"),
     ]
 
 
@@ -347,14 +346,14 @@ async def test_an_exception_of_the_producer_is_raised_after_the_taken_ids(
     with pytest.raises(ZeroDivisionError):
         await job
     async with client.splits.cancel_many(made()) as outcomes:
-        told = [(await anext(outcomes)).run_id for _ in ids]
+        seen_ids = [(await anext(outcomes)).run_id for _ in ids]
         with pytest.raises(ZeroDivisionError):
             await anext(outcomes)
         with pytest.raises(StopAsyncIteration):
             await anext(outcomes)
 
     assert job.report.counts == {"cancelled": 9}
-    assert sorted(told) == sorted(ids)
+    assert sorted(seen_ids) == sorted(ids)
 
 
 async def test_invalid_ids_of_an_asynchronous_source_are_reported(client: AsyncRetab) -> None:

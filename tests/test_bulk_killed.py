@@ -1,4 +1,4 @@
-"""A job that is killed in the middle, and started again with its journal."""
+"""A bulk cancel that is killed and resumed from its journal."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ async def begun(emulator: Emulator, ids: Path, journal: Path) -> asyncio.subproc
 
 async def soon(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - nobody tells of another process
+        while not condition():  # noqa: ASYNC110 - another process sets no event
             await asyncio.sleep(0.01)
 
 

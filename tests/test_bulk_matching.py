@@ -62,10 +62,10 @@ class Pages:
         return page
 
     def walk(self, **settings: Any) -> RunScan[Run]:
-        told: dict[str, Any] = {"outage_timeout": 5, "single_pass": False} | settings
-        status = told.pop("status", "queued")
+        options: dict[str, Any] = {"outage_timeout": 5, "single_pass": False} | settings
+        status = options.pop("status", "queued")
         statuses = KindSpec().active_statuses if status is None else [status]
-        return RunScan(self, scan_queries(statuses, from_date=None, to_date=None), **told)
+        return RunScan(self, scan_queries(statuses, from_date=None, to_date=None), **options)
 
 
 async def test_all_active_runs_are_cancelled(emulator: Emulator, client: AsyncRetab) -> None:
@@ -83,9 +83,7 @@ async def test_all_active_runs_are_cancelled(emulator: Emulator, client: AsyncRe
 
 async def test_filters_are_sent_with_the_list(emulator: Emulator, client: AsyncRetab) -> None:
     emulator.seed("splits", 2)
-    none = await client.splits.cancel_matching(
-        filename="nobody's", from_date=date(2020, 1, 1), to_date=date(2040, 1, 1)
-    )
+    none = await client.splits.cancel_matching(filename="other", from_date=date(2020, 1, 1), to_date=date(2040, 1, 1))
     queued = await client.splits.cancel_matching(status=RunStatus.QUEUED)
     going = await client.splits.cancel_matching(status="in_progress")
 

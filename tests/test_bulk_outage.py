@@ -237,15 +237,15 @@ async def test_an_endless_source_is_closed_in_a_total_outage(source: str) -> Non
     assert isinstance(report.failures[0].error, APIConnectionError)
 
 
-@pytest.mark.parametrize(("status", "told"), [(429, 301), (503, 61)])
+@pytest.mark.parametrize(("status", "retry_after"), [(429, 301), (503, 61)])
 @pytest.mark.parametrize("number", [1, 200])
-async def test_a_retry_after_beyond_the_outage_timeout_ends_the_job(status: int, told: int, number: int) -> None:
-    away = reply(b"", status, {"Retry-After": str(told)})
+async def test_a_retry_after_beyond_the_outage_timeout_ends_the_job(status: int, retry_after: int, number: int) -> None:
+    away = reply(b"", status, {"Retry-After": str(retry_after)})
     async with raw_server(away) as server, client_for(server.url) as client, asyncio.timeout(20):
         report = await client.splits.cancel_many(ids_of(number))
 
     assert report.counts == {Disposition.UNCONFIRMED: number}
-    assert f"Retry-After {told} s" in str(report.failures[0].error)
+    assert f"Retry-After {retry_after} s" in str(report.failures[0].error)
     assert sum(outcome.attempts for outcome in report.failures) == len(server.requests) < 10
 
 
@@ -513,9 +513,9 @@ def test_probe_intervals_grow_within_the_outage_timeout(monkeypatch: pytest.Monk
 def test_retry_after_delays_a_probe_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
     breaker = CircuitBreaker(60.0)
-    told: dict[str, Any] = {"status_code": 503, "method": "POST", "url": "/v1/x"}
+    details: dict[str, Any] = {"status_code": 503, "method": "POST", "url": "/v1/x"}
     for asked in (1.0, 2.0, 30.0):
-        breaker.on_failure(InternalServerError("busy", retry_after=asked, **told), 1)
+        breaker.on_failure(InternalServerError("busy", retry_after=asked, **details), 1)
 
     assert breaker.probe_delay() == 5.0
 

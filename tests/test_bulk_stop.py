@@ -42,14 +42,14 @@ async def removing(path: Path, ids: list[str]) -> AsyncIterator[str]:
 async def test_stop_finishes_the_taken_ids_and_takes_no_more(emulator: Emulator, client: AsyncRetab) -> None:
     ids = emulator.seed("splits", 100)
     async with client.splits.cancel_many(iter(ids), concurrency=4) as job:
-        told = [await anext(job)]
+        outcomes = [await anext(job)]
         job.stop()
         job.stop()
-        told += [outcome async for outcome in job]
+        outcomes += [outcome async for outcome in job]
 
-    assert 1 <= len(told) < 20
-    assert {outcome.disposition for outcome in told} == {Disposition.CANCELLED}
-    assert len(told) == job.report.counts.total() == len(emulator.requests) == 100 - len(emulator.active_runs())
+    assert 1 <= len(outcomes) < 20
+    assert {outcome.disposition for outcome in outcomes} == {Disposition.CANCELLED}
+    assert len(outcomes) == job.report.counts.total() == len(emulator.requests) == 100 - len(emulator.active_runs())
 
 
 async def test_stop_ends_the_wait_for_ids(emulator: Emulator, client: AsyncRetab) -> None:

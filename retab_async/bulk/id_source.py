@@ -122,8 +122,8 @@ class IdSource:
             self._takers.discard(taker)
             self.close()
         except asyncio.CancelledError as error:
-            # Of an open source nobody cancels a worker: the producer was cancelled, and another worker would take that
-            # for the end of the ids.
+            # A worker of an open source is not cancelled by the job: the producer was, and another worker would take
+            # that for the end of the ids.
             if not self.is_closed:
                 self._takers.discard(taker)
                 self.fail(error)
