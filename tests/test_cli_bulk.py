@@ -325,7 +325,9 @@ class TestFailedFile:
         assert ids[0] in Path(path).read_text()
         run([*line, write_lines([*ids[:2], *unknown[:2]])])
 
-        codes = [run([*line, write_lines([*ids, *unknown])]) for _ in range(3)]
+        codes = [run([*line, write_lines([*ids, *unknown])]) for _ in range(2)]
+        # As if it was interrupted after its first id.
+        codes.append(run([*line, write_lines(unknown[:1])]))
 
         written = [row.split(",")[0] for row in Path(path).read_text().splitlines()]
         assert codes == [1, 1, 1]

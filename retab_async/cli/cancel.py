@@ -110,7 +110,9 @@ def _file_options(*, is_required: bool) -> list[click.Parameter]:
         click.Option(["--from-file"], required=is_required, metavar="FILE", help=_FILE_HELP),
         click.Option(["--column"], metavar="NAME", help="Read the ids from the column with this heading."),
         click.Option(
-            ["--dedupe"], is_flag=True, help="Skip ids that FILE has already named; this keeps them in memory."
+            ["--dedupe"],
+            is_flag=True,
+            help="Send the cancel of an id that FILE names several times once; keeps all ids in memory.",
         ),
     ]
 
@@ -127,7 +129,7 @@ def _input_path(ids: Sequence[str], from_file: str | None) -> str | None:
 
 def _pop_format(options: dict[str, Any], path: str | None, kind: str | None) -> IdFormat:
     source = "stdin" if path in {"-", None} else str(path)
-    return IdFormat(source=source, kind=kind, column=options.pop("column"), dedupe=options.pop("dedupe"))
+    return IdFormat(source=source, kind=kind, column=options.pop("column"))
 
 
 def _plan_of_ids(kind: str, ids: Sequence[str], options: dict[str, Any]) -> JobPlan:
@@ -149,7 +151,8 @@ def _plan_of_file(path: str, file_format: IdFormat, options: dict[str, Any]) -> 
         async def plan(client: AsyncRetab) -> AsyncIterator[PlannedJob]:
             async with aclosing(read_lines(file)) as lines, aclosing(_parse_lines(lines, file_format)) as runs:
                 collection = attrgetter(file_format.kind)(client) if file_format.kind else client
-                yield PlannedJob(collection.cancel_many(runs, **options), total)
+                # The number of distinct ids is not known in advance.
+                yield PlannedJob(collection.cancel_many(runs, **options), None if options["dedupe"] else total)
 
         yield plan
 
