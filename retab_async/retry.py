@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypeGuard, TypeVar
 
 import attrs
 
-from retab_async.errors import APIConnectionError, APIError, ConfigurationError, ConflictError, RequestError
+from retab_async.errors import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    ConfigurationError,
+    ConflictError,
+    RequestError,
+)
 from retab_async.settings import check_count, check_seconds
 
 if TYPE_CHECKING:
@@ -22,6 +29,7 @@ T = TypeVar("T")
 # Beside these every 5xx is transient, also those of gateways, except two that state a permanent lack of support.
 _TRANSIENT_STATUSES = frozenset({408, 425, 429})
 _PERMANENT_STATUSES = frozenset({501, 505})
+_CONGESTION_STATUSES = frozenset({502, 503, 504, 522, 524, 529})
 # An attempt needs at least this much of the deadline, in seconds.
 MIN_ATTEMPT_SECONDS = 0.01
 # 2.0 to a higher power overflows long after the cap of any policy is reached.
@@ -76,6 +84,14 @@ class RetryPolicy:
     retry_statuses: frozenset[int] = attrs.field(default=frozenset(), converter=_to_statuses, validator=_check_statuses)
 
 
+def check_policy(retry: object) -> RetryPolicy:
+    """Return a value that is a `RetryPolicy`, or raise `ConfigurationError`."""
+    if not isinstance(retry, RetryPolicy):
+        msg = f"retry must be a RetryPolicy, such as RetryPolicy(attempts=1) for no retries, not {retry!r:.200}"
+        raise ConfigurationError(msg)
+    return retry
+
+
 class RetryHooks(NamedTuple):
     """Limits that a retry shares with the other calls of a client.
 
@@ -113,6 +129,13 @@ def is_throttled(error: BaseException | None) -> TypeGuard[APIError]:
     return isinstance(error, APIError) and (
         error.status_code == 429 or (error.status_code == 503 and error.retry_after is not None)
     )
+
+
+def is_congestion(error: BaseException) -> bool:
+    """Tell whether the server was too busy to respond in time: 502, 503, 504, 522, 524, 529, or a timeout."""
+    if isinstance(error, APIError):
+        return error.status_code in _CONGESTION_STATUSES
+    return isinstance(error, APITimeoutError) and error.transient
 
 
 def retry_after_of(error: BaseException | None) -> float:

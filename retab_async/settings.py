@@ -4,9 +4,11 @@ import ipaddress
 import math
 import os
 import re
+import socket
 from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
+from ssl import SSLContext
 from typing import Any, Literal, NamedTuple, NoReturn
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass, proxy_bypass_environment  # type: ignore[attr-defined]
@@ -21,6 +23,11 @@ _DEFAULT_BASE_URL = "https://api.retab.com"
 # Shorter secrets are test values, and would match inside ordinary words.
 _MIN_SECRET_LENGTH = 8
 _PRINTABLE = r"[!-~]+"
+
+# Suffixes of names that resolve only on one machine or in one network.
+_LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
+# The numbers that systems read as IPv4 addresses, such as 127.1 and 0x7f000001.
+_NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+)){0,3}", re.IGNORECASE)
 
 
 class SecretStr(str):
@@ -112,6 +119,7 @@ class Settings(NamedTuple):
         proxy: str | Literal[False] | None,
         timeout: float,
         user_agent: str | None,
+        allow_http: bool = False,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
     ) -> "Settings":
         """Validate settings and take defaults from the environment.
@@ -123,12 +131,13 @@ class Settings(NamedTuple):
             proxy: URL of an HTTP proxy, False for none; default is the environment's.
             timeout: Seconds for one attempt.
             user_agent: Suffix of the library's own User-Agent.
+            allow_http: Accept an http:// `base_url` beyond loopback; default `RETAB_API_ALLOW_HTTP`, or False.
             max_response_bytes: Size limit of one decoded response.
 
         Raises:
             ConfigurationError: A setting cannot work; the message says what to do.
         """
-        address = _resolve_base_url(base_url)
+        address = _resolve_base_url(base_url, allow_http=_resolve_allow_http(allow_http))
         environment = {name: as_secret(url) for name, url in getproxies().items()} if proxy is None else None
         return cls(
             credential=_resolve_credential(api_key, bearer_token),
@@ -204,13 +213,48 @@ def _checked_secret(name: str, secret: str) -> str:
     return secret
 
 
-def _resolve_base_url(base_url: str | None) -> str:
+def check_connection(*, session: Any, ssl: Any, trace_configs: Any) -> None:
+    """Validate the settings that are handed to aiohttp, or raise `ConfigurationError`."""
+    if "aiohttp_retry" in type(session).__module__:
+        msg = "session must be an aiohttp.ClientSession, not a RetryClient: for retries, pass retry=RetryPolicy(...)"
+    elif session is not None and not _is_session(session):
+        msg = f"session must be an open aiohttp.ClientSession, or None, not {session!r:.200}"
+    elif not isinstance(ssl, SSLContext | bool):
+        msg = f"ssl must be an SSLContext, or False, not {ssl!r:.200}: pass ssl.create_default_context(cafile=PATH)"
+    elif not _are_trace_configs(trace_configs):
+        msg = f"trace_configs must be a list of aiohttp.TraceConfig, or () for none, not {trace_configs!r:.200}"
+    elif session is not None and (ssl is not True or trace_configs):
+        msg = "ssl and trace_configs belong to the session that you pass: set them there"
+    else:
+        return
+    raise ConfigurationError(msg)
+
+
+def _are_trace_configs(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(hasattr(each, "on_request_start") for each in value)
+
+
+def _is_session(session: Any) -> bool:
+    return callable(getattr(session, "request", None)) and isinstance(getattr(session, "closed", None), bool)
+
+
+def _resolve_allow_http(allow_http: Any) -> bool:
+    if not isinstance(allow_http, bool):
+        msg = f"allow_http must be True or False, not {allow_http!r:.200}"
+        raise ConfigurationError(msg)
+    return allow_http or os.environ.get("RETAB_API_ALLOW_HTTP", "").lower() in {"1", "true", "yes"}
+
+
+def _resolve_base_url(base_url: str | None, *, allow_http: bool) -> str:
     name = "base_url"
     if base_url is None and (from_env := os.environ.get("RETAB_API_BASE_URL")):
         name, base_url = "RETAB_API_BASE_URL", from_env
     parts = _split_url(name, _DEFAULT_BASE_URL if base_url is None else base_url)
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-        msg = f"{name} must use https: over http the key would be sent unencrypted to {parts.hostname}"
+    if parts.scheme == "http" and not allow_http and not is_loopback_host(parts.hostname or ""):
+        msg = (
+            f"{name} must use https: over http the key would be sent unencrypted to {parts.hostname}; "
+            "in a private network, pass allow_http=True or set RETAB_API_ALLOW_HTTP=1"
+        )
         raise ConfigurationError(msg)
     if parts.query or parts.fragment:
         msg = f"{name} must end with its path: remove ? and #"
@@ -274,17 +318,46 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost"
+def is_public_host(host: str) -> bool:
+    """Tell whether a host may be on the public internet, by its name or address alone: nothing is looked up."""
+    address = _address_of(host)
+    if address is not None:
+        return address.is_global and not address.is_multicast
+    name = host.lower().removesuffix(".")
+    return "." in name and not name.endswith(_LOCAL_SUFFIXES)
+
+
+def is_loopback_host(host: str) -> bool:
+    """Tell whether a host is this machine, by its name or address alone."""
+    address = _address_of(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
+
+
+def _address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    host = host.removesuffix(".")
+    try:
+        if _NUMERIC_HOST.fullmatch(host):
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        address = ipaddress.IPv6Address(host)
+    except (ValueError, OSError):
+        return None
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _check_proxy(name: str, proxy: str | None) -> str | None:
     if proxy is None:
         return None
     if not _is_proxy(proxy):
-        msg = f"{name} must be an http:// or https:// URL; proxy=False uses none"
+        socks = ", not a SOCKS proxy" if _read_url(proxy).scheme.startswith("socks") else ""
+        msg = f"{name} must be an http:// or https:// URL{socks}; proxy=False uses none"
         raise ConfigurationError(msg)
     return str(proxy)
+
+
+def _proxy_variable(scheme: str) -> str:
+    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
+    found = next((name for name in names if os.environ.get(name)), None)
+    return f"the proxy in the environment ({found})" if found else "the proxy in the environment"
 
 
 def _is_proxy(url: str) -> bool:
@@ -296,12 +369,12 @@ def _proxy_of(url: str, environment: Mapping[str, str | None]) -> str | None:
     target = urlsplit(url)
     host = target.hostname or ""
     # Loopback traffic may be unencrypted because it stays on this machine: a proxy must not carry it off.
-    if _is_loopback(host) or _is_bypassed(host, environment):
+    if is_loopback_host(host) or _is_bypassed(host, environment):
         return None
     proxy = environment.get(target.scheme) or environment.get("all")
     if proxy and "://" not in proxy:
         proxy = as_secret(f"http://{proxy}")
-    return _check_proxy("the proxy in the environment", proxy)
+    return _check_proxy(_proxy_variable(target.scheme), proxy)
 
 
 def _is_bypassed(host: str, environment: Mapping[str, str | None]) -> bool:

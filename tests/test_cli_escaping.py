@@ -3,8 +3,8 @@
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
-import click
 import pytest
 from cli_harness import served_emulator
 
@@ -177,13 +177,15 @@ def test_log_is_escaped(
     assert "[bold]b[/bold]" in captured
 
 
-def test_json_of_a_deep_value_is_refused_without_a_traceback() -> None:
-    value: object = 1
-    for _ in range(100_000):
+def test_json_of_any_depth_is_printed_in_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    depth = 50_000
+    value: Any = "\x1b\u202eü"
+    for _ in range(depth):
         value = [value]
 
-    with pytest.raises(click.ClickException, match="nested too deeply"):
-        print_json(value)
+    print_json(value)
+
+    assert capsys.readouterr().out == "[" * depth + r'"\u001b\u202e\u00fc"' + "]" * depth + "\n"
     # Freed level by level: a destructor would recurse.
     while isinstance(value, list):
         value = value[0]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import nullcontext
 from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -48,7 +49,9 @@ class Session:
         content = asyncio.StreamReader()
         content.feed_data(self.body)
         content.feed_eof()
-        return SimpleNamespace(status=self.status, headers=CIMultiDict(), content=content, closed=True)
+        return SimpleNamespace(
+            status=self.status, headers=CIMultiDict(), content=content, content_length=None, closed=True
+        )
 
 
 class FakeClient(NamedTuple):
@@ -60,12 +63,24 @@ class FakeClient(NamedTuple):
         return self.runner.run(call(attrgetter(kind)(self.client), run_id))
 
 
+def fake_client(runner: asyncio.Runner) -> FakeClient:
+    """Make a client whose requests, also those to other hosts, all go to the stand-in."""
+    session: Any = Session()
+    client = AsyncRetab(KEY, retry=ONCE, proxy=False)
+    pool: Any = client._pool
+    pool.session = lambda: session
+    pool.external_session = lambda: nullcontext(session)
+    pool.wires = lambda: None
+    # Never opened, so there is nothing to close.
+    pool.is_user_session = True
+    return FakeClient(runner, client, session)
+
+
 @pytest.fixture(scope="module")
 def fake() -> Iterator[FakeClient]:
     """One for all examples: a loop and a client for each would take most of the time."""
-    session: Any = Session()
     with asyncio.Runner() as runner:
-        yield FakeClient(runner, AsyncRetab(KEY, session=session, retry=ONCE, proxy=False), session)
+        yield fake_client(runner)
 
 
 async def first_page(resource: Any, _: str = "") -> Any:

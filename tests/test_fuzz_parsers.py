@@ -10,20 +10,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from clients import ONCE
 from fuzzing import budget
 from hypothesis import example, given
 from hypothesis import strategies as st
 from payloads import FULL_SPLIT, KEY
 from payloads_kinds import FULL
 from test_converter import JSON, bent
-from test_fuzz import FakeClient, Session
+from test_fuzz import FakeClient, fake_client
 
-from retab_async import APIError, AsyncRetab, Extraction, FileRef, JournalError, RetabError, UploadedFile
+from retab_async import APIError, Extraction, FileRef, JournalError, RetabError, UploadedFile
 from retab_async.cli.id_file import IdFileError, IdFileParser, IdFormat
 from retab_async.errors import error_class
-from retab_async.journal import Journal, JournalHeader
-from retab_async.journal.entry import Entry, decode_line, encode_entry
+from retab_async.journal import Journal
+from retab_async.journal.entry import Entry, JournalHeader, decode_line, encode_entry, encode_header
 from retab_async.protocol import run_path
 from retab_async.resources import RESOURCES
 
@@ -34,9 +33,8 @@ TEXT = st.text() | st.text("ab\x1b\0\r\n\ud800\"'`<>[]{},;:\t#|%$\\", max_size=2
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[FakeClient]:
-    session: Any = Session()
     with asyncio.Runner() as runner:
-        yield FakeClient(runner, AsyncRetab(KEY, session=session, retry=ONCE, proxy=False), session)
+        yield fake_client(runner)
 
 
 def is_log_safe(text: str) -> bool:
@@ -193,7 +191,7 @@ def test_any_download_link_gives_a_run_or_an_error(fake: FakeClient, link: Any) 
 
 # Journals
 
-HEADER = JournalHeader(("splits",), "https://api.example.com", "hash")
+HEADER = JournalHeader((), "https://api.retab.com", "0123")
 entries = st.builds(Entry, kind=TEXT, run_id=TEXT, disposition=TEXT, status=st.none() | TEXT, reason=TEXT)
 
 
@@ -205,20 +203,26 @@ def test_an_encoded_entry_is_one_line_that_decodes(entry: Entry) -> None:
 
     assert line.count(b"\n") == 1
     assert isinstance(decoded, Entry)
+    assert decoded.final is entry.final
 
 
 @budget(200)
 @given(line=st.binary(max_size=80) | JSON.map(lambda value: json.dumps(value).encode() + b"\n"))
 @example(line=nested(2000) + b"\n")
-@example(line=b'{"kind":"a","run_id":"b","disposition":5}\n')
-def test_any_line_is_an_entry_or_none(line: bytes) -> None:
-    decoded = decode_line(line)
-
-    assert decoded is None or isinstance(decoded, Entry)
+@example(line=b'{"kind":"a","run_id":"b","disposition":5,"final":true}\n')
+@example(line=encode_header(HEADER).replace(b"[]", b"5"))
+@example(line=encode_header(HEADER).replace(b'"version":1', b'"version":[[]]'))
+def test_any_line_is_an_entry_a_header_or_none(line: bytes) -> None:
+    try:
+        decoded = decode_line(line)
+    except ValueError as error:
+        assert "version" in str(error)  # noqa: PT017 - both outcomes are right, and both are checked
+    else:
+        assert decoded is None or isinstance(decoded, (Entry, JournalHeader))
 
 
 @budget(40)
-@given(pieces=st.lists(st.binary(max_size=40) | entries.map(encode_entry), max_size=4))
+@given(pieces=st.lists(st.binary(max_size=40) | st.just(encode_header(HEADER)) | entries.map(encode_entry), max_size=4))
 def test_any_file_is_a_journal_or_a_journal_error_and_is_never_shortened_by_that(
     pieces: list[bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

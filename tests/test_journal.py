@@ -32,7 +32,7 @@ from retab_async.settings import Credential
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DISK_FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-FINAL = ("cancelled", "finished", "invalid", "not_found", "rejected")
+FINAL = ("cancelled", "finished", "not_found", "rejected")
 HEADER = JournalHeader(("splits",), "https://api.test", "0")
 HEAD = b'{"journal":"retab_async","version":1,"kinds":["splits"],"base_url":"https://api.test","credential":"0"}\n'
 LINE = b'{"kind":"splits","run_id":"splt_1","disposition":"cancelled","final":true}\n'

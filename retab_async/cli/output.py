@@ -1,5 +1,7 @@
 """Output formats: tables and columns on a terminal, tab-separated lines elsewhere, JSON on request."""
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import Any
@@ -12,8 +14,11 @@ from rich.text import Text
 from retab_async.bulk import CancelOutcome, Disposition
 from retab_async.cli.console import escape_control_chars, stdout_console
 from retab_async.converter import unstructure
+from retab_async.json_codec import dumps_any
 from retab_async.models import Run
 
+# As JSON escapes: a terminal of any encoding can print it.
+_NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 DELETED = "deleted"
 
 _COLOURS = {
@@ -86,7 +91,8 @@ class Outcome:
 
 def print_json(value: object) -> None:
     """Print one JSON object on one line, in ASCII so that no text in it can control a terminal."""
-    click.echo(_to_json(value, ascii_only=True))
+    text = dumps_any(value).decode()
+    click.echo(_NON_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text))
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -156,13 +162,4 @@ def _styled(cell: str, width: int = 0) -> Text:
 
 
 def _text_of(value: object) -> str:
-    return value if isinstance(value, str) else _to_json(value, ascii_only=False)
-
-
-def _to_json(value: object, *, ascii_only: bool) -> str:
-    # Not orjson, which refuses integers of more than 64 bits, NaN, and a depth of more than 254.
-    try:
-        return json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
-    except RecursionError:
-        msg = "the run is nested too deeply to be printed"
-        raise click.ClickException(msg) from None
+    return value if isinstance(value, str) else dumps_any(value).decode()

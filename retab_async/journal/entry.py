@@ -20,7 +20,7 @@ MAGIC = b'{"journal":"retab_async",'
 # Of these, nothing but the number is of interest later; of failures, the reason as well.
 _SUCCESSES = frozenset({"cancelled", "finished"})
 # Outcomes that settle an id unless the entry says otherwise.
-_FINAL = _SUCCESSES | {"not_found", "rejected", "invalid"}
+_FINAL = _SUCCESSES | {"not_found", "rejected"}
 _MAX_TEXT = 1_000
 # Far above six texts of six bytes a character: a longer line is no entry.
 MAX_LINE_BYTES = 1 << 20

@@ -1,10 +1,11 @@
 """Classifications: assign a document to one of several categories."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
+from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
 from retab_async.resources.base import DeletableRuns, ListedRuns
@@ -12,11 +13,11 @@ from retab_async.scope import RunScope
 from retab_async.validation import (
     bounded_int,
     drop_none,
+    instance_of,
     non_blank_str,
     non_empty_list,
     optional_int,
     optional_str,
-    reject,
     strict_bool,
 )
 
@@ -76,12 +77,14 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
 
     path = "/v1/classifications"
     run_type = Classification
+    spec: KindSpec = KindSpec(id_prefix="clss")
 
     async def create(
         self,
         *,
         document: Document,
-        categories: Sequence[Category],
+        filename: str | None = None,
+        categories: Sequence[Category | Mapping[str, Any]],
         model: str = "retab-small",
         instructions: str | None = None,
         first_n_pages: int | None = None,
@@ -97,7 +100,8 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
-            categories: What the document may be, at least one `Category`.
+            filename: Filename of the document; its own by default.
+            categories: What the document may be, at least one `Category`, or mapping of its fields.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
             first_n_pages: Number of pages to read; all by default.
@@ -111,7 +115,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             categories,
             model,
             instructions,
@@ -126,7 +130,8 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         self,
         *,
         document: Document,
-        categories: Sequence[Category],
+        filename: str | None = None,
+        categories: Sequence[Category | Mapping[str, Any]],
         model: str = "retab-small",
         instructions: str | None = None,
         first_n_pages: int | None = None,
@@ -139,7 +144,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         `POST /v1/classifications`, `POST /v1/classifications/{classification_id}/cancel`
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             categories,
             model,
             instructions,
@@ -159,8 +164,8 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
 
 
 def _fields(
-    document: Document,
-    categories: Sequence[Category],
+    document: DocumentField,
+    categories: Sequence[Category | Mapping[str, Any]],
     model: str,
     instructions: str | None,
     first_n_pages: int | None,
@@ -171,7 +176,7 @@ def _fields(
 ) -> dict[str, Any]:
     return drop_none(
         {
-            "document": DocumentField(document),
+            "document": document,
             "categories": [_category(each) for each in non_empty_list("categories", categories, "Category")],
             "model": non_blank_str("model", model),
             "instructions": optional_str("instructions", instructions),
@@ -183,9 +188,8 @@ def _fields(
     )
 
 
-def _category(category: Category) -> dict[str, Any]:
-    if not isinstance(category, Category):
-        reject(f'categories must contain Category("name"), not {category!r:.200}')
+def _category(value: Category | Mapping[str, Any]) -> dict[str, Any]:
+    category = instance_of(Category, "categories", value)
     return drop_none(
         {
             "name": non_blank_str("a category's name", category.name),

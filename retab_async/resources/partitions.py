@@ -4,6 +4,7 @@ from typing import Any
 
 import attrs
 
+from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
 from retab_async.resources.base import DeletableRuns, ListedRuns
@@ -60,11 +61,13 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
 
     path = "/v1/partitions"
     run_type = Partition
+    spec: KindSpec = KindSpec(id_prefix="prtn")
 
     async def create(
         self,
         *,
         document: Document,
+        filename: str | None = None,
         key: str,
         instructions: str,
         model: str = "retab-small",
@@ -81,6 +84,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
+            filename: Filename of the document; its own by default.
             key: What to group the pages by.
             instructions: How to group them.
             model: Name of the model, `retab-small` by default.
@@ -95,7 +99,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             key,
             instructions,
             model,
@@ -110,6 +114,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         key: str,
         instructions: str,
         model: str = "retab-small",
@@ -123,7 +128,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
         `POST /v1/partitions`, `POST /v1/partitions/{partition_id}/cancel`
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             key,
             instructions,
             model,
@@ -143,7 +148,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
 
 
 def _fields(
-    document: Document,
+    document: DocumentField,
     key: str,
     instructions: str,
     model: str,
@@ -154,7 +159,7 @@ def _fields(
     background: bool,
 ) -> dict[str, Any]:
     return {
-        "document": DocumentField(document),
+        "document": document,
         "key": non_blank_str("key", key),
         "instructions": non_blank_str("instructions", instructions),
         "model": non_blank_str("model", model),

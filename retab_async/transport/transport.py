@@ -8,7 +8,15 @@ import attrs
 
 from retab_async.errors import APIConnectionError, APIError, RequestError, RetabError
 from retab_async.protocol import DeliveryState, Request, Response
-from retab_async.retry import RetryHooks, RetryPolicy, is_throttled, is_transient, retry_after_failure, retry_after_of
+from retab_async.retry import (
+    RetryHooks,
+    RetryPolicy,
+    is_congestion,
+    is_throttled,
+    is_transient,
+    retry_after_failure,
+    retry_after_of,
+)
 from retab_async.settings import Settings
 from retab_async.throttle import BulkLimiter, FifoSemaphore, Permit, RateLimit, Throttle
 from retab_async.transport.attempt import AttemptRunner, Call
@@ -207,7 +215,11 @@ class BulkTransport(Transport):
             try:
                 response = await self._attempts.run(call, 1, permit, self._turn_deadline())
             except RequestError as error:
-                if is_throttled(error) or (isinstance(error, APIConnectionError) and error.attempts):
+                if (
+                    is_throttled(error)
+                    or is_congestion(error)
+                    or (isinstance(error, APIConnectionError) and error.attempts)
+                ):
                     permit.on_throttled()
                 if not is_throttled(error) or self._should_give_up(error):
                     raise
