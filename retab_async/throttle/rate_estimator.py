@@ -121,7 +121,7 @@ class RateEstimator:
         self._hold = max(count, _MIN_HOLD_OF_COUNT)
 
     def _correct(self, accepted: Sequence[float], sample: RecoverySample) -> None:
-        is_new_period = sample.closed_seconds > sample.open_seconds / 3
+        is_new_period = sample.closed_seconds - sample.slack > sample.open_seconds / 3
         if self.count == 1:
             self._slow_down(sample)
         elif self._is_smooth(accepted, sample):
