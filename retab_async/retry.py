@@ -6,7 +6,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple, TypeGuard, TypeVar
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard, TypeVar, cast
 
 import attrs
 
@@ -16,8 +17,10 @@ from retab_async.errors import (
     APITimeoutError,
     ConfigurationError,
     ConflictError,
+    HTTPResponseError,
     RequestError,
 )
+from retab_async.protocol import run_id_of
 from retab_async.settings import check_count, check_seconds
 
 if TYPE_CHECKING:
@@ -107,7 +110,7 @@ class RetryHooks(NamedTuple):
 _NO_HOOKS = RetryHooks()
 
 
-def is_transient(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> TypeGuard[RequestError]:
     """Tell whether the same call may succeed the next time."""
     if isinstance(error, ConflictError):
         # The first attempt under this key may still be running: its response is available a little later.
@@ -213,5 +216,28 @@ def _failure(state: "RetryCallState") -> BaseException | None:
 
 
 def _log_retry(policy: RetryPolicy, state: "RetryCallState") -> None:
-    number = state.attempt_number + 1
-    _logger.warning("attempt %d of %d in %.2f s: %s", number, policy.attempts, state.upcoming_sleep, _failure(state))
+    error = cast("RequestError", _failure(state))
+    log_retry(error, state.attempt_number + 1, policy.attempts, state.upcoming_sleep)
+
+
+def log_retry(error: RequestError, attempt: int, max_attempts: int | None, wait: float, note: str = "") -> None:
+    """Log one WARNING for a retry, with its facts in the text and as fields of the record.
+
+    Args:
+        error: The failure before it; it names run, status and reason.
+        attempt: The number of the next attempt.
+        max_attempts: The attempts that the policy allows; None if only a deadline ends them.
+        wait: Seconds until then, `inf` where only the server's return ends the wait.
+        note: What else the text says of the attempt.
+    """
+    fields = {
+        "run_id": run_id_of(error.url),
+        "attempt": attempt,
+        "max_attempts": max_attempts,
+        "status_code": error.status_code if isinstance(error, HTTPResponseError) else None,
+        "reason": error.message,
+        "wait": wait,
+    }
+    when = "when the API is back" if wait == inf else f"in {wait:.2f} s"
+    number = f"{attempt}" if max_attempts is None else f"{attempt} of {max_attempts}"
+    _logger.warning("attempt %s%s %s: %s", number, note, when, error, extra=fields)

@@ -259,7 +259,7 @@ async def test_each_retry_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", f"attempt 2 of 4 in 0.00 s: {fault_told}, 1 attempt)"),
         ("WARNING", f"attempt 3 of 4 in 0.00 s: {fault_told}, 2 attempts)"),
-        ("WARNING", f"again when the API is back: {fault_told}, 3 attempts)"),
+        ("WARNING", f"attempt 4 of 4 when the API is back: {fault_told}, 3 attempts)"),
     ]
 
 

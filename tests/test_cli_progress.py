@@ -16,6 +16,7 @@ NOW = Stats(
     concurrency_limit=64,
     rate=None,
     rate_origin="none",
+    resent=0,
     sent=40,
     throttled=0,
     retry_tokens=9,

@@ -186,10 +186,14 @@ async def test_a_key_echoed_in_an_error_body_reaches_no_part_of_the_error(status
 
 async def test_a_key_echoed_in_a_2xx_reaches_no_journal(tmp_path: Path) -> None:
     journal = tmp_path / "cancel.jsonl"
-    for number, body in enumerate(QUOTING.values()):
-        answer = reply(body.replace("KEY", ESCAPED).encode())
-        async with raw_server(answer) as server, client_for(server.url, retry=ONCE) as client:
-            await client.splits.cancel_many([f"splt_{number}"], journal=journal, outage_timeout=0.001)
+    bodies = {f"splt_{number}": body.replace("KEY", ESCAPED) for number, body in enumerate(QUOTING.values())}
+
+    async def step(wire: Any) -> None:
+        run_id = wire.request.target.split("?")[0].removesuffix("/cancel").rpartition("/")[2]
+        await reply(bodies[run_id].encode())(wire)
+
+    async with raw_server(step) as server, client_for(server.url, retry=ONCE) as client:
+        await client.splits.cancel_many(bodies, journal=journal, outage_timeout=0.1)
     written = journal.read_text()
 
     assert written.count("splt_") >= len(QUOTING)

@@ -16,6 +16,7 @@ from retab_async.protocol import (
     parse_json,
     read_problem,
     read_retry_after,
+    run_id_of,
     run_path,
 )
 from retab_async.settings import Credential
@@ -86,6 +87,24 @@ def test_a_long_invalid_id_is_quoted_in_part() -> None:
 
 def test_run_path_without_a_verb_is_the_path_of_the_run() -> None:
     assert run_path("/v1/partitions", "prtn_1") == "/v1/partitions/prtn_1"
+
+
+@pytest.mark.parametrize(
+    ("path", "run_id"),
+    [
+        ("/v1/splits/splt_1/cancel", "splt_1"),
+        ("/v1/splits/plain/cancel", "plain"),
+        ("/v1/splits/splt_1", "splt_1"),
+        ("/v1/workflows/runs/run_7/documents", "run_7"),
+        ("/v1/files/upload/file_1/complete", "file_1"),
+        ("/v1/splits/UPPER", "UPPER"),
+        ("/v1/splits", None),
+        ("/v1/schemas/generate", None),
+        ("https://storage.test/bucket/obj_1", None),
+    ],
+)
+def test_run_id_of_finds_the_id_in_a_path(path: str, run_id: str | None) -> None:
+    assert run_id_of(path) == run_id
 
 
 # 2xx

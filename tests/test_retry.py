@@ -454,9 +454,24 @@ async def test_each_attempt_logs_one_debug_line_and_each_retry_one_warning(
     assert lines.pop(0) == ("WARNING", "the API asked for a pause of 2.0 s")
     lines = [line for line in lines if not line[1].startswith("the API accepts requests again")]
     assert [level for level, _ in lines] == ["DEBUG", "WARNING", "DEBUG"]
-    assert lines[0][1].startswith(f"POST {path}, attempt 1: slow down in ")
+    assert lines[0][1].startswith(f"POST {path}, attempt 1: 429 slow down in ")
     assert lines[1][1] == f"attempt 2 of 4 in {naps[0]:.2f} s: slow down ({facts})"
     assert lines[2][1].startswith(f"POST {path}, attempt 2: 200 in ")
+
+
+async def test_the_warning_of_a_retry_has_its_facts_as_fields(
+    wire: aioresponses, naps: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    wire.post(URL, status=502, payload={"detail": "bad gateway"})
+    wire.post(URL, exception=TimeoutError())
+    wire.post(URL, payload=BARE_SPLIT)
+    async with client_with(QUICK, timeout=5) as client:
+        await client.splits.cancel(SPLIT_ID)
+
+    names = ("run_id", "attempt", "max_attempts", "status_code", "reason", "wait")
+    first, second = ({name: vars(record)[name] for name in names} for record in caplog.records)
+    assert first == dict(zip(names, (SPLIT_ID, 2, 4, 502, "bad gateway", naps[0]), strict=True))
+    assert second == dict(zip(names, (SPLIT_ID, 3, 4, None, "no answer within 5 s", naps[1]), strict=True))
 
 
 async def test_the_debug_line_of_an_attempt_that_failed_to_connect_says_why(

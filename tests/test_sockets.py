@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import logging
 import socket
 import time
 import tracemalloc
@@ -99,6 +100,22 @@ async def test_many_closed_kept_alive_sockets_cost_no_attempt() -> None:
 
         assert run.status == "cancelled"
         assert server.connections == 9
+
+
+async def test_a_resend_is_counted_and_logged(call: Call, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "retab_async")
+    async with raw_server(ok, close_early, ok) as server, client_for(server.url, retry=ONCE) as client:
+        await call(client)
+        before = client.stats()
+        await call(client)
+        stats = client.stats()
+
+        assert (before.sent, before.resent) == (1, 0)
+        assert (stats.sent, stats.resent) == (2, 1)
+        assert len(server.requests) == stats.sent + stats.resent
+        (line,) = [message for message in caplog.messages if "uncounted" in message]
+        assert "attempt 1: sent 1 times more, uncounted: the server had closed a kept-alive connection" in line
+        assert line.startswith(f"{server.requests[1].method} /v1/splits/{SPLIT_ID}")
 
 
 async def test_a_lost_connection_in_a_users_session_is_resent_once() -> None:
@@ -484,12 +501,12 @@ async def test_a_stall_after_an_oversized_error_body_does_not_delay_the_call() -
 @pytest.mark.parametrize("limits", [{"limit": 2}, {"limit_per_host": 2}, {"limit": 50, "limit_per_host": 2}], ids=str)
 async def test_a_smaller_limit_of_a_users_connector_makes_calls_wait(limits: dict[str, Any]) -> None:
     async def slow(wire: Wire) -> None:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.25)
         await ok(wire)
 
     connector = aiohttp.TCPConnector(**limits)
     async with raw_server(slow) as server, user_session(connector=connector) as session:
-        client = client_for(server.url, session=session, timeout=0.25, retry=ONCE)
+        client = client_for(server.url, session=session, timeout=1, retry=ONCE)
         runs = await asyncio.gather(*(client.splits.cancel(f"splt_{number}") for number in range(10)))
 
         assert [run.status for run in runs] == ["cancelled"] * 10

@@ -137,7 +137,7 @@ class TestRetryBudget:
 
 
 class TestBulkSends:
-    async def test_a_throttled_send_is_repeated_uncounted(self) -> None:
+    async def test_a_throttled_send_is_repeated_uncounted(self, caplog: pytest.LogCaptureFixture) -> None:
         busy = reply(b"{}", 429)
         async with raw_server(busy, busy, busy, busy, busy, OK) as server, client_for(server.url) as client:
             response = await bulk_transport_of(client).send(CANCEL)
@@ -146,6 +146,9 @@ class TestBulkSends:
             assert len(server.requests) == 6
             assert client.stats().retry_tokens == 500
             assert client.stats().concurrency_limit < 8
+            warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+            assert [(vars(each)["run_id"], vars(each)["status_code"]) for each in warnings] == [(SPLIT_ID, 429)] * 5
+            assert "attempt 1 of 4, again because the API throttles, in " in warnings[0].getMessage()
 
     @pytest.mark.parametrize(
         ("step", "error", "limit"),

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Awaitable
+from math import inf
 from typing import Generic, NamedTuple, TypeVar
 
 from retab_async.api.run_api import RunApi
@@ -13,7 +14,7 @@ from retab_async.bulk.results import Disposition, disposition_of_error
 from retab_async.errors import APIError, HTTPResponseError, PermissionDeniedError, RequestError
 from retab_async.models import Run
 from retab_async.polling import Waiter
-from retab_async.retry import RetryPolicy, backoff_delay, is_congestion, is_throttled, is_transient
+from retab_async.retry import RetryPolicy, backoff_delay, is_congestion, is_throttled, is_transient, log_retry
 
 RunT = TypeVar("RunT", bound=Run)
 
@@ -125,15 +126,15 @@ class CancelSender(Generic[RunT]):
         if not is_transient(error) or self._breaker.state is CircuitState.GIVEN_UP:
             return None
         if self._breaker.state is CircuitState.OPEN:
-            _logger.warning("again when the API is back: %s", error)
+            log_retry(error, item.failures + 1, self._policy.attempts, inf)
             return 0.0
         delay = backoff_delay(self._policy, item.failures + item.congestions, error)
         if self.is_exhausted(item) or time.monotonic() + delay > item.deadline:
             return None
         if is_congestion(error):
-            _logger.warning("again in %.2f s: %s", delay, error)
+            log_retry(error, item.attempts + 1, None, delay)
         else:
-            _logger.warning("attempt %d of %d in %.2f s: %s", item.failures + 1, self._policy.attempts, delay, error)
+            log_retry(error, item.failures + 1, self._policy.attempts, delay)
         return delay
 
     def is_exhausted(self, item: CancelItem) -> bool:

@@ -9,6 +9,7 @@ from retab_async.protocol.requests import (
     BytesBody,
     DeliveryState,
     Request,
+    run_id_of,
     run_path,
 )
 from retab_async.protocol.responses import (
@@ -48,6 +49,7 @@ __all__ = [
     "read_problem",
     "read_retry_after",
     "response_error",
+    "run_id_of",
     "run_path",
     "too_large_error",
 ]

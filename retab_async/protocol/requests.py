@@ -123,13 +123,15 @@ class DeliveryState:
     Attributes:
         is_sent: The current attempt was sent completely and has no response yet.
         in_doubt: An earlier attempt ended in that state, or with a response that leaves it open.
+        resends: Sends of the current attempt beyond its first, after the server had closed a kept-alive connection.
     """
 
-    __slots__ = ("in_doubt", "is_sent")
+    __slots__ = ("in_doubt", "is_sent", "resends")
 
     def __init__(self, *, in_doubt: bool = False) -> None:
         self.in_doubt = in_doubt
         self.is_sent = False
+        self.resends = 0
 
     @property
     def may_have_taken_effect(self) -> bool:
@@ -148,3 +150,14 @@ def run_path(collection: str, run_id: object, verb: str = "") -> str:
         msg = f"not a run id: {run_id!r:.200}; 1 to 128 letters, digits, _ and -, with a letter or digit first"
         raise InvalidRunIdError(msg)
     return f"{collection}/{match[0]}{verb}"
+
+
+def run_id_of(path: str) -> str | None:
+    """Return the id of the run that a path names, None for the path of a collection or of another host."""
+    segments = path.split("/")
+    if segments[:2] != ["", "v1"]:
+        return None
+    if path.endswith(CANCEL):
+        return segments[-2]
+    # Collections and verbs are lower-case words.
+    return next((segment for segment in segments[2:] if not (segment.isalpha() and segment.islower())), None)

@@ -73,7 +73,8 @@ class Stats:
         rate: Requests a second of the limit in force, None where there is none.
         rate_origin: Where it comes from: `given`, the `RateLimit` of a running bulk job; `shared`, the sum of those of
             several; `learned`, from responses, if that is less; or `none`.
-        sent: Requests sent in all.
+        sent: Requests sent in all, without those of `resent`.
+        resent: Requests sent again, uncounted, because the server had closed a kept-alive connection.
         throttled: Responses with status 429.
         retry_tokens: Tokens left in the retry budget, at most 500.
         latency_p50: Median seconds from a request to its response over the last 1,000 responses, None before the first.
@@ -85,6 +86,7 @@ class Stats:
     rate: float | None
     rate_origin: RateOrigin
     sent: int
+    resent: int
     throttled: int
     retry_tokens: int
     latency_p50: float | None
@@ -110,6 +112,7 @@ class Throttle:
         self.limiter = AdaptiveLimiter()
         self.queue = FifoGate(clock, self._seconds_until_open, lambda: None)
         self.sent = 0
+        self.resent = 0
         self.throttled = 0
         self.last_latency: float | None = None
         self.in_flight = 0
@@ -192,6 +195,7 @@ class Throttle:
             rate=rate,
             rate_origin=origin,
             sent=self.sent,
+            resent=self.resent,
             throttled=self.throttled,
             retry_tokens=self.budget.tokens,
             latency_p50=latencies[len(latencies) // 2] if latencies else None,

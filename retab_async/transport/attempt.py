@@ -117,6 +117,8 @@ class AttemptRunner:
             if not is_open:
                 self._slots.release(is_urgent=is_cancel)
             throttle.on_done(sent)
+            if delivery.resends:
+                _record_resends(call, number, throttle)
         raise failure from cause
 
     async def _wait_for_turn(self, throttle: Throttle, call: Call, number: int, deadline: float) -> None:
@@ -161,7 +163,7 @@ class AttemptRunner:
             delivery.in_doubt |= failure.in_doubt
             failure.in_doubt = delivery.in_doubt and request.method != "GET"
         if _logger.isEnabledFor(logging.DEBUG):
-            outcome = response.status if failure is None else failure.message
+            outcome = response.status if failure is None else f"{response.status} {failure.message}"
             milliseconds = (throttle.clock() - sent) * 1000
             line = "%s %s, attempt %d: %s in %.1f ms"
             _logger.debug(line, request.method, request.path, response.attempts, outcome, milliseconds)
@@ -176,6 +178,14 @@ class AttemptRunner:
         if len(response.body) > (limit or self._max_response_bytes):
             return too_large_error(response, limit or self._max_response_bytes)
         return None
+
+
+def _record_resends(call: Call, number: int, throttle: Throttle) -> None:
+    request, _, delivery = call
+    resends, delivery.resends = delivery.resends, 0
+    throttle.resent += resends
+    line = "%s %s, attempt %d: sent %d times more, uncounted: the server had closed a kept-alive connection"
+    _logger.debug(line, request.method, request.path, number, resends)
 
 
 def _deadline_error(message: str, call: Call, number: int) -> APITimeoutError:

@@ -177,6 +177,7 @@ class Exchange:
             again = not self._pool.is_user_session
             delivery.in_doubt |= delivery.is_sent
             delivery.is_sent = request.body is None
+            delivery.resends += 1
             try:
                 return await self._send(request, number, max(until - time.monotonic(), MIN_TIMEOUT_SECONDS), delivery)
             except CONNECTION_LOST_ERRORS as error:

@@ -65,6 +65,7 @@ class FastExchange:
                     raise
                 # The server had closed this kept-alive connection: send again, uncounted.
                 delivery.in_doubt = True
+                delivery.resends += 1
             except BaseException:
                 wires.discard(wire)
                 raise

@@ -14,6 +14,7 @@ from retab_async.retry import (
     is_congestion,
     is_throttled,
     is_transient,
+    log_retry,
     retry_after_failure,
     retry_after_of,
 )
@@ -22,6 +23,7 @@ from retab_async.throttle import BulkLimiter, FifoSemaphore, Permit, RateLimit, 
 from retab_async.transport.attempt import AttemptRunner, Call
 from retab_async.transport.session import ConnectionPool
 
+_UNCOUNTED = ", again because the API throttles,"
 # A longer `Retry-After` of a 429 ends a bulk send, in seconds.
 _MAX_RETRY_AFTER = 300.0
 
@@ -223,6 +225,7 @@ class BulkTransport(Transport):
                     permit.on_throttled()
                 if not is_throttled(error) or self._should_give_up(error):
                     raise
+                log_retry(error, 1, self._policy.attempts, self._throttle.retry_after_left(), _UNCOUNTED)
             else:
                 self._unavailable_since = None
                 is_success = True
