@@ -1,9 +1,11 @@
 """Cancel server that enforces a rate limit, scaled down to seconds; prints its port, and serves its counts at /counted.
 
-    python benchmarks/limited_server.py rolling|bucket|fixed REQUESTS SECONDS [--retry-after] [--latency 0.01]
+    python benchmarks/limited_server.py LIMIT REQUESTS SECONDS [--retry-after] [--latency 0.01]
 
-`rolling`: REQUESTS within any SECONDS. `bucket`: a fifth of them at once, then evenly. `fixed`: REQUESTS in each
-window, the first of which starts with the first request.
+The limits: `rolling` accepts N requests within any SECONDS. `bucket` accepts a fifth of them at once, then evenly, as
+nginx's `limit_req` does without delay. `fixed` accepts N in each window, the first of which begins with the first
+request. `stick-table` is haproxy's `http_req_rate` with a deny rule: two counters approximate the window, and refused
+requests count too.
 """
 
 import argparse
@@ -68,7 +70,23 @@ def fixed(requests: int, seconds: float) -> Limit:
     return take
 
 
-LIMITS = {"rolling": rolling, "bucket": bucket, "fixed": fixed}
+def stick_table(requests: int, seconds: float) -> Limit:
+    tick, current, previous = 0.0, 0, 0
+
+    def take(now: float) -> float:
+        nonlocal tick, current, previous
+        if now - tick >= seconds:
+            is_next = now - tick < 2 * seconds
+            previous, current = current if is_next else 0, 0
+            tick = tick + seconds if is_next else now
+        current += 1
+        rate = current + previous * (1 - (now - tick) / seconds)
+        return seconds if rate > requests else 0.0
+
+    return take
+
+
+LIMITS = {"rolling": rolling, "bucket": bucket, "fixed": fixed, "stick-table": stick_table}
 
 
 class Limited(asyncio.Protocol):

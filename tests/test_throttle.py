@@ -9,7 +9,18 @@ import attrs
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from virtual_time import Clock, FixedWindow, Job, JobResult, RollingWindow, TokenBucket, in_virtual_time
+from virtual_time import (
+    Clock,
+    CountingWindow,
+    FixedWindow,
+    Job,
+    JobResult,
+    LeakyBucket,
+    RollingWindow,
+    StickTable,
+    TokenBucket,
+    in_virtual_time,
+)
 
 from retab_async import ConfigurationError, RateLimit
 from retab_async.throttle import BulkLimiter, Permit, Throttle, TurnDeadlineError
@@ -64,6 +75,24 @@ class TestEfficiency:
         result = job(limit, server, phase)
 
         assert result.efficiency >= 0.89
+        assert result.refusals_per_success <= 0.05
+
+    @pytest.mark.parametrize("limit", [(100, 2.0, 0.02), (50, 1.0, 0.02), (20, 0.5, 0.01)])
+    @pytest.mark.parametrize(("server", "phase"), [(StickTable, 0.0), (StickTable, 0.5), (CountingWindow, 0.0)])
+    def test_limiter_that_counts_refused_requests_is_used_almost_fully(
+        self, limit: tuple[int, float, float], server: type[Any], phase: float
+    ) -> None:
+        requests, per, latency = limit
+        result = Job(server, requests, per, sends=1800, phase=phase, latency=latency).run()
+
+        assert result.efficiency >= 0.82
+        assert result.refusals_per_success <= 0.08
+
+    @each_limit
+    def test_leaky_bucket_is_used_to_nine_tenths(self, limit: tuple[int, float, float]) -> None:
+        result = job(limit, LeakyBucket, 0.0)
+
+        assert result.efficiency >= 0.9
         assert result.refusals_per_success <= 0.05
 
     @two_limits

@@ -44,6 +44,7 @@ class AdaptiveLimiter:
         self.retry_after_until: float = -inf
         self.blocked_until: float = -inf
         self._sent_at: deque[float] = deque(maxlen=_KEPT_SENDS)
+        self._accepted_at: deque[float] = deque(maxlen=_KEPT_SENDS)
         self._probe_at = -inf
         self._probe_due_at = -inf
         self._closed_at = -inf
@@ -72,15 +73,17 @@ class AdaptiveLimiter:
             self.estimate.reset()
             return -inf
         last = self._sent_at[-1] if self._sent_at else -inf
+        counted = self._sent_at if self.estimate.counts_refused else self._accepted_at
         slow_start = last + self._round_trip / (1 + self._successes)
         if not count:
             return slow_start if self._successes < _SLOW_START_SUCCESSES else -inf
         spaced = last + period / (1 if count == 1 else count * _BURST_FACTOR)
-        return max(slow_start, spaced, self._sent_at[-count] + period if count <= len(self._sent_at) else -inf)
+        return max(slow_start, spaced, counted[-count] + period if count <= len(counted) else -inf)
 
     def on_sent(self, now: float) -> None:
         """Record a request."""
         self._sent_at.append(now)
+        self._accepted_at.append(now)
         if self.is_closed:
             self._probe_at = now + self._next_pause(now)
 
@@ -107,8 +110,8 @@ class AdaptiveLimiter:
             is_rate_limited: Whether it was for the rate, so that one can be learned.
         """
         # The oldest ones are not kept.
-        if sent in self._sent_at:
-            self._sent_at.remove(sent)
+        if sent in self._accepted_at:
+            self._accepted_at.remove(sent)
         self._throttled_at = now
         if retry_after is not None:
             self._supersede(sent)
@@ -143,7 +146,7 @@ class AdaptiveLimiter:
             # A probe that was due but not sent, or not answered, might have been accepted.
             since = min(sent, max(self._probe_due_at, self.blocked_until))
             open_seconds, closed_seconds = since - self._reopened_at, since - self._closed_at
-            accepted = [*(when for when in self._sent_at if when < since), since]
+            accepted = [*(when for when in self._accepted_at if when < since), since]
             sample = RecoverySample(since, open_seconds, closed_seconds, self._slack, self._successes)
             self.estimate.observe(accepted, sample)
         self._reopened_at = sent

@@ -44,11 +44,13 @@ class RateEstimator:
     The first refusals show both: 300 sent at once and 60 s of refusals are 300 in 60 s. The period then shrinks by a
     twentieth after some successes, until that is refused; it returns to the last accepted one, and tries again after
     twice as many. A count that is refused although most of it should be left was the burst of a bucket: from then on
-    one request is sent at a time, at the rate that was accepted.
+    one request is sent at a time, at the rate that was accepted. The same holds if the gate opens again soon after it
+    closed in the middle of a burst: a limiter that approximates its window, as haproxy's does, needs even spacing.
 
     Attributes:
         count: Requests in a period, 0 where no limit is known.
         period: Seconds.
+        counts_refused: Whether refused requests use up the count too.
     """
 
     def __init__(self) -> None:
@@ -63,6 +65,9 @@ class RateEstimator:
         self._step = _FIRST_STEP
         self._is_suspect = False
         self._refused_rate = 0.0
+        self.counts_refused = False
+        # Whether the period was measured by a gate that stayed closed for most of it, and not by a burst alone.
+        self._is_whole_period = False
 
     @property
     def rate(self) -> float | None:
@@ -105,6 +110,7 @@ class RateEstimator:
         count, seconds = max(spans, key=lambda span: span[0] / span[1], default=(0, 0.0))
         if count >= _MIN_SAMPLE:
             self._measure(count, seconds, sample.slack)
+            self._is_whole_period = sample.closed_seconds > seconds / 2
             self._hold = count
             self._is_suspect = False
 
@@ -115,13 +121,20 @@ class RateEstimator:
         self._hold = max(count, _MIN_HOLD_OF_COUNT)
 
     def _correct(self, accepted: Sequence[float], sample: RecoverySample) -> None:
+        is_new_period = sample.closed_seconds - sample.slack > sample.open_seconds / 3
         if self.count == 1:
             self._slow_down(sample)
+        elif self._is_smooth(accepted, sample):
+            measured = sample.open_seconds / sample.successes
+            self.period = measured if sample.successes >= self.count / 2 else max(measured, self.period / self.count)
+            self.count, self._hold = 1, _MIN_HOLD
+        elif is_new_period and self.count / 4 <= sample.successes < 1.1 * self.count:
+            # It closed for a whole period before the count was used up: by refused requests.
+            self.counts_refused |= sample.successes <= _TOLERANCE * self.count
+            self._measure(sample.successes, sample.open_seconds, sample.slack)
         elif sample.successes >= 0.9 * self.count:
             self._is_suspect = False
             self._lengthen(accepted, sample)
-        elif sample.successes >= self.count / 4 and sample.closed_seconds > sample.open_seconds / 3:
-            self._measure(sample.successes, sample.open_seconds, sample.slack)
         elif self._is_suspect:
             self.count, self.period = 1, 2 * self.period / self.count
             self._slow_down(sample)
@@ -130,6 +143,14 @@ class RateEstimator:
             self._is_suspect = True
             self.period *= 1.1
             self._hold = max(self.count, _MIN_HOLD_OF_COUNT)
+
+    def _is_smooth(self, accepted: Sequence[float], sample: RecoverySample) -> bool:
+        # A window that refuses in the middle of a burst stays closed until the burst before it has left the window.
+        closed_at = sample.sent - sample.closed_seconds
+        burst = sum(closed_at - self.period / 2 < when <= closed_at for when in accepted)
+        is_short = sample.closed_seconds < self.period / 4
+        is_known = self._is_whole_period or sample.successes >= self.count / 2
+        return is_short and is_known and burst >= 0.15 * self.count
 
     def _slow_down(self, sample: RecoverySample) -> None:
         if sample.successes >= _MIN_SAMPLE:
