@@ -2,7 +2,7 @@
 
 import logging
 
-from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason, Order
+from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason, MatchingOptions, Order
 from retab_async.cleanup import UnconfirmedCancel
 from retab_async.client import AnyRun, AsyncRetab
 from retab_async.documents import Document
@@ -30,6 +30,7 @@ from retab_async.errors import (
     RunCancelledError,
     RunError,
     RunFailedError,
+    SettledError,
     ValidationError,
     WaitTimeoutError,
 )
@@ -50,7 +51,17 @@ from retab_async.lifecycles import (
     WorkflowFamilyRun,
 )
 from retab_async.listing import Page, RunPager
-from retab_async.models import FileRef, MIMEData, Primitive, PrimitiveError, RetabUsage, Run, RunStatus, UploadedFile
+from retab_async.models import (
+    DOLLARS_PER_CREDIT,
+    FileRef,
+    MIMEData,
+    Primitive,
+    PrimitiveError,
+    RetabUsage,
+    Run,
+    RunStatus,
+    UploadedFile,
+)
 from retab_async.polling.waiter import StatusCallback, WaitIterator
 from retab_async.resources import FilesAndBlueprints, WorkflowEvals, WorkflowExperiments, Workflows
 from retab_async.resources.base import RunResource
@@ -62,7 +73,7 @@ from retab_async.resources.classifications import (
     Classifications,
 )
 from retab_async.resources.edits import BBox, Edit, EditConfig, EditResult, Edits, FormField
-from retab_async.resources.extractions import Extraction, ExtractionConsensus, Extractions
+from retab_async.resources.extractions import Extraction, ExtractionConsensus, Extractions, PydanticModel
 from retab_async.resources.file_blueprints import FileBlueprint, FileBlueprints
 from retab_async.resources.files import DownloadLink, File, Files
 from retab_async.resources.parses import Parse, ParseOutput, Parses
@@ -106,6 +117,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 __version__: str = VERSION
 
 __all__ = [
+    "DOLLARS_PER_CREDIT",
     "APIConnectionError",
     "APIError",
     "APITimeoutError",
@@ -162,6 +174,7 @@ __all__ = [
     "JournalError",
     "Lifecycle",
     "MIMEData",
+    "MatchingOptions",
     "MeasuredTiming",
     "NotFoundError",
     "Order",
@@ -178,6 +191,7 @@ __all__ = [
     "PermissionDeniedError",
     "Primitive",
     "PrimitiveError",
+    "PydanticModel",
     "QueuedLifecycle",
     "RateLimit",
     "RateLimitError",
@@ -203,6 +217,7 @@ __all__ = [
     "RunningLifecycle",
     "SchemaGeneration",
     "SchemaGenerations",
+    "SettledError",
     "SheetRegion",
     "Split",
     "SplitConsensus",

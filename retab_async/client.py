@@ -18,7 +18,7 @@ from retab_async.retry import RetryPolicy, check_policy
 from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, check_seconds
 from retab_async.throttle import RateLimit, Stats, Throttle
 from retab_async.transport import ConnectionPool, Transport
-from retab_async.validation import reject
+from retab_async.validation import explain_parameters, reject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Sequence
@@ -60,6 +60,11 @@ class AsyncRetab(RunResources):
         ConfigurationError: A setting cannot work; the message says what to pass.
     """
 
+    @explain_parameters(
+        max_retries="pass retry=RetryPolicy(attempts=...), the retries plus the first attempt",
+        http_client="pass session=, an aiohttp.ClientSession",
+        headers="set default headers on an aiohttp.ClientSession and pass it as session=",
+    )
     def __init__(
         self,
         api_key: str | None = None,
@@ -146,6 +151,7 @@ class AsyncRetab(RunResources):
     def cancel_many(
         self,
         runs: "Iterable[AnyRun] | AsyncIterable[AnyRun]",
+        /,
         *,
         concurrency: int = 64,
         rate_limit: RateLimit | None = None,
@@ -154,6 +160,7 @@ class AsyncRetab(RunResources):
         wait: bool = False,
         wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
+        dedupe: bool = False,
     ) -> CancelJob[Run]:
         """Cancel runs of several kinds: `await` it for a `CancelReport`, or `async with` it for each `CancelOutcome`.
 
@@ -169,6 +176,7 @@ class AsyncRetab(RunResources):
             wait: Whether to follow accepted runs until they are finished.
             wait_timeout: Seconds for which one run is followed.
             outage_timeout: Seconds of an outage after which the remaining runs are given up.
+            dedupe: Whether to send the cancel of a run once, however often it occurs.
 
         Raises:
             InvalidRequestError: An argument is invalid.
@@ -182,10 +190,11 @@ class AsyncRetab(RunResources):
             wait=wait,
             wait_timeout=wait_timeout,
             outage_timeout=outage_timeout,
+            dedupe=dedupe,
         )
         resources: dict[str, RunResource[Any]] = {name: attrgetter(name)(self) for name in RESOURCES}
         targets = [resource._cancel_target for resource in resources.values()]  # noqa: SLF001 - one of us
-        return CancelJob(IdSource(runs, partial(_resolve_run, resources)), targets, options)
+        return CancelJob(IdSource(runs, partial(_resolve_run, resources), dedupe=dedupe), targets, options)
 
     async def aclose(self, timeout: float | None = None) -> tuple[UnconfirmedCancel, ...]:  # noqa: ASYNC109 - see Args
         """Send the pending cancels, those of blocks that are still open included, then close the connections.
@@ -215,6 +224,10 @@ class AsyncRetab(RunResources):
                 self._closing = self._closing or asyncio.get_running_loop().create_task(self._close(timeout))
                 await asyncio.shield(self._closing)
         return self._cleanup.unconfirmed
+
+    async def close(self) -> None:
+        """Close the client as `aclose` does; the official name."""
+        await self.aclose()
 
     async def _close(self, timeout: float | None) -> None:  # noqa: ASYNC109 - see aclose
         try:

@@ -27,7 +27,7 @@ RetabError
             └── ResponseTooLargeError it is larger than `max_response_bytes`
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
@@ -35,6 +35,8 @@ from retab_async.text import single_line
 
 if TYPE_CHECKING:
     from retab_async.models import Run
+
+RunT = TypeVar("RunT", bound="Run")
 
 _MESSAGE_LENGTH = 500
 
@@ -88,6 +90,10 @@ class JournalError(RetabError, OSError):
     """A journal that cannot be opened, read or written; the message says which, and why."""
 
 
+class SettledError(RetabError):
+    """An earlier run of a bulk job settled this id as a failure; the message is the reason in its journal."""
+
+
 @attrs.define(slots=False, kw_only=True, repr=False)
 class RunError(RetabError):
     """A run without the awaited result.
@@ -105,12 +111,18 @@ class RunError(RetabError):
         return f"{type(self).__name__}({str(self)!r})"
 
 
-class RunFailedError(RunError):
-    """The run failed; its `error` says why."""
+@attrs.define(slots=False, kw_only=True, repr=False)
+class RunFailedError(RunError, Generic[RunT]):
+    """The run failed; `run.error` says why."""
+
+    run: RunT
 
 
-class RunCancelledError(RunError):
+@attrs.define(slots=False, kw_only=True, repr=False)
+class RunCancelledError(RunError, Generic[RunT]):
     """The run was cancelled, by this client or another."""
+
+    run: RunT
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)

@@ -14,6 +14,7 @@ import attrs
 from retab_async.errors import (
     APIConnectionError,
     APIError,
+    APITimeoutError,
     ConfigurationError,
     ConflictError,
     HTTPResponseError,
@@ -31,6 +32,7 @@ T = TypeVar("T")
 # Beside these every 5xx is transient, also those of gateways, except two that state a permanent lack of support.
 _TRANSIENT_STATUSES = frozenset({408, 425, 429})
 _PERMANENT_STATUSES = frozenset({501, 505})
+_CONGESTION_STATUSES = frozenset({502, 503, 504, 522, 524, 529})
 # An attempt needs at least this much of the deadline, in seconds.
 MIN_ATTEMPT_SECONDS = 0.01
 # 2.0 to a higher power overflows long after the cap of any policy is reached.
@@ -132,6 +134,13 @@ def is_throttled(error: BaseException | None) -> TypeGuard[APIError]:
     )
 
 
+def is_congestion(error: BaseException) -> bool:
+    """Tell whether the server was too busy to respond in time: 502, 503, 504, 522, 524, 529, or a timeout."""
+    if isinstance(error, APIError):
+        return error.status_code in _CONGESTION_STATUSES
+    return isinstance(error, APITimeoutError) and error.transient
+
+
 def retry_after_of(error: BaseException | None) -> float:
     """Return the wait in seconds that the server asked for, 0.0 without one."""
     return (error.retry_after or 0.0) if isinstance(error, APIError) else 0.0
@@ -211,13 +220,13 @@ def _log_retry(policy: RetryPolicy, state: "RetryCallState") -> None:
     log_retry(error, state.attempt_number + 1, policy.attempts, state.upcoming_sleep)
 
 
-def log_retry(error: RequestError, attempt: int, max_attempts: int, wait: float, note: str = "") -> None:
+def log_retry(error: RequestError, attempt: int, max_attempts: int | None, wait: float, note: str = "") -> None:
     """Log one WARNING for a retry, with its facts in the text and as fields of the record.
 
     Args:
         error: The failure before it; it names run, status and reason.
         attempt: The number of the next attempt.
-        max_attempts: The attempts that the policy allows.
+        max_attempts: The attempts that the policy allows; None if only a deadline ends them.
         wait: Seconds until then, `inf` where only the server's return ends the wait.
         note: What else the text says of the attempt.
     """
@@ -230,4 +239,5 @@ def log_retry(error: RequestError, attempt: int, max_attempts: int, wait: float,
         "wait": wait,
     }
     when = "when the API is back" if wait == inf else f"in {wait:.2f} s"
-    _logger.warning("attempt %d of %d%s %s: %s", attempt, max_attempts, note, when, error, extra=fields)
+    number = f"{attempt}" if max_attempts is None else f"{attempt} of {max_attempts}"
+    _logger.warning("attempt %s%s %s: %s", number, note, when, error, extra=fields)

@@ -11,6 +11,7 @@ import pytest
 from cli_harness import figures, served_emulator, write_lines
 
 from retab_async.cli import run
+from retab_async.cli.failed_file import FailedFile
 from retab_async.emulator import Emulator, Fault
 from retab_async.errors import JournalError
 from retab_async.journal import Journal
@@ -313,6 +314,35 @@ class TestFailedFile:
         assert run(["splits", "cancel", "splt_1", "--failed", os.devnull]) == 1
 
         assert Path(os.devnull).is_char_device()
+
+    @pytest.mark.parametrize("path", ["failed.csv", "failed.txt"])
+    def test_resumed_job_writes_the_failures_of_its_earlier_parts(self, path: str, emulator: Emulator) -> None:
+        ids = emulator.seed("splits", 4)
+        unknown = [f"splt_unknown{number}" for number in range(4)]
+        line = ["splits", "cancel", "--journal", "j.jsonl", "--failed", path, "--from-file"]
+        emulator.fail("POST /v1/splits/{id}/cancel", Fault.status(401))
+        run([*line, write_lines(ids[:1])])
+        assert ids[0] in Path(path).read_text()
+        run([*line, write_lines([*ids[:2], *unknown[:2]])])
+
+        codes = [run([*line, write_lines([*ids, *unknown])]) for _ in range(3)]
+
+        written = [row.split(",")[0] for row in Path(path).read_text().splitlines()]
+        assert codes == [1, 1, 1]
+        assert sorted(written) == sorted([*unknown, *(["id"] if path.endswith("csv") else [])])
+        assert Path(path).read_text().count("Split not found") == (0 if path.endswith("txt") else 4)
+
+    @pytest.mark.usefixtures("emulator")
+    def test_unreadable_journal_exits_1_and_keeps_the_failures_of_this_job(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        add = FailedFile.add_from_journal
+        monkeypatch.setattr(FailedFile, "add_from_journal", lambda file, path: add(file, f"{path}/nowhere"))
+
+        code = run(["splits", "cancel", "splt_1", "--failed", "failed.csv", "--journal", "j.jsonl"])
+
+        assert (code, "splt_1" in Path("failed.csv").read_text()) == (1, True)
+        assert "Error: the failures in the journal" in capsys.readouterr().err
 
     @pytest.mark.usefixtures("emulator")
     def test_existing_file_is_kept_if_the_job_does_not_start(self) -> None:

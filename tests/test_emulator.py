@@ -11,7 +11,7 @@ import pytest
 from emulator_http import answer
 
 import retab_async
-from retab_async.emulator import Emulator, ManualClock, RateLimit, RecordedRequest
+from retab_async.emulator import Emulator, Fault, ManualClock, RateLimit, RecordedRequest
 
 ANY = {"Api-Key": "any"}
 PARTITION = {
@@ -431,3 +431,17 @@ class TestVisibilityDelay:
         (run_id,) = emulator.seed("splits")
         async with opened(emulator) as session:
             assert (await answer(session, "GET", f"/v1/splits/{run_id}"))[0] == 200
+
+
+async def test_the_example_of_the_docstring_works() -> None:
+    clock = ManualClock()
+    async with Emulator(clock=clock, queued=5, running=60) as emulator:
+        async with retab_async.AsyncRetab(emulator.api_key, base_url=emulator.url) as client:
+            (run_id,) = emulator.seed("splits")
+            emulator.fail("POST /v1/splits/{id}/cancel", Fault.status(503, retry_after=0))
+
+            await client.splits.cancel(run_id)
+
+        assert emulator.active_runs() == []
+        assert [request.status for request in emulator.requests] == [503, 200]
+        assert emulator.counts[503] == 1

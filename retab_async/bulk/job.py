@@ -10,7 +10,7 @@ from retab_async.bulk.follower import MAX_FOLLOWED
 from retab_async.bulk.id_source import IdSource
 from retab_async.bulk.options import CancelOptions
 from retab_async.bulk.reporter import OutcomeQueue, OutcomeReporter
-from retab_async.bulk.results import CancelOutcome, CancelReport, Disposition, EndReason, OutcomeCounts
+from retab_async.bulk.results import CancelOutcome, CancelReport, EndReason, OutcomeCounts
 from retab_async.bulk.runner import JobRunner
 from retab_async.bulk.sender import CancelTarget
 from retab_async.errors import JournalError
@@ -54,6 +54,7 @@ class CancelJob(Generic[RunT]):
         runner = self._runner
         return CancelReport(
             counts=+Counter(self._counts.counts),
+            settled=Counter(self._counts.settled),
             failures=self._counts.failures(in_order=self._options.order == "input"),
             elapsed=runner.elapsed if runner else 0.0,
             end_reason=runner.end_reason if runner else None,
@@ -136,7 +137,6 @@ class CancelJob(Generic[RunT]):
         self._is_started = True
         if self._options.journal is not None and not self._options.dry_run:
             self._journal = await Journal.open(self._options.journal, self._journal_header())
-            self._counts.counts.update({Disposition(word): count for word, count in self._journal.counts.items()})
         reporter: OutcomeReporter[RunT] = OutcomeReporter(
             counts=self._counts, slots=slots, queue=self._queue, journal=self._journal, on_failure=self._source.fail
         )

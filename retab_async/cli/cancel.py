@@ -57,6 +57,7 @@ def cancel_command(kind: str, label: str) -> click.Command:
         options = OutputOptions(
             as_json=as_json,
             failed=failed,
+            journal=job["journal"],
             is_resumable=job["journal"] is not None,
             lists_outcomes=path is None,
             reads_stdin=path == "-",
@@ -85,6 +86,7 @@ def any_kind_command() -> click.Command:
         options = OutputOptions(
             as_json=as_json,
             failed=failed,
+            journal=job["journal"],
             is_resumable=job["journal"] is not None,
             with_kind=True,
             reads_stdin=from_file == "-",

@@ -31,6 +31,7 @@ class OutputOptions:
     Attributes:
         as_json: Print a JSON object for each outcome as it arrives.
         failed: The path of the file of failed runs, or None.
+        journal: The path of the journal, or None.
         is_resumable: Whether the same command would continue after an interruption.
         lists_outcomes: Print a row for each run at the end, for the few ids of a command line.
         with_kind: Whether the runs are of several kinds.
@@ -39,6 +40,7 @@ class OutputOptions:
 
     as_json: bool
     failed: str | None
+    journal: str | None
     is_resumable: bool
     lists_outcomes: bool = False
     with_kind: bool = False
@@ -51,16 +53,10 @@ class PlannedJob(NamedTuple):
     Attributes:
         job: The job.
         total: The number of its ids, or None if it is unknown.
-        excludes_settled: Whether `total` leaves out the ids that are settled in the journal.
     """
 
     job: CancelJob[Any]
     total: int | None = None
-    excludes_settled: bool = False
-
-    def expected_total(self, settled: Counter[Disposition]) -> int | None:
-        """Return the number of outcomes that the report will have at the end."""
-        return self.total + settled.total() if self.excludes_settled and self.total is not None else self.total
 
 
 # Makes the job of a client, and keeps the source of its ids open.
@@ -72,7 +68,18 @@ def run_cancel_job(plan: JobPlan, options: OutputOptions) -> int:
     with open_failed_file(options.failed) if options.failed else nullcontext() as failed, cli_errors():
         writer = OutcomeWriter(options, failed)
         result = asyncio.run(run_job(plan, writer))
+        if failed is not None and options.journal is not None:
+            result = _add_earlier_failures(failed, options.journal, result)
     return print_report(result, writer)
+
+
+def _add_earlier_failures(failed: FailedFile, journal: str, result: "JobResult") -> "JobResult":
+    try:
+        failed.add_from_journal(journal)
+    except click.ClickException as error:
+        # The failures of this part of the job are in the file: it is kept.
+        return attrs.evolve(result, failure=result.failure or error.message)
+    return result
 
 
 class OutcomeWriter:
@@ -111,7 +118,6 @@ class JobResult:
     Attributes:
         report: The report of the job.
         stats: The client's statistics at the end.
-        settled: The outcomes that the journal had before.
         is_interrupted: Whether Ctrl-C stopped the job.
         failure: The error that ended the job as a whole; may be empty.
         unwritten: The number of outcomes that are not in the journal.
@@ -119,7 +125,6 @@ class JobResult:
 
     report: CancelReport
     stats: Stats
-    settled: Counter[Disposition]
     is_interrupted: bool
     failure: str
     unwritten: int
@@ -134,14 +139,12 @@ class JournalOpenError(click.ClickException):
 async def run_job(plan: JobPlan, writer: OutcomeWriter) -> JobResult:
     """Run a job to its end; raises only errors that prevent its start."""
     failures: list[str] = []
-    settled: Counter[Disposition] = Counter()
     async with AsyncRetab() as client, plan(client) as planned:
         job = planned.job
         interrupt = GracefulInterrupt(job, lambda: client.stats().in_flight)
         with _collect_failure(failures):
             async with _start(job):
-                settled = job.report.counts
-                figures = JobFigures("cancelling", planned.expected_total(settled), lambda: job.report, client.stats)
+                figures = JobFigures("cancelling", planned.total, lambda: job.report, client.stats)
                 with job_progress(figures, is_wanted=not writer.prints_on_terminal) as interrupt.print_line:
                     async with interrupt:
                         async for outcome in job:
@@ -150,7 +153,6 @@ async def run_job(plan: JobPlan, writer: OutcomeWriter) -> JobResult:
         return JobResult(
             report=job.report,
             stats=client.stats(),
-            settled=settled,
             is_interrupted=interrupt.is_requested,
             failure="; ".join(failures),
             unwritten=job.unwritten,
@@ -224,8 +226,8 @@ def _count_failures(counts: Counter[Disposition]) -> int:
 def _figures(result: JobResult) -> Iterator[tuple[str, str]]:
     for disposition, count in sorted(result.report.counts.items()):
         yield disposition.replace("_", " "), str(count)
-    if result.settled:
-        yield "settled before", str(result.settled.total())
+    if result.report.settled:
+        yield "settled before", str(result.report.settled.total())
     yield "seconds", f"{result.report.elapsed:.1f}"
     yield "requests", str(result.stats.sent)
     yield "429 responses", str(result.stats.throttled)
@@ -235,7 +237,7 @@ def _print_failures(result: JobResult, *, with_kind: bool) -> None:
     shown = [Outcome.from_cancel(outcome) for outcome in result.report.failures[:_MAX_FAILURES_SHOWN]]
     if shown:
         print_outcomes(shown, as_json=False, with_kind=with_kind)
-    more = _count_failures(result.report.counts) - _count_failures(result.settled) - len(shown)
+    more = _count_failures(result.report.counts) - len(shown)
     if more:
         click.echo(f"and {more:,} more")
 

@@ -61,7 +61,7 @@ def _common_params(*, has_background: bool) -> list[click.Parameter]:
         click.Option(
             ["--wait"],
             is_flag=True,
-            help="Wait for the run in the background; Ctrl-C and --timeout cancel it on the server.",
+            help="Create the run in the background and wait for it; Ctrl-C and --timeout cancel it on the server.",
         ),
         timeout_option(),
         click.Option(
@@ -76,7 +76,7 @@ def _common_params(*, has_background: bool) -> list[click.Parameter]:
 def _help(label: str, params: Sequence[click.Parameter], *, has_background: bool) -> str:
     when = "when it finishes" if has_background else "as soon as it is created, its id first"
     file = _FILE_HELP if takes_documents(params) else ""
-    return f"Create a {label} run and print it {when}.\n\n{file}{_EXIT_HELP}"
+    return f"Create one {label} run and print it {when}.\n\n{file}{_EXIT_HELP}"
 
 
 def _create(kind: str, fields: dict[str, Any]) -> Run:

@@ -11,30 +11,52 @@ from typing import IO
 from uuid import uuid4
 
 import click
+import orjson
 
+from retab_async.bulk import Disposition
 from retab_async.cli.console import escape_control_chars
 from retab_async.cli.output import Outcome
 
 _HEADING = ("id", "kind", "disposition", "reason")
+_FAILURES = frozenset(disposition for disposition in Disposition if disposition.is_failure)
 # Spreadsheets run cells that begin with these as formulas.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class FailedFile:
-    """Writer of failed runs: CSV with the columns id, kind, disposition and reason, or only ids in a `.txt` file."""
+    """Writer of failed runs: CSV with the columns id, kind, disposition and reason, or only ids in a `.txt` file.
+
+    Its methods raise `click.ClickException` if the file cannot be written.
+    """
 
     def __init__(self, path: str, file: IO[bytes]) -> None:
         self._path = path
         self._file = file
+        self._written: set[tuple[str, str]] = set()
         self._ids_only = path.lower().endswith(".txt")
         if not self._ids_only:
             self._write(_csv_line(_HEADING))
 
     def add(self, failed: Outcome) -> None:
-        """Write one failed run; raises `click.ClickException` if the file cannot be written."""
-        reason = escape_control_chars(failed.reason)
-        row = (failed.run_id, failed.kind, failed.disposition, reason)
-        self._write(f"{failed.run_id}\n" if self._ids_only else _csv_line(row))
+        """Write one failed run."""
+        self._written.add((failed.kind, failed.run_id))
+        self._write_row((failed.run_id, failed.kind, failed.disposition, failed.reason))
+
+    def add_from_journal(self, path: str) -> None:
+        """Write the runs that failed in earlier parts of the job and were not cancelled since."""
+        failures: dict[tuple[str, str], tuple[str, str]] = {}
+        for kind, run_id, disposition, reason in _read_journal(path):
+            if disposition in _FAILURES:
+                failures[kind, run_id] = disposition, reason
+            else:
+                failures.pop((kind, run_id), None)
+        for (kind, run_id), (disposition, reason) in failures.items():
+            if (kind, run_id) not in self._written:
+                self._write_row((run_id, kind, disposition, reason))
+
+    def _write_row(self, row: tuple[str, str, str, str]) -> None:
+        cells = (*row[:3], escape_control_chars(row[3]))
+        self._write(f"{row[0]}\n" if self._ids_only else _csv_line(cells))
 
     def _write(self, line: str) -> None:
         try:
@@ -68,6 +90,19 @@ def open_failed_file(path: str) -> Iterator[FailedFile]:
     finally:
         if is_replaceable:
             written.unlink(missing_ok=True)
+
+
+def _read_journal(path: str) -> Iterator[tuple[str, str, str, str]]:
+    # The format of its lines is documented in `retab_async.journal`.
+    try:
+        with Path(path).open("rb") as lines:
+            for line in lines:
+                entry = orjson.loads(line)
+                if "run_id" in entry:
+                    yield entry["kind"], entry["run_id"], entry["disposition"], entry["reason"]
+    except (OSError, ValueError) as error:
+        msg = f"the failures in the journal {path!r} cannot be read: {error}"
+        raise click.ClickException(msg) from None
 
 
 def _create_beside(target: Path) -> Path:

@@ -181,8 +181,7 @@ class JobProgress(Progress):
             # stdout may be redirected: rich must not move its lines to stderr.
             redirect_stdout=False,
         )
-        # The outcomes that a journal has settled before are no part of the rate.
-        self._task = self.add_task(figures.label, total=figures.total, completed=figures.report().counts.total())
+        self._task = self.add_task(figures.label, total=figures.total)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Return the bar and two lines of figures."""

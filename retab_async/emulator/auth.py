@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from typing import Any
+from typing import Protocol
 
 import attrs
 from aiohttp import web
@@ -41,8 +41,20 @@ class RateLimit:
     retry_after: bool = attrs.field(default=True, kw_only=True)
 
 
-def to_rate_limit(value: Any) -> RateLimit | None:
-    """Convert a rate limit, also the client's own with `requests` and `per`; TypeError for anything else."""
+class ClientRateLimit(Protocol):
+    """Shape of the client's own `RateLimit`."""
+
+    @property
+    def requests(self) -> int:
+        """Number of requests in a window."""
+
+    @property
+    def per(self) -> float:
+        """Length of the window in seconds."""
+
+
+def to_rate_limit(value: RateLimit | ClientRateLimit | None) -> RateLimit | None:
+    """Convert a rate limit, also the client's own; TypeError for anything else."""
     if value is None or isinstance(value, RateLimit):
         return value
     requests, per = getattr(value, "requests", None), getattr(value, "per", None)

@@ -3,14 +3,23 @@
 import os
 from collections.abc import AsyncIterable, Iterable, Mapping
 from datetime import date
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar, Unpack
 
-from retab_async.api.kind import KindSpec
+from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser
 from retab_async.api.run_api import RunApi
-from retab_async.bulk import CancelJob, CancelOptions, CancelTarget, IdSource, Order, RunScan, scan_queries
+from retab_async.bulk import (
+    CancelJob,
+    CancelOptions,
+    CancelTarget,
+    IdSource,
+    MatchingOptions,
+    Order,
+    RunScan,
+    scan_queries,
+)
 from retab_async.cleanup import CleanupQueue
-from retab_async.errors import InvalidRunIdError
+from retab_async.errors import InvalidRunIdError, NotFoundError
 from retab_async.listing import RunPager, list_query, with_day_bounds
 from retab_async.models import Run, RunStatus
 from retab_async.polling import StatusCallback, Waiter, WaitIterator
@@ -42,6 +51,12 @@ class RunResource(Generic[RunT]):
     path: str
     run_type: type[RunT]
     spec: KindSpec = KindSpec()
+    _kind_of_prefix: ClassVar[dict[str, str]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.spec.id_prefix:
+            cls._kind_of_prefix[cls.spec.id_prefix] = kind_of_path(cls.path)
 
     def __init__(self, transport: Transport, cleanup: CleanupQueue) -> None:
         self._cleanup = cleanup
@@ -67,11 +82,17 @@ class RunResource(Generic[RunT]):
             APIConnectionError: No response; the run may or may not be cancelled, so cancel it again.
             ResponseError: No status could be read, not even by a GET.
         """
-        return await self._api.cancel(self._id_of(run_id))
+        id_ = self._id_of(run_id)
+        try:
+            return await self._api.cancel(id_)
+        except NotFoundError as error:
+            self._add_hint(error, id_)
+            raise
 
     def cancel_many(
         self,
         runs: Iterable[str | RunT] | AsyncIterable[str | RunT],
+        /,
         *,
         concurrency: int = 64,
         rate_limit: RateLimit | None = None,
@@ -80,6 +101,7 @@ class RunResource(Generic[RunT]):
         wait: bool = False,
         wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
+        dedupe: bool = False,
     ) -> CancelJob[RunT]:
         """Cancel many runs: `await` for a `CancelReport`, or `async with` for each `CancelOutcome`.
 
@@ -91,7 +113,7 @@ class RunResource(Generic[RunT]):
 
         Args:
             runs: Ids or runs, from any iterable, also asynchronous or endless; memory does not grow with its
-                length. An id that occurs twice is sent twice.
+                length. An id that occurs twice is sent twice, without `dedupe`.
             concurrency: Number of workers, and so of cancels in flight; 64 by default.
             rate_limit: Limit to keep from the start, such as `RateLimit(300, per=60)`; by default it is learned.
             journal: File that records each outcome within a second; with the same file again, ids with a final
@@ -101,6 +123,7 @@ class RunResource(Generic[RunT]):
             wait_timeout: Seconds for which one run is followed; an hour by default.
             outage_timeout: Seconds without a server after which the remaining ids are reported `unconfirmed`; 60 by
                 default.
+            dedupe: True sends the cancel of an id once, however often it occurs; costs 60 bytes of memory an id.
 
         Raises:
             InvalidRequestError: An argument is not valid.
@@ -116,8 +139,9 @@ class RunResource(Generic[RunT]):
             wait=wait,
             wait_timeout=wait_timeout,
             outage_timeout=outage_timeout,
+            dedupe=dedupe,
         )
-        return CancelJob(IdSource(runs, self._run_id_of), (self._cancel_target,), options)
+        return CancelJob(IdSource(runs, self._run_id_of, dedupe=dedupe), (self._cancel_target,), options)
 
     async def get(self, run_id: str | RunT, *, include_output: bool = True) -> RunT:
         """Return the current state of a run.
@@ -135,7 +159,12 @@ class RunResource(Generic[RunT]):
             APIConnectionError: No response.
             ResponseError: The body cannot be read; `path` is the place in it.
         """
-        return await self._api.get(self._id_of(run_id), include_output=include_output)
+        id_ = self._id_of(run_id)
+        try:
+            return await self._api.get(id_, include_output=include_output)
+        except NotFoundError as error:
+            self._add_hint(error, id_)
+            raise
 
     async def wait(
         self,
@@ -163,13 +192,17 @@ class RunResource(Generic[RunT]):
             APIError: Another 4xx; no other failure of a poll ends a wait.
             ResponseError: The response stayed unreadable for several polls.
         """
-        return await self._waiter.wait(
-            self._id_of(run_id), timeout=timeout, poll_interval=poll_interval, on_status=on_status
-        )
+        id_ = self._id_of(run_id)
+        try:
+            return await self._waiter.wait(id_, timeout=timeout, poll_interval=poll_interval, on_status=on_status)
+        except NotFoundError as error:
+            self._add_hint(error, id_)
+            raise
 
     def wait_many(
         self,
         runs: Iterable[str | RunT],
+        /,
         *,
         timeout: float | None = 3600.0,
         poll_interval: float | None = None,
@@ -241,6 +274,11 @@ class RunResource(Generic[RunT]):
     def _creation(self, fields: Mapping[str, Any], key: str | None) -> CreateSpec:
         return CreateSpec(fields, idempotency_key(key))
 
+    def _add_hint(self, error: NotFoundError, run_id: str) -> None:
+        kind = self._kind_of_prefix.get(run_id.partition("_")[0], self._api.kind)
+        if kind != self._api.kind:
+            error.message += f"; its prefix is that of client.{kind}"
+
     def _id_of(self, run: str | RunT) -> str:
         # Most are ids, and isinstance() against an abstract class is slow.
         if isinstance(run, str) or not isinstance(run, Run):
@@ -270,7 +308,12 @@ class DeletableRuns(RunResource[RunT]):
             APIError: Another response with a status other than 2xx.
             APIConnectionError: No response.
         """
-        await self._api.delete(self._id_of(run_id))
+        id_ = self._id_of(run_id)
+        try:
+            await self._api.delete(id_)
+        except NotFoundError as error:
+            self._add_hint(error, id_)
+            raise
 
 
 class ListedRuns(RunResource[RunT]):
@@ -281,8 +324,8 @@ class ListedRuns(RunResource[RunT]):
         *,
         status: RunStatus | str | None = None,
         filename: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         order: Literal["asc", "desc"] = "desc",
         limit: int = 100,
         before: str | None = None,
@@ -297,8 +340,10 @@ class ListedRuns(RunResource[RunT]):
         Args:
             status: Only runs with this status.
             filename: Only runs whose document name starts with this, ignoring case.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
             order: `desc` (newest first) or `asc`.
             limit: Runs in a page, 1 to 100; not a limit on the total.
             before: Id to continue from, backward.
@@ -323,8 +368,8 @@ class ListedRuns(RunResource[RunT]):
         *,
         status: RunStatus | str | None = None,
         filename: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         concurrency: int = 64,
         rate_limit: RateLimit | None = None,
         journal: str | os.PathLike[str] | None = None,
@@ -344,8 +389,10 @@ class ListedRuns(RunResource[RunT]):
         Args:
             status: Only runs with this status.
             filename: Only runs whose document name starts with this, ignoring case.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
             concurrency: Number of workers, and so of cancels in flight; 64 by default.
             rate_limit: Limit to keep from the start, such as `RateLimit(300, per=60)`; by default it is learned.
             journal: File that records each outcome within a second; with the same file again, ids with a final
@@ -378,49 +425,18 @@ class WorkflowFamilyRuns(RunResource[RunT]):
         *,
         workflow_id: str | None = None,
         status: RunStatus | str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
-        concurrency: int = 64,
-        rate_limit: RateLimit | None = None,
-        journal: str | os.PathLike[str] | None = None,
-        order: Order = "completion",
-        dry_run: bool = False,
-        wait: bool = False,
-        wait_timeout: float = 3600.0,
-        outage_timeout: float = 60.0,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
+        **options: Unpack[MatchingOptions],
     ) -> CancelJob[RunT]:
-        """Cancel all runs that match, by default the active ones; see `ListedRuns.cancel_matching`.
+        """Cancel all runs that match; by default those that are active.
+
+        The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
 
         `GET {path}`, `POST {path}/{id}/cancel`
-
-        Args:
-            workflow_id: Only runs of this workflow.
-            status: Only runs with this status.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
-            concurrency: Number of workers, and so of cancels in flight; 64 by default.
-            rate_limit: Limit to keep from the start, such as `RateLimit(300, per=60)`; by default it is learned.
-            journal: File that records each outcome within a second; with the same file again, ids with a final
-                outcome are skipped and counted. One job at a time may use it.
-            order: `completion` yields outcomes as they arrive, `input` in the order of the ids.
-            dry_run: True sends lists only, once, and reports each run as `planned`.
-            wait: True follows runs with an accepted cancel until they are terminal.
-            wait_timeout: Seconds for which one run is followed; an hour by default.
-            outage_timeout: Seconds without a server after which the remaining ids are reported `unconfirmed`; 60 by
-                default.
         """
-        options = CancelOptions(
-            concurrency=concurrency,
-            rate_limit=rate_limit,
-            journal=journal,
-            order=order,
-            dry_run=dry_run,
-            wait=wait,
-            wait_timeout=wait_timeout,
-            outage_timeout=outage_timeout,
-        )
         return self._cancel_matching(
-            options, workflow_id=workflow_id, status=status, from_date=from_date, to_date=to_date
+            CancelOptions(**options), workflow_id=workflow_id, status=status, from_date=from_date, to_date=to_date
         )
 
 

@@ -1,19 +1,17 @@
 """Parses: text of a document, page by page."""
 
-import os
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import attrs
 
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, Order
+from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
 from retab_async.resources.base import DeletableRuns
 from retab_async.scope import RunScope
-from retab_async.throttle import RateLimit
 from retab_async.validation import drop_none, non_blank_str, one_of, optional_str, strict_bool
 
 _FORMATS = ("markdown", "yaml", "html", "json")
@@ -44,7 +42,7 @@ class Parses(DeletableRuns[Parse]):
 
     path = "/v1/parses"
     run_type = Parse
-    spec: KindSpec = KindSpec(active_statuses=(None,))
+    spec: KindSpec = KindSpec(id_prefix="prs", active_statuses=(None,))
 
     async def create(
         self,
@@ -116,8 +114,8 @@ class Parses(DeletableRuns[Parse]):
         self,
         *,
         filename: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         order: Literal["asc", "desc"] = "desc",
         limit: int = 100,
         before: str | None = None,
@@ -131,8 +129,10 @@ class Parses(DeletableRuns[Parse]):
 
         Args:
             filename: Only runs whose document name starts with this, ignoring case.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
             order: `desc` (newest first) or `asc`.
             limit: Runs in a page, 1 to 100; not a limit on the total.
             before: Id to continue from, backward.
@@ -152,32 +152,19 @@ class Parses(DeletableRuns[Parse]):
         self,
         *,
         filename: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
-        concurrency: int = 64,
-        rate_limit: RateLimit | None = None,
-        journal: str | os.PathLike[str] | None = None,
-        order: Order = "completion",
-        dry_run: bool = False,
-        wait: bool = False,
-        wait_timeout: float = 3600.0,
-        outage_timeout: float = 60.0,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
+        **options: Unpack[MatchingOptions],
     ) -> CancelJob[Parse]:
-        """Cancel all active parses that match; see `ListedRuns.cancel_matching` for the arguments.
+        """Cancel all active parses that match.
+
+        The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
 
         `GET /v1/parses`, `POST /v1/parses/{id}/cancel`
         """
-        options = CancelOptions(
-            concurrency=concurrency,
-            rate_limit=rate_limit,
-            journal=journal,
-            order=order,
-            dry_run=dry_run,
-            wait=wait,
-            wait_timeout=wait_timeout,
-            outage_timeout=outage_timeout,
+        return self._cancel_matching(
+            CancelOptions(**options), status=None, filename=filename, from_date=from_date, to_date=to_date
         )
-        return self._cancel_matching(options, status=None, filename=filename, from_date=from_date, to_date=to_date)
 
 
 def _fields(

@@ -1,11 +1,12 @@
 """Workflow eval runs: results of a workflow compared with known ones."""
 
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import attrs
 
 from retab_async.api.kind import KindSpec
+from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
 from retab_async.listing import RunPager
 from retab_async.models import RunStatus, SparseRepr
@@ -80,6 +81,7 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
     path = "/v1/workflows/evals/runs"
     run_type = WorkflowEvalRun
     spec: KindSpec = KindSpec(
+        id_prefix="wfevalrun",
         active_statuses=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING),
         status_path=("lifecycle", "status"),
         has_output=False,
@@ -134,8 +136,8 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
         status: RunStatus | str | None = None,
         exclude_status: RunStatus | str | None = None,
         trigger_type: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         order: Literal["asc", "desc"] = "desc",
         limit: int = 100,
         before: str | None = None,
@@ -154,8 +156,10 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
             status: Only runs with this status.
             exclude_status: Only runs with another status.
             trigger_type: Only runs started by this trigger, such as `api` or `schedule`.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
             order: `desc` (newest first) or `asc`.
             limit: Runs in a page, 1 to 100; not a limit on the total.
             before: Id to continue from, backward.
@@ -174,6 +178,37 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
             limit=limit,
             before=before,
             after=after,
+        )
+
+    def cancel_matching(
+        self,
+        *,
+        workflow_id: str | None = None,
+        eval_id: str | None = None,
+        target_block_id: str | None = None,
+        status: RunStatus | str | None = None,
+        exclude_status: RunStatus | str | None = None,
+        trigger_type: str | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
+        **options: Unpack[MatchingOptions],
+    ) -> CancelJob[WorkflowEvalRun]:
+        """Cancel all eval runs that match; by default those that are active.
+
+        The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
+
+        `GET /v1/workflows/evals/runs`, `POST /v1/workflows/evals/runs/{id}/cancel`
+        """
+        return self._cancel_matching(
+            CancelOptions(**options),
+            workflow_id=workflow_id,
+            eval_id=eval_id,
+            target_block_id=target_block_id,
+            status=status,
+            exclude_status=exclude_status,
+            trigger_type=trigger_type,
+            from_date=from_date,
+            to_date=to_date,
         )
 
 

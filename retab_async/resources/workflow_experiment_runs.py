@@ -1,11 +1,12 @@
 """Experiment runs: one block of a workflow, run several times over the same documents."""
 
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import attrs
 
 from retab_async.api.kind import KindSpec
+from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
 from retab_async.listing import RunPager
 from retab_async.models import RunStatus
@@ -42,6 +43,7 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
     path = "/v1/workflows/experiments/runs"
     run_type = ExperimentRun
     spec: KindSpec = KindSpec(
+        id_prefix="exprun",
         active_statuses=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING),
         status_path=("lifecycle", "status"),
         has_output=False,
@@ -95,8 +97,8 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
         status: RunStatus | str | None = None,
         exclude_status: RunStatus | str | None = None,
         trigger_type: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         order: Literal["asc", "desc"] = "desc",
         limit: int = 100,
         before: str | None = None,
@@ -115,8 +117,10 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
             status: Only runs with this status.
             exclude_status: Only runs with another status.
             trigger_type: Only runs started by this trigger, such as `api` or `schedule`.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
             order: `desc` (newest first) or `asc`.
             limit: Runs in a page, 1 to 100; not a limit on the total.
             before: Id to continue from, backward.
@@ -135,6 +139,37 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
             limit=limit,
             before=before,
             after=after,
+        )
+
+    def cancel_matching(
+        self,
+        *,
+        workflow_id: str | None = None,
+        experiment_id: str | None = None,
+        block_id: str | None = None,
+        status: RunStatus | str | None = None,
+        exclude_status: RunStatus | str | None = None,
+        trigger_type: str | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
+        **options: Unpack[MatchingOptions],
+    ) -> CancelJob[ExperimentRun]:
+        """Cancel all experiment runs that match; by default those that are active.
+
+        The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
+
+        `GET /v1/workflows/experiments/runs`, `POST /v1/workflows/experiments/runs/{id}/cancel`
+        """
+        return self._cancel_matching(
+            CancelOptions(**options),
+            workflow_id=workflow_id,
+            experiment_id=experiment_id,
+            block_id=block_id,
+            status=status,
+            exclude_status=exclude_status,
+            trigger_type=trigger_type,
+            from_date=from_date,
+            to_date=to_date,
         )
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 from uuid import uuid4
 
 import attrs
 
 from retab_async.api.kind import KindSpec
+from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.lifecycles import WorkflowFamilyRun
 from retab_async.listing import RunPager
@@ -39,6 +40,7 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
     path = "/v1/workflows/runs"
     run_type = WorkflowRun
     spec: KindSpec = KindSpec(
+        id_prefix="run",
         active_statuses=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.AWAITING_REVIEW),
         status_path=("lifecycle", "status"),
         has_output=False,
@@ -108,8 +110,8 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
         metadata: Mapping[str, str] | None = None,
         min_duration_ms: int | None = None,
         max_duration_ms: int | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         order: Literal["asc", "desc"] = "desc",
         limit: int = 100,
         before: str | None = None,
@@ -130,17 +132,15 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
             metadata: Only runs with all of these pairs.
             min_duration_ms: Only runs of at least this duration, in milliseconds.
             max_duration_ms: Only runs of at most this duration, in milliseconds.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
             order: `desc` (newest first) or `asc`.
             limit: Runs in a page, 1 to 100; not a limit on the total.
             before: Id to continue from, backward.
             after: Id to continue from, forward.
         """
-        least, most = (
-            optional_int(name, value, least=0)
-            for name, value in (("min_duration_ms", min_duration_ms), ("max_duration_ms", max_duration_ms))
-        )
         return self._list(
             workflow_id=workflow_id,
             status=status,
@@ -148,8 +148,8 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
             trigger_type=trigger_type,
             search=search,
             metadata=str_dict("metadata", metadata),
-            min_duration_ms=None if least is None else str(least),
-            max_duration_ms=None if most is None else str(most),
+            min_duration_ms=_milliseconds("min_duration_ms", min_duration_ms),
+            max_duration_ms=_milliseconds("max_duration_ms", max_duration_ms),
             from_date=from_date,
             to_date=to_date,
             order=order,
@@ -157,6 +157,45 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
             before=before,
             after=after,
         )
+
+    def cancel_matching(
+        self,
+        *,
+        workflow_id: str | None = None,
+        status: RunStatus | str | None = None,
+        exclude_status: RunStatus | str | None = None,
+        trigger_type: str | None = None,
+        search: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        min_duration_ms: int | None = None,
+        max_duration_ms: int | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
+        **options: Unpack[MatchingOptions],
+    ) -> CancelJob[WorkflowRun]:
+        """Cancel all workflow runs that match; by default those that are active.
+
+        The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
+
+        `GET /v1/workflows/runs`, `POST /v1/workflows/runs/{id}/cancel`
+        """
+        return self._cancel_matching(
+            CancelOptions(**options),
+            workflow_id=workflow_id,
+            status=status,
+            exclude_status=exclude_status,
+            trigger_type=trigger_type,
+            search=search,
+            metadata=str_dict("metadata", metadata),
+            min_duration_ms=_milliseconds("min_duration_ms", min_duration_ms),
+            max_duration_ms=_milliseconds("max_duration_ms", max_duration_ms),
+            from_date=from_date,
+            to_date=to_date,
+        )
+
+
+def _milliseconds(name: str, value: int | None) -> str | None:
+    return None if value is None else str(optional_int(name, value, least=0))
 
 
 def _fields(

@@ -11,6 +11,7 @@ from retab_async.protocol import DeliveryState, Request, Response
 from retab_async.retry import (
     RetryHooks,
     RetryPolicy,
+    is_congestion,
     is_throttled,
     is_transient,
     log_retry,
@@ -216,7 +217,11 @@ class BulkTransport(Transport):
             try:
                 response = await self._attempts.run(call, 1, permit, self._turn_deadline())
             except RequestError as error:
-                if is_throttled(error) or (isinstance(error, APIConnectionError) and error.attempts):
+                if (
+                    is_throttled(error)
+                    or is_congestion(error)
+                    or (isinstance(error, APIConnectionError) and error.attempts)
+                ):
                     permit.on_throttled()
                 if not is_throttled(error) or self._should_give_up(error):
                     raise
