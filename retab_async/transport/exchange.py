@@ -1,6 +1,5 @@
 """One HTTP exchange: sends a `Request` once and reads the response."""
 
-import asyncio
 import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -241,17 +240,18 @@ class Exchange:
         seconds: float,
         body: StreamedPayload | TrackedBytes | None,
     ) -> Response:
-        async with asyncio.timeout(seconds):
+        timer = DownloadTimer(seconds)
+        async with timer.timeout:
             response = await session.request(
                 request.method, self._url(request), timeout=self._endless, **self._request_kwargs(request, body)
             )
             if not 200 <= response.status < 300:
-                return await self._read_body(response, request, number)
+                return await self._read_body(response, request, number, timer)
         lines = ResponseLines(response, Attempt(request, number), self._errors, self._slots, self._credential)
         return Response(request, response.status, response.headers, b"", number, self._credential.redact, lines)
 
     async def _read_body(
-        self, response: aiohttp.ClientResponse, request: Request, number: int, timer: DownloadTimer | None = None
+        self, response: aiohttp.ClientResponse, request: Request, number: int, timer: DownloadTimer
     ) -> Response:
         try:
             limit = self._reader.limit_of(request, response.status)

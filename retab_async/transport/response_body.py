@@ -54,30 +54,25 @@ class DownloadTimer:
         self.timeout.reschedule(self._until + self.extension)
 
 
-async def read_capped(
-    content: aiohttp.StreamReader, length: int | None, limit: int, timer: DownloadTimer | None
-) -> bytes:
+async def read_capped(content: aiohttp.StreamReader, length: int | None, limit: int, timer: DownloadTimer) -> bytes:
     """Return a decoded body, at most one byte past its limit.
 
     Args:
         content: The stream of the body.
         length: Its announced length in bytes, if any.
         limit: The most bytes to read.
-        timer: Is extended while the body arrives, None for a fixed timeout.
+        timer: Is extended while the body arrives.
     """
-    if timer is not None:
-        timer.begin(length or 0, limit)
+    timer.begin(length or 0, limit)
     start = await content.read(limit + 1)
-    if timer is not None:
-        timer.count(len(start))
+    timer.count(len(start))
     if len(start) > limit or content.at_eof():
         return start
     # In pieces, and no further than one byte past the limit: a few kilobytes of gzip can stand for gigabytes.
     body = bytearray(start)
     while len(body) <= limit and (piece := await content.read(limit + 1 - len(body))):
         body += piece
-        if timer is not None:
-            timer.count(len(body))
+        timer.count(len(body))
     return bytes(body)
 
 
