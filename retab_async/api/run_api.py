@@ -1,7 +1,7 @@
 """The requests of one kind of run: each call is a request, a send, and the parsing of the response."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -11,18 +11,33 @@ import orjson
 from retab_async.api.kind import KindSpec
 from retab_async.api.parser import RunParser, poll_hint
 from retab_async.documents import build_create_body, transfer_seconds
+from retab_async.documents.thread_pool import DaemonThreadPool
 from retab_async.errors import NotFoundError, RequestError, ResponseError
 from retab_async.listing import Page
 from retab_async.models import Run
 from retab_async.polling import RawPage
-from retab_async.protocol import CANCEL, MAX_CANCEL_BYTES, BytesBody, DeliveryState, Request, Response, run_path
+from retab_async.protocol import (
+    CANCEL,
+    MAX_CANCEL_BYTES,
+    MAX_PAGE_BYTES,
+    MAX_STATUS_BYTES,
+    BytesBody,
+    DeliveryState,
+    Request,
+    Response,
+    run_path,
+)
 from retab_async.retry import RetryPolicy
 from retab_async.transport import Transport
 
 RunT = TypeVar("RunT", bound=Run)
+ParsedT = TypeVar("ParsedT")
 
 # A create in the foreground is answered when the run is finished: seconds on top of the timeout and the deadline.
 FOREGROUND_SECONDS = 1800.0
+# Larger responses are parsed in a thread, so that the event loop goes on.
+_INLINE_BYTES = 64 * 1024
+_PARSE_POOL = DaemonThreadPool(2)
 # One page of a list polls many runs, and their pollers retry it themselves.
 _POLL_POLICY = RetryPolicy(attempts=1, deadline=5.0)
 
@@ -62,11 +77,12 @@ class RunApi(Generic[RunT]):
         body = None if fields is None else BytesBody(orjson.dumps(fields()))
         request = Request("POST", run_path(self.path, run_id, CANCEL), "", MAX_CANCEL_BYTES, body)
         try:
-            run, failure = self._parser.parse_cancel(await self.transport.send(request, deadline), run_id)
+            response = await self.transport.send(request, deadline)
+            run, failure = await _parse(self._parser.parse_cancel, response, run_id)
         except ResponseError as error:
-            _logger.warning("%s: cancel accepted, but its response has no status; reading the run: %s", run_id, error)
+            _logger.warning("%s: cancel accepted, but its response is unreadable; reading the run: %s", run_id, error)
             response = await self.transport.send(self._read_request(run_id, include_output=False), deadline)
-            return self._parser.parse_cancel(response, run_id).run
+            return (await _parse(self._parser.parse_cancel, response, run_id)).run
         except NotFoundError as error:
             if not self._spec.cancel_404_when_finished:
                 raise
@@ -77,7 +93,7 @@ class RunApi(Generic[RunT]):
 
     async def _confirm_finished(self, run_id: str, deadline: float, failure: RequestError) -> RunT:
         response = await self.transport.send(self._read_request(run_id, include_output=True), deadline)
-        run = self._parser.parse_run(response, run_id)
+        run = await _parse(self._parser.parse_run, response, run_id)
         if not run.status.is_terminal:
             raise failure
         return run
@@ -99,7 +115,7 @@ class RunApi(Generic[RunT]):
         """Send a prepared create; `delivery` tracks whether it may have taken effect, even if this is cancelled."""
         response = await self.transport.send(request, delivery=delivery)
         try:
-            return self._parser.parse_create(response)
+            return await _parse(self._parser.parse_create, response)
         except ResponseError:
             delivery.in_doubt = True
             raise
@@ -111,27 +127,35 @@ class RunApi(Generic[RunT]):
             request = create._replace(path=f"{self.path}/stream", headers=headers, is_streamed=True)
             return await self.transport.send(request)
 
-    def parse_state(self, response: Response, line: bytes, run_id: str) -> RunT:
+    async def parse_state(self, response: Response, line: bytes, run_id: str) -> RunT:
         """Return the state of a run from one line of a stream; `run_id` is for a line without an id."""
-        return self._parser.parse_stream_state(response._replace(body=line), run_id)
+        return await _parse(self._parser.parse_stream_state, response._replace(body=line), run_id)
 
     async def fetch(self, run_id: str, *, include_output: bool) -> tuple[RunT, float | None]:
         """Return a run and the server's hint of the seconds until the next poll."""
         request = self._read_request(run_id, include_output=include_output)
         response = await self.transport.send(request)
-        return self._parser.parse_run(response, run_id), poll_hint(response)
+        try:
+            run = await _parse(self._parser.parse_run, response, run_id)
+        except ResponseError as error:
+            if error.path != "id":
+                raise
+            _logger.warning("%s: response about another run, reading it again: %s", run_id, error)
+            response = await self.transport.send(request)
+            run = await _parse(self._parser.parse_run, response, run_id)
+        return run, poll_hint(response)
 
     async def fetch_page(self, query: str) -> Page[RunT]:
         """Return a page of the list."""
-        request = Request("GET", self.path, query)
-        return self._parser.parse_page(await self.transport.send(request))
+        request = Request("GET", self.path, query, MAX_PAGE_BYTES)
+        return await _parse(self._parser.parse_page, await self.transport.send(request))
 
     async def fetch_raw_page(self, after: str | None) -> RawPage:
         """Return a page of 100 runs, newest first, with its rows as JSON."""
         query = urlencode({"limit": 100} if after is None else {"limit": 100, "after": after})
         transport = self.transport.with_timeout(timeout=_POLL_POLICY.deadline, policy=_POLL_POLICY)
-        response = await transport.send(Request("GET", self.path, query))
-        return self._parser.parse_raw_page(response)
+        response = await transport.send(Request("GET", self.path, query, MAX_PAGE_BYTES))
+        return await _parse(self._parser.parse_raw_page, response)
 
     def read_row(self, row: dict[str, Any]) -> tuple[RunT, bool] | None:
         """Return the run in a row of a raw page and whether the row is complete, or None if it does not fit."""
@@ -147,5 +171,13 @@ class RunApi(Generic[RunT]):
                 raise
 
     def _read_request(self, run_id: str, *, include_output: bool) -> Request:
-        query = "" if include_output or not self.has_output else "include_output=false"
-        return Request("GET", run_path(self.path, run_id), query)
+        path = run_path(self.path, run_id)
+        if include_output or not self.has_output:
+            return Request("GET", path)
+        return Request("GET", path, "include_output=false", MAX_STATUS_BYTES)
+
+
+async def _parse(parse: Callable[..., ParsedT], response: Response, *args: str) -> ParsedT:
+    if len(response.body) <= _INLINE_BYTES:
+        return parse(response, *args)
+    return await _PARSE_POOL.call(parse, response, *args)

@@ -9,6 +9,8 @@ from retab_async.errors import InvalidRunIdError
 MIB = 1024 * 1024
 CANCEL = "/cancel"
 MAX_CANCEL_BYTES = MIB
+MAX_STATUS_BYTES = 4 * MIB
+MAX_PAGE_BYTES = 32 * MIB
 MAX_RESULT_BYTES = 64 * MIB
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")

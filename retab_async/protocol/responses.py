@@ -7,9 +7,8 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
-import orjson
-
 from retab_async.errors import APIError, ResponseError, error_class
+from retab_async.protocol.json_loader import load_json
 from retab_async.protocol.problems import MESSAGE_LENGTH, Problem, read_problem
 from retab_async.protocol.requests import MIB, Request
 from retab_async.text import single_line
@@ -74,7 +73,7 @@ def parse_json(response: Response) -> Any:
         ResponseError: It holds none.
     """
     try:
-        return orjson.loads(response.body)
+        return load_json(response.body)
     except ValueError:
         reason = "the answer is not JSON" if response.body else "the answer is empty"
     raise response_error(response, reason)
