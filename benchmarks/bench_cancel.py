@@ -5,8 +5,8 @@
 The server and each contestant have their own processes; in each round every contestant runs one block of calls, in
 shuffled order. A round's ratios compare blocks that ran seconds apart; the printed figures are medians over all rounds.
 The processes are restarted a few times (generations), because the memory layout of a process affects its speed. Peak
-memory is that of the contestant's process. The official client takes part if `retab` is installed, and only with the response
-of all fields: it raises on the one of three fields.
+memory is that of the contestant's process. The official client takes part if `retab` is installed, and only with the
+response of all fields: it raises on the one of three fields.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""What it costs to create a run from a large file: memory, the hold on the event loop, seconds, bytes on the wire.
+"""Measures the cost of creating a run from a large file: memory, lag of the event loop, seconds, bytes on the wire.
 
     python benchmarks/bench_documents.py [--sizes 20 64] [--rounds 5]
 
-The server has a process of its own: it counts the bytes of bodies, answers creates with a run, and takes uploads. Each
-figure is of a process of its own too, which creates one run from a tiny file first: memory is the growth of the peak
-after that, the hold is the longest by which a task that sleeps a millisecond at a time was late, or the loop had no
-turn for it. Printed are medians over the rounds, and the worst hold. A file that would make a body of more than the 32
-MiB which the service takes is uploaded by ours; the official client sends it in the body, and this server lets it.
+The server runs in its own process: it counts the bytes of bodies, answers creates with a run, and accepts uploads. Each
+measurement runs in its own process too, which first creates one run from a tiny file: memory is the growth of the peak
+after that, and the lag is the longest delay of a task that sleeps a millisecond at a time. Printed are medians over the
+rounds, and the worst lag. A file too large for the 32 MiB that the service accepts as a body is uploaded by
+retab_async; the official client sends it in the body, and this server accepts it.
 """
 
 import argparse
@@ -42,7 +42,7 @@ SPLIT = {
 
 
 class Counter(asyncio.Protocol):
-    """Counts the bytes of each body and forgets them."""
+    """Counts the bytes of each body and discards them."""
 
     bodies: tuple[list[int], ...] = ([], [])
 
@@ -71,16 +71,16 @@ class Counter(asyncio.Protocol):
         self.length = self.left = int(headers.get("content-length", 0))
 
     def answer(self) -> None:
-        assert self.left == 0, "more came than was announced"
-        told = self.told()
+        assert self.left == 0, "the body is longer than its Content-Length"
+        response = self.response()
         if self.method != "GET":
             self.bodies[self.method == "PUT"].append(self.length)
-        body = json.dumps(told).encode()
+        body = json.dumps(response).encode()
         status = b"201 Created" if self.target == "/v1/splits" else b"200 OK"
         kind = b"Content-Type: application/json"
         self.transport.write(b"HTTP/1.1 %s\r\n%s\r\nContent-Length: %d\r\n\r\n%s" % (status, kind, len(body), body))
 
-    def told(self) -> Any:
+    def response(self) -> Any:
         if self.target == "/counted":
             counted = [sum(bodies) for bodies in self.bodies]
             for bodies in self.bodies:
@@ -105,8 +105,8 @@ async def ours(url: str) -> AsyncIterator[Create]:
     from retab_async.resources.splits import Subdocument
 
     async with AsyncRetab(KEY, base_url=url) as client:
-        told: dict[str, Any] = {"subdocuments": [Subdocument("invoice")], "background": True}
-        yield lambda path: client.splits.create(document=path, **told)
+        fields: dict[str, Any] = {"subdocuments": [Subdocument("invoice")], "background": True}
+        yield lambda path: client.splits.create(document=path, **fields)
 
 
 @asynccontextmanager
@@ -114,38 +114,38 @@ async def official(url: str) -> AsyncIterator[Create]:
     import retab
 
     async with retab.AsyncRetab(api_key=KEY, base_url=url) as client:
-        told: dict[str, Any] = {"subdocuments": [{"name": "invoice"}], "model": "retab-small", "background": True}
-        yield lambda path: client.splits.create(document=path, **told)
+        fields: dict[str, Any] = {"subdocuments": [{"name": "invoice"}], "model": "retab-small", "background": True}
+        yield lambda path: client.splits.create(document=path, **fields)
 
 
 CONTESTANTS = {"retab_async": ours, "official": official}
 
 
-class Lateness:
-    """The longest time for which the loop had no turn for a task that asked for one each millisecond."""
+class LoopLag:
+    """Longest delay of a task that sleeps a millisecond at a time."""
 
     longest = 0.0
 
     async def watch(self) -> None:
         while True:
-            began = time.perf_counter()
+            started = time.perf_counter()
             await asyncio.sleep(0.001)
-            self.longest = max(self.longest, time.perf_counter() - began - 0.001)
+            self.longest = max(self.longest, time.perf_counter() - started - 0.001)
 
 
-async def contend(name: str, url: str, tiny: Path, file: Path) -> None:
+async def run_contestant(name: str, url: str, tiny: Path, file: Path) -> None:
     async with CONTESTANTS[name](url) as create:
         await create(tiny)
-        lateness = Lateness()
-        watching = asyncio.create_task(lateness.watch())
+        lag = LoopLag()
+        watching = asyncio.create_task(lag.watch())
         await asyncio.sleep(0.05)
-        idle, lateness.longest = lateness.longest, 0.0
-        before, began = peak(), time.perf_counter()
+        idle, lag.longest = lag.longest, 0.0
+        before, started = peak(), time.perf_counter()
         await create(file)
-        took, grown = time.perf_counter() - began, peak() - before
+        took, grown = time.perf_counter() - started, peak() - before
         await asyncio.sleep(0.002)
         watching.cancel()
-    print(json.dumps({"memory": grown, "held": lateness.longest * 1000, "idle": idle * 1000, "seconds": took}))
+    print(json.dumps({"memory": grown, "lag": lag.longest * 1000, "idle": idle * 1000, "seconds": took}))
 
 
 def peak() -> float:
@@ -160,11 +160,11 @@ def counted(url: str) -> list[int]:
 
 def measure(name: str, url: str, tiny: Path, file: Path) -> dict[str, float]:
     counted(url)
-    arguments = [sys.executable, __file__, "--contend", name, url, str(tiny), str(file)]
-    told = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True).stdout
+    arguments = [sys.executable, __file__, "--contestant", name, url, str(tiny), str(file)]
+    output = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True).stdout
     posted, put = counted(url)
-    figures: dict[str, float] = json.loads(told.splitlines()[-1])
-    # What is not the document: the frames of JSON around it, of both creates and of the upload's steps.
+    figures: dict[str, float] = json.loads(output.splitlines()[-1])
+    # Beside the document: the JSON around it, of both creates and of the steps of the upload.
     content, inline = file.stat().st_size, encoded(file.stat().st_size)
     expected = content if put else inline + encoded(tiny.stat().st_size)
     return figures | {"sent": put or posted, "frames": posted - (encoded(tiny.stat().st_size) if put else expected)}
@@ -179,18 +179,18 @@ def compare(size: int, rounds: int, url: str, folder: Path) -> None:
     tiny, file = folder / "tiny.pdf", folder / "batch.pdf"
     tiny.write_bytes(b"%PDF-1.7\n")
     file.write_bytes(b"%PDF-1.7\n")
-    # Not made in memory: a process starts with the peak of the one that started it.
+    # Not built in memory: a process starts with the peak memory of its parent.
     os.truncate(file, size * MIB)
     print(f"\na file of {size} MiB, {rounds} rounds")
-    heads = (("memory MiB", 12), ("held ms", 9), ("worst", 8), ("idle", 7), ("seconds", 9), ("document sent as", 30))
+    heads = (("memory MiB", 12), ("lag ms", 9), ("worst", 8), ("idle", 7), ("seconds", 9), ("document sent as", 30))
     print(f"{'':<13}{''.join(f'{head:>{width}}' for head, width in heads)}{'beside':>8}")
     for name in names:
         figures = [measure(name, url, tiny, file) for _ in range(rounds)]
         middle = {key: statistics.median(each[key] for each in figures) for key in figures[0]}
-        worst = max(each["held"] for each in figures)
+        worst = max(each["lag"] for each in figures)
         sent = f"{middle['sent']:.0f} B {'raw' if middle['sent'] == size * MIB else 'in JSON'}"
         print(
-            f"{name:<13}{middle['memory']:>12.1f}{middle['held']:>9.1f}{worst:>8.1f}{middle['idle']:>7.1f}"
+            f"{name:<13}{middle['memory']:>12.1f}{middle['lag']:>9.1f}{worst:>8.1f}{middle['idle']:>7.1f}"
             f"{middle['seconds']:>9.2f}{sent:>30}{middle['frames']:>8.0f}"
         )
 
@@ -204,14 +204,14 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[20, 64], help="MiB")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--contend", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--contestant", nargs=4, help=argparse.SUPPRESS)
     options: Any = parser.parse_args()
     if options.serve:
         asyncio.run(serve())
         return
-    if options.contend:
-        name, url, *paths = options.contend
-        asyncio.run(contend(name, url, *map(Path, paths)))
+    if options.contestant:
+        name, url, *paths = options.contestant
+        asyncio.run(run_contestant(name, url, *map(Path, paths)))
         return
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -1,4 +1,4 @@
-"""A server that answers every request with the same body, made to be faster than any client here; prints its port."""
+"""Benchmark server: answers every request with the same body, faster than any client here; prints its port."""
 
 import asyncio
 import sys
@@ -17,8 +17,8 @@ BODIES = {
 }
 
 
-class Answerer(asyncio.Protocol):
-    """Answers as soon as a request's headers are in; the requests of this benchmark have no body."""
+class FixedResponse(asyncio.Protocol):
+    """Responds as soon as the headers of a request are complete; the requests of the benchmark have no body."""
 
     def __init__(self, body: bytes) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -34,7 +34,7 @@ class Answerer(asyncio.Protocol):
 
 
 async def main(body: bytes) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: Answerer(body), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: FixedResponse(body), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

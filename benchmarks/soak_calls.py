@@ -1,4 +1,4 @@
-"""The calls of the soak: one of each verb, with ids from a supply, and what must be true of what they return."""
+"""Calls of the soak test: one for each verb, with ids from a supply, and assertions on the results."""
 
 import asyncio
 import io
@@ -13,16 +13,16 @@ from typing import Any
 from retab_async import AsyncRetab, Split, Subdocument
 
 PDF = b"%PDF-1.7\n" + bytes(2_000)
-# Seconds for what the API may take half an hour for.
-PATIENCE = 4.0
+# Seconds, instead of the defaults of up to half an hour.
+MAX_SECONDS = 4.0
 
 
 class LeftError(Exception):
-    """What ends a block early."""
+    """Ends a block early."""
 
 
 class Supply:
-    """Ids of runs by their kind; `wanted` are the kinds, each with the seconds after which its runs end."""
+    """Ids of runs by kind; `wanted` maps each kind to the durations of its runs in seconds."""
 
     wanted: Mapping[str, tuple[float, ...]] = {
         "splits": (0.3, 1.0, 60.0, 60.0),
@@ -35,19 +35,19 @@ class Supply:
         self._dice = dice
 
     def add(self, kind: str, ids: Iterable[str]) -> None:
-        """Put new ones in, in some order."""
+        """Add ids, in random order."""
         mixed = [*self.ids[kind], *ids]
         self._dice.shuffle(mixed)
         self.ids[kind] = deque(mixed)
 
     def take(self, kind: str, count: int) -> list[str]:
-        """Take so many, or as many as there are."""
+        """Remove and return up to `count` ids."""
         ids = self.ids[kind]
         return [ids.popleft() for _ in range(min(count, len(ids)))]
 
 
 class Calls:
-    """What a client is asked to do. `owned` are the runs that blocks were tied to, beside all partitions."""
+    """Calls of a client; `owned` are the runs that blocks owned, besides all partitions."""
 
     def __init__(self, client: AsyncRetab, folder: Path, dice: random.Random) -> None:
         self.supply = Supply(dice)
@@ -61,7 +61,7 @@ class Calls:
         self._file.write_bytes(PDF * 50)
 
     def verbs(self) -> dict[str, tuple[int, Callable[[], Awaitable[None]]]]:
-        """Return the verbs, each with how often it is called for one of the others."""
+        """Return the verbs, each with its relative frequency and its call."""
         return {
             "cancel": (6, self.cancel),
             "get": (6, self.get),
@@ -134,14 +134,14 @@ class Calls:
     async def running(self) -> None:
         document = self._dice.choice((PDF, self._file))
         async with self._client.partitions.running(document=document, key="account", instructions="each") as run:
-            how = self._dice.randrange(5)
-            if how == 0:
+            variant = self._dice.randrange(5)
+            if variant == 0:
                 await run.result(timeout=0.3)
-            elif how == 1:
+            elif variant == 1:
                 await run.get(include_output=False)
-            elif how == 2:
+            elif variant == 2:
                 await run.cancel()
-            elif how == 3:
+            elif variant == 3:
                 raise LeftError
             else:
                 async with asyncio.timeout(0.2):
@@ -158,7 +158,7 @@ class Calls:
         schema = {"type": "object", "properties": {"total": {"type": "number"}}}
         leaves_early = self._dice.random() < 0.5
         async with (
-            asyncio.timeout(PATIENCE),
+            asyncio.timeout(MAX_SECONDS),
             self._client.extractions.stream(document=PDF, json_schema=schema) as states,
         ):
             async for _ in states:
@@ -167,21 +167,21 @@ class Calls:
 
     async def cancel_many(self) -> None:
         ids = self.supply.take("splits", self._dice.randrange(1, 40))
-        concurrency, way = self._dice.choice((1, 4, 16)), self._dice.randrange(4)
-        if way == 0:
-            report = await self._client.splits.cancel_many(ids, concurrency=concurrency, outage_timeout=PATIENCE)
-            self._told(report.counts, len(ids))
-        elif way == 1:
+        concurrency, variant = self._dice.choice((1, 4, 16)), self._dice.randrange(4)
+        if variant == 0:
+            report = await self._client.splits.cancel_many(ids, concurrency=concurrency, outage_timeout=MAX_SECONDS)
+            self._record(report.counts, len(ids))
+        elif variant == 1:
             with tempfile.TemporaryDirectory(dir=self._folder) as folder:
                 journal = Path(folder, "cancel.jsonl")
                 report = await self._client.splits.cancel_many(
-                    ids, concurrency=concurrency, outage_timeout=PATIENCE, journal=journal
+                    ids, concurrency=concurrency, outage_timeout=MAX_SECONDS, journal=journal
                 )
                 assert lines_of(journal) == len(ids)
-            self._told(report.counts, len(ids))
-        elif way == 2:
+            self._record(report.counts, len(ids))
+        elif variant == 2:
             left = ids[: len(ids) // 2]
-            async with self._client.splits.cancel_many(_slowly(ids), outage_timeout=PATIENCE) as outcomes:
+            async with self._client.splits.cancel_many(_slowly(ids), outage_timeout=MAX_SECONDS) as outcomes:
                 async for outcome in outcomes:
                     self.dispositions[outcome.disposition] += 1
                     left.pop() if left else None
@@ -190,7 +190,7 @@ class Calls:
         else:
             seen: list[str] = []
             async with self._client.splits.cancel_many(
-                ids, concurrency=concurrency, outage_timeout=PATIENCE, order="input"
+                ids, concurrency=concurrency, outage_timeout=MAX_SECONDS, order="input"
             ) as outcomes:
                 async for outcome in outcomes:
                     self.dispositions[outcome.disposition] += 1
@@ -200,18 +200,18 @@ class Calls:
     async def cancel_many_kinds(self) -> None:
         mixed = [("splits", run_id) for run_id in self.supply.take("splits", 10)]
         mixed += [("classifications", run_id) for run_id in self.supply.take("classifications", 5)]
-        report = await self._client.cancel_many(mixed, wait=True, outage_timeout=PATIENCE)
-        self._told(report.counts, len(mixed))
+        report = await self._client.cancel_many(mixed, wait=True, outage_timeout=MAX_SECONDS)
+        self._record(report.counts, len(mixed))
 
     async def cancel_matching(self) -> None:
-        # It takes all that there are; so others are to come.
+        # It cancels all of them, so the supply has to be refilled.
         self.supply.take("parses", 20)
-        report = await self._client.parses.cancel_matching(outage_timeout=PATIENCE)
-        self._told(report.counts, report.counts.total())
+        report = await self._client.parses.cancel_matching(outage_timeout=MAX_SECONDS)
+        self._record(report.counts, report.counts.total())
 
-    def _told(self, counts: Counter[Any], expected: int) -> None:
+    def _record(self, counts: Counter[Any], expected: int) -> None:
         assert counts.total() == expected
-        self.dispositions.update({str(word): count for word, count in counts.items()})
+        self.dispositions.update({str(disposition): count for disposition, count in counts.items()})
 
 
 def lines_of(path: Path) -> int:

@@ -96,8 +96,9 @@ def _converter() -> Converter:
     # RFC 3339; without an offset it is read as UTC, so that a datetime is always aware.
     converter.register_structure_hook(datetime, _read_datetime)
     converter.register_unstructure_hook(datetime, _write_datetime)
-    # Free-form objects are kept as they are.
+    # Free-form objects are kept as they are, and copied when written.
     converter.register_structure_hook_factory(_is_of(Mapping))(_mapping_hook)
+    converter.register_unstructure_hook_func(_is_free_form, _copy_json)
     # A string is iterable too: cattrs would make the pages (1, 2) of "12".
     converter.register_structure_hook_factory(_is_of(tuple))(_tuple_hook)
     # A null means the same as an absent key: the default.
@@ -114,6 +115,28 @@ def _is_lifecycle(cls: Any) -> bool:
 
 def _is_of(origin: Any) -> Callable[[Any], bool]:
     return lambda cls: get_origin(cls) is origin
+
+
+def _is_free_form(cls: Any) -> bool:
+    return get_origin(cls) is Mapping and get_args(cls)[1] is Any
+
+
+def _copy_json(value: Any) -> Any:
+    # Without recursion, which a server could exhaust by nesting.
+    copies: list[Any] = [None]
+    pending: list[tuple[Any, Any, Any]] = [(copies, 0, value)]
+    while pending:
+        target, key, item = pending.pop()
+        if isinstance(item, Mapping):
+            copy: Any = dict.fromkeys(item)
+            pending.extend((copy, name, each) for name, each in item.items())
+        elif isinstance(item, list | tuple):
+            copy = [None] * len(item)
+            pending.extend((copy, index, each) for index, each in enumerate(item))
+        else:
+            copy = item
+        target[key] = copy
+    return copies[0]
 
 
 def _type_error(value: object, expected: str) -> TypeError:

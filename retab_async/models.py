@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import attrs
 
+from retab_async.text import bounded_repr
+
 
 class RunStatus(StrEnum):
     """Status of a run; `running`, `awaiting_review` (a pause) and `error` belong to the workflow kinds.
@@ -52,7 +54,7 @@ class SparseRepr:
     def __repr__(self) -> str:
         fields = attrs.fields(cast("type[attrs.AttrsInstance]", type(self)))
         values = ((field, getattr(self, field.name)) for field in fields)
-        shown = (f"{field.name}={value!r}" for field, value in values if value != default_of(field))
+        shown = (f"{field.name}={bounded_repr(value)}" for field, value in values if value != default_of(field))
         return f"{type(self).__name__}({', '.join(shown)})"
 
 

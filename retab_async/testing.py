@@ -1,4 +1,4 @@
-"""For tests: a proof that a coroutine can be cancelled anywhere."""
+"""Test helper: cancels a coroutine at each of its suspension points."""
 
 import asyncio
 import inspect
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from types import FrameType
 
-# Seconds for a task that could not be cancelled to end by a second try.
-_LAST_WORD = 1.0
+# Seconds for a task that ignored a cancel to react to a second one.
+_STUCK_TASK_TIMEOUT = 1.0
+_CLOCK_ADVICE = "if it waits for a clock that stands still, such as a ManualClock, advance that clock inside `make`"
 
 
 async def cancel_everywhere(
@@ -18,92 +19,123 @@ async def cancel_everywhere(
     *,
     check: Callable[[], object] | None = None,
     limit: int = 1000,
-    seconds: float = 30.0,
+    timeout: float = 5.0,  # noqa: ASYNC109 - the limit of each of many runs, not of this call
+    total_timeout: float = 60.0,
 ) -> int:
-    """Run what `make` makes anew again and again, each time cancelled at another point; return how many points it has.
+    """Run a coroutine again and again, each time cancelled at another suspension point.
 
-    A point is where the coroutine can be suspended, told by the lines that wait and by how often they have done so in
-    that run. At each of them it is cancelled twice, by `task.cancel()` and each time in a task of its own: once while
-    it is suspended there, and once in the moment in which it was to go on, because what it waits for has just come. The
-    last run comes upon no new point and ends by itself; what it raises is raised. `check` is called after each run, and
-    awaited where it has to be: let it assert that nothing is left behind.
+    A suspension point is identified by the lines that await, and by how often they did so in that run. At each point
+    the coroutine is cancelled twice, by `task.cancel()` in a new task: once while it is suspended, and once when it is
+    about to resume because what it awaits has just finished. The last run reaches no new point and ends by itself; its
+    exception is raised.
 
-    Raises `AssertionError`, which tells the lines, for a run that was cancelled and yet returned, or raised something
-    else; for one that did not end within so many `seconds`; and for more than `limit` points.
+    Only the suspension points of the coroutine and of what it awaits are counted. Tasks that it starts, as in a
+    `TaskGroup`, are cancelled where it cancels them. To test an async generator, iterate over it in a coroutine.
 
-    Counted are the points of the coroutine itself and of all that it awaits; what goes on in tasks that it starts, as
-    in a `TaskGroup`, is not, although those are cancelled where it cancels them. An async generator is stepped by a
-    coroutine that walks it.
+    Waits inside the coroutine take real time in every run, so keep them short: seed runs that finish at once, pass a
+    small `poll_interval`, and advance a `ManualClock` inside `make`, as nothing else does.
 
-        async def test_a_cancelled_block_leaves_no_run_behind():
-            async with Emulator() as emulator, AsyncRetab(emulator.api_key, base_url=emulator.url) as client:
+    Args:
+        make: Makes the coroutine; called once for each run.
+        check: Called after each run, and awaited if it returns an awaitable; asserts that nothing is left behind.
+        limit: The maximum number of suspension points.
+        timeout: Seconds of real time for each run.
+        total_timeout: Seconds of real time for all runs together.
 
-                async def block():
-                    async with client.splits.running(document=b"%PDF", subdocuments=[Subdocument("invoice")]) as run:
-                        await run.result(timeout=60)
+    Returns:
+        The number of suspension points.
 
-                assert await cancel_everywhere(block) > 0
-                await client.aclose()
-                assert emulator.alive() == []
+    Raises:
+        AssertionError: A cancelled run returned or raised something else; or a run, or all of them, exceeded a limit.
+            The message names the suspension point.
+
+    Example:
+        A cancelled block leaves no active run behind, wherever it is cancelled::
+
+            async def test_a_cancelled_block_leaves_no_active_run():
+                async with Emulator(queued=0, running=0.02) as emulator:
+                    async with AsyncRetab(emulator.api_key, base_url=emulator.url) as client:
+
+                        async def block():
+                            async with client.splits.running(
+                                document=b"%PDF", subdocuments=[Subdocument("invoice")]
+                            ) as run:
+                                await run.result(poll_interval=0.01)
+
+                        assert await cancel_everywhere(block) > 0
+                        await client.aclose()
+                        assert emulator.active_runs() == []
     """
     tried: set[_Attempt] = set()
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + total_timeout
     while True:
         stepper = _Stepper(make(), tried)
-        await _run(stepper, seconds)
+        await _run(stepper, timeout)
         outcome = check() if check is not None else None
         if inspect.isawaitable(outcome):
             await outcome
         points = len({attempt.point for attempt in tried})
-        if points > limit:
-            msg = f"there are more than {limit} points at which this can be cancelled"
-            raise AssertionError(msg)
         if stepper.attempt is None:
             return points
+        if points > limit:
+            msg = f"more than {limit} suspension points: raise `limit`, or make the coroutine shorter"
+            raise AssertionError(msg)
+        if loop.time() >= deadline:
+            msg = f"not finished within {total_timeout:g} s, after {points} suspension points; {_CLOCK_ADVICE}"
+            raise AssertionError(stepper.attempt.describe(msg))
 
 
 async def _run(stepper: "_Stepper", seconds: float) -> None:
     task = asyncio.get_running_loop().create_task(stepper)
     try:
         await asyncio.wait({task}, timeout=seconds)
+        problem = "" if task.done() else stepper.describe_timeout(seconds)
     finally:
-        is_stuck = task.cancel()
-    if is_stuck:
-        await asyncio.wait({task}, timeout=_LAST_WORD)
-        raise AssertionError(stepper.told(f"it was not over {seconds:g} s later"))
+        task.cancel()
+    if problem:
+        await asyncio.wait({task}, timeout=_STUCK_TASK_TIMEOUT)
+        raise AssertionError(problem)
     if stepper.attempt is None:
         task.result()
     elif not task.cancelled():
         error = task.exception()
         outcome = f"raised {error!r}" if error else f"returned {task.result()!r}"
-        raise AssertionError(stepper.told(f"it {outcome} instead")) from error
+        raise AssertionError(stepper.attempt.describe(f"the coroutine {outcome} instead of being cancelled")) from error
 
 
 class _Point(NamedTuple):
-    places: tuple[str, ...]
-    time: int
+    lines: tuple[str, ...]
+    occurrence: int
 
 
 class _Attempt(NamedTuple):
     point: _Point
-    is_late: bool
+    on_resume: bool
+
+    def describe(self, problem: str) -> str:
+        """Return a message: the problem, and the suspension point of the cancel."""
+        lines, occurrence = self.point
+        moment = "about to resume" if self.on_resume else "suspended"
+        return "\n  ".join((f"{problem}; cancelled while {moment} at (occurrence {occurrence} in this run):", *lines))
 
 
 class _Stepper(Coroutine[Any, Any, object]):
-    """A coroutine that cancels its own task at the first point at which that has not been tried, and notes it there."""
+    """Coroutine that cancels its own task at the first suspension point that has not been tried."""
 
     def __init__(self, awaitable: Awaitable[object], tried: set[_Attempt]) -> None:
         self.attempt: _Attempt | None = None
+        self._cancelled: _Attempt | None = None
         self._tried = tried
-        self._times: Counter[tuple[str, ...]] = Counter()
-        self._inner = awaitable if isinstance(awaitable, Coroutine) else _awaited(awaitable)
+        self._occurrences: Counter[tuple[str, ...]] = Counter()
+        self._inner = awaitable if isinstance(awaitable, Coroutine) else _as_coroutine(awaitable)
 
-    def told(self, outcome: str) -> str:
-        """Return what is to be said of an outcome that was not to be."""
-        if self.attempt is None:
-            return f"not cancelled at any new point, {outcome}"
-        (places, time), is_late = self.attempt
-        moment = "going on after it had been suspended" if is_late else "suspended"
-        return "\n  ".join((f"cancelled when {moment} here (time {time} in this run), {outcome}:", *places))
+    def describe_timeout(self, seconds: float) -> str:
+        """Return a message for a run that did not end within `seconds`."""
+        if self._cancelled is not None:
+            return self._cancelled.describe(f"the coroutine did not end within {seconds:g} s of its cancel")
+        problem = f"suspension point not reached within {seconds:g} s; {_CLOCK_ADVICE}; now suspended at:"
+        return "\n  ".join((problem, *_awaiting_lines(self._inner)))
 
     def __await__(self) -> Generator[Any, Any, object]:
         return self._inner.__await__()
@@ -117,33 +149,37 @@ class _Stepper(Coroutine[Any, Any, object]):
     def close(self) -> None:
         self._inner.close()
 
-    def _suspended(self, waited_for: Any) -> Any:
+    def _suspended(self, awaited: Any) -> Any:
         task = asyncio.current_task()
         if self.attempt is None and task is not None:
-            self.attempt = self._next()
+            self.attempt = self._next_attempt()
             if self.attempt is not None:
                 self._tried.add(self.attempt)
-                if self.attempt.is_late and waited_for is not None:
-                    # Called before the task's own callback, which is added when this has returned.
-                    waited_for.add_done_callback(lambda _: task.cancel())
+                if self.attempt.on_resume and awaited is not None:
+                    # Runs before the task's own callback, which is added when this method has returned.
+                    awaited.add_done_callback(lambda _: self._cancel(task))
                 else:
-                    task.cancel()
-        return waited_for
+                    self._cancel(task)
+        return awaited
 
-    def _next(self) -> _Attempt | None:
-        places = tuple(_places_in(self._inner))
-        self._times[places] += 1
-        point = _Point(places, self._times[places])
-        attempts = (_Attempt(point, is_late=late) for late in (False, True))
-        return next((each for each in attempts if each not in self._tried), None)
+    def _cancel(self, task: "asyncio.Task[Any]") -> None:
+        self._cancelled = self.attempt
+        task.cancel()
+
+    def _next_attempt(self) -> _Attempt | None:
+        lines = tuple(_awaiting_lines(self._inner))
+        self._occurrences[lines] += 1
+        point = _Point(lines, self._occurrences[lines])
+        attempts = (_Attempt(point, on_resume=on_resume) for on_resume in (False, True))
+        return next((attempt for attempt in attempts if attempt not in self._tried), None)
 
 
-async def _awaited(awaitable: Awaitable[object]) -> object:
+async def _as_coroutine(awaitable: Awaitable[object]) -> object:
     return await awaitable
 
 
-def _places_in(coroutine: Any) -> Iterator[str]:
-    """Give where a coroutine is suspended, and what it awaits there, as deep as can be seen."""
+def _awaiting_lines(coroutine: Any) -> Iterator[str]:
+    """Yield the line at which a coroutine is suspended, then those of the coroutines that it awaits."""
     while coroutine is not None:
         kind = next((kind for kind in ("cr", "ag", "gi") if hasattr(coroutine, f"{kind}_frame")), "")
         frame: FrameType | None = getattr(coroutine, f"{kind}_frame", None)

@@ -26,4 +26,5 @@ def workers() -> list["asyncio.Task[Any]"]:
 def connections_in_use(client: AsyncRetab) -> int:
     connector = client._pool.session().connector
     assert connector is not None
-    return len(connector._acquired)
+    wires = client._pool._wires
+    return len(connector._acquired) - (0 if wires is None else wires.idle_count)

@@ -1,4 +1,4 @@
-"""Speaking to the emulator as anybody may, without the client."""
+"""Requests to the emulator without the client under test."""
 
 from typing import Any
 
@@ -6,6 +6,6 @@ import aiohttp
 
 
 async def answer(session: aiohttp.ClientSession, method: str, path: str, **extra: Any) -> tuple[int, Any]:
-    """Return the status and the JSON of an answer."""
+    """Send a request; return the status and the JSON of the response."""
     async with session.request(method, path, **extra) as response:
         return response.status, await response.json()

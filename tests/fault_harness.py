@@ -99,14 +99,14 @@ class LeakCheck:
 
         assert self._client._pool.closed or connections_in_use(self._client) == 0
         assert self._client._pool.slots._free == self._free
-        assert not [turn for turn in self._client._pool.slots._queue if not turn.done()]
+        assert not len(self._client._pool.slots)
         assert self._client._cleanup.unconfirmed == ()
         self._check_throttle(self._client._throttle)
         self._check_throttle(self._client._throttle.external)
 
     def _check_throttle(self, throttle: Throttle) -> None:
-        assert (throttle.in_flight, throttle.window.in_flight) == (0, 0)
-        assert (len(throttle.queue), throttle.window.waiting) == (0, set())
+        assert (throttle.in_flight, throttle.concurrency.in_flight) == (0, 0)
+        assert (len(throttle.queue), throttle.concurrency.waiting) == (0, set())
         assert 0 <= throttle.budget.tokens <= 500
 
 

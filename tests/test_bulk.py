@@ -149,7 +149,7 @@ async def test_a_report_of_nothing_but_successes_raises_nothing(emulator: Emulat
 async def test_any_iterable_will_do(emulator: Emulator, client: AsyncRetab, form: str, order: Any) -> None:
     ids = emulator.seed("splits", 30)
     sources: dict[str, Any] = {"list": ids, "generator": iter(ids), "async generator": later(ids)}
-    emulator.fail(CANCEL, Fault.late(0.05), Fault.status(503))
+    emulator.fail(CANCEL, Fault.delay_after_effect(0.05), Fault.status(503))
     outcomes = await outcomes_of(client.splits.cancel_many(sources[form], concurrency=7, order=order))
 
     told = [outcome.run_id for outcome in outcomes]
@@ -165,14 +165,14 @@ async def test_no_ids_are_a_report_of_nothing(client: AsyncRetab) -> None:
 
 
 async def test_failures_in_the_order_of_the_ids_where_that_is_asked_for(emulator: Emulator, client: AsyncRetab) -> None:
-    emulator.fail(CANCEL, Fault.slow(0.1))
+    emulator.fail(CANCEL, Fault.delay(0.1))
     report = await client.splits.cancel_many(["a", "b", "c"], order="input")
 
     assert [outcome.run_id for outcome in report.failures] == ["a", "b", "c"]
 
 
 async def test_few_ids_take_few_workers(emulator: Emulator, client: AsyncRetab) -> None:
-    emulator.fail(CANCEL, *[Fault.late(0.1)] * 3)
+    emulator.fail(CANCEL, *[Fault.delay_after_effect(0.1)] * 3)
     task = asyncio.ensure_future(to_report(client.splits.cancel_many(emulator.seed("splits", 3))))
     most = 0
     while not task.done():
@@ -239,7 +239,7 @@ async def test_what_fails_for_now_is_tried_again_and_counted(emulator: Emulator,
 
 async def test_the_clients_policy_says_how_often(emulator: Emulator) -> None:
     policy = RetryPolicy(attempts=2, wait_initial=0.001, wait_max=0.002)
-    emulator.fail(CANCEL, Fault.late_reset(), Fault.status(500))
+    emulator.fail(CANCEL, Fault.reset_after_effect(), Fault.status(500))
     async with client_for(emulator.url, retry=policy) as client:
         (outcome,) = await outcomes_of(client.splits.cancel_many(emulator.seed("splits")))
 
@@ -557,7 +557,7 @@ async def test_streamed_outcomes_are_in_the_journal_too(emulator: Emulator, clie
 
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     assert sorted(line["run_id"] for line in lines) == sorted(ids)
-    assert {(line["collection"], line["disposition"], line["status"]) for line in lines} == {
+    assert {(line["kind"], line["disposition"], line["status"]) for line in lines} == {
         ("partitions", "cancelled", "cancelled")
     }
 
@@ -598,7 +598,7 @@ async def test_a_journal_that_fails_ends_the_job_and_says_so(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("retab_async.journal.journal._INTERVAL", 0.01)
+    monkeypatch.setattr("retab_async.journal.journal._WRITE_INTERVAL", 0.01)
     monkeypatch.setattr("retab_async.journal.journal.append", full)
 
     async def endless() -> AsyncIterator[str]:
@@ -621,7 +621,7 @@ async def test_a_journal_that_fails_at_the_very_end_says_so(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("retab_async.journal.journal.append", full)
-    monkeypatch.setattr("retab_async.journal.journal._INTERVAL", 60)
+    monkeypatch.setattr("retab_async.journal.journal._WRITE_INTERVAL", 60)
     job = client.splits.cancel_many(emulator.seed("splits", 3), journal=tmp_path / "cancel.jsonl")
 
     with pytest.raises(JournalError, match="No space left"):
@@ -666,13 +666,15 @@ async def test_among_faults_each_id_has_one_outcome_and_it_is_true() -> None:
             ids = emulator.seed("splits", 1000)
             faults = [
                 Fault.reset(),
-                Fault.late_reset(),
+                Fault.reset_after_effect(),
                 Fault.status(503),
                 Fault.status(200, body="<html>"),
-                Fault.cut(),
+                Fault.truncate(),
             ]
-            emulator.fail(CANCEL, *(random.choice(faults) if random.random() < 0.1 else Fault.late(0) for _ in ids))
-            emulator.fail(CANCEL, *[Fault.hang()] * 3, *[Fault.late_hang()] * 3)
+            emulator.fail(
+                CANCEL, *(random.choice(faults) if random.random() < 0.1 else Fault.delay_after_effect(0) for _ in ids)
+            )
+            emulator.fail(CANCEL, *[Fault.hang()] * 3, *[Fault.hang_after_effect()] * 3)
             outcomes = await outcomes_of(client.splits.cancel_many(iter(ids)))
             alive = set(emulator.active_runs())
 

@@ -62,7 +62,7 @@ async def test_what_a_killed_job_and_a_second_one_did_is_exact(tmp_path: Path) -
         assert 0 < len(first) <= len(sent) < 400
 
         with journal.open("ab") as torn:
-            torn.write(b'{"collection":"splits","run_id":"' + seeded[-1].encode())
+            torn.write(b'{"kind":"splits","run_id":"' + seeded[-1].encode())
         out, _ = await (await begun(emulator, ids, journal)).communicate()
 
         assert json.loads(out) == {"cancelled": 400}

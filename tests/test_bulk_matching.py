@@ -160,7 +160,7 @@ async def test_a_cursor_that_is_gone_again_and_again_is_an_error() -> None:
 
 async def test_a_list_that_is_refused_ends_the_job_after_what_was_found(client: AsyncRetab, emulator: Emulator) -> None:
     ids = emulator.seed("splits", 100)
-    emulator.fail(LIST, *[Fault.late(0)] * 3, Fault.status(401))
+    emulator.fail(LIST, *[Fault.delay_after_effect(0)] * 3, Fault.status(401))
     job = client.splits.cancel_matching()
     with pytest.raises(AuthenticationError):
         await job
@@ -173,7 +173,7 @@ async def test_a_list_that_cannot_be_had_for_now_is_asked_for_again(
 ) -> None:
     monkeypatch.setattr(list_scan, "_PAUSE", 0.05)
     emulator.seed("splits", 10)
-    emulator.fail(LIST, Fault.status(503), Fault.reset(), Fault.late(0), Fault.status(503))
+    emulator.fail(LIST, Fault.status(503), Fault.reset(), Fault.delay_after_effect(0), Fault.status(503))
     report = await client.splits.cancel_matching()
 
     assert report.counts == {"cancelled": 10}

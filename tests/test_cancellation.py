@@ -14,6 +14,8 @@ from raw_server import Step, blackhole, message, raw_server, reply, say_and_stal
 
 from retab_async import AsyncRetab
 
+pytestmark = pytest.mark.usefixtures("connection_path")
+
 Call = Callable[[AsyncRetab], Awaitable[Any]]
 Phase = Callable[[AsyncRetab], Awaitable[None]]
 

@@ -1,4 +1,4 @@
-"""Every public coroutine, cancelled at every point at which it can be suspended, leaves client and API whole."""
+"""Every public coroutine, cancelled at each of its suspension points, leaves client and API clean."""
 
 import asyncio
 import io
@@ -17,13 +17,15 @@ import pytest
 from clients import ONCE, QUICK, client_for, workers
 from fault_harness import LeakCheck, tasks
 from payloads import BARE_SPLIT
-from raw_server import Step, close_early, each_run, message, raw_server, reply, reset, say_and_close, until
+from raw_server import Step, Wire, close_early, each_run, message, raw_server, reply, reset, say_and_close, until
 
 from retab_async import AsyncRetab, CancelJob, RateLimit, RetabError, RetryPolicy, Split, Subdocument
 from retab_async.emulator import Emulator, Fault
 from retab_async.journal import Journal
 from retab_async.journal.entry import decode_entry
 from retab_async.testing import cancel_everywhere
+
+pytestmark = pytest.mark.usefixtures("connection_path")
 
 PDF = b"%PDF-1.7\n"
 PART = Subdocument("invoice")
@@ -34,27 +36,52 @@ unavailable = reply(b"", 503)
 cut = say_and_close(message(b"{", headers={"Content-Length": "500"}))
 
 
-# Calls, over what the network may do to them
+def in_pieces(*pieces: bytes) -> Step:
+    """Send these bytes one piece at a time, so that the client is suspended inside the response."""
+
+    async def step(wire: Wire) -> None:
+        for piece in pieces:
+            wire.writer.write(piece)
+            await wire.writer.drain()
+            await asyncio.sleep(0.001)
+
+    return step
+
+
+BODY = json.dumps(BARE_SPLIT).encode()
+HALF = len(BODY) // 2
+CHUNKED = {"Content-Length": "", "Transfer-Encoding": "chunked"}
+split_body = in_pieces(message(b"", headers={"Content-Length": str(len(BODY))}), BODY[:HALF], BODY[HALF:])
+split_headers = in_pieces(*(message(BODY)[at : at + 20] for at in range(0, len(message(BODY)), 20)))
+split_chunks = in_pieces(message(b"", headers=CHUNKED), *(b"%x\r\n%s\r\n" % (len(each), each) for each in (BODY, b"")))
+split_error = in_pieces(message(b"", 503, {"Content-Length": "12"}), b"<html>", b"</html")
+
+
+# Calls, with what the network does to them
 
 CALLS = ("cancel", "get", "delete")
-# To what is done with the requests for one run, how often it may be tried, and which calls that is for.
-ANSWERS: dict[str, tuple[tuple[Step, ...], RetryPolicy, tuple[str, ...]]] = {
-    "answered": ((ok,), ONCE, CALLS),
-    "answered on a connection of its own": ((alone,), ONCE, CALLS),
-    "answered by 503, then as usual": ((unavailable, ok), QUICK, CALLS),
-    "reset, then answered": ((reset, ok), QUICK, CALLS),
-    "cut short, then answered": ((cut, ok), QUICK, CALLS),
-    "kept-alive and closed under us, then answered": ((close_early, ok), ONCE, CALLS),
-    "answered with nothing, then read": ((reply(b""), ok), ONCE, ("cancel",)),
+# The responses to the requests for one run, the retry policy, and the calls to test with them.
+RESPONSES: dict[str, tuple[tuple[Step, ...], RetryPolicy, tuple[str, ...]]] = {
+    "response": ((ok,), ONCE, CALLS),
+    "response that closes the connection": ((alone,), ONCE, CALLS),
+    "headers in pieces": ((split_headers,), ONCE, ("get",)),
+    "body in pieces": ((split_body,), ONCE, ("cancel", "get")),
+    "chunks in pieces": ((split_chunks,), ONCE, ("get",)),
+    "503 in pieces, then response": ((split_error, ok), QUICK, ("cancel",)),
+    "503, then response": ((unavailable, ok), QUICK, CALLS),
+    "reset, then response": ((reset, ok), QUICK, CALLS),
+    "truncated body, then response": ((cut, ok), QUICK, CALLS),
+    "stale connection, then response": ((close_early, ok), ONCE, CALLS),
+    "empty body, then get": ((reply(b""), ok), ONCE, ("cancel",)),
 }
 
 
 @pytest.mark.parametrize(
-    ("method", "name"), [(method, name) for name, (_, _, methods) in ANSWERS.items() for method in methods]
+    ("method", "name"), [(method, name) for name, (_, _, methods) in RESPONSES.items() for method in methods]
 )
-async def test_a_call_that_is(method: str, name: str) -> None:
-    steps, retry, _ = ANSWERS[name]
-    numbers = count()
+async def test_a_call_cancelled_at_any_point_leaves_nothing_behind(method: str, name: str) -> None:
+    steps, retry, _ = RESPONSES[name]
+    run_numbers = count()
     async with raw_server(each_run(*steps)) as server, client_for(server.url, retry=retry) as client:
 
         async def keep_one_alive() -> None:
@@ -63,39 +90,39 @@ async def test_a_call_that_is(method: str, name: str) -> None:
             await client.splits.cancel("splt_warm")
 
         await keep_one_alive()
-        whole = LeakCheck(client)
+        leaks = LeakCheck(client)
 
         async def check() -> None:
-            await whole.check()
+            await leaks.check()
             await keep_one_alive()
 
         def call() -> Awaitable[object]:
-            return getattr(client.splits, method)(f"splt_{next(numbers)}")  # type: ignore[no-any-return]
+            return getattr(client.splits, method)(f"splt_{next(run_numbers)}")  # type: ignore[no-any-return]
 
         assert await cancel_everywhere(call, check=check) > 0
 
 
-async def test_a_call_that_waits_for_a_place() -> None:
+async def test_a_call_cancelled_while_it_waits_for_a_connection_leaves_nothing_behind() -> None:
     async with raw_server(ok) as server, client_for(server.url, max_connections=1) as client:
-        whole, places = LeakCheck(client), client._pool.slots
+        leaks, slots = LeakCheck(client), client._pool.slots
 
         async def call() -> None:
-            assert places.try_acquire()
-            asyncio.get_running_loop().call_later(0.001, places.release)
+            assert slots.try_acquire()
+            asyncio.get_running_loop().call_later(0.001, slots.release)
             await client.splits.cancel("splt_1")
 
         async def check() -> None:
             await asyncio.sleep(0.002)
-            await whole.check()
+            await leaks.check()
 
         assert await cancel_everywhere(call, check=check) > 1
 
 
-# What goes on with runs, on the emulator
+# Runs, on the emulator
 
 
 class Scene:
-    """A client, its emulator, and a clock on which runs are over as soon as they were seen."""
+    """Client, emulator, and a clock that makes runs terminal as soon as they were polled."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.now = 1000.0
@@ -103,7 +130,7 @@ class Scene:
         self.path.write_bytes(PDF * 1000)
         self.journal = tmp_path / "cancel.jsonl"
         self.is_streamed = False
-        self.refused: AsyncRetab | None = None
+        self.throttled: AsyncRetab | None = None
         self.taken = 0
         self.emulator = Emulator(queued=60, running=60, clock=lambda: self.now)
         self.client: AsyncRetab = client_for("http://127.0.0.1:9")
@@ -132,44 +159,44 @@ class Scene:
 
         return step_by_step()
 
-    def many(self, number: int = 5) -> list[str]:
-        """Put runs in flight, the only ones: those of earlier ways through are over."""
+    def seed_many(self, number: int = 5) -> list[str]:
+        """Create active runs, the only ones: those of earlier runs of the test are terminal."""
         self.now += 200
         return self.seed(number)
 
-    def pulled(self) -> Iterator[str]:
-        """Give the ids of such runs, and count those that are taken."""
+    def yielded_ids(self) -> Iterator[str]:
+        """Yield the ids of such runs, and count those that were taken."""
         self.taken = 0
-        for run_id in self.many():
+        for run_id in self.seed_many():
             self.taken += 1
             yield run_id
 
-    def cancel_many(self, **terms: Any) -> Awaitable[object]:
-        return self.to_its_end(self.client.splits.cancel_many(self.pulled(), concurrency=2, **terms))
+    def cancel_many(self, **options: Any) -> Awaitable[object]:
+        return self.consume(self.client.splits.cancel_many(self.yielded_ids(), concurrency=2, **options))
 
     def cancel_many_of_several_kinds(self) -> Awaitable[object]:
-        runs = [("splits", run_id) for run_id in self.many()]
-        return self.to_its_end(self.client.cancel_many(runs, concurrency=2, order="input"))
+        runs = [("splits", run_id) for run_id in self.seed_many()]
+        return self.consume(self.client.cancel_many(runs, concurrency=2, order="input"))
 
     def cancel_many_with_a_journal(self) -> Awaitable[object]:
         return self.cancel_many(journal=self.journal)
 
-    def cancel_many_that_is_refused(self) -> Awaitable[object]:
-        # In a pace of its own, which no earlier refusal has slowed down.
-        self.refused = self.client.with_options(bearer_token=self.emulator.api_key)
-        self.emulator._script._waiting.clear()
+    def cancel_many_that_fails(self) -> Awaitable[object]:
+        # With a new throttle, which no earlier 429 has slowed down.
+        self.throttled = self.client.with_options(bearer_token=self.emulator.api_key)
+        self.emulator._faults._pending.clear()
         self.emulator.fail(CANCEL, Fault.status(500), Fault.status(503, retry_after=0.01))
         limit = RateLimit(2, per=0.002)
-        return self.to_its_end(self.refused.splits.cancel_many(self.pulled(), concurrency=2, rate_limit=limit))
+        return self.consume(self.throttled.splits.cancel_many(self.yielded_ids(), concurrency=2, rate_limit=limit))
 
-    def cancel_matching(self, **terms: Any) -> Awaitable[object]:
-        self.many()
-        return self.to_its_end(self.client.splits.cancel_matching(concurrency=2, **terms))
+    def cancel_matching(self, **options: Any) -> Awaitable[object]:
+        self.seed_many()
+        return self.consume(self.client.splits.cancel_matching(concurrency=2, **options))
 
     def cancel_matching_with_a_journal(self) -> Awaitable[object]:
         return self.cancel_matching(journal=self.journal)
 
-    async def to_its_end(self, job: CancelJob[Any]) -> None:
+    async def consume(self, job: CancelJob[Any]) -> None:
         if self.is_streamed:
             async with job as outcomes:
                 async for outcome in outcomes:
@@ -257,15 +284,15 @@ def in_a_pipe(_: Scene) -> Any:
 
 DOCUMENTS = (in_memory, in_a_file, in_a_file_object, in_a_pipe)
 
-# What makes a run, or is for one that exists: after each way through it, no run is alive that it is about.
-TIED: dict[str, Callable[[Scene], Awaitable[object]]] = {
+# Blocks that own a run: no run of theirs is active afterwards.
+OWNING: dict[str, Callable[[Scene], Awaitable[object]]] = {
     **{f"running, {document.__name__}": partial(Scene.run, document=document) for document in DOCUMENTS},
     "running, left before its end": Scene.leave,
     "attach": Scene.attach,
     "cancel in a block": Scene.cancel_in_a_block,
 }
-# What leaves runs alone.
-LOOSE: dict[str, Callable[[Scene], Awaitable[object]]] = {
+# Calls that own no run.
+PLAIN: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "list": Scene.walk,
     "wait": Scene.wait,
     "wait_many": Scene.wait_many,
@@ -273,35 +300,37 @@ LOOSE: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "upload": Scene.upload,
     **{f"create, {document.__name__}": partial(Scene.create, document=document) for document in DOCUMENTS},
 }
-# What a crew of workers does, each way awaited and streamed.
+# Bulk cancels, each both awaited and streamed.
 BULK: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "cancel_many": Scene.cancel_many,
     "cancel_many, several kinds": Scene.cancel_many_of_several_kinds,
     "cancel_many, with a journal": Scene.cancel_many_with_a_journal,
-    "cancel_many, refused": Scene.cancel_many_that_is_refused,
+    "cancel_many, with failures": Scene.cancel_many_that_fails,
     "cancel_matching": Scene.cancel_matching,
     "cancel_matching, with a journal": Scene.cancel_matching_with_a_journal,
 }
 
 
-@pytest.mark.parametrize("make", LOOSE.values(), ids=LOOSE)
-async def test_what_leaves_runs_alone(make: Callable[[Scene], Awaitable[object]], scene: Scene) -> None:
+@pytest.mark.parametrize("make", PLAIN.values(), ids=PLAIN)
+async def test_a_call_on_runs_cancelled_at_any_point_leaves_nothing_behind(
+    make: Callable[[Scene], Awaitable[object]], scene: Scene
+) -> None:
     scene.seed(5)
-    whole = LeakCheck(scene.client)
+    leaks = LeakCheck(scene.client)
 
-    assert await cancel_everywhere(lambda: make(scene), check=whole.check) > 0
+    assert await cancel_everywhere(lambda: make(scene), check=leaks.check) > 0
 
 
-@pytest.mark.parametrize("make", TIED.values(), ids=TIED)
+@pytest.mark.parametrize("make", OWNING.values(), ids=OWNING)
 @pytest.mark.parametrize("largest", [10_000_000, 100], ids=["in one", "uploaded"])
-async def test_what_is_tied_to_a_block(
+async def test_a_block_cancelled_at_any_point_leaves_no_run_active(
     make: Callable[[Scene], Awaitable[object]], largest: int, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retab_async.documents.create_body._LARGEST", largest)
-    whole = LeakCheck(scene.client)
+    monkeypatch.setattr("retab_async.documents.create_body._MAX_BODY_BYTES", largest)
+    leaks = LeakCheck(scene.client)
 
     async def check() -> None:
-        await whole.check()
+        await leaks.check()
         assert scene.emulator.active_runs() == []
 
     assert await cancel_everywhere(lambda: make(scene), check=check) > 0
@@ -309,39 +338,39 @@ async def test_what_is_tied_to_a_block(
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-async def test_a_create_that_uploads(
+async def test_a_create_cancelled_during_its_upload_leaves_nothing_behind(
     document: Callable[[Scene], Any], scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retab_async.documents.create_body._LARGEST", 100)
-    whole = LeakCheck(scene.client)
+    monkeypatch.setattr("retab_async.documents.create_body._MAX_BODY_BYTES", 100)
+    leaks = LeakCheck(scene.client)
 
-    assert await cancel_everywhere(lambda: scene.create(document), check=whole.check) > 3
+    assert await cancel_everywhere(lambda: scene.create(document), check=leaks.check) > 3
 
 
-async def test_a_wait_that_shares_its_looks_with_others(scene: Scene) -> None:
-    whole = LeakCheck(scene.client)
+async def test_a_batched_wait_can_be_cancelled_at_any_point_and_the_others_go_on(scene: Scene) -> None:
+    leaks = LeakCheck(scene.client)
     others = [asyncio.ensure_future(scene.client.splits.wait(each, poll_interval=0.01)) for each in scene.seed(9)]
     await asyncio.sleep(0.02)
     before = tasks()
-    (over,) = scene.emulator.seed("splits", queued=0, running=0)
+    (finished,) = scene.emulator.seed("splits", queued=0, running=0)
 
     async def check() -> None:
-        # Theirs go on, and one of them may be looking right now.
+        # The others go on, and one of them may be polling now.
         assert not [other for other in others if other.done()]
         await until(lambda: tasks() <= before)
 
     def wait() -> Awaitable[object]:
-        return scene.client.splits.wait(over, poll_interval=0.01)
+        return scene.client.splits.wait(finished, poll_interval=0.01)
 
     assert await cancel_everywhere(wait, check=check) > 0
     for other in others:
         other.cancel()
     await asyncio.wait(others)
-    await whole.check()
+    await leaks.check()
 
 
-@pytest.mark.parametrize("debts", [0, 1, 3])
-async def test_a_close_of_a_client_that_owes_cancels(debts: int, scene: Scene) -> None:
+@pytest.mark.parametrize("pending", [0, 1, 3])
+async def test_a_cancelled_aclose_sends_the_pending_cancels(pending: int, scene: Scene) -> None:
     emulator = scene.emulator
     clients: list[AsyncRetab] = []
 
@@ -349,7 +378,7 @@ async def test_a_close_of_a_client_that_owes_cancels(debts: int, scene: Scene) -
         client = client_for(emulator.url, api_key=emulator.api_key)
         clients.append(client)
         await client.splits.list(limit=1).pages().__anext__()
-        for run_id in scene.seed(debts):
+        for run_id in scene.seed(pending):
             with anyio.CancelScope() as scope:
                 async with client.splits.attach(run_id):
                     scope.cancel()
@@ -375,8 +404,8 @@ async def test_a_close_of_a_client_that_owes_cancels(debts: int, scene: Scene) -
 # Bulk cancels
 
 
-class WholeJob(LeakCheck):
-    """A client whole after a bulk cancel, with the journal of the job, if it had one."""
+class JobLeakCheck(LeakCheck):
+    """Leak check after a bulk cancel; the journal of the job included."""
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene.client)
@@ -384,56 +413,65 @@ class WholeJob(LeakCheck):
         self._path = scene.journal
 
     async def check(self) -> None:
-        """Assert that nothing is held of the client, and that the journal is free and can be read to its end."""
+        """Assert that nothing of the client is in use, and that the journal is unlocked and readable."""
         await super().check()
         assert workers() == []
-        if self._scene.refused is not None:
-            self._check_throttle(self._scene.refused._throttle)
+        if self._scene.throttled is not None:
+            self._check_throttle(self._scene.throttled._throttle)
         if self._path.exists():
             await until(lambda: not [each for each in threading.enumerate() if "journal" in each.name])
             assert self._path not in open_files()
             lines = self._path.read_bytes().splitlines(keepends=True)
             assert None not in map(decode_entry, lines)
-            # Nobody holds it, and it knows each line as settled.
+            # It is unlocked, and every line is a settled run.
             journal = await Journal.open(self._path)
             await journal.aclose()
             assert journal.counts == {"cancelled": len(lines)} or not lines
 
 
 def open_files() -> list[Path]:
-    """The files that the process has open, as far as that can be told."""
+    """Return the open files of the process; empty where the system does not list them."""
     found = Path("/proc/self/fd").iterdir() if sys.platform == "linux" else ()
     return [each.readlink() for each in found if each.is_symlink()]
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["awaited", "streamed"])
 @pytest.mark.parametrize("make", BULK.values(), ids=BULK)
-async def test_a_bulk_cancel(make: Callable[[Scene], Awaitable[object]], *, streamed: bool, scene: Scene) -> None:
+async def test_a_bulk_cancel_cancelled_at_any_point_leaves_nothing_behind(
+    make: Callable[[Scene], Awaitable[object]], *, streamed: bool, scene: Scene
+) -> None:
     scene.is_streamed = streamed
-    whole = WholeJob(scene)
+    leaks = JobLeakCheck(scene)
 
-    assert await cancel_everywhere(lambda: make(scene), check=whole.check) > 0
-
-
-# To each job, the seconds between the moments: none for the next turn of the loop, more where it waits for a clock.
-MOMENTS = {"cancel_many": 0, "cancel_matching": 0, "cancel_many, refused": 0.01, "cancel_many, with a journal": 0.001}
+    assert await cancel_everywhere(lambda: make(scene), check=leaks.check) > 0
 
 
-@pytest.mark.parametrize("name", MOMENTS)
-async def test_a_bulk_cancel_at_any_moment_of_its_crew(name: str, scene: Scene) -> None:
-    """The stepper sees no more of a crew than that somebody waits for it; moment by moment it is met in all it does."""
-    whole = WholeJob(scene)
+# Seconds between the moments at which a job is cancelled; 0 means every iteration of the loop.
+INTERVALS = {
+    "cancel_many": 0,
+    "cancel_matching": 0,
+    "cancel_many, with failures": 0.01,
+    "cancel_many, with a journal": 0.001,
+}
+
+
+@pytest.mark.parametrize("name", INTERVALS)
+async def test_a_bulk_cancel_cancelled_at_any_moment_of_its_workers_leaves_nothing_behind(
+    name: str, scene: Scene
+) -> None:
+    """`cancel_everywhere` does not see inside the worker tasks, so the job is cancelled moment by moment."""
+    leaks = JobLeakCheck(scene)
     for moments in count():
         job = asyncio.ensure_future(BULK[name](scene))
         for _ in range(moments):
-            await asyncio.sleep(MOMENTS[name])
+            await asyncio.sleep(INTERVALS[name])
         taken, is_cancelled = scene.taken, job.cancel()
         await asyncio.wait({job}, timeout=5)
-        await whole.check()
+        await leaks.check()
         if not is_cancelled:
             break
         assert job.cancelled()
-        # In the turn in which it is cancelled, each of the two workers may still come to its next id.
+        # In the iteration of the cancel each of the two workers may still take its next id.
         assert scene.taken <= taken + 2
 
     assert moments > 3

@@ -1,20 +1,14 @@
-"""The command, as a person or a script runs it, against an emulator in a thread of its own."""
+"""The command line as a whole: exit codes, formats, logging, and the verbs that every kind has."""
 
-import asyncio
 import json
-import logging
-import os
 import re
 import runpy
-import signal
-import subprocess
 import sys
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any, cast
+from collections.abc import Coroutine, Iterator
+from typing import cast
 
 import pytest
+from cli_harness import KEY, restored_logging, served_emulator
 
 from retab_async.__main__ import main
 from retab_async.cli import run
@@ -24,111 +18,24 @@ from retab_async.resources import RESOURCES
 from retab_async.resources.base import RunResource
 from retab_async.resources.splits import Split
 
-KEY = "sk_live_never_shown_0123456789"
-
-
-@contextmanager
-def logging_as_it_was() -> Iterator[None]:
-    """Undo what the command does to logging, which is a whole process's to do."""
-    loggers = (logging.getLogger(), logging.getLogger("retab_async"))
-    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
-    yield
-    for logger, level, handlers in before:
-        logger.setLevel(level)
-        logger.handlers[:] = handlers
-
-
-@contextmanager
-def served(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[Emulator]:
-    """Serve from a thread, with settings of the emulator's: the command runs an event loop of its own."""
-    emulator = Emulator(**settings)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(emulator.start(), loop).result()
-    monkeypatch.setenv("RETAB_API_BASE_URL", emulator.url)
-    monkeypatch.setenv("RETAB_API_KEY", KEY)
-    with logging_as_it_was():
-        yield emulator
-    asyncio.run_coroutine_threadsafe(emulator.aclose(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-
-
-@contextmanager
-def interrupting(condition: Callable[[], object]) -> Iterator[None]:
-    """Send this process a Ctrl-C as soon as a condition holds."""
-
-    def interrupt() -> None:
-        wait_until(condition)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    yield
-    thread.join()
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds, for some seconds at the most."""
-    pause = threading.Event()
-    for _ in range(1000):
-        if condition():
-            return
-        pause.wait(0.01)
-    msg = "this was waited for in vain"
-    raise AssertionError(msg)
-
-
-@contextmanager
-def command(*arguments: str, **settings: Any) -> Iterator["subprocess.Popen[str]"]:
-    """Start the command in a process of its own, as a shell does, which does not outlive the block."""
-    line = [sys.executable, "-m", "retab_async", *arguments]
-    told = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **settings}
-    with subprocess.Popen(line, **told) as process:  # noqa: S603 - our own line
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def read_until(master: int, text: str) -> str:
-    """Return what is said on a terminal until a text is there."""
-    said = b""
-    while text.encode() not in said:
-        said += os.read(master, 65536)
-    return said.decode(errors="replace")
-
-
-def read_to_the_end(master: int) -> str:
-    """Return what is said on a terminal until nobody is left to say anything, and close it."""
-    said = b""
-    try:
-        while piece := os.read(master, 65536):
-            said += piece
-    except OSError:
-        # What Linux says when the last one to have the other end has gone.
-        pass
-    os.close(master)
-    return said.decode(errors="replace")
-
 
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """An emulator whose runs go on for longer than any test."""
-    with served(monkeypatch, queued=60, running=60) as emulator:
+    """An emulator whose runs last longer than any test."""
+    with served_emulator(monkeypatch, queued=60, running=60) as emulator:
         yield emulator
 
 
 @pytest.fixture(autouse=True)
-def logging_is_nobodys() -> Iterator[None]:
-    """Leave logging as it was, also where nothing is served."""
-    with logging_as_it_was():
+def _restored_logging() -> Iterator[None]:
+    """Restore logging after tests that serve no emulator, too."""
+    with restored_logging():
         yield
 
 
-def test_cancel_prints_a_line_a_run_and_exits_0(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cancel_prints_a_line_for_each_distinct_id_and_exits_0(
+    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
     one, two = emulator.seed("splits", 2)
 
     code = run(["splits", "cancel", one, two, one])
@@ -137,7 +44,9 @@ def test_cancel_prints_a_line_a_run_and_exits_0(emulator: Emulator, capsys: pyte
     assert capsys.readouterr().out == f"{one}\tcancelled\tcancelled\t\n{two}\tcancelled\tcancelled\t\n"
 
 
-def test_a_run_that_had_finished_before_is_no_failure(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cancel_of_a_completed_run_is_finished_and_exits_0(
+    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
     (done,) = emulator.seed("splits", queued=0, running=0)
 
     code = run(["splits", "cancel", done])
@@ -146,9 +55,7 @@ def test_a_run_that_had_finished_before_is_no_failure(emulator: Emulator, capsys
     assert capsys.readouterr().out == f"{done}\tfinished\tcompleted\t\n"
 
 
-def test_an_id_that_could_not_be_cancelled_makes_exit_1_and_does_not_stop_the_others(
-    emulator: Emulator, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_cancel_reports_each_failure_and_exits_1(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     (good,) = emulator.seed("splits")
 
     code = run(["splits", "cancel", "splt_unknown", "a/b", good])
@@ -162,7 +69,7 @@ def test_an_id_that_could_not_be_cancelled_makes_exit_1_and_does_not_stop_the_ot
     ]
 
 
-def test_json_is_one_object_a_line_with_the_run_as_the_api_writes_it(
+def test_cancel_json_prints_one_object_per_line_with_the_run(
     emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (good,) = emulator.seed("splits")
@@ -177,7 +84,7 @@ def test_json_is_one_object_a_line_with_the_run_as_the_api_writes_it(
     assert "Split not found" in second["reason"]
 
 
-def test_on_a_terminal_there_is_a_table_with_the_whole_id_and_progress_on_stderr(
+def test_cancel_on_a_terminal_prints_a_table_and_progress(
     emulator: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -186,15 +93,15 @@ def test_on_a_terminal_there_is_a_table_with_the_whole_id_and_progress_on_stderr
 
     run(["splits", "cancel", good, "no[t]here"])
 
-    shown = capsys.readouterr()
-    assert good in shown.out
-    assert "no[t]here" in shown.out
-    assert "disposition" in shown.out
-    assert "2/2" in shown.err
-    assert "cancelled 1" in shown.err
+    captured = capsys.readouterr()
+    assert good in captured.out
+    assert "no[t]here" in captured.out
+    assert "disposition" in captured.out
+    assert "2/2" in captured.err
+    assert "cancelled 1" in captured.err
 
 
-def test_get_prints_what_is_known_of_a_run(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_get_prints_the_fields_that_are_set(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     (split,) = emulator.seed("splits", queued=0, running=0)
 
     code = run(["splits", "get", split])
@@ -206,7 +113,7 @@ def test_get_prints_what_is_known_of_a_run(emulator: Emulator, capsys: pytest.Ca
     assert "error" not in fields
 
 
-def test_get_without_output_is_the_cheap_read(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_get_no_output_leaves_the_output_out(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     (split,) = emulator.seed("splits", queued=0, running=0)
 
     run(["splits", "get", "--no-output", "--json", split])
@@ -216,14 +123,16 @@ def test_get_without_output_is_the_cheap_read(emulator: Emulator, capsys: pytest
 
 
 @pytest.mark.parametrize(("run_id", "code"), [("splt_unknown", 1), ("a/b", 2)])
-def test_get_says_why_it_failed(run_id: str, code: int, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_get_prints_the_reason_of_a_failure(
+    run_id: str, code: int, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["splits", "get", run_id]) == code
 
-    assert "Split not found" in (said := capsys.readouterr().err) or "not a run id" in said
+    assert "Split not found" in (err := capsys.readouterr().err) or "not a run id" in err
 
 
 @pytest.mark.parametrize("verb", ["cancel", "get"])
-def test_without_a_key_it_exits_2_with_the_line_that_fixes_it(
+def test_missing_key_exits_2_and_prints_the_export_line(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("RETAB_API_KEY", raising=False)
@@ -234,20 +143,20 @@ def test_without_a_key_it_exits_2_with_the_line_that_fixes_it(
     assert "export RETAB_API_KEY=" in capsys.readouterr().err
 
 
-def test_a_wrong_address_exits_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_base_url_exits_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("RETAB_API_KEY", KEY)
     monkeypatch.setenv("RETAB_API_BASE_URL", "http://example.com")
 
     code = run(["splits", "cancel", "splt_1"])
 
-    said = capsys.readouterr().err
+    err = capsys.readouterr().err
     assert code == 2
-    assert "must use https" in said
-    assert "export" not in said
+    assert "must use https" in err
+    assert "export" not in err
 
 
 @pytest.mark.parametrize("kind", RESOURCES)
-def test_every_kind_has_the_commands_of_its_verbs(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_kind_group_has_a_command_for_each_verb_of_the_kind(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     verbs = ("cancel", "cancel_matching", "create", "delete", "get", "list", "wait")
 
     run([*kind.split("."), "--help"])
@@ -256,7 +165,7 @@ def test_every_kind_has_the_commands_of_its_verbs(kind: str, capsys: pytest.Capt
     assert commands == [verb.replace("_", "-") for verb in verbs if hasattr(RESOURCES[kind], verb)]
 
 
-def test_a_kind_has_the_commands_of_the_verbs_it_has() -> None:
+def test_kind_commands_leave_out_verbs_the_kind_lacks() -> None:
     class Parses:
         run_type = Split
         get = RunResource.get
@@ -266,13 +175,13 @@ def test_a_kind_has_the_commands_of_the_verbs_it_has() -> None:
     assert list(group.commands) == ["get"]
 
 
-def test_wrong_usage_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_argument_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["splits", "cancel"]) == 2
 
     assert "Missing argument" in capsys.readouterr().err
 
 
-def test_interrupted_it_exits_130(
+def test_keyboard_interrupt_exits_130(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(coroutine: Coroutine[None, None, None]) -> None:
@@ -287,7 +196,7 @@ def test_interrupted_it_exits_130(
 
 
 @pytest.mark.parametrize(("flag", "level"), [("-v", "WARNING"), ("-vv", "DEBUG")])
-def test_verbose_logs_and_never_the_key(
+def test_verbose_logs_at_the_chosen_level_without_the_key(
     flag: str, level: str, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     (split,) = emulator.seed("splits")
@@ -300,7 +209,7 @@ def test_verbose_logs_and_never_the_key(
     assert KEY not in caplog.text
 
 
-def test_the_demo_cancels_hundreds_and_ends_with_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_cancels_all_runs_and_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["demo", "--runs", "60"])
 
     rows = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
@@ -309,16 +218,14 @@ def test_the_demo_cancels_hundreds_and_ends_with_a_table(capsys: pytest.CaptureF
     assert (rows["failed"], rows["requests"], rows["retries"]) == ("0", "63", "3")
 
 
-def test_the_demo_as_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     run(["demo", "--runs", "10", "--json"])
 
     report = json.loads(capsys.readouterr().out)
     assert report["cancelled"] + report["finished_before"] == 10
 
 
-def test_a_cancel_that_nothing_is_known_of_is_unconfirmed(
-    emulator: Emulator, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_cancel_during_an_outage_is_unconfirmed(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     emulator.fail("POST /v1/splits/{id}/cancel", *[Fault.status(500)] * 50)
 
     code = run(["splits", "cancel", "splt_1", "--outage-timeout", "0.5"])
@@ -327,39 +234,39 @@ def test_a_cancel_that_nothing_is_known_of_is_unconfirmed(
     assert capsys.readouterr().out.startswith("splt_1\tunconfirmed\t\tInternal Server Error")
 
 
-def test_the_script_exits_with_the_code_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_main_exits_with_the_code_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["retab-async", "--version"])
     monkeypatch.delitem(sys.modules, "retab_async.__main__")
 
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         runpy.run_module("retab_async", run_name="__main__", alter_sys=True)
 
-    assert ended.value.code == 0
+    assert exit_info.value.code == 0
 
 
 @pytest.mark.parametrize("missing", ["click", "rich"])
-def test_without_the_extra_it_says_how_to_install_it(
+def test_main_without_the_extra_prints_how_to_install_it(
     missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _forget_the_command(monkeypatch)
+    _unload_the_command(monkeypatch)
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.setitem(sys.modules, "rich.console", None)
 
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         main()
 
-    assert ended.value.code == 2
+    assert exit_info.value.code == 2
     assert 'pip install "retab_async[cli]"' in capsys.readouterr().err
 
 
-def test_any_other_missing_module_is_not_blamed_on_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    _forget_the_command(monkeypatch)
+def test_main_raises_for_any_other_missing_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    _unload_the_command(monkeypatch)
     monkeypatch.setitem(sys.modules, "retab_async.cli.groups", None)
 
     with pytest.raises(ModuleNotFoundError, match=r"retab_async\.cli\.groups"):
         main()
 
 
-def _forget_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def _unload_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if f"{name}.".startswith("retab_async.cli.")]:
         monkeypatch.delitem(sys.modules, name)

@@ -1,4 +1,4 @@
-"""`cancel --from-file`: ids and rows of files and pipes, what is told of them, and what goes wrong."""
+"""`cancel --from-file`: ids of files and pipes, outcomes, journals, and failures."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_cli import served
+from cli_harness import figures, served_emulator, write_lines
 
 from retab_async.cli import run
 from retab_async.emulator import Emulator, Fault
@@ -18,40 +18,29 @@ from retab_async.resources import RESOURCES
 
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulator]:
-    """An emulator whose runs go on for longer than any test, and a directory of one's own."""
+    """An emulator whose runs last longer than any test, and an empty working directory."""
     monkeypatch.chdir(tmp_path)
-    with served(monkeypatch, queued=60, running=60) as emulator:
+    with served_emulator(monkeypatch, queued=60, running=60) as emulator:
         yield emulator
 
 
-def figures(said: str) -> dict[str, str]:
-    """Return the table of what became of how many, and what comes after it by its first column."""
-    return dict(line.split("\t", 1) for line in said.splitlines() if "\t" in line)
-
-
-def listed(ids: list[str], path: str = "ids.txt") -> str:
-    """Write ids into a file and return its path."""
-    Path(path).write_text("".join(f"{run_id}\n" for run_id in ids))
-    return path
-
-
 class TestIds:
-    def test_those_of_a_file_are_cancelled_and_counted(
+    def test_cancel_from_file_cancels_and_counts_the_runs(
         self, emulator: Emulator, capsys: pytest.CaptureFixture[str]
     ) -> None:
         ids = emulator.seed("splits", 120)
         (done,) = emulator.seed("splits", queued=0, running=0)
 
-        code = run(["splits", "cancel", "--from-file", listed([*ids, done])])
+        code = run(["splits", "cancel", "--from-file", write_lines([*ids, done])])
 
-        said = capsys.readouterr()
-        told = figures(said.out)
-        assert (code, said.err, emulator.active_runs()) == (0, "", [])
-        assert (told["cancelled"], told["finished"]) == ("120", "1")
-        assert (told["requests"], told["answers 429"]) == ("121", "0")
-        assert float(told["seconds"]) < 60
+        captured = capsys.readouterr()
+        counts = figures(captured.out)
+        assert (code, captured.err, emulator.active_runs()) == (0, "", [])
+        assert (counts["cancelled"], counts["finished"]) == ("120", "1")
+        assert (counts["requests"], counts["429 responses"]) == ("121", "0")
+        assert float(counts["seconds"]) < 60
 
-    def test_one_whose_cancel_is_to_wait_for_an_hour_is_told_of_at_once(
+    def test_cancel_reports_a_long_retry_after_at_once(
         self, emulator: Emulator, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (run_id,) = emulator.seed("splits")
@@ -59,19 +48,19 @@ class TestIds:
 
         code = run(["splits", "cancel", run_id])
 
-        said = capsys.readouterr().out
-        assert (code, said.startswith(f"{run_id}\tunconfirmed\t")) == (1, True)
-        assert "status 429" in said
-        assert "Retry-After 3600 s" in said
+        captured = capsys.readouterr().out
+        assert (code, captured.startswith(f"{run_id}\tunconfirmed\t")) == (1, True)
+        assert "status 429" in captured
+        assert "Retry-After 3600 s" in captured
 
-    def test_those_of_a_kind_with_a_longer_name_too(self, emulator: Emulator) -> None:
+    def test_cancel_from_file_of_a_nested_kind(self, emulator: Emulator) -> None:
         ids = emulator.seed("workflows/runs", 3)
 
-        assert run(["workflows", "runs", "cancel", "--from-file", listed(ids)]) == 0
+        assert run(["workflows", "runs", "cancel", "--from-file", write_lines(ids)]) == 0
 
         assert emulator.active_runs() == []
 
-    def test_those_of_a_pipe_are_cancelled_while_it_is_open(
+    def test_cancel_from_a_pipe_cancels_while_it_is_open(
         self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ids = emulator.seed("splits", 2)
@@ -93,7 +82,7 @@ class TestIds:
 
         assert (code, emulator.active_runs()) == (0, [])
 
-    def test_on_a_terminal_the_bar_knows_how_many_there_are(
+    def test_cancel_from_file_on_a_terminal_shows_the_total(
         self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("FORCE_COLOR", "1")
@@ -104,47 +93,82 @@ class TestIds:
 
         assert "3/3" in capsys.readouterr().err
 
-    def test_json_is_one_object_for_each(self, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_cancel_from_file_json_prints_an_object_for_each(
+        self, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         (good,) = emulator.seed("splits")
 
-        code = run(["splits", "cancel", "--json", "--from-file", listed([good, "splt_unknown"])])
+        code = run(["splits", "cancel", "--json", "--from-file", write_lines([good, "splt_unknown"])])
 
-        told = {each["id"]: each for each in map(json.loads, capsys.readouterr().out.splitlines())}
+        printed = {each["id"]: each for each in map(json.loads, capsys.readouterr().out.splitlines())}
         assert code == 1
-        assert {key: each["disposition"] for key, each in told.items()} == {
+        assert {key: each["disposition"] for key, each in printed.items()} == {
             good: "cancelled",
             "splt_unknown": "not_found",
         }
-        assert {each["kind"] for each in told.values()} == {"splits"}
+        assert {each["kind"] for each in printed.values()} == {"splits"}
 
     @pytest.mark.usefixtures("emulator")
-    def test_what_failed_is_told_as_far_as_it_can_be_read_and_all_of_it_is_in_a_file(
-        self, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_cancel_prints_some_failures_and_writes_all_to_a_file(self, capsys: pytest.CaptureFixture[str]) -> None:
         unknown = [f"splt_unknown{number}" for number in range(25)]
 
-        code = run(["splits", "cancel", "--from-file", listed(unknown), "--failed", "failed.txt"])
+        code = run(["splits", "cancel", "--from-file", write_lines(unknown), "--failed", "failed.txt"])
 
-        said = capsys.readouterr().out
+        captured = capsys.readouterr().out
         assert code == 1
-        assert figures(said)["not found"] == "25"
-        assert said.count("Split not found") == 20
-        assert said.endswith("and 5 more\n")
+        assert figures(captured)["not found"] == "25"
+        assert captured.count("Split not found") == 20
+        assert captured.endswith("and 5 more\n")
         assert sorted(Path("failed.txt").read_text().split()) == sorted(unknown)
 
-    @pytest.mark.usefixtures("emulator")
-    def test_what_is_no_text_of_any_encoding_is_rejected_and_written_as_it_was(
-        self, capsys: pytest.CaptureFixture[str]
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (b"splt_1\nsplt_\xff\x1b\n", r"Error: ids.txt, line 2: 'splt_\udcff\x1b' is not a run id"),
+            (b"splt_1\n" + b"x" * 200_000, "a line is longer than 65536 characters: this is not a list of ids"),
+            (b"splt_1\nsplits,splt_2\npartitions,prtn_1\n", "line 3: this is a run of partitions"),
+        ],
+    )
+    def test_unclear_line_of_a_file_is_reported_before_anything_is_sent(
+        self, content: bytes, reason: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        Path("ids.txt").write_bytes(b"splt_\xff\x1b\n")
+        Path("ids.txt").write_bytes(content)
 
-        code = run(["splits", "cancel", "--from-file", "ids.txt", "--failed", "failed.txt"])
+        code = run(["splits", "cancel", "--from-file", "ids.txt"])
 
-        said = capsys.readouterr().out
-        assert code == 1
-        assert said.isprintable() or "\x1b" not in said
-        assert "splt_\\udcff\\x1b\trejected" in said
-        assert Path("failed.txt").read_bytes() == b"splt_\xff\x1b\n"
+        captured = capsys.readouterr()
+        assert (code in {1, 2}, captured.out, emulator.requests) == (True, "", [])
+        assert reason in captured.err
+        assert "\x1b" not in captured.err
+
+    def test_unclear_line_of_a_pipe_ends_the_job(
+        self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (good,) = emulator.seed("splits")
+        read, write = os.pipe()
+        os.write(write, f"{good}\na b\n".encode())
+        os.close(write)
+
+        with os.fdopen(read) as stdin:
+            monkeypatch.setattr("sys.stdin", stdin)
+            code = run(["splits", "cancel", "-"])
+
+        captured = capsys.readouterr()
+        assert (code, figures(captured.out)["cancelled"]) == (1, "1")
+        assert "Error: stdin, line 2: 'a b' is not a run id: a b" in captured.err
+
+    def test_cancel_reads_stdin_that_is_a_file(
+        self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        ids = emulator.seed("splits", 3)
+
+        with Path(write_lines(ids)).open() as stdin:
+            monkeypatch.setattr("sys.stdin", stdin)
+            code = run(["splits", "cancel", "-"])
+
+        assert (code, emulator.active_runs()) == (0, [])
+        assert "3/3" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("words", "why"),
@@ -162,11 +186,11 @@ class TestIds:
             (("--from-file", "ids.txt", "--journal", "other.txt"), "line 1 is no entry of a journal"),
         ],
     )
-    def test_wrong_usage_sends_nothing_and_spoils_nothing(
+    def test_wrong_usage_sends_nothing_and_changes_no_file(
         self, words: tuple[str, ...], why: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        listed(["splt_1"])
-        listed(["something else"], "other.txt")
+        write_lines(["splt_1"])
+        write_lines(["something else"], "other.txt")
 
         code = run(["splits", "cancel", *words])
 
@@ -176,7 +200,7 @@ class TestIds:
         assert Path("ids.txt").read_text() == "splt_1\n"
 
     @pytest.mark.usefixtures("emulator")
-    def test_a_closed_stdin_is_wrong_usage(
+    def test_cancel_from_a_closed_stdin_exits_2(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr("sys.stdin", None)
@@ -185,38 +209,28 @@ class TestIds:
 
         assert "stdin is closed" in capsys.readouterr().err
 
-    def test_what_is_no_list_ends_the_job(self, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
-        (good,) = emulator.seed("splits")
-        Path("ids.txt").write_text(f"{good}\n{'x' * 200_000}")
-
-        code = run(["splits", "cancel", "--from-file", "ids.txt"])
-
-        said = capsys.readouterr()
-        assert (code, figures(said.out)["cancelled"]) == (1, "1")
-        assert "Error: there is a line of more than 65536 letters" in said.err
-
     @pytest.mark.usefixtures("emulator")
-    def test_a_failed_file_that_cannot_be_written_to_any_more_ends_the_job(
-        self, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        code = run(["splits", "cancel", "--from-file", listed(["splt_unknown"]), "--failed", "/dev/full"])
+    def test_cancel_ends_if_the_failed_file_cannot_be_written(self, capsys: pytest.CaptureFixture[str]) -> None:
+        code = run(["splits", "cancel", "--from-file", write_lines(["splt_unknown"]), "--failed", "/dev/full"])
 
         assert code == 1
         assert "Error: /dev/full cannot be written: No space left" in capsys.readouterr().err
 
-    def test_a_rate_limit_is_kept_to_and_runs_are_followed_to_their_end(
+    def test_cancel_keeps_to_a_rate_limit_and_waits_for_terminal_runs(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        with served(monkeypatch, queued=60, running=60) as emulator:
-            ids = emulator.seed("splits", 3, cancelling=0.3)
-            code = run(["splits", "cancel", "--from-file", listed(ids), "--rate-limit", "2/0.4", "--wait"])
+        with served_emulator(monkeypatch, queued=60, running=60) as emulator:
+            ids = emulator.seed("splits", 3, cancel_delay=0.3)
+            code = run(["splits", "cancel", "--from-file", write_lines(ids), "--rate-limit", "2/0.4", "--wait"])
 
-        told = figures(capsys.readouterr().out)
-        assert (code, told["cancelled"]) == (0, "3")
-        assert float(told["seconds"]) >= 0.4
+        counts = figures(capsys.readouterr().out)
+        assert (code, counts["cancelled"]) == (0, "3")
+        assert float(counts["seconds"]) >= 0.4
 
-    def test_an_api_that_stays_away_is_told(self, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_cancel_reports_an_outage_that_outlasts_its_timeout(
+        self, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         emulator.fail("POST /v1/splits/{id}/cancel", *[Fault.reset()] * 10_000)
         Path("endless").unlink(missing_ok=True)
         os.mkfifo("endless")
@@ -236,27 +250,27 @@ class TestIds:
         code = run(["splits", "cancel", "--from-file", "endless", "--outage-timeout", "0.5"])
         writer.join()
 
-        said = capsys.readouterr()
+        captured = capsys.readouterr()
         assert code == 1
-        assert int(figures(said.out)["unconfirmed"]) > 20
-        assert "the API was away for too long: there are more runs, which were left alone" in said.err
+        assert int(figures(captured.out)["unconfirmed"]) > 20
+        assert "API unavailable for too long; the remaining runs were not processed" in captured.err
 
 
 class TestJournals:
-    def test_what_is_settled_is_not_sent_again(self, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_settled_ids_are_not_sent_again(self, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
         ids = emulator.seed("splits", 3)
         line = ["splits", "cancel", "--journal", "cancel.jsonl", "--from-file"]
-        run([*line, listed([*ids[:2], "splt_unknown"])])
+        run([*line, write_lines([*ids[:2], "splt_unknown"])])
         capsys.readouterr()
 
-        code = run([*line, listed([*ids, "splt_unknown"])])
+        code = run([*line, write_lines([*ids, "splt_unknown"])])
 
-        told = figures(capsys.readouterr().out)
+        counts = figures(capsys.readouterr().out)
         assert (code, len(emulator.requests)) == (1, 4)
-        assert (told["cancelled"], told["not found"], told["of these before"]) == ("3", "1", "3")
-        assert "and 1 more" not in told
+        assert (counts["cancelled"], counts["not found"], counts["settled before"]) == ("3", "1", "3")
+        assert "and 1 more" not in counts
 
-    def test_one_that_is_full_makes_exit_1_and_says_how_much_is_not_in_it(
+    def test_full_journal_exits_1_and_prints_how_much_is_missing(
         self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         ids = emulator.seed("splits", 3)
@@ -266,35 +280,33 @@ class TestJournals:
 
         monkeypatch.setattr("retab_async.journal.journal.append", full)
 
-        code = run(["splits", "cancel", "--from-file", listed(ids), "--journal", "cancel.jsonl"])
+        code = run(["splits", "cancel", "--from-file", write_lines(ids), "--journal", "cancel.jsonl"])
 
-        said = capsys.readouterr()
-        assert (code, figures(said.out)["cancelled"]) == (1, "3")
-        assert "Error: journal 'cancel.jsonl' cannot be written: No space left on device\n" in said.err
-        assert said.err.endswith("not in the journal: 3 of the outcomes\n")
+        captured = capsys.readouterr()
+        assert (code, figures(captured.out)["cancelled"]) == (1, "3")
+        assert "Error: journal 'cancel.jsonl' cannot be written: No space left on device\n" in captured.err
+        assert captured.err.endswith("not in the journal: 3 outcomes\n")
 
     @pytest.mark.usefixtures("emulator")
-    def test_one_that_is_held_makes_exit_2(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_locked_journal_exits_2(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         async def held(path: str) -> Journal:
             msg = f"journal {path!r} cannot be opened: process 1 is writing it"
             raise JournalError(msg)
 
         monkeypatch.setattr(Journal, "open", held)
 
-        code = run(["splits", "cancel", "--from-file", listed(["splt_1"]), "--journal", "cancel.jsonl"])
+        code = run(["splits", "cancel", "--from-file", write_lines(["splt_1"]), "--journal", "cancel.jsonl"])
 
         assert code == 2
         assert capsys.readouterr().err == "Error: journal 'cancel.jsonl' cannot be opened: process 1 is writing it\n"
 
 
 class TestAnyKind:
-    def test_rows_of_all_kinds_are_cancelled(self, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_rows_of_every_kind_are_cancelled(self, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
         emulator.seed("splits", 0)
         rows = [f"{kind},{emulator.seed(kind.replace('.', '/'))[0]}" for kind in RESOURCES]
 
-        code = run(["cancel", "--from-file", listed(rows, "runs.csv")])
+        code = run(["cancel", "--from-file", write_lines(rows, "runs.csv")])
 
         assert (code, figures(capsys.readouterr().out)["cancelled"], emulator.active_runs()) == (
             0,
@@ -302,56 +314,64 @@ class TestAnyKind:
             [],
         )
 
-    def test_what_failed_is_told_with_its_kind_and_written_as_rows(
+    def test_failures_are_printed_and_written_with_their_kind(
         self, emulator: Emulator, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (good,) = emulator.seed("splits")
-        rows = ["kind,id", f"splits,{good}", "prints,x_1", "partitions", 'splits,"a,b"', "splits,splt_unknown"]
+        rows = ["kind,id", f"splits,{good}", "splits,splt_unknown"]
 
-        code = run(["cancel", "--from-file", listed(rows, "runs.csv"), "--failed", "failed.csv"])
+        code = run(["cancel", "--from-file", write_lines(rows, "runs.csv"), "--failed", "failed.csv"])
 
-        told = figures(capsys.readouterr().out)
+        counts = figures(capsys.readouterr().out)
         assert code == 1
-        assert (told["cancelled"], told["rejected"], told["not found"]) == ("1", "3", "1")
-        assert told["prints,x_1"] == "\trejected\t\tit names no kind of run that there is, or no id"
-        assert told["splt_unknown"].startswith("splits\tnot_found\t\tSplit not found")
-        assert set(Path("failed.csv").read_text().splitlines()) == {*rows[2:]}
+        assert (counts["cancelled"], counts["not found"]) == ("1", "1")
+        assert counts["splt_unknown"].startswith("splits\tnot_found\t\tSplit not found")
+        assert Path("failed.csv").read_text() == "splits,splt_unknown\n"
 
     @pytest.mark.usefixtures("emulator")
-    def test_what_failed_can_be_given_again(self, capsys: pytest.CaptureFixture[str]) -> None:
-        listed(["splits,splt_unknown", "prints,x_1"], "runs.csv")
+    def test_failed_file_can_be_the_input_of_the_next_job(self, capsys: pytest.CaptureFixture[str]) -> None:
+        write_lines(["splits,splt_unknown"], "runs.csv")
         run(["cancel", "--from-file", "runs.csv", "--failed", "failed.csv"])
 
         run(["cancel", "--from-file", "failed.csv", "--json"])
 
-        told = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
-        assert {(each["kind"], each["id"], each["disposition"]) for each in told} == {
-            ("splits", "splt_unknown", "not_found"),
-            (None, "prints,x_1", "rejected"),
-        }
+        printed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+        assert [(each["kind"], each["id"], each["disposition"]) for each in printed] == [
+            ("splits", "splt_unknown", "not_found")
+        ]
 
-    def test_a_row_that_names_no_run_is_told_again_though_there_is_a_journal(
-        self, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+    @pytest.mark.parametrize("kind", ["splits", "workflows.runs", "workflows/runs"])
+    def test_kind_option_stands_for_the_kind_of_all_rows(self, kind: str, emulator: Emulator) -> None:
+        ids = emulator.seed(kind.replace(".", "/"), 3)
+
+        code = run(["cancel", "--kind", kind, "--from-file", write_lines(["id,note", *(f"{each},x" for each in ids)])])
+
+        assert (code, emulator.active_runs()) == (0, [])
+
+    @pytest.mark.parametrize(
+        ("lines", "options", "reason"),
+        [
+            (["splits,splt_1", "prints,x_1"], (), "runs.csv, line 2: several columns without a heading"),
+            (["splits,splt_1", 'splits,"splt_2', "splits,splt_3"], (), "runs.csv, line 2: its quotes do not match"),
+            (["id", "splt_1"], (), "there is no column kind: add one, or pass --kind"),
+            (["splits,splt_1"], ("--kind", "prints"), "'prints' is not a kind: the kinds are splits, partitions"),
+            (["nr,id", "splt_1,x"], ("--kind", "splits", "--column", "run"), "there is no column 'run'"),
+        ],
+    )
+    def test_unclear_row_is_reported_before_anything_is_sent(
+        self,
+        lines: list[str],
+        options: tuple[str, ...],
+        reason: str,
+        emulator: Emulator,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
-        (good,) = emulator.seed("splits")
-        line = ["cancel", "--from-file", listed([f"splits,{good}", "prints,x_1"], "runs.csv"), "--journal", "j.jsonl"]
-        codes = run(line), run(line)
+        code = run(["cancel", "--from-file", write_lines(lines, "runs.csv"), *options])
 
-        first, second = capsys.readouterr().out.split("prints,x_1\t")[:2]
-        assert codes == (1, 1)
-        assert (figures(first)["rejected"], figures(second)["rejected"]) == ("1", "1")
-        assert len(emulator.requests) == 1
+        assert (code, emulator.requests) == (2, [])
+        assert reason in " ".join(capsys.readouterr().err.split())
 
-    def test_a_quote_that_is_never_closed_ends_the_job(
-        self, emulator: Emulator, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        code = run(["cancel", "--from-file", listed(['splits,"splt_1', "splits,splt_2"], "runs.csv")])
-
-        assert code == 1
-        assert 'a quote is opened and never closed, from here on: splits,"splt_1' in capsys.readouterr().err
-        assert emulator.requests == []
-
-    def test_it_wants_a_file(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_cancel_of_any_kind_needs_a_file(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert run(["cancel"]) == 2
 
         assert "--from-file" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`create`: what is sent, what is printed, and what becomes of the run when the command is left."""
+"""`create`: the request, the output, and the run after Ctrl-C or a failure."""
 
 import hashlib
 import io
@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from test_cli import command, interrupting, read_to_the_end, served, wait_until
+from cli_harness import command, interrupting, read_to_end, served_emulator, wait_until
 
 from retab_async.cli import run
 from retab_async.cli.create import ExitReport
@@ -29,15 +28,15 @@ PARTITION = ("--key", "account", "--instructions", "One chunk for each account."
 
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """An emulator whose background runs go on for longer than any test."""
-    with served(monkeypatch, queued=60, running=60) as emulator:
+    """An emulator whose background runs last longer than any test."""
+    with served_emulator(monkeypatch, queued=60, running=60) as emulator:
         yield emulator
 
 
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """An emulator whose background runs are soon over."""
-    with served(monkeypatch, queued=0.1, running=0.1, poll_after=0.06) as emulator:
+    """An emulator whose background runs finish soon."""
+    with served_emulator(monkeypatch, queued=0.1, running=0.1, poll_after=0.06) as emulator:
         yield emulator
 
 
@@ -52,14 +51,16 @@ def batch(tmp_path: Path) -> str:
 def test_create_prints_the_finished_run(emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["splits", "create", batch, *SPLIT])
 
-    said = capsys.readouterr()
-    fields = dict(line.split("\t") for line in said.out.splitlines())
+    captured = capsys.readouterr()
+    fields = dict(line.split("\t") for line in captured.out.splitlines())
     assert code == 0
-    assert (said.err, fields["status"]) == ("", "completed")
+    assert (captured.err, fields["status"]) == ("", "completed")
     assert emulator.document_of(fields["id"]).sha256 == DIGEST
 
 
-def test_a_split_is_what_its_options_say(emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_create_split_has_the_fields_of_its_options(
+    emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ("--instructions", "T", "--model", "retab-large", "--n-consensus", "3", "--bust-cache")
 
     run(["splits", "create", batch, *SPLIT, *options, "--json"])
@@ -73,7 +74,7 @@ def test_a_split_is_what_its_options_say(emulator: Emulator, batch: str, capsys:
 
 
 @pytest.mark.parametrize(("options", "overlap"), [((), True), (("--no-allow-overlap",), False)])
-def test_a_partition_is_what_its_options_say(
+def test_create_partition_has_the_fields_of_its_options(
     options: tuple[str, ...], *, overlap: bool, emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(["partitions", "create", batch, *PARTITION, *options, "--json"])
@@ -82,7 +83,7 @@ def test_a_partition_is_what_its_options_say(
     assert (partition["key"], partition["allow_overlap"]) == ("account", overlap)
 
 
-def test_a_run_in_the_background_is_one_line_with_its_id_first(
+def test_create_in_the_background_prints_one_line_with_the_id_first(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = run(["splits", "create", batch, *SPLIT, "--background"])
@@ -93,7 +94,7 @@ def test_a_run_in_the_background_is_one_line_with_its_id_first(
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", created)
 
 
-def test_a_run_in_the_background_as_json_is_the_run(
+def test_create_in_the_background_json_is_the_run(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(["splits", "create", batch, *SPLIT, "--background", "--json"])
@@ -101,7 +102,7 @@ def test_a_run_in_the_background_as_json_is_the_run(
     assert [json.loads(capsys.readouterr().out)["id"]] == emulator.active_runs()
 
 
-def test_a_run_that_failed_makes_exit_1(emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_create_exits_1_if_the_run_failed(emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]) -> None:
     failed = {"id": "splt_1", "status": "failed", "error": {"code": "bad_document", "message": "no pages"}}
     emulator.fail("POST /v1/splits", Fault.status(201, body=failed))
 
@@ -111,7 +112,7 @@ def test_a_run_that_failed_makes_exit_1(emulator: Emulator, batch: str, capsys: 
     assert "no pages" in capsys.readouterr().out
 
 
-def test_what_is_sent_twice_under_one_key_is_done_once(
+def test_create_twice_with_one_key_creates_one_run(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(2):
@@ -122,27 +123,26 @@ def test_what_is_sent_twice_under_one_key_is_done_once(
     assert [each.idempotency_key for each in emulator.requests] == ["K-1", "K-1"]
 
 
-def test_a_document_is_read_from_stdin_though_it_is_a_pipe(emulator: Emulator) -> None:
-    with command("splits", "create", "-", *SPLIT, "--background", stdin=subprocess.PIPE) as process:
-        out, err = process.communicate(CONTENT.decode(), timeout=20)
+@pytest.mark.parametrize("is_pipe", [True, False])
+def test_create_reads_a_document_from_stdin(
+    *, is_pipe: bool, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read, write = os.pipe()
+    with os.fdopen(write, "wb") as pipe:
+        pipe.write(CONTENT)
 
-    received = emulator.document_of(out.split("\t")[0])
-    assert (process.returncode, err) == (0, "")
+    with os.fdopen(read) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin if is_pipe else io.TextIOWrapper(io.BytesIO(CONTENT)))
+        code = run(["splits", "create", "-", *SPLIT, "--background"])
+
+    captured = capsys.readouterr()
+    received = emulator.document_of(captured.out.split("\t")[0])
+    assert (code, captured.err) == (0, "")
     assert (received.sha256, received.filename) == (DIGEST, "document.pdf")
 
 
-def test_a_document_is_read_from_stdin(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(CONTENT)))
-
-    run(["splits", "create", "-", *SPLIT, "--background"])
-
-    run_id = capsys.readouterr().out.split("\t")[0]
-    assert emulator.document_of(run_id).sha256 == DIGEST
-
-
-def test_a_document_that_is_waited_for_on_stdin_can_be_interrupted(emulator: Emulator) -> None:
+@pytest.mark.subprocess
+def test_create_can_be_interrupted_while_it_reads_stdin(emulator: Emulator) -> None:
     read, write = os.pipe()
     with command("splits", "create", "-", *SPLIT, stdin=read) as process:
         # More than a pipe holds: when all of it is written, some of it has been read.
@@ -171,7 +171,7 @@ class Unreadable(io.RawIOBase):
     ("stdin", "reason"),
     [(None, "stdin is closed"), (SimpleNamespace(buffer=Unreadable()), "cannot be read: Is a directory")],
 )
-def test_a_stdin_that_cannot_be_read_is_wrong_usage(
+def test_create_exits_2_if_stdin_cannot_be_read(
     stdin: Any, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", stdin)
@@ -181,7 +181,7 @@ def test_a_stdin_that_cannot_be_read_is_wrong_usage(
     assert reason in capsys.readouterr().err
 
 
-def test_a_document_of_the_web_is_sent_by_its_address(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_create_sends_the_url_of_a_remote_document(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     run(["splits", "create", "https://example.com/batches/batch%20one.pdf", *SPLIT, "--json"])
 
     assert json.loads(capsys.readouterr().out)["file"]["filename"] == "batch one.pdf"
@@ -199,7 +199,7 @@ def test_a_document_of_the_web_is_sent_by_its_address(emulator: Emulator, capsys
     ],
 )
 @pytest.mark.parametrize("mode", [(), ("--wait",)])
-def test_what_cannot_be_sent_exits_2_and_says_only_why(
+def test_create_with_invalid_input_exits_2_and_sends_nothing(
     *,
     arguments: tuple[str, ...],
     reason: str,
@@ -213,21 +213,21 @@ def test_what_cannot_be_sent_exits_2_and_says_only_why(
 
     assert run(["splits", "create", *arguments, *mode]) == 2
 
-    said = capsys.readouterr().err
-    assert reason in said
-    assert "going on" not in said
+    captured = capsys.readouterr().err
+    assert reason in captured
+    assert "running" not in captured
     assert emulator.requests == []
 
 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--timeout", "5"), "--timeout is for --wait"),
+        (("--timeout", "5"), "--timeout needs --wait"),
         (("--wait", "--timeout", "0"), "x>0"),
         (("--wait", "--timeout", "nan"), "a finite number of seconds"),
     ],
 )
-def test_a_timeout_that_is_none_exits_2(
+def test_create_with_an_invalid_timeout_exits_2(
     options: tuple[str, ...], reason: str, emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["splits", "create", batch, *SPLIT, *options]) == 2
@@ -236,50 +236,54 @@ def test_a_timeout_that_is_none_exits_2(
     assert emulator.active_runs() == []
 
 
-def test_a_refused_create_exits_1(emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_create_exits_1_if_the_api_refuses_it(
+    emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     emulator.fail("POST /v1/splits", Fault.status(403), Fault.status(403))
 
     assert [run(["splits", "create", batch, *SPLIT, *mode]) for mode in ((), ("--wait",))] == [1, 1]
 
-    said = capsys.readouterr().err
-    assert said.count("Error: Forbidden") == 2
-    assert "going on" not in said
+    captured = capsys.readouterr().err
+    assert captured.count("Error: Forbidden") == 2
+    assert "running" not in captured
 
 
 @pytest.mark.parametrize("mode", [(), ("--wait",)])
-def test_without_a_key_it_exits_2(mode: tuple[str, ...], batch: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_create_without_a_key_exits_2(mode: tuple[str, ...], batch: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["splits", "create", batch, *SPLIT, *mode]) == 2
 
     assert "export RETAB_API_KEY=" in capsys.readouterr().err
 
 
-def test_wait_tells_each_change_and_prints_the_run_at_the_end(
+def test_create_wait_prints_each_status_and_the_run(
     brisk: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = run(["splits", "create", batch, *SPLIT, "--wait", "--json"])
 
-    said = capsys.readouterr()
-    created = json.loads(said.out)
+    captured = capsys.readouterr()
+    created = json.loads(captured.out)
     assert code == 0
     assert (created["status"], bool(created["output"])) == ("completed", True)
-    assert said.err.splitlines() == [f"{created['id']} {status}" for status in ("queued", "in_progress", "completed")]
+    assert captured.err.splitlines() == [
+        f"{created['id']} {status}" for status in ("queued", "in_progress", "completed")
+    ]
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
-def test_wait_exits_1_for_a_run_that_ends_otherwise(
+def test_create_wait_exits_1_if_the_run_does_not_complete(
     status: str, emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     emulator.fail("GET /v1/splits/{id}", *[Fault.status(200, body={"id": "splt_1", "status": status})] * 2)
 
     code = run(["splits", "create", batch, *SPLIT, "--wait"])
 
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
     assert code == 1
-    assert f"status\t{status}" in said.out
-    assert "on the server" not in said.err
+    assert f"status\t{status}" in captured.out
+    assert "on the server" not in captured.err
 
 
-def test_when_the_time_is_over_the_run_is_cancelled(
+def test_create_wait_cancels_the_run_after_its_timeout(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = run(["splits", "create", batch, *SPLIT, "--wait", "--timeout", "0.2"])
@@ -291,50 +295,52 @@ def test_when_the_time_is_over_the_run_is_cancelled(
     assert "did not finish within 0.2 s" in lines[2]
 
 
-def test_interrupted_it_cancels_the_run_and_says_so(emulator: Emulator, batch: str) -> None:
-    with command("splits", "create", batch, *SPLIT, "--wait") as process:
-        wait_until(lambda: _asked(emulator, "GET"))
-        (run_id,) = emulator.active_runs()
-
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
-
-    assert (process.returncode, out) == (130, "")
-    assert emulator.active_runs() == []
-    assert err.splitlines() == [f"{run_id} queued", f"cancelled {run_id} on the server", "", "interrupted"]
-
-
-def test_interrupted_while_creating_it_leaves_no_run_behind(
+def test_create_wait_interrupted_cancels_the_run(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    emulator.fail("POST /v1/splits", Fault.late_hang())
+    with interrupting(lambda: _was_requested(emulator, "GET")):
+        code = run(["splits", "create", batch, *SPLIT, "--wait"])
+
+    captured = capsys.readouterr()
+    run_id = captured.err.split()[0]
+    assert (code, captured.out, emulator.active_runs()) == (130, "", [])
+    assert captured.err.splitlines() == [
+        f"{run_id} queued",
+        f"cancelled {run_id} on the server",
+        "",
+        "interrupted",
+    ]
+
+
+def test_create_wait_interrupted_during_the_create_leaves_no_run(
+    emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emulator.fail("POST /v1/splits", Fault.hang_after_effect())
 
     with interrupting(emulator.active_runs):
         code = run(["splits", "create", batch, *SPLIT, "--wait"])
 
     assert code == 130
     assert emulator.active_runs() == []
-    assert "no run was left going on" in capsys.readouterr().err
+    assert "no run was left running" in capsys.readouterr().err
 
 
-def test_a_create_in_doubt_leaves_no_run_behind(
-    emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    emulator.fail("POST /v1/splits", *[Fault.late_reset()] * 4)
+def test_create_wait_in_doubt_leaves_no_run(emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]) -> None:
+    emulator.fail("POST /v1/splits", *[Fault.reset_after_effect()] * 4)
 
     code = run(["splits", "create", batch, *SPLIT, "--wait"])
 
     assert code == 1
     assert emulator.active_runs() == []
-    assert "no run was left going on" in capsys.readouterr().err
+    assert "no run was left running" in capsys.readouterr().err
 
 
-def test_interrupted_it_says_what_could_not_be_confirmed(
+def test_create_wait_interrupted_prints_an_unconfirmed_cancel(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     emulator.fail("POST /v1/splits/{id}/cancel", Fault.status(403))
 
-    with interrupting(lambda: _asked(emulator, "GET")):
+    with interrupting(lambda: _was_requested(emulator, "GET")):
         code = run(["splits", "create", batch, *SPLIT, "--wait"])
 
     (run_id,) = emulator.active_runs()
@@ -342,25 +348,26 @@ def test_interrupted_it_says_what_could_not_be_confirmed(
     assert f"/v1/splits {run_id} may still be running: Forbidden" in capsys.readouterr().err
 
 
-def test_interrupted_twice_it_does_not_wait_for_the_cancel(emulator: Emulator, batch: str) -> None:
+@pytest.mark.subprocess
+def test_create_wait_interrupted_twice_does_not_wait_for_the_cancel(emulator: Emulator, batch: str) -> None:
     emulator.fail("POST /v1/splits/{id}/cancel", *[Fault.hang()] * 3)
     with command("splits", "create", batch, *SPLIT, "--wait") as process:
         for verb in ("GET", "cancel"):
-            wait_until(partial(_asked, emulator, verb))
+            wait_until(partial(_was_requested, emulator, verb))
             process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
 
     (run_id,) = emulator.active_runs()
     assert process.returncode == 130
-    assert f"{run_id} may still be going on" in err
+    assert f"{run_id} may still be running" in err
     assert "Traceback" not in err
 
 
-def test_a_run_that_was_seen_to_be_over_is_not_said_to_be_cancelled(
+def test_create_wait_interrupted_after_the_run_finished_does_not_report_a_cancel(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    over = {"id": "splt_1", "status": "completed"}
-    emulator.fail("GET /v1/splits/{id}", Fault.status(200, body=over), Fault.hang())
+    finished = {"id": "splt_1", "status": "completed"}
+    emulator.fail("GET /v1/splits/{id}", Fault.status(200, body=finished), Fault.hang())
 
     with interrupting(lambda: len([each for each in emulator.requests if each.method == "GET"]) > 1):
         code = run(["splits", "create", batch, *SPLIT, "--wait"])
@@ -369,49 +376,51 @@ def test_a_run_that_was_seen_to_be_over_is_not_said_to_be_cancelled(
     assert "on the server" not in capsys.readouterr().err
 
 
-def test_a_client_that_was_not_closed_leaves_it_in_doubt(capsys: pytest.CaptureFixture[str]) -> None:
-    leaving = ExitReport("K-1")
+def test_exit_report_without_a_closed_client_prints_the_doubt(capsys: pytest.CaptureFixture[str]) -> None:
+    report = ExitReport("K-1")
 
-    with pytest.raises(KeyboardInterrupt), leaving:
+    with pytest.raises(KeyboardInterrupt), report:
         raise KeyboardInterrupt
 
     assert (
-        capsys.readouterr().err == "a run may have been created: the same command with --idempotency-key K-1 shows it\n"
+        capsys.readouterr().err
+        == "a run may have been created: repeat the command with --idempotency-key K-1 to see it\n"
     )
 
 
-def test_an_interrupted_create_says_under_which_key_to_look_for_it(
+def test_create_interrupted_prints_the_idempotency_key(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    emulator.fail("POST /v1/splits", Fault.late_hang())
+    emulator.fail("POST /v1/splits", Fault.hang_after_effect())
 
     with interrupting(emulator.active_runs):
         code = run(["splits", "create", batch, *SPLIT, "--background"])
 
-    (key,) = re.findall(r"--idempotency-key (\S+) shows it", capsys.readouterr().err)
+    (key,) = re.findall(r"--idempotency-key (\S+) to see it", capsys.readouterr().err)
     assert code == 130
     run(["splits", "create", batch, *SPLIT, "--background", "--idempotency-key", key])
     assert [capsys.readouterr().out.split("\t")[0]] == emulator.active_runs()
 
 
-def test_on_a_terminal_one_line_lives_until_the_end(emulator: Emulator, batch: str) -> None:
+@pytest.mark.subprocess
+def test_create_wait_on_a_terminal_shows_one_live_line(emulator: Emulator, batch: str) -> None:
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"}
     with command("splits", "create", batch, *SPLIT, "--wait", stderr=slave, env=environment) as process:
         os.close(slave)
-        wait_until(lambda: _asked(emulator, "GET"))
+        wait_until(lambda: _was_requested(emulator, "GET"))
         (run_id,) = emulator.active_runs()
 
         process.send_signal(signal.SIGINT)
-        said = read_to_the_end(master)
+        captured = read_to_end(master)
         process.wait(timeout=20)
 
     assert process.returncode == 130
-    assert f"{run_id} queued" in said
-    assert f"cancelling {run_id}" in said
-    assert f"cancelled {run_id} on the server\r\n" in said
-    assert said.count("\x1b[?25h") == said.count("\x1b[?25l")
+    assert f"{run_id} queued" in captured
+    assert f"cancelling {run_id}" in captured
+    assert f"cancelled {run_id} on the server\r\n" in captured
+    assert captured.count("\x1b[?25h") == captured.count("\x1b[?25l")
 
 
-def _asked(emulator: Emulator, verb: str) -> bool:
+def _was_requested(emulator: Emulator, verb: str) -> bool:
     return any(verb in f"{each.method} {each.path}" for each in emulator.requests)

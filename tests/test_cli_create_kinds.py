@@ -1,4 +1,4 @@
-"""`create` of every kind: each option, and the argument of the library's `create` that it becomes."""
+"""`create` of every kind: each option, and the argument of the library's `create` that it sets."""
 
 import hashlib
 import inspect
@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 import pytest
+from cli_harness import served_emulator
 from kinds_words import ALL, LEAST, SCHEMA
-from test_cli import served
 
 from retab_async import InvalidRequestError
 from retab_async.cli import run
@@ -24,10 +24,10 @@ CONTENT = b"%PDF-1.7 what is on stdin"
 
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulator]:
-    """An emulator, and a document in the directory."""
+    """An emulator, and a document in the working directory."""
     monkeypatch.chdir(tmp_path)
     Path("batch.pdf").write_bytes(b"%PDF-1.7")
-    with served(monkeypatch, queued=60, running=60) as emulator:
+    with served_emulator(monkeypatch, queued=60, running=60) as emulator:
         yield emulator
 
 
@@ -35,34 +35,34 @@ def arguments(kind: str, verb: str) -> set[str]:
     return set(inspect.signature(attrgetter(verb)(RESOURCES[kind])).parameters) - {"self", "idempotency_key"}
 
 
-def test_every_kind_says_what_it_is_told() -> None:
+def test_every_kind_has_create_parameters() -> None:
     assert set(PARAMETERS) == set(RESOURCES) == set(LEAST)
 
 
 @pytest.mark.parametrize("kind", RESOURCES)
-def test_the_parameters_of_a_kind_are_the_arguments_of_its_running_and_its_create(kind: str) -> None:
-    told = [parameter.name for parameter in PARAMETERS[kind]]
+def test_create_parameters_are_the_arguments_of_running_and_create(kind: str) -> None:
+    names = [parameter.name for parameter in PARAMETERS[kind]]
 
-    assert len(told) == len(set(told))
-    assert set(told) == arguments(kind, "running")
-    assert set(told) <= arguments(kind, "create")
+    assert len(names) == len(set(names))
+    assert set(names) == arguments(kind, "running")
+    assert set(names) <= arguments(kind, "create")
 
 
 @pytest.mark.parametrize("kind", RESOURCES)
-def test_background_is_a_choice_where_create_leaves_it(kind: str) -> None:
+def test_create_has_background_if_the_method_has_it(kind: str) -> None:
     options = {parameter.name for parameter in create_command(kind, kind).params}
 
     assert ("background" in options) == ("background" in arguments(kind, "create"))
 
 
 @pytest.mark.parametrize("kind", RESOURCES)
-def test_the_lines_below_have_every_option(kind: str) -> None:
-    assert {name for of, _, told in ALL if of == kind for name in told} == arguments(kind, "running")
+def test_examples_use_every_option(kind: str) -> None:
+    assert {name for of, _, fields in ALL if of == kind for name in fields} == arguments(kind, "running")
 
 
 @pytest.mark.parametrize(("kind", "words", "expected"), ALL, ids=[kind for kind, _, _ in ALL])
 @pytest.mark.parametrize("verb", ["create", "running"])
-def test_what_is_typed_is_what_the_library_is_told(  # noqa: PLR0917 - fixtures
+def test_create_passes_its_options_to_the_library(  # noqa: PLR0917 - fixtures
     kind: str,
     words: tuple[str, ...],
     expected: dict[str, Any],
@@ -70,23 +70,23 @@ def test_what_is_typed_is_what_the_library_is_told(  # noqa: PLR0917 - fixtures
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: dict[str, Any] = {}
+    received: dict[str, Any] = {}
 
-    def take(_: object, **fields: Any) -> None:
-        told.update(fields)
-        msg = "this will do"
+    def record(_: object, **fields: Any) -> None:
+        received.update(fields)
+        msg = "stop here"
         raise InvalidRequestError(msg)
 
-    monkeypatch.setattr(RESOURCES[kind], verb, take)
+    monkeypatch.setattr(RESOURCES[kind], verb, record)
 
     assert run([*kind.split("."), "create", *words, *(["--wait"] if verb == "running" else [])]) == 2
 
     background = {"background": False} if verb == "create" and not kind.startswith("workflows") else {}
-    assert told.pop("idempotency_key")
-    assert told == {**expected, **background}
+    assert received.pop("idempotency_key")
+    assert received == {**expected, **background}
 
 
-def test_a_schema_may_be_in_a_file(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_create_reads_a_schema_from_a_file(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     Path("schema.json").write_text(f"\n{SCHEMA}")
 
     code = run(["extractions", "create", "batch.pdf", "--schema", "schema.json"])
@@ -99,24 +99,24 @@ def test_a_schema_may_be_in_a_file(emulator: Emulator, capsys: pytest.CaptureFix
     ("kind", "words", "reason"),
     [
         ("extractions", ("batch.pdf", "--schema", "nowhere.json"), "'nowhere.json' cannot be read: No such file"),
-        ("extractions", ("batch.pdf", "--schema", "batch.pdf"), "this is no JSON"),
-        ("extractions", ("batch.pdf", "--schema", "{"), "this is no JSON"),
+        ("extractions", ("batch.pdf", "--schema", "batch.pdf"), "not valid JSON"),
+        ("extractions", ("batch.pdf", "--schema", "{"), "not valid JSON"),
         ("extractions", ("batch.pdf", "--schema", "list.json"), "json_schema must be a mapping"),
         ("extractions", ("batch.pdf", "--schema", SCHEMA, "--metadata", "a"), "'a' is not NAME=TEXT"),
         ("extractions", ("batch.pdf", "--schema", SCHEMA, "--n-consensus", "17"), "1<=x<=16"),
         ("workflows.runs", ("wrk_1", "--document", "batch.pdf"), "'batch.pdf' is not BLOCK=FILE"),
-        ("workflows.runs", ("wrk_1", "--document", "a=b", "--document", "a=c"), "a name stands there twice"),
-        ("workflows.runs", ("wrk_1", "--json-input", "a=b"), "this is no JSON"),
+        ("workflows.runs", ("wrk_1", "--document", "a=b", "--document", "a=c"), "a name is given twice"),
+        ("workflows.runs", ("wrk_1", "--json-input", "a=b"), "not valid JSON"),
         ("workflows.runs", ("wrk_1", "--document", "a=-", "--document", "b=-"), "stdin can be read only once"),
         ("workflows.runs", ("wrk_1", "--background"), "No such option '--background'"),
         ("schemas", (), "Missing argument 'FILE...'"),
         ("schemas", ("-", "batch.pdf", "-"), "stdin can be read only once"),
-        ("edits", ("--instructions", "T"), "give a document or a template_id"),
-        ("edits", ("batch.pdf", "--template-id", "t", "--instructions", "T"), "give a document or a template_id"),
+        ("edits", ("--instructions", "T"), "give either a document or a template_id"),
+        ("edits", ("batch.pdf", "--template-id", "t", "--instructions", "T"), "give either a document"),
         ("workflows.evals.runs", ("wrk_1", "--eval-id", "e", "--block-id", "b"), "give an eval_id or a block_id"),
     ],
 )
-def test_what_cannot_be_sent_exits_2_and_says_why(
+def test_create_with_invalid_input_exits_2_and_sends_nothing(
     kind: str, words: tuple[str, ...], reason: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("list.json").write_text("[1]")
@@ -135,7 +135,7 @@ def test_what_cannot_be_sent_exits_2_and_says_why(
         ("workflows.runs", ("wrk_1", "--document", "one=batch.pdf", "--document", "two=-"), "two"),
     ],
 )
-def test_stdin_may_be_any_of_the_documents(  # noqa: PLR0917 - fixtures
+def test_create_reads_any_of_its_documents_from_stdin(  # noqa: PLR0917 - fixtures
     kind: str,
     words: tuple[str, ...],
     which: int | str,
@@ -154,7 +154,7 @@ def test_stdin_may_be_any_of_the_documents(  # noqa: PLR0917 - fixtures
 
 
 @pytest.mark.parametrize("kind", RESOURCES)
-def test_the_help_explains_file_where_there_is_one(kind: str) -> None:
-    told = create_command(kind, kind).get_help(click.Context(click.Command("create")))
+def test_create_help_explains_file_if_there_is_one(kind: str) -> None:
+    help_text = create_command(kind, kind).get_help(click.Context(click.Command("create")))
 
-    assert ("FILE is a path" in told) == bool({"document", "documents"} & arguments(kind, "running"))
+    assert ("FILE is a path" in help_text) == bool({"document", "documents"} & arguments(kind, "running"))

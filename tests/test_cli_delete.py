@@ -1,4 +1,4 @@
-"""`delete`: asks first."""
+"""`delete`: confirmation, outcomes and exit codes."""
 
 import io
 import json
@@ -6,48 +6,33 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from test_cli import served
+from cli_harness import Terminal, served_emulator
 
 from retab_async.cli import run
 from retab_async.emulator import Emulator, Fault
 
 
-class Terminal:
-    """A stdin at which somebody sits, who types an answer, or does something else."""
-
-    def __init__(self, answer: str | type[BaseException]) -> None:
-        self._answer = answer
-
-    def isatty(self) -> bool:
-        return True
-
-    def readline(self, *_: object) -> str:
-        if isinstance(self._answer, str):
-            return self._answer
-        raise self._answer
-
-
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """An emulator whose runs go on for longer than any test."""
-    with served(monkeypatch, queued=60, running=60) as emulator:
+    """An emulator whose runs last longer than any test."""
+    with served_emulator(monkeypatch, queued=60, running=60) as emulator:
         yield emulator
 
 
-def test_with_yes_it_deletes_and_prints_a_line_a_run(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_delete_yes_deletes_and_prints_a_line_for_each_run(
+    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
     one, other = emulator.seed("splits", 2)
 
     code = run(["splits", "delete", "--yes", one, other, one])
 
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
     assert code == 0
-    assert (said.out, said.err) == (f"{one}\tdeleted\t\t\n{other}\tdeleted\t\t\n", "")
+    assert (captured.out, captured.err) == (f"{one}\tdeleted\t\t\n{other}\tdeleted\t\t\n", "")
     assert emulator.active_runs() == []
 
 
-def test_one_that_cannot_be_deleted_makes_exit_1_and_does_not_stop_the_others(
-    emulator: Emulator, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_delete_reports_each_failure_and_exits_1(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     refused, good = emulator.seed("splits", 2)
     emulator.fail("DELETE /v1/splits/{id}", Fault.status(403))
 
@@ -65,7 +50,7 @@ def test_one_that_cannot_be_deleted_makes_exit_1_and_does_not_stop_the_others(
 
 
 @pytest.mark.parametrize(("answer", "code", "deleted"), [("y\n", 0, True), ("n\n", 1, False), ("\n", 1, False)])
-def test_it_asks_on_stderr_and_does_as_it_is_told(
+def test_delete_asks_on_stderr_and_follows_the_answer(
     *,
     answer: str,
     code: int,
@@ -79,15 +64,15 @@ def test_it_asks_on_stderr_and_does_as_it_is_told(
 
     assert run(["splits", "delete", run_id]) == code
 
-    said = capsys.readouterr()
-    assert said.err.startswith(f"Delete {run_id}? [y/N]:")
-    assert ("nothing was deleted" in said.err) is not deleted
-    # Some versions of click put the blank behind the question on stdout.
-    assert said.out.lstrip(" ") == (f"{run_id}\tdeleted\t\t\n" if deleted else "")
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"Delete {run_id}? [y/N]:")
+    assert ("nothing was deleted" in captured.err) is not deleted
+    # Some versions of click print the space after the question on stdout.
+    assert captured.out.lstrip(" ") == (f"{run_id}\tdeleted\t\t\n" if deleted else "")
     assert (emulator.active_runs() == []) is deleted
 
 
-def test_many_are_counted_where_it_asks(
+def test_delete_of_many_asks_with_their_count(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
@@ -98,7 +83,7 @@ def test_many_are_counted_where_it_asks(
 
 
 @pytest.mark.parametrize("end", [EOFError, KeyboardInterrupt])
-def test_the_end_of_the_input_and_an_interrupt_are_no_answers(
+def test_delete_exits_130_if_the_question_is_not_answered(
     end: type[BaseException],
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
@@ -113,7 +98,7 @@ def test_the_end_of_the_input_and_an_interrupt_are_no_answers(
 
 
 @pytest.mark.parametrize("stdin", [io.StringIO("y\n"), None])
-def test_where_nobody_can_be_asked_it_wants_yes(
+def test_delete_without_a_terminal_needs_yes(
     stdin: io.StringIO | None,
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,17 +1,17 @@
-"""What a server says is printed for people as text, whatever is in it, and as JSON it is JSON."""
+"""Foreign text in output: control characters are escaped for people, JSON stays JSON."""
 
 import json
 import logging
 from collections.abc import Iterator
 
 import pytest
-from test_cli import served
+from cli_harness import served_emulator
 
 from retab_async.cli import run
 from retab_async.cli.console import escape_control_chars
 from retab_async.emulator import Emulator, Fault
 
-# Clears the screen, sets the title, draws in bold by rich's own signs, breaks the line, turns the direction.
+# Clears the screen, sets the title, uses rich's markup, breaks the line, reverses the direction.
 EVIL = "x\x1b[2J\x1b]0;title\x07[bold]b[/bold]\\[/]\n\r\t\x9b\u202e\u2028y"
 SHOWN = r"x\x1b[2J\x1b]0;title\x07[bold]b[/bold]\[/]\n\r\t\x9b\u202e\u2028y"
 EVIL_RUN = {
@@ -21,14 +21,14 @@ EVIL_RUN = {
     "model": EVIL,
     "error": {"code": EVIL, "message": EVIL},
 }
-ENDED = {**EVIL_RUN, "status": "failed"}
+FAILED_RUN = {**EVIL_RUN, "status": "failed"}
 ERROR = {"detail": {"message": EVIL, "code": EVIL}}
 
 
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """An emulator whose answers are ordered by the tests."""
-    with served(monkeypatch) as emulator:
+    """An emulator whose responses the tests choose."""
+    with served_emulator(monkeypatch) as emulator:
         yield emulator
 
 
@@ -40,7 +40,7 @@ def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("COLUMNS", "400")
 
 
-def _assert_harmless(text: str) -> None:
+def _assert_escaped(text: str) -> None:
     for sign in ("\x1b[2J", "\x1b]", "\x07", "\x9b", "\u202e", "\u2028", "xy"):
         assert sign not in text
 
@@ -54,7 +54,7 @@ def _assert_harmless(text: str) -> None:
         (EVIL, SHOWN),
     ],
 )
-def test_what_a_terminal_would_obey_is_written_as_an_escape(text: str, shown: str) -> None:
+def test_escape_control_chars_escapes_all_but_printable_text(text: str, shown: str) -> None:
     assert escape_control_chars(text) == shown
 
 
@@ -69,16 +69,16 @@ def test_what_a_terminal_would_obey_is_written_as_an_escape(text: str, shown: st
         (["create", "https://example.com/a.pdf", "--subdocument", "a", "--background"], "POST /v1/splits"),
     ],
 )
-def test_a_run_is_printed_harmlessly(
+def test_output_of_a_run_is_escaped(
     arguments: list[str], route: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    emulator.fail(route, *[Fault.status(200, body=ENDED)] * 2)
+    emulator.fail(route, *[Fault.status(200, body=FAILED_RUN)] * 2)
 
     run(["splits", *arguments])
 
-    said = capsys.readouterr()
-    _assert_harmless(said.out + said.err)
-    assert said.out
+    captured = capsys.readouterr()
+    _assert_escaped(captured.out + captured.err)
+    assert captured.out
 
 
 @pytest.mark.usefixtures("where")
@@ -94,75 +94,73 @@ def test_a_run_is_printed_harmlessly(
         (["create", "https://example.com/a.pdf", "--subdocument", "a", "--wait"], "POST /v1/splits"),
     ],
 )
-def test_an_error_is_printed_harmlessly(
+def test_error_message_of_the_api_is_escaped(
     arguments: list[str], route: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     emulator.fail(route, Fault.status(403, body=ERROR, headers={"X-Request-Id": "a\x9bb"}))
 
     code = run(["splits", *arguments])
 
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
     assert code == 1
-    _assert_harmless(said.out + said.err)
+    _assert_escaped(captured.out + captured.err)
 
 
 @pytest.mark.usefixtures("where")
-def test_a_row_is_printed_harmlessly(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_row_is_escaped(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     emulator.fail("GET /v1/splits", Fault.status(200, body={"data": [EVIL_RUN], "list_metadata": {}}))
 
     run(["splits", "list"])
 
     (line,) = capsys.readouterr().out.splitlines()
-    _assert_harmless(line)
+    _assert_escaped(line)
     assert line.count(SHOWN) == 3
 
 
 @pytest.mark.usefixtures("where")
-def test_the_changes_of_a_run_are_told_harmlessly(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_lines_are_escaped(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     emulator.fail("POST /v1/splits", Fault.status(201, body={**EVIL_RUN, "id": "splt_1"}))
-    emulator.fail("GET /v1/splits/{id}", *[Fault.status(200, body={**ENDED, "id": "splt_1"})] * 2)
+    emulator.fail("GET /v1/splits/{id}", *[Fault.status(200, body={**FAILED_RUN, "id": "splt_1"})] * 2)
 
     run(["splits", "create", "https://example.com/a.pdf", "--subdocument", "a", "--wait"])
 
-    said = capsys.readouterr().err
-    _assert_harmless(said)
-    assert f"splt_1 {SHOWN}" in said
+    captured = capsys.readouterr().err
+    _assert_escaped(captured)
+    assert f"splt_1 {SHOWN}" in captured
 
 
 @pytest.mark.usefixtures("where")
 @pytest.mark.parametrize("verb", ["cancel", "get", "wait", "delete"])
-def test_an_id_is_printed_harmlessly(verb: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_id_argument_is_escaped(verb: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     run(["splits", verb, EVIL, *(["--yes"] if verb == "delete" else [])])
 
-    said = capsys.readouterr()
-    _assert_harmless(said.out + said.err)
+    captured = capsys.readouterr()
+    _assert_escaped(captured.out + captured.err)
 
 
-def test_as_json_nothing_is_changed_and_nothing_reaches_a_terminal(
-    emulator: Emulator, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_output_is_ascii_and_keeps_the_text(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     emulator.fail("GET /v1/splits/{id}", Fault.status(200, body=EVIL_RUN))
 
     run(["splits", "get", "--json", "splt_1"])
     run(["splits", "cancel", "--json", "splt_\udcff"])
 
-    said = capsys.readouterr().out
-    got, cancelled = map(json.loads, said.splitlines())
-    assert said.isascii()
+    captured = capsys.readouterr().out
+    got, cancelled = map(json.loads, captured.splitlines())
+    assert captured.isascii()
     assert (got["id"], got["file"]["filename"]) == (EVIL, EVIL)
     assert cancelled["id"] == "splt_\udcff"
 
 
-def test_a_setting_is_printed_harmlessly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_error_of_a_setting_is_escaped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("RETAB_API_KEY", "k")
     monkeypatch.setenv("RETAB_API_BASE_URL", f"ftp://{EVIL}")
 
     assert run(["splits", "get", "splt_1"]) == 2
 
-    _assert_harmless(capsys.readouterr().err)
+    _assert_escaped(capsys.readouterr().err)
 
 
-def test_the_log_is_printed_harmlessly(
+def test_log_is_escaped(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
@@ -172,6 +170,6 @@ def test_the_log_is_printed_harmlessly(
     run(["-v", "splits", "get", "splt_1"])
     run(["-v", "splits", "list"])
 
-    said = capsys.readouterr().err
-    _assert_harmless(said)
-    assert "[bold]b[/bold]" in said
+    captured = capsys.readouterr().err
+    _assert_escaped(captured)
+    assert "[bold]b[/bold]" in captured

@@ -1,4 +1,4 @@
-"""Every kind of run, through the command on the emulator: each verb that the kind has."""
+"""Every kind of run on the command line: each verb that the kind has."""
 
 import json
 from collections.abc import Iterator
@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_harness import served_emulator
 from kinds_words import LEAST
-from test_cli import served
 
 from retab_async.cli import run
 from retab_async.emulator import Emulator
 from retab_async.resources import RESOURCES
 
 FAMILY = {kind for kind in RESOURCES if kind.startswith("workflows.")}
-# Those whose status cannot be read alone.
+# Kinds without a read of the status alone.
 WHOLE = FAMILY | {"schemas"}
 
 every_kind = pytest.mark.parametrize("kind", RESOURCES)
@@ -30,31 +30,31 @@ def command(kind: str, *words: str) -> int:
 
 
 def seeded(emulator: Emulator, kind: str, count: int = 1, **life: Any) -> list[str]:
-    """Put runs of a kind in flight."""
+    """Start runs of a kind."""
     return emulator.seed(kind.replace(".", "/"), count, **life)
 
 
-def status_in(told: dict[str, Any]) -> Any:
-    """Return the status that the JSON of a run tells."""
-    return told["lifecycle"]["status"] if "lifecycle" in told else told["status"]
+def status_in(run_json: dict[str, Any]) -> Any:
+    """Return the status in the JSON of a run."""
+    return run_json["lifecycle"]["status"] if "lifecycle" in run_json else run_json["status"]
 
 
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulator]:
-    """An emulator whose runs go on for longer than any test; a document in the directory, and a file that is there."""
+    """An emulator with a file, whose runs last longer than any test, and a document in the working directory."""
     monkeypatch.chdir(tmp_path)
     Path("batch.pdf").write_bytes(b"%PDF-1.7")
-    with served(monkeypatch, queued=60, running=60, poll_after=0.06) as emulator:
+    with served_emulator(monkeypatch, queued=60, running=60, poll_after=0.06) as emulator:
         emulator.seed("files/blueprints", queued=0, running=0)
         yield emulator
 
 
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulator]:
-    """The same with runs that are soon over."""
+    """The same with runs that finish soon."""
     monkeypatch.chdir(tmp_path)
     Path("batch.pdf").write_bytes(b"%PDF-1.7")
-    with served(monkeypatch, queued=0.1, running=0.1, poll_after=0.03) as emulator:
+    with served_emulator(monkeypatch, queued=0.1, running=0.1, poll_after=0.03) as emulator:
         emulator.seed("files/blueprints", queued=0, running=0)
         yield emulator
 
@@ -63,14 +63,14 @@ def brisk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulator]
 def test_create_prints_the_finished_run(kind: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     code = command(kind, "create", *LEAST[kind])
 
-    said = capsys.readouterr()
-    fields = dict(line.split("\t") for line in said.out.splitlines())
-    assert (code, said.err) == (0, "")
+    captured = capsys.readouterr()
+    fields = dict(line.split("\t") for line in captured.out.splitlines())
+    assert (code, captured.err) == (0, "")
     assert (fields["status"], emulator.active_runs()) == ("completed", [])
 
 
 @every_kind
-def test_a_run_in_the_background_is_one_line_with_its_id_first(
+def test_create_in_the_background_prints_one_line_with_the_id_first(
     kind: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = command(kind, "create", *LEAST[kind], *([] if kind in FAMILY else ["--background"]))
@@ -82,16 +82,16 @@ def test_a_run_in_the_background_is_one_line_with_its_id_first(
 
 
 @every_kind
-def test_create_and_wait_tells_each_change_and_prints_the_run_at_the_end(
+def test_create_wait_prints_each_status_and_the_run(
     kind: str, brisk: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = command(kind, "create", *LEAST[kind], "--wait", "--json")
 
-    said = capsys.readouterr()
-    created = json.loads(said.out)
+    captured = capsys.readouterr()
+    created = json.loads(captured.out)
     assert (code, status_in(created)) == (0, "completed")
-    assert said.err.splitlines()[0].startswith(f"{created['id']} ")
-    assert said.err.splitlines()[-1] == f"{created['id']} completed"
+    assert captured.err.splitlines()[0].startswith(f"{created['id']} ")
+    assert captured.err.splitlines()[-1] == f"{created['id']} completed"
 
 
 @every_kind
@@ -100,12 +100,12 @@ def test_get_reads_a_run(kind: str, emulator: Emulator, capsys: pytest.CaptureFi
 
     code = command(kind, "get", done, "--json")
 
-    told = json.loads(capsys.readouterr().out)
-    assert (code, told["id"], status_in(told)) == (0, done, "completed")
+    answer = json.loads(capsys.readouterr().out)
+    assert (code, answer["id"], status_in(answer)) == (0, done, "completed")
 
 
 @every_kind
-def test_the_cheap_read_is_offered_where_the_api_has_one(
+def test_get_no_output_exists_if_the_api_supports_it(
     kind: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (done,) = seeded(emulator, kind, queued=0, running=0)
@@ -136,16 +136,16 @@ def test_wait_prints_each_as_it_ends(kind: str, emulator: Emulator, capsys: pyte
 
     code = command(kind, "wait", late, soon, late)
 
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
     assert code == 0
-    assert said.out == f"{soon}\tcompleted\t\n{late}\tcompleted\t\n"
-    assert said.err.splitlines()[-1] == f"{late} completed"
+    assert captured.out == f"{soon}\tcompleted\t\n{late}\tcompleted\t\n"
+    assert captured.err.splitlines()[-1] == f"{late} completed"
 
 
 @every_kind
 def test_wait_says_why_a_run_failed(kind: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
-    told = {"message": "no pages"} if kind in FAMILY else {"code": "bad", "message": "no pages"}
-    (failed,) = seeded(emulator, kind, queued=0, running=0, error=told)
+    error = {"message": "no pages"} if kind in FAMILY else {"code": "bad", "message": "no pages"}
+    (failed,) = seeded(emulator, kind, queued=0, running=0, error=error)
 
     code = command(kind, "wait", failed)
 

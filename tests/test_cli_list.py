@@ -1,4 +1,4 @@
-"""`list`: which runs, how many, and how they are printed as they come."""
+"""`list`: filters, limits and output."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from operator import attrgetter
 from urllib.parse import parse_qs
 
 import pytest
-from test_cli import command, served
+from cli_harness import command, served_emulator
 
 from retab_async.cli import run
 from retab_async.cli.list import list_command
@@ -18,14 +18,12 @@ from retab_async.resources import RESOURCES
 
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """An emulator whose runs go on for longer than any test."""
-    with served(monkeypatch, queued=60, running=60) as emulator:
+    """An emulator whose runs last longer than any test."""
+    with served_emulator(monkeypatch, queued=60, running=60) as emulator:
         yield emulator
 
 
-def test_a_line_has_the_id_the_status_the_date_and_the_filename(
-    emulator: Emulator, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_list_prints_id_status_date_and_filename(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     ids = emulator.seed("splits", 3)
 
     code = run(["splits", "list"])
@@ -36,7 +34,7 @@ def test_a_line_has_the_id_the_status_the_date_and_the_filename(
     assert {(row[1], row[2][10::9], row[3]) for row in rows} == {("queued", "TZ", "sample.pdf")}
 
 
-def test_json_is_one_object_a_line(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_json_prints_one_object_per_line(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     ids = emulator.seed("splits", 3)
 
     run(["splits", "list", "--json", "--order", "asc"])
@@ -55,7 +53,7 @@ def test_json_is_one_object_a_line(emulator: Emulator, capsys: pytest.CaptureFix
         (("--all", "--limit", "5"), 130, 2),
     ],
 )
-def test_no_more_rows_are_printed_or_asked_for_than_wanted(
+def test_list_requests_no_more_rows_than_its_limit(
     options: tuple[str, ...], rows: int, pages: int, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     emulator.seed("splits", 130)
@@ -66,14 +64,14 @@ def test_no_more_rows_are_printed_or_asked_for_than_wanted(
     assert len(emulator.requests) == pages
 
 
-def test_the_filters_are_those_of_the_list(emulator: Emulator) -> None:
+def test_list_sends_its_filters(emulator: Emulator) -> None:
     days = ("--from-date", "2026-11-01", "--to-date", "2026-11-02T09:30:00+01:00")
 
     code = run(["splits", "list", "--status", "queued", "--filename", "batch", *days, "--limit", "7"])
 
-    (asked,) = emulator.requests
+    (request,) = emulator.requests
     assert code == 0
-    assert set(asked.query.split("&")) == {
+    assert set(request.query.split("&")) == {
         "limit=7",
         "order=desc",
         "status=queued",
@@ -84,15 +82,15 @@ def test_the_filters_are_those_of_the_list(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in RESOURCES if hasattr(RESOURCES[kind], "list")])
-def test_a_kind_has_an_option_for_each_argument_of_its_list(kind: str) -> None:
+def test_list_has_an_option_for_each_argument_of_the_method(kind: str) -> None:
     options = [parameter.name for parameter in list_command(kind, kind).params]
     arguments = set(signature(attrgetter("list")(RESOURCES[kind])).parameters)
 
     assert len(options) == len(set(options))
-    assert set(options) - {"limitless", "as_json"} == arguments - {"self", "before", "after"}
+    assert set(options) - {"all_rows", "as_json"} == arguments - {"self", "before", "after"}
 
 
-# Lines, of which each option that not all lists have is in one, and what is asked.
+# Options that only some kinds have, and the query they are sent as.
 FILTERS = [
     ("edits", ("--template-id", "tmpl_1"), {"template_id": ["tmpl_1"]}),
     (
@@ -130,7 +128,7 @@ FILTERS = [
 
 
 @pytest.mark.parametrize(("kind", "options", "asked"), FILTERS, ids=[kind for kind, _, _ in FILTERS])
-def test_a_kind_is_listed_by_filters_of_its_own(
+def test_list_sends_the_filters_of_its_kind(
     kind: str, options: tuple[str, ...], asked: dict[str, list[str]], emulator: Emulator
 ) -> None:
     code = run([*kind.split("."), "list", *options])
@@ -142,34 +140,32 @@ def test_a_kind_is_listed_by_filters_of_its_own(
 
 
 @pytest.mark.parametrize("date", ["yesterday", "2026-13-01", "2026-11-02T09:30:00", ""])
-def test_a_date_that_is_none_is_wrong_usage(date: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_rejects_an_invalid_date(date: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["splits", "list", "--from-date", date]) == 2
 
     assert "neither a date" in capsys.readouterr().err
 
 
-def test_what_the_api_would_refuse_is_wrong_usage(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_rejects_an_empty_filename(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["splits", "list", "--filename", ""]) == 2
 
     assert "filename must be" in capsys.readouterr().err
 
 
-def test_what_the_api_refuses_exits_1_with_what_had_come(
-    emulator: Emulator, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_list_exits_1_after_the_pages_before_a_failure(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     row = {"id": "splt_1", "status": "queued"}
     page = {"data": [row], "list_metadata": {"before": None, "after": "splt_1"}}
     emulator.fail("GET /v1/splits", Fault.status(200, body=page), Fault.status(403))
 
     code = run(["splits", "list"])
 
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
     assert code == 1
-    assert said.out == "splt_1\tqueued\t\t\n"
-    assert said.err.startswith("Error: Forbidden")
+    assert captured.out == "splt_1\tqueued\t\t\n"
+    assert captured.err.startswith("Error: Forbidden")
 
 
-def test_on_a_terminal_the_rows_stand_in_columns(
+def test_list_on_a_terminal_aligns_columns(
     emulator: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -183,8 +179,9 @@ def test_on_a_terminal_the_rows_stand_in_columns(
     assert line.endswith("Z  sample.pdf")
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize("colour", ["", "1"])
-def test_a_reader_that_has_enough_is_no_accident(colour: str, emulator: Emulator) -> None:
+def test_list_ends_quietly_if_its_reader_closes_the_pipe(colour: str, emulator: Emulator) -> None:
     emulator.seed("splits", 1300)
     with command("splits", "list", "--all", env={**os.environ, "FORCE_COLOR": colour}) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Ctrl-C while many runs are cancelled: what is finished, what is said, and how it goes on from there."""
+"""Ctrl-C during a bulk cancel: graceful shutdown, the report, and how to resume."""
 
 import asyncio
 import json
@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import command, interrupting, read_to_the_end, read_until, served, wait_until
-from test_cli_bulk import figures, listed
+from cli_harness import (
+    command,
+    figures,
+    interrupting,
+    read_to_end,
+    read_until,
+    served_emulator,
+    wait_until,
+    write_lines,
+)
 
 from retab_async.bulk import CancelJob
 from retab_async.cli import run
@@ -25,26 +33,28 @@ CANCEL = "POST /v1/splits/{id}/cancel"
 
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulator]:
-    """An emulator that takes its time, and a directory of one's own."""
+    """A slow emulator, and an empty working directory."""
     monkeypatch.chdir(tmp_path)
-    with served(monkeypatch, queued=60, running=60, latency=0.1) as emulator:
+    with served_emulator(monkeypatch, queued=60, running=60, latency=0.1) as emulator:
         yield emulator
 
 
-def test_it_finishes_what_is_in_flight_and_says_how_to_go_on(emulator: Emulator) -> None:
+def test_interrupt_finishes_the_requests_in_flight_and_prints_how_to_resume(
+    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
     ids = emulator.seed("splits", 100)
-    line = ["splits", "cancel", "--from-file", listed(ids, "the ids.txt"), "--journal", "j.jsonl", "--concurrency", "4"]
-    with command(*line) as process:
-        wait_until(lambda: len(emulator.requests) > 20)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+    path = write_lines(ids, "the ids.txt")
+    line = ["splits", "cancel", "--from-file", path, "--journal", "j.jsonl", "--concurrency", "4"]
+    with interrupting(lambda: len(emulator.requests) > 20):
+        code = run(line)
 
-    done = int(figures(out)["cancelled"])
-    assert process.returncode == 130
-    assert err == (
-        "finishing what is in flight; Ctrl-C again ends it at once\n"
+    captured = capsys.readouterr()
+    done = int(figures(captured.out)["cancelled"])
+    assert code == 130
+    assert captured.err == (
+        "finishing the requests in flight; press Ctrl-C again to stop at once\n"
         f"interrupted: {done} done\n"
-        "to go on from here:\n"
+        "to resume:\n"
         "    retab-async splits cancel --from-file 'the ids.txt' --journal j.jsonl --concurrency 4\n"
     )
     assert 20 <= done < 100
@@ -55,17 +65,18 @@ def test_it_finishes_what_is_in_flight_and_says_how_to_go_on(emulator: Emulator)
         == 100 - len(emulator.active_runs())
     )
 
-    with command(*line) as process:
-        out, err = process.communicate(timeout=60)
+    code = run(line)
 
-    assert (process.returncode, err) == (0, "")
-    assert (figures(out)["cancelled"], figures(out)["of these before"]) == ("100", str(done))
+    captured = capsys.readouterr()
+    assert (code, captured.err) == (0, "")
+    assert (figures(captured.out)["cancelled"], figures(captured.out)["settled before"]) == ("100", str(done))
     assert len(emulator.requests) == 100
 
 
-def test_killed_it_goes_on_by_the_same_command(emulator: Emulator) -> None:
+@pytest.mark.subprocess
+def test_killed_job_resumes_with_the_same_command(emulator: Emulator) -> None:
     ids = emulator.seed("splits", 100)
-    line = ["splits", "cancel", "--from-file", listed(ids), "--journal", "j.jsonl", "--concurrency", "4"]
+    line = ["splits", "cancel", "--from-file", write_lines(ids), "--journal", "j.jsonl", "--concurrency", "4"]
     journal = Path("j.jsonl")
     with command(*line) as process:
         wait_until(lambda: journal.exists() and journal.stat().st_size)
@@ -77,29 +88,31 @@ def test_killed_it_goes_on_by_the_same_command(emulator: Emulator) -> None:
         out, err = process.communicate(timeout=60)
 
     assert (process.returncode, err, emulator.active_runs()) == (0, "", [])
-    assert (figures(out)["cancelled"], figures(out)["of these before"]) == ("100", str(len(before)))
+    assert (figures(out)["cancelled"], figures(out)["settled before"]) == ("100", str(len(before)))
     assert 0 < len(before) < 100
     sends = Counter(request.path.split("/")[-2] for request in emulator.requests)
     assert {sends[run_id] for run_id in before} == {1}
 
 
-def test_it_ends_though_a_pipe_has_no_end(emulator: Emulator) -> None:
+def test_interrupt_ends_a_job_on_an_open_pipe(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     ids = emulator.seed("splits", 3)
-    out, into = os.pipe()
-    with command("splits", "cancel", "--from-file", "-", "--journal", "j.jsonl", "--json", stdin=out) as process:
-        os.write(into, "".join(f"{run_id}\n" for run_id in ids).encode())
-        assert process.stdout is not None
-        told = [json.loads(process.stdout.readline()) for _ in ids]
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
-    os.close(out)
-    os.close(into)
+    read, write = os.pipe()
+    os.write(write, "".join(f"{run_id}\n" for run_id in ids).encode())
 
-    assert (process.returncode, {each["disposition"] for each in told}) == (130, {"cancelled"})
-    assert "to go on from here, with the same ids on stdin:\n    retab-async splits cancel --from-file - " in err
+    with os.fdopen(read) as stdin, interrupting(lambda: not emulator.active_runs()):
+        monkeypatch.setattr("sys.stdin", stdin)
+        code = run(["splits", "cancel", "--from-file", "-", "--journal", "j.jsonl", "--json"])
+    os.close(write)
+
+    captured = capsys.readouterr()
+    printed = [json.loads(line) for line in captured.out.splitlines()]
+    assert (code, [each["disposition"] for each in printed]) == (130, ["cancelled"] * 3)
+    assert "to resume, with the same ids on stdin:\n    retab-async splits cancel --from-file - " in captured.err
 
 
-def test_without_a_journal_it_says_that_there_are_journals(
+def test_interrupt_without_a_journal_mentions_the_option(
     emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ids = emulator.seed("splits", 300)
@@ -107,13 +120,15 @@ def test_without_a_journal_it_says_that_there_are_journals(
     with interrupting(lambda: len(emulator.requests) > 5):
         code = run(["splits", "cancel", *ids, "--concurrency", "2"])
 
-    said = capsys.readouterr()
-    done = len(said.out.splitlines())
-    assert (code, said.out.count("\tcancelled\tcancelled\t")) == (130, done)
-    assert said.err.endswith(f"interrupted: {done} done\nwith --journal FILE the same command would go on from here\n")
+    captured = capsys.readouterr()
+    done = len(captured.out.splitlines())
+    assert (code, captured.out.count("\tcancelled\tcancelled\t")) == (130, done)
+    assert captured.err.endswith(f"interrupted: {done} done\nwith --journal FILE, the same command would resume\n")
 
 
-def test_what_matches_goes_on_by_the_same_command(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_interrupted_cancel_matching_resumes_with_the_same_command(
+    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
     emulator.seed("splits", 300)
 
     with interrupting(lambda: len(emulator.requests) > 10):
@@ -121,37 +136,24 @@ def test_what_matches_goes_on_by_the_same_command(emulator: Emulator, capsys: py
 
     assert code == 130
     assert capsys.readouterr().err.endswith(
-        "to go on from here:\n    retab-async splits cancel-matching --yes --concurrency 2\n"
+        "to resume:\n    retab-async splits cancel-matching --yes --concurrency 2\n"
     )
 
 
-def test_what_waits_to_be_sent_does_not_hold_it_up(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_interrupt_does_not_wait_for_ids_held_by_the_rate_limit(
+    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
     ids = emulator.seed("splits", 300)
 
     with interrupting(lambda: len(emulator.requests) == 5):
-        code = run(["splits", "cancel", "--from-file", listed(ids), "--rate-limit", "5/3600"])
+        code = run(["splits", "cancel", "--from-file", write_lines(ids), "--rate-limit", "5/3600"])
 
-    told = figures(capsys.readouterr().out)
-    assert (code, told["cancelled"]) == (130, "5")
-    assert float(told["seconds"]) < 5
-
-
-def test_a_second_one_ends_it_at_once(emulator: Emulator) -> None:
-    (slow,) = emulator.seed("splits")
-    emulator.fail(CANCEL, Fault.hang())
-    with command("splits", "cancel", slow) as process:
-        wait_until(lambda: emulator.requests)
-        process.send_signal(signal.SIGINT)
-        assert process.stderr is not None
-        assert "Ctrl-C again" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=5)
-
-    assert (process.returncode, out) == (130, "")
-    assert err.startswith("interrupted: 0 done\n")
+    counts = figures(capsys.readouterr().out)
+    assert (code, counts["cancelled"]) == (130, "5")
+    assert float(counts["seconds"]) < 5
 
 
-def test_after_a_second_one_it_is_left_to_others_to_end_it(
+def test_second_interrupt_ends_the_job_at_once_and_restores_the_previous_handler(
     emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (slow,) = emulator.seed("splits")
@@ -161,14 +163,19 @@ def test_after_a_second_one_it_is_left_to_others_to_end_it(
     with interrupting(lambda: emulator.requests), interrupting(lambda: _is_interrupted_for(0.3, emulator)):
         code = run(["splits", "cancel", slow])
 
-    assert (code, signal.getsignal(signal.SIGINT)) == (130, before)
-    assert capsys.readouterr().err.count("\n") == 3
+    captured = capsys.readouterr()
+    assert (code, captured.out, signal.getsignal(signal.SIGINT)) == (130, "", before)
+    assert captured.err == (
+        "finishing the requests in flight; press Ctrl-C again to stop at once\n"
+        "interrupted: 0 done\n"
+        "with --journal FILE, the same command would resume\n"
+    )
 
 
-def test_what_never_answers_is_given_up(
+def test_interrupt_gives_up_requests_after_the_grace_period(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("retab_async.cli.sigint._LONGEST", 0.3)
+    monkeypatch.setattr("retab_async.cli.sigint._GRACE_PERIOD", 0.3)
     (slow,) = emulator.seed("splits")
     emulator.fail(CANCEL, Fault.hang())
 
@@ -179,60 +186,62 @@ def test_what_never_answers_is_given_up(
     assert "interrupted: 0 done" in capsys.readouterr().err
 
 
-def test_on_a_terminal_the_board_keeps_clear_of_what_is_said(emulator: Emulator) -> None:
+@pytest.mark.subprocess
+def test_interrupt_on_a_terminal_prints_above_the_progress(emulator: Emulator) -> None:
     ids = emulator.seed("splits", 300)
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    line = ("splits", "cancel", "--from-file", listed(ids), "--concurrency", "4")
+    line = ("splits", "cancel", "--from-file", write_lines(ids), "--concurrency", "4")
     with command(*line, stdout=slave, stderr=slave, env=environment) as process:
         os.close(slave)
-        said = read_until(master, "/300 ")
+        captured = read_until(master, "/300")
         wait_until(lambda: len(emulator.requests) > 40)
         process.send_signal(signal.SIGINT)
-        said += read_to_the_end(master)
+        captured += read_to_end(master)
         process.wait(timeout=20)
 
     assert process.returncode == 130
-    assert "\x1b[2Kfinishing what is in flight; Ctrl-C again ends it at once\r\n" in said
-    assert " left" in said
-    assert "4 of 8 in flight" in said
-    assert said.endswith("with --journal FILE the same command would go on from here\r\n")
+    assert "\x1b[2Kfinishing the requests in flight; press Ctrl-C again to stop at once\r\n" in captured
+    assert "/s" in captured
+    assert "4 of 8 in flight" in captured
+    assert captured.endswith("with --journal FILE, the same command would resume\r\n")
 
 
-def test_json_on_the_same_terminal_is_not_drawn_over(emulator: Emulator) -> None:
+@pytest.mark.subprocess
+def test_json_on_a_terminal_is_printed_without_progress(emulator: Emulator) -> None:
     ids = emulator.seed("splits", 3)
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"}
     with command("splits", "cancel", *ids, "--json", stdout=slave, stderr=slave, env=environment) as process:
         os.close(slave)
-        said = read_to_the_end(master)
+        captured = read_to_end(master)
         process.wait(timeout=20)
 
     assert process.returncode == 0
-    assert [json.loads(each)["id"] for each in said.splitlines()] == ids
+    assert [json.loads(each)["id"] for each in captured.splitlines()] == ids
 
 
 class Job(CancelJob[Any]):
     def __init__(self) -> None:
-        """Be none."""
+        """Skip the base class: only `stop` is used."""
 
 
-async def test_it_is_heard_though_nothing_else_wakes_the_loop() -> None:
-    looks = 0
+async def test_graceful_interrupt_wakes_an_idle_loop() -> None:
+    checks = 0
 
     def in_flight() -> int:
-        nonlocal looks
-        looks += 1
+        nonlocal checks
+        checks += 1
         return 0
 
-    # A signal that comes right before the loop falls asleep does not wake it: it has to wake of itself.
+    # A signal that arrives right before the loop sleeps does not wake it.
     async with GracefulInterrupt(Job(), in_flight):
         await asyncio.sleep(0.5)
 
-    assert looks >= 3
+    assert checks >= 3
 
 
-async def test_a_timeout_from_elsewhere_passes() -> None:
+async def test_graceful_interrupt_propagates_a_timeout_of_its_body() -> None:
     async def time_out() -> None:
         async with GracefulInterrupt(Job(), lambda: 0), asyncio.timeout(0.01):
             await asyncio.sleep(1)

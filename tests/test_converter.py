@@ -1,13 +1,19 @@
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from clients import ONCE, client_for
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from payloads import FULL_PARTITION, FULL_SPLIT
+from raw_server import raw_server, reply
 
-from retab_async import Partition, RunStatus, Split
+from retab_async import ConfigurationError, Partition, RunStatus, Split, Subdocument
 from retab_async.converter import make_structurer, structure_leniently
 from retab_async.errors import SchemaMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -158,3 +164,24 @@ def test_missing_status_fails_lenient_structuring() -> None:
         structure_leniently({"id": "splt_1", "status": 5}, Split)
 
     assert caught.value.path == "status"
+
+
+@pytest.mark.parametrize("call", ["cancel", "get", "create", "list", "wait", "running"])
+async def test_converter_that_cannot_be_imported_fails_before_sending(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "retab_async.converter", None)
+    fields: dict[str, Any] = {"document": b"%PDF", "subdocuments": [Subdocument("invoice")]}
+    async with raw_server(reply(FULL_SPLIT)) as server, client_for(server.url, retry=ONCE) as client:
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "cancel": lambda: client.splits.cancel("splt_1"),
+            "get": lambda: client.splits.get("splt_1"),
+            "create": lambda: client.splits.create(**fields),
+            "list": lambda: anext(aiter(client.splits.list())),
+            "wait": lambda: client.splits.wait("splt_1"),
+            "running": client.splits.running(**fields).__aenter__,
+        }
+        with pytest.raises(ConfigurationError, match="install the versions that retab_async requires"):
+            await calls[call]()
+
+        assert server.requests == []

@@ -224,7 +224,7 @@ async def test_invalid_document_is_rejected_before_anything_is_sent(
 
 class TestRetries:
     async def test_share_the_idempotency_key_of_their_call(self, client: AsyncRetab, emulator: Emulator) -> None:
-        emulator.fail("POST /v1/splits", Fault.late_reset(), Fault.status(503))
+        emulator.fail("POST /v1/splits", Fault.reset_after_effect(), Fault.status(503))
 
         run = await client.splits.create(document=PDF, subdocuments=[PART], background=True)
         await client.splits.create(document=PDF, subdocuments=[PART], background=True)
@@ -235,7 +235,7 @@ class TestRetries:
         assert emulator.document_of(run.id).size == len(PDF)
 
     async def test_after_a_lost_response_create_no_second_run(self, client: AsyncRetab, emulator: Emulator) -> None:
-        emulator.fail("POST /v1/splits", Fault.late_reset())
+        emulator.fail("POST /v1/splits", Fault.reset_after_effect())
 
         run = await client.splits.create(document=PDF, subdocuments=[PART], background=True)
 
@@ -251,7 +251,7 @@ class TestRetries:
         assert keys(emulator) == ["k-1", "k-1"]
 
     async def test_that_run_out_in_doubt_raise_an_error_with_the_key(self, emulator: Emulator) -> None:
-        emulator.fail("POST /v1/splits", Fault.late_hang())
+        emulator.fail("POST /v1/splits", Fault.hang_after_effect())
         async with client_for(emulator.url, api_key=emulator.api_key, retry=ONCE, timeout=0.1) as client:
             with pytest.raises(APITimeoutError) as caught:
                 await client.splits.create(document=PDF, subdocuments=[PART], background=True)
@@ -283,7 +283,7 @@ class TestRetries:
     async def test_read_the_file_again(self, client: AsyncRetab, emulator: Emulator, tmp_path: Path) -> None:
         file = tmp_path / "batch.pdf"
         file.write_bytes(PDF * 100_000)
-        emulator.fail("POST /v1/splits", Fault.late_reset(), Fault.status(500))
+        emulator.fail("POST /v1/splits", Fault.reset_after_effect(), Fault.status(500))
 
         run = await client.splits.create(document=file, subdocuments=[PART], background=True)
 

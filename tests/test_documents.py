@@ -1,4 +1,4 @@
-"""What may be given as a document, and the body of a create that it becomes."""
+"""Documents of every supported type, and the request body that each becomes."""
 
 import asyncio
 import base64
@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from retab_async.documents import Document, DocumentField, build_create_body, transfer_seconds
 from retab_async.documents.body import JSONBody
-from retab_async.documents.sources import PIECE
+from retab_async.documents.sources import PIECE_SIZE
 from retab_async.errors import InvalidDocumentError, InvalidRequestError
 from retab_async.models import MIMEData
 from retab_async.protocol import BytesBody
@@ -44,8 +44,8 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
 
 
-async def told(transport: Transport, document: Any) -> Any:
-    """The document as the body of its create has it, whatever it is."""
+async def document_in_body(transport: Transport, document: Any) -> Any:
+    """Return the document's JSON object in the body of its create."""
     async with build_create_body(transport, {"document": DocumentField(document), **FIELDS}) as body:
         sent = b"".join([piece async for piece in body.pieces()])
 
@@ -57,14 +57,14 @@ async def told(transport: Transport, document: Any) -> Any:
 
 
 async def received(transport: Transport, document: Any) -> tuple[str, str, bytes]:
-    """The name, the media type and the bytes of a document that is sent in the body."""
-    told_ = await told(transport, document)
-    head, _, payload = told_["url"].partition(",")
-    return told_["filename"], head.removeprefix("data:").removesuffix(";base64"), base64.b64decode(payload)
+    """Return the filename, the media type and the bytes of a document that is sent in the body."""
+    sent = await document_in_body(transport, document)
+    head, _, payload = sent["url"].partition(",")
+    return sent["filename"], head.removeprefix("data:").removesuffix(";base64"), base64.b64decode(payload)
 
 
 class Trickle(io.RawIOBase):
-    """Something that can be read only once, a few bytes at a time."""
+    """A stream that can be read only once, a few bytes at a time."""
 
     name = "/dev/trickle.bin"
 
@@ -78,20 +78,20 @@ class Trickle(io.RawIOBase):
     def read(self, size: int = -1, /) -> bytes:
         return self._content.read(min(size, self._most))
 
-    def tell_tale(self) -> int:
+    def bytes_read(self) -> int:
         return self._content.tell()
 
 
-class Reading:
-    """An object that reads what it was told."""
+class Returns:
+    """A file object whose read() returns or raises the given value."""
 
-    def __init__(self, told: Any) -> None:
-        self.told = told
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
     def read(self, _: int) -> Any:
-        if isinstance(self.told, Exception):
-            raise self.told
-        return self.told
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
 
 
 class TestPaths:
@@ -104,7 +104,7 @@ class TestPaths:
 
         assert await received(transport, given(path)) == (path.name, "application/pdf", PDF)
 
-    async def test_a_relative_path_means_the_same_file_throughout(
+    async def test_a_relative_path_survives_a_chdir(
         self, transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "a.pdf").write_bytes(PDF)
@@ -114,7 +114,7 @@ class TestPaths:
 
             assert b"".join([piece async for piece in body.pieces()]).startswith(b'{"document":{"filename":"a.pdf"')
 
-    async def test_a_path_that_gives_bytes_is_one(self, transport: Transport, tmp_path: Path) -> None:
+    async def test_a_path_object_of_bytes_is_accepted(self, transport: Transport, tmp_path: Path) -> None:
         class BytesPath(os.PathLike[bytes]):
             def __fspath__(self) -> bytes:
                 return os.fsencode(tmp_path / "a.pdf")
@@ -124,20 +124,18 @@ class TestPaths:
         assert await received(transport, BytesPath()) == ("a.pdf", "application/pdf", PDF)
 
     @pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="names are text there")
-    async def test_a_name_that_is_no_text_is_sent_as_far_as_it_is_one(
-        self, transport: Transport, tmp_path: Path
-    ) -> None:
+    async def test_undecodable_bytes_in_a_filename_are_replaced(self, transport: Transport, tmp_path: Path) -> None:
         path = os.fsencode(tmp_path) + b"/bad\xff.pdf"
         Path(os.fsdecode(path)).write_bytes(PDF)  # noqa: ASYNC240 - a test's own
 
         assert await received(transport, os.fsdecode(path)) == ("bad?.pdf", "application/pdf", PDF)
 
-    async def test_a_blank_name_is_no_name(self, transport: Transport, tmp_path: Path) -> None:
+    async def test_a_blank_filename_is_replaced_by_a_default(self, transport: Transport, tmp_path: Path) -> None:
         (tmp_path / " ").write_bytes(PDF)
 
         assert await received(transport, tmp_path / " ") == ("document.pdf", "application/pdf", PDF)
 
-    async def test_an_extension_that_is_not_known_leaves_it_to_the_content(
+    async def test_an_unknown_extension_leaves_the_media_type_to_the_content(
         self, transport: Transport, tmp_path: Path
     ) -> None:
         (tmp_path / "scan.0001").write_bytes(PDF)
@@ -155,19 +153,19 @@ class TestPaths:
             ("C:\\bills\\a.pdf", "No such file"),
         ],
     )
-    async def test_what_is_no_file_with_something_in_it_is_refused(
+    async def test_a_path_that_is_no_regular_nonempty_file_is_rejected(
         self, transport: Transport, tmp_path: Path, name: str, words: str
     ) -> None:
         (tmp_path / "folder").mkdir()
         (tmp_path / "empty.pdf").touch()
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(InvalidDocumentError, match=words) as raised:
-            await told(transport, str(tmp_path / name))
+            await document_in_body(transport, str(tmp_path / name))
 
         assert isinstance(raised.value, InvalidRequestError)
         assert isinstance(raised.value.__cause__, OSError) == ("No such file" in words)
 
-    async def test_a_file_that_may_not_be_read_is_refused(
+    async def test_an_unreadable_file_is_rejected(
         self, transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def denied(*_: Any, **__: Any) -> Any:
@@ -176,18 +174,18 @@ class TestPaths:
         (tmp_path / "a.pdf").write_bytes(PDF)
         monkeypatch.setattr(os, "open", denied)
         with pytest.raises(InvalidDocumentError, match=r"a\.pdf' cannot be read: Permission denied") as raised:
-            await told(transport, tmp_path / "a.pdf")
+            await document_in_body(transport, tmp_path / "a.pdf")
 
         assert isinstance(raised.value.__cause__, PermissionError)
 
     @pytest.mark.parametrize(
-        "change", [lambda path: path.write_bytes(b"x" * 3 * PIECE), lambda path: os.truncate(path, PIECE)]
+        "change", [lambda path: path.write_bytes(b"x" * 3 * PIECE_SIZE), lambda path: os.truncate(path, PIECE_SIZE)]
     )
-    async def test_a_file_that_changes_while_it_is_sent_ends_the_call(
+    async def test_a_file_that_changes_while_it_is_sent_raises(
         self, transport: Transport, tmp_path: Path, change: Callable[[Path], Any]
     ) -> None:
         path = tmp_path / "a.bin"
-        path.write_bytes(bytes(2 * PIECE))
+        path.write_bytes(bytes(2 * PIECE_SIZE))
         os.utime(path, (1, 1))
         async with build_create_body(transport, {"document": DocumentField(path), **FIELDS}) as body:
             pieces = body.pieces()
@@ -197,27 +195,27 @@ class TestPaths:
                 await anext(pieces)
 
     @pytest.mark.parametrize("given", ["QUJD" * 100_000, "QUJD/" * 100_000])
-    async def test_one_that_is_no_path_is_not_quoted_whole(self, transport: Transport, given: str) -> None:
+    async def test_an_overlong_path_is_quoted_shortened(self, transport: Transport, given: str) -> None:
         with pytest.raises(InvalidDocumentError, match=r"too long; .* give the document itself as bytes") as raised:
-            await told(transport, given)
+            await document_in_body(transport, given)
 
         assert len(str(raised.value)) < 400
 
     @pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc elsewhere")
-    async def test_a_file_that_tells_no_size_is_read_to_its_end(self, transport: Transport) -> None:
+    async def test_a_proc_file_without_a_size_is_read_to_its_end(self, transport: Transport) -> None:
         with open("/proc/version", "rb") as file:  # noqa: ASYNC230, PTH123 - a test's own
-            told_ = file.read()
+            content = file.read()
             file.seek(6)
 
-            assert await received(transport, "/proc/version") == ("version", "text/plain", told_)
-            assert await received(transport, file) == ("version", "text/plain", told_[6:])
+            assert await received(transport, "/proc/version") == ("version", "text/plain", content)
+            assert await received(transport, file) == ("version", "text/plain", content[6:])
 
-    async def test_a_name_is_what_follows_the_last_slash_of_any_system(
+    async def test_a_filename_is_what_follows_the_last_separator_of_any_system(
         self, transport: Transport, tmp_path: Path
     ) -> None:
         (tmp_path / "C:\\bills\\a\n.pdf").write_bytes(PDF)
 
-        assert (await told(transport, tmp_path / "C:\\bills\\a\n.pdf"))["filename"] == "a.pdf"
+        assert (await document_in_body(transport, tmp_path / "C:\\bills\\a\n.pdf"))["filename"] == "a.pdf"
 
 
 class TestBytes:
@@ -231,7 +229,7 @@ class TestBytes:
             memoryview(PDF + b"\n").cast("H"),
         ],
     )
-    async def test_bytes_of_any_kind_are_sent_under_a_name_made_of_their_type(
+    async def test_bytes_like_objects_get_a_filename_from_their_media_type(
         self, transport: Transport, given: Document
     ) -> None:
         name, media_type, content = await received(transport, given)
@@ -239,17 +237,17 @@ class TestBytes:
         assert (name, media_type, content.rstrip()) == ("document.pdf", "application/pdf", PDF.rstrip())
 
     @pytest.mark.parametrize("given", [b"", bytearray(), memoryview(b"")])
-    async def test_no_bytes_are_refused(self, transport: Transport, given: Document) -> None:
+    async def test_empty_bytes_are_rejected(self, transport: Transport, given: Document) -> None:
         with pytest.raises(InvalidDocumentError, match="is empty"):
-            await told(transport, given)
+            await document_in_body(transport, given)
 
-    async def test_a_released_memoryview_is_refused(self, transport: Transport) -> None:
+    async def test_a_released_memoryview_is_rejected(self, transport: Transport) -> None:
         given = memoryview(PDF)
         given.release()
         with pytest.raises(InvalidDocumentError, match="released"):
-            await told(transport, given)
+            await document_in_body(transport, given)
 
-    async def test_others_have_their_turn_between_pieces(self, transport: Transport) -> None:
+    async def test_other_tasks_run_between_the_pieces_of_bytes(self, transport: Transport) -> None:
         turns = 0
 
         async def count() -> None:
@@ -259,7 +257,7 @@ class TestBytes:
                 await asyncio.sleep(0)
 
         async with (
-            build_create_body(transport, {"document": DocumentField(bytes(4 * PIECE)), **FIELDS}) as body,
+            build_create_body(transport, {"document": DocumentField(bytes(4 * PIECE_SIZE)), **FIELDS}) as body,
             asyncio.TaskGroup() as group,
         ):
             counting = group.create_task(count())
@@ -270,39 +268,31 @@ class TestBytes:
 
 
 class TestFileObjects:
-    async def test_an_open_file_is_read_from_where_it_stands(self, transport: Transport, tmp_path: Path) -> None:
+    async def test_an_open_file_is_read_from_its_position(self, transport: Transport, tmp_path: Path) -> None:
         (tmp_path / "scan.bin").write_bytes(b"skip" + PDF)
         with (tmp_path / "scan.bin").open("rb") as file:
             file.seek(4)
 
             assert await received(transport, file) == ("scan.bin", "application/pdf", PDF)
 
-    async def test_what_cannot_go_back_is_read_once_and_sent_as_often_as_need_be(self, transport: Transport) -> None:
+    async def test_an_unseekable_stream_is_copied_and_can_be_sent_twice(self, transport: Transport) -> None:
         async with build_create_body(transport, {"document": DocumentField(Trickle(PDF * 1000)), **FIELDS}) as body:
             first, second = [b"".join([piece async for piece in body.pieces()]) for _ in range(2)]
 
         assert first == second
         assert base64.b64encode(PDF * 1000) in first
 
-    async def test_nothing_is_open_afterwards(self, transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
-        copies = []
-
-        def temporary_file() -> Any:
-            copies.append(tempfile.TemporaryFile())  # noqa: SIM115 - the one under test closes it
-            return copies[-1]
-
-        monkeypatch.setattr("retab_async.documents.files.TemporaryFile", temporary_file)
-        content = os.urandom(PIECE + 1)
+    async def test_the_temporary_copy_is_closed_afterwards(self, transport: Transport) -> None:
+        content = os.urandom(3 * PIECE_SIZE + 1)
         before = descriptors()
-        assert (await received(transport, Trickle(content, most=PIECE)))[2] == content
+        assert (await received(transport, Trickle(content, most=PIECE_SIZE)))[2] == content
 
         assert descriptors() == before
-        assert [copy.closed for copy in copies] == [True]
 
-    async def test_a_pipe_is_a_file(self, transport: Transport) -> None:
-        command = [sys.executable, "-c", "print('%PDF-1.7 told')"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: ASYNC220, S603 - a pipe is wanted
-            assert await received(transport, process.stdout) == ("document.pdf", "application/pdf", b"%PDF-1.7 told\n")
+    async def test_a_pipe_is_read_to_its_end(self, transport: Transport) -> None:
+        command = [sys.executable, "-c", "print('%PDF-1.7 text')"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: ASYNC220, S603 - its pipe is under test
+            assert await received(transport, process.stdout) == ("document.pdf", "application/pdf", b"%PDF-1.7 text\n")
 
     @pytest.mark.parametrize(
         ("name", "expected"),
@@ -316,13 +306,15 @@ class TestFileObjects:
             (" ", "document.txt"),
         ],
     )
-    async def test_its_name_is_the_end_of_its_path(self, transport: Transport, name: Any, expected: str) -> None:
-        file = io.BytesIO(b"told")
+    async def test_the_filename_of_a_file_object_is_the_basename_of_its_name(
+        self, transport: Transport, name: Any, expected: str
+    ) -> None:
+        file = io.BytesIO(b"text")
         file.name = name
 
         assert (await received(transport, file))[0] == expected
 
-    async def test_files_of_many_makes_are_read(self, transport: Transport, tmp_path: Path) -> None:
+    async def test_gzip_spooled_and_raw_files_are_read(self, transport: Transport, tmp_path: Path) -> None:
         with gzip.open(tmp_path / "a.gz", "wb") as packed:
             packed.write(PDF)
         with tempfile.SpooledTemporaryFile() as spooled:
@@ -340,76 +332,70 @@ class TestFileObjects:
             (io.TextIOWrapper(io.BytesIO(b"text")), "TextIOWrapper gives text"),
             (io.BytesIO(), "nothing to read"),
             (Trickle(b""), "this Trickle has nothing to read"),
-            (Reading("text"), "gives str where bytes are wanted"),
-            (Reading(None), "gives NoneType where bytes are wanted"),
-            (Reading(OSError(5, "Input/output error")), "cannot be read: OSError: .*Input/output error"),
-            (Reading(RuntimeError("tired")), "cannot be read: RuntimeError: tired"),
+            (Returns("text"), "gives str where bytes are expected"),
+            (Returns(None), "gives NoneType where bytes are expected"),
+            (Returns(OSError(5, "Input/output error")), "cannot be read: OSError: .*Input/output error"),
+            (Returns(RuntimeError("tired")), "cannot be read: RuntimeError: tired"),
         ],
     )
-    async def test_one_that_gives_no_bytes_is_refused(self, transport: Transport, given: Any, words: str) -> None:
+    async def test_a_file_object_that_gives_no_bytes_is_rejected(
+        self, transport: Transport, given: Any, words: str
+    ) -> None:
         with pytest.raises(InvalidDocumentError, match=words):
-            await told(transport, given)
+            await document_in_body(transport, given)
 
-    async def test_one_that_is_closed_is_refused_with_the_reason(self, transport: Transport) -> None:
+    async def test_a_closed_file_object_is_rejected_with_the_reason(self, transport: Transport) -> None:
         file = io.BytesIO(PDF)
         file.close()
         with pytest.raises(InvalidDocumentError, match="closed file") as raised:
-            await told(transport, file)
+            await document_in_body(transport, file)
 
         assert isinstance(raised.value.__cause__, ValueError)
 
-    async def test_one_at_its_end_is_refused_with_advice(self, transport: Transport) -> None:
+    async def test_a_file_object_at_its_end_is_rejected_with_advice(self, transport: Transport) -> None:
         file = io.BytesIO(PDF)
         file.read()
         with pytest.raises(InvalidDocumentError, match=r"seek\(0\)"):
-            await told(transport, file)
+            await document_in_body(transport, file)
 
-    async def test_one_that_is_read_with_await_is_refused_with_advice(self, transport: Transport) -> None:
+    async def test_an_async_file_object_is_rejected_with_advice(self, transport: Transport) -> None:
         class Upload:
             async def read(self, size: int = -1) -> bytes:
                 raise NotImplementedError
 
         with pytest.raises(InvalidDocumentError, match=r"read\(\) of this Upload is async: pass the file below it"):
-            await told(transport, Upload())
+            await document_in_body(transport, Upload())
 
-    async def test_cancelled_while_a_pipe_gives_nothing_it_leaves_nothing_behind(self, transport: Transport) -> None:
+    async def test_a_create_cancelled_while_a_pipe_is_silent_leaks_no_descriptor(self, transport: Transport) -> None:
         reading, writing = os.pipe()
         before = descriptors()
         with open(reading, "rb", buffering=0) as pipe, open(writing, "wb", buffering=0) as end:  # noqa: ASYNC230, PTH123 - descriptors
-            end.write(bytes(PIECE // 8))
-            task = asyncio.create_task(told(transport, pipe))
+            end.write(bytes(PIECE_SIZE // 8))
+            task = asyncio.create_task(document_in_body(transport, pipe))
             await asyncio.sleep(0.05)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            # The thread that waits for the pipe reads on, and then finds nothing to write to.
+            # The thread reads on, and finds that its copy is not needed any more.
             end.write(PDF)
             end.close()
             await asyncio.sleep(0.05)
 
             assert descriptors() == before - (sys.platform == "linux")
 
-    async def test_cancelled_between_pieces_it_closes_its_copy(
-        self, transport: Transport, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        copies: list[Any] = []
-
-        def temporary_file() -> Any:
-            copies.append(tempfile.TemporaryFile())  # noqa: SIM115 - the one under test closes it
-            return copies[-1]
-
-        monkeypatch.setattr("retab_async.documents.files.TemporaryFile", temporary_file)
-        endless = Trickle(bytes(10**9), most=PIECE)
-        task = asyncio.create_task(told(transport, endless))
-        while not copies:  # noqa: ASYNC110 - nobody tells
+    async def test_a_create_cancelled_while_a_stream_is_copied_closes_the_copy(self, transport: Transport) -> None:
+        before = descriptors()
+        endless = Trickle(bytes(10**9), most=PIECE_SIZE)
+        task = asyncio.create_task(document_in_body(transport, endless))
+        while endless.bytes_read() < 2 * PIECE_SIZE:  # noqa: ASYNC110 - a thread gives no event
             await asyncio.sleep(0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        while not copies[0].closed:  # noqa: ASYNC110 - nobody tells
+        while descriptors() > before:  # noqa: ASYNC110 - a thread gives no event
             await asyncio.sleep(0.001)
 
-        assert endless.tell_tale() < 10**9
+        assert endless.bytes_read() < 10**9
 
 
 class TestURLs:
@@ -426,31 +412,34 @@ class TestURLs:
             ("https://files.example.com/%ff.pdf", "\ufffd.pdf"),
         ],
     )
-    async def test_an_https_url_is_passed_on_as_it_is(self, transport: Transport, url: str, name: str) -> None:
-        assert await told(transport, url) == {"filename": name, "url": url}
-        assert await told(transport, MIMEData(filename="own.pdf", url=url)) == {"filename": "own.pdf", "url": url}
+    async def test_an_https_url_is_passed_on_unchanged(self, transport: Transport, url: str, name: str) -> None:
+        assert await document_in_body(transport, url) == {"filename": name, "url": url}
+        assert await document_in_body(transport, MIMEData(filename="own.pdf", url=url)) == {
+            "filename": "own.pdf",
+            "url": url,
+        }
 
     @pytest.mark.parametrize(
         ("url", "words"),
         [
-            ("http://files.example.com/a.pdf", "https alone"),
-            ("Http://files.example.com/a.pdf", "https alone"),
+            ("http://files.example.com/a.pdf", "only over https"),
+            ("Http://files.example.com/a.pdf", "only over https"),
             ("gs://bucket/a.pdf", "signed https:// URL"),
             ("s3://bucket/a.pdf", "signed https:// URL"),
             ("ftp://example.com/a.pdf", "signed https:// URL"),
             ("file:///tmp/a.pdf", "pass the path by itself"),
-            ("https:///a.pdf", "has no host"),
-            ("https://[::1/a.pdf", "has no host"),
-            ("https://example.com/a\n.pdf", "letters in it that no URL has"),
-            ("https://example.com/\udcff.pdf", "letters in it that no URL has"),
+            ("https:///a.pdf", "no valid host"),
+            ("https://[::1/a.pdf", "no valid host"),
+            ("https://example.com/a\n.pdf", "characters that no URL has"),
+            ("https://example.com/\udcff.pdf", "characters that no URL has"),
         ],
     )
-    async def test_other_urls_are_refused_with_advice_and_without_being_quoted(
+    async def test_other_urls_are_rejected_with_advice_and_not_quoted(
         self, transport: Transport, url: str, words: str
     ) -> None:
         for document in (f"{url}?X-Sig=0123456789", MIMEData(filename="a.pdf", url=f"{url}?X-Sig=0123456789")):
             with pytest.raises(InvalidDocumentError, match=words) as raised:
-                await told(transport, document)
+                await document_in_body(transport, document)
 
             assert "0123456789" not in str(raised.value)
 
@@ -466,19 +455,21 @@ class TestURLs:
             ("data:image/unheard-of;base64,YQ==", ("document", "image/unheard-of", b"a")),
         ],
     )
-    async def test_the_data_of_a_url_are_decoded(
+    async def test_the_content_of_a_data_url_is_decoded(
         self, transport: Transport, url: str, expected: tuple[str, str, bytes]
     ) -> None:
         assert await received(transport, url) == expected
         assert await received(transport, MIMEData(filename="own.bin", url=url)) == ("own.bin", *expected[1:])
 
-    async def test_the_names_of_mime_data_are_the_callers_own_but_of_one_line(self, transport: Transport) -> None:
+    async def test_the_filename_of_mime_data_is_kept_but_put_on_one_line(self, transport: Transport) -> None:
         for url in ("https://files.example.com/a.pdf", "data:application/pdf;base64,JVBERi0="):
-            assert (await told(transport, MIMEData(filename="C:\\a/b\n.pdf", url=url)))["filename"] == "C:\\a/b.pdf"
-            nameless = await told(transport, MIMEData(filename="\0", url=url))
+            assert (await document_in_body(transport, MIMEData(filename="C:\\a/b\n.pdf", url=url)))[
+                "filename"
+            ] == "C:\\a/b.pdf"
+            nameless = await document_in_body(transport, MIMEData(filename="\0", url=url))
             assert nameless["filename"] in {"document", "document.pdf"}
 
-    async def test_many_data_are_decoded_piece_by_piece(self, transport: Transport) -> None:
+    async def test_a_large_data_url_is_decoded_piece_by_piece(self, transport: Transport) -> None:
         content = os.urandom(1_000_001)
         payload = base64.b64encode(content).decode()
 
@@ -488,7 +479,7 @@ class TestURLs:
             content,
         )
         with pytest.raises(InvalidDocumentError, match="padding before the end"):
-            await told(transport, f"data:;base64,{payload[: 512 * 1024 - 2]}=={payload}")
+            await document_in_body(transport, f"data:;base64,{payload[: 512 * 1024 - 2]}=={payload}")
 
     @pytest.mark.parametrize(
         ("url", "words"),
@@ -504,9 +495,9 @@ class TestURLs:
             ("data:,\udcff", "cannot be decoded"),
         ],
     )
-    async def test_data_that_cannot_be_decoded_are_refused(self, transport: Transport, url: str, words: str) -> None:
+    async def test_an_undecodable_data_url_is_rejected(self, transport: Transport, url: str, words: str) -> None:
         with pytest.raises(InvalidDocumentError, match=words):
-            await told(transport, url)
+            await document_in_body(transport, url)
 
     @pytest.mark.parametrize(
         ("filename", "url", "words"),
@@ -518,11 +509,11 @@ class TestURLs:
             ("a.pdf", None, "https:// or data: URL"),
         ],
     )
-    async def test_mime_data_that_say_too_little_are_refused(
+    async def test_incomplete_mime_data_is_rejected(
         self, transport: Transport, filename: Any, url: Any, words: str
     ) -> None:
         with pytest.raises(InvalidDocumentError, match=words):
-            await told(transport, MIMEData(filename=filename, url=url))
+            await document_in_body(transport, MIMEData(filename=filename, url=url))
 
     @pytest.mark.parametrize(
         ("url", "shown"),
@@ -532,20 +523,22 @@ class TestURLs:
             (None, "None"),
         ],
     )
-    def test_mime_data_are_shown_without_the_document(self, url: Any, shown: str) -> None:
+    def test_the_repr_of_mime_data_omits_the_document(self, url: Any, shown: str) -> None:
         assert repr(MIMEData(filename="a.pdf", url=url)) == f"MIMEData(filename='a.pdf', url={shown})"
 
 
-class TestAnythingElse:
+class TestOtherTypes:
     @pytest.mark.parametrize("given", [None, 7, {"filename": "a.pdf"}, ["a.pdf"], object()])
-    async def test_it_is_refused_by_its_type_with_what_may_be_given(self, transport: Transport, given: Any) -> None:
+    async def test_an_unsupported_type_is_rejected_with_the_supported_ones(
+        self, transport: Transport, given: Any
+    ) -> None:
         with pytest.raises(InvalidDocumentError, match=f"a {type(given).__name__} is no document: give a path, bytes"):
-            await told(transport, given)
+            await document_in_body(transport, given)
 
 
 @contextmanager
 def threads_that_open(folder: Path) -> Iterator[set[int]]:
-    """Where files in a folder are opened, by an audit hook, which sees every way of doing it."""
+    """Collect the threads that open files in a folder, with an audit hook, which sees every open()."""
     watcher: tuple[str, set[int]] = (str(folder), set())
     _watchers.append(watcher)
     try:
@@ -566,23 +559,23 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_watch)
 
 
-class TestTheLoop:
-    @pytest.mark.parametrize("open_it", [lambda path: path, lambda _: Trickle(bytes(PIECE), PIECE)])
-    async def test_no_file_is_opened_on_it(
+class TestEventLoop:
+    @pytest.mark.parametrize("open_it", [lambda path: path, lambda _: Trickle(bytes(2 * PIECE_SIZE), PIECE_SIZE)])
+    async def test_no_file_is_opened_on_the_loop(
         self, transport: Transport, open_it: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         (tmp_path / "a.scan").write_bytes(PDF)
         with threads_that_open(tmp_path) as threads:
-            await told(transport, open_it(tmp_path / "a.scan"))
+            await document_in_body(transport, open_it(tmp_path / "a.scan"))
 
         assert threads
         assert threading.get_ident() not in threads
 
-    async def test_no_file_object_is_touched_on_it(self, transport: Transport) -> None:
+    async def test_no_file_object_is_used_on_the_loop(self, transport: Transport) -> None:
         threads = set()
 
-        class Noting(io.BytesIO):
+        class Recording(io.BytesIO):
             def read(self, size: int | None = -1, /) -> bytes:
                 threads.add(threading.get_ident())
                 return super().read(size)
@@ -591,7 +584,7 @@ class TestTheLoop:
                 threads.add(threading.get_ident())
                 return super().seek(offset, whence)
 
-        await told(transport, Noting(PDF))
+        await document_in_body(transport, Recording(PDF))
 
         assert threads
         assert threading.get_ident() not in threads
@@ -601,10 +594,12 @@ class TestBodies:
     @settings(max_examples=60, deadline=None)
     @given(
         content=st.binary(min_size=1, max_size=200),
-        repeated=st.sampled_from([1, 1, 1, PIECE // 50]),
+        repeated=st.sampled_from([1, 1, 1, PIECE_SIZE // 50]),
         filename=st.text(st.characters(exclude_categories=("Cc", "Zl", "Zp")), min_size=1).filter(str.strip),
     )
-    def test_any_bytes_of_any_name_arrive_twice(self, content: bytes, repeated: int, filename: str) -> None:
+    def test_any_content_under_any_filename_can_be_sent_twice(
+        self, content: bytes, repeated: int, filename: str
+    ) -> None:
         client = client_for("http://127.0.0.1:9")
         client._pool.closed = True
         transport = client.splits._api.transport
@@ -617,15 +612,17 @@ class TestBodies:
             return bodies
 
         first, second = asyncio.run(run())
-        told = json.loads(first)["document"]
+        sent = json.loads(first)["document"]
 
         assert first == second
-        assert base64.b64decode(told["url"].partition(",")[2]) == content * repeated
-        assert told["filename"] == filename.encode(errors="replace").decode()
+        assert base64.b64decode(sent["url"].partition(",")[2]) == content * repeated
+        assert sent["filename"] == filename.encode(errors="replace").decode()
 
-    async def test_a_body_that_was_left_halfway_begins_anew(self, transport: Transport, tmp_path: Path) -> None:
-        (tmp_path / "a.bin").write_bytes(os.urandom(3 * PIECE))
-        for document in (tmp_path / "a.bin", (tmp_path / "a.bin").read_bytes(), io.BytesIO(bytes(3 * PIECE))):
+    async def test_an_abandoned_body_starts_again_from_the_beginning(
+        self, transport: Transport, tmp_path: Path
+    ) -> None:
+        (tmp_path / "a.bin").write_bytes(os.urandom(3 * PIECE_SIZE))
+        for document in (tmp_path / "a.bin", (tmp_path / "a.bin").read_bytes(), io.BytesIO(bytes(3 * PIECE_SIZE))):
             async with build_create_body(transport, {"document": DocumentField(document), **FIELDS}) as body:
                 pieces: AsyncGenerator[bytes, None] = body.pieces()
                 [await anext(pieces) for _ in range(3)]
@@ -635,18 +632,20 @@ class TestBodies:
                 assert len(whole) == body.length
                 json.loads(whole)
 
-    async def test_pieces_are_small(self, transport: Transport) -> None:
-        async with build_create_body(transport, {"document": DocumentField(bytes(5 * PIECE + 1)), **FIELDS}) as body:
+    async def test_the_pieces_of_a_body_are_bounded(self, transport: Transport) -> None:
+        async with build_create_body(
+            transport, {"document": DocumentField(bytes(5 * PIECE_SIZE + 1)), **FIELDS}
+        ) as body:
             sizes = [len(piece) async for piece in body.pieces()]
 
-        assert max(sizes) == PIECE // 3 * 4
+        assert max(sizes) == PIECE_SIZE // 3 * 4
         assert isinstance(body, JSONBody)
 
-    async def test_a_body_without_a_document_in_it_is_bytes(self, transport: Transport) -> None:
+    async def test_a_body_without_inline_documents_is_bytes(self, transport: Transport) -> None:
         async with build_create_body(
             transport, {"document": DocumentField("https://example.com/a.pdf"), **FIELDS}
         ) as body:
             assert isinstance(body, BytesBody)
 
-    def test_sending_takes_its_time(self) -> None:
+    def test_transfer_seconds_grow_with_the_length(self) -> None:
         assert transfer_seconds(32 * 1024 * 1024) == 128

@@ -1,4 +1,4 @@
-"""The media type of a document, by its name and by its content."""
+"""Media types of documents, by filename and by content."""
 
 import io
 import random
@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retab_async.documents.media_types import HEAD, extension_of, type_by_content, type_by_name
+from retab_async.documents.media_types import HEAD_SIZE, extension_of, type_by_content, type_by_name
 
 OFFICE = "application/vnd.openxmlformats-officedocument."
 OPEN = "application/vnd.oasis.opendocument."
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500)
 
-# What the official client lets pass, and some that only the service's own list names.
-TAKEN = (
+# Extensions that the official client accepts, and some that only the service lists.
+ACCEPTED = (
     "xls xlsx ods doc docx odt ppt pptx odp pdf jpg jpeg png gif bmp tiff webp heic heif txt csv tsv md log xml json "
     "yaml yml rtf ini conf cfg nfo srt sql sh bat ps1 js jsx ts tsx py java c cpp cs rb php swift kt go rs pl r m "
     "scala html htm mhtml eml msg mp3 mp4 mpeg mpga m4a wav webm tif xlsm xlsb docm dotx svg"
@@ -33,13 +33,13 @@ def archive(*names: str, first: bytes = b"", padding: bytes = b"x" * 100) -> byt
 
 
 class TestByName:
-    @pytest.mark.parametrize("extension", TAKEN.split())
-    def test_every_extension_that_the_api_takes_has_a_type(self, extension: str) -> None:
+    @pytest.mark.parametrize("extension", ACCEPTED.split())
+    def test_every_extension_that_the_api_accepts_has_a_type(self, extension: str) -> None:
         assert type_by_name(f"a.b.{extension}")
         assert type_by_name(f"a.{extension.upper()}") == type_by_name(f"a.{extension}")
 
     @pytest.mark.parametrize("name", ["", "pdf", "a.", "a.unheard", "a.pdf.gz", "a.pdf "])
-    def test_others_have_none(self, name: str) -> None:
+    def test_an_unknown_extension_has_no_type(self, name: str) -> None:
         assert type_by_name(name) == ""
 
     @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ class TestByName:
             ("x/y", ""),
         ],
     )
-    def test_a_type_has_an_extension_where_it_is_known(self, media_type: str, expected: str) -> None:
+    def test_a_known_type_has_an_extension(self, media_type: str, expected: str) -> None:
         assert extension_of(media_type) == expected
 
 
@@ -93,7 +93,7 @@ class TestByContent:
             (OLE + "PowerPoint Document".encode("utf-16-le"), "application/vnd.ms-powerpoint"),
             (OLE + "__substg1.0_0037001F".encode("utf-16-le"), "application/vnd.ms-outlook"),
             (OLE, "application/x-ole-storage"),
-            (b"<!DOCTYPE html><p>told", "text/html"),
+            (b"<!DOCTYPE html><p>text", "text/html"),
             (b"\n<!-- a --> <!-- b --><HTML lang=de>", "text/html"),
             (b'<?xml version="1.0"?><invoice/>', "application/xml"),
             (b'<?xml version="1.0"?><svg xmlns=""/>', "image/svg+xml"),
@@ -105,32 +105,32 @@ class TestByContent:
             (b"{name}, hello", "text/plain"),
             (b"7", "text/plain"),
             ("a;b\tc\r\nä€".encode(), "text/plain"),
-            ("told".encode("utf-16"), "text/plain"),
+            ("text".encode("utf-16"), "text/plain"),
             ("Gr\u00fc\u00dfe".encode("latin-1"), "application/octet-stream"),
             ("cut €".encode()[:-1], "application/octet-stream"),
             (b"a\0b", "application/octet-stream"),
             (b"\x00\x01\x02", "application/octet-stream"),
         ],
     )
-    def test_it_is_told_by_how_the_document_begins(self, head: bytes, expected: str) -> None:
+    def test_the_first_bytes_determine_the_type(self, head: bytes, expected: str) -> None:
         assert type_by_content(head) == expected
 
     @pytest.mark.parametrize(
         ("head", "expected"),
         [
-            (b'{"rows": [' + b"1," * HEAD, "application/json"),
-            (b'[{"a": 1}, ' + b" " * HEAD, "application/json"),
-            (b"[draft] " + b"a" * HEAD, "text/plain"),
-            (b"a" + "€".encode() * HEAD, "text/plain"),
+            (b'{"rows": [' + b"1," * HEAD_SIZE, "application/json"),
+            (b'[{"a": 1}, ' + b" " * HEAD_SIZE, "application/json"),
+            (b"[draft] " + b"a" * HEAD_SIZE, "text/plain"),
+            (b"a" + "€".encode() * HEAD_SIZE, "text/plain"),
         ],
     )
-    def test_a_start_alone_is_enough(self, head: bytes, expected: str) -> None:
-        assert type_by_content(head[:HEAD]) == expected
+    def test_the_head_of_a_longer_document_is_enough(self, head: bytes, expected: str) -> None:
+        assert type_by_content(head[:HEAD_SIZE]) == expected
 
     @given(st.binary(max_size=300))
-    def test_anything_has_a_type(self, head: bytes) -> None:
+    def test_any_bytes_have_a_type(self, head: bytes) -> None:
         assert "/" in type_by_content(head)
 
-    def test_comments_without_end_take_no_time(self) -> None:
-        assert type_by_content(b"<!-- --> " * (HEAD // 9) + b"<p>") == "text/plain"
-        assert type_by_content(random.Random(0).randbytes(HEAD)) == "application/octet-stream"
+    def test_endless_comments_take_linear_time(self) -> None:
+        assert type_by_content(b"<!-- --> " * (HEAD_SIZE // 9) + b"<p>") == "text/plain"
+        assert type_by_content(random.Random(0).randbytes(HEAD_SIZE)) == "application/octet-stream"

@@ -1,4 +1,4 @@
-"""The emulator as a server: its start and end, keys, routes, rate and repeated creates."""
+"""The emulator as a server: lifecycle, keys, routes, rate limit and idempotency."""
 
 import asyncio
 import socket
@@ -43,11 +43,11 @@ def address(emulator: Emulator) -> tuple[str, int]:
     return host, int(port)
 
 
-class TestStartAndEnd:
+class TestLifecycle:
     async def test_it_listens_on_loopback_while_entered(self, emulator: Emulator) -> None:
         assert emulator.url.startswith("http://127.0.0.1:")
 
-    async def test_it_can_be_started_and_closed_by_hand(self) -> None:
+    async def test_start_and_aclose_work_without_a_block(self) -> None:
         emulator = Emulator()
         await emulator.start()
         async with aiohttp.ClientSession(emulator.url, headers=ANY) as session:
@@ -63,18 +63,18 @@ class TestStartAndEnd:
         except OSError:
             pytest.skip("no IPv6 loopback here")
 
-    async def test_it_has_no_url_before_its_start(self) -> None:
+    async def test_url_raises_before_start(self) -> None:
         with pytest.raises(RuntimeError, match="not started"):
             _ = Emulator().url
 
-    async def test_it_has_no_url_after_its_end(self) -> None:
+    async def test_url_raises_after_aclose(self) -> None:
         async with Emulator() as emulator:
             pass
 
         with pytest.raises(RuntimeError, match="not started"):
             _ = emulator.url
 
-    async def test_it_cannot_be_started_twice(self, emulator: Emulator) -> None:
+    async def test_a_second_start_raises(self, emulator: Emulator) -> None:
         with pytest.raises(RuntimeError, match="started already"):
             await emulator.start()
 
@@ -89,7 +89,7 @@ class TestStartAndEnd:
         with pytest.raises(OSError, match="address already in use"):
             await Emulator(port=address(emulator)[1]).start()
 
-    async def test_a_start_that_failed_can_be_tried_again(self) -> None:
+    async def test_a_failed_start_can_be_repeated(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             emulator = Emulator(port=taken.getsockname()[1])
             with pytest.raises(OSError, match="address already in use"):
@@ -97,7 +97,7 @@ class TestStartAndEnd:
         async with emulator:
             assert emulator.url
 
-    async def test_runs_outlive_a_restart(self) -> None:
+    async def test_runs_survive_a_restart(self) -> None:
         emulator = Emulator(running=600)
         (run_id,) = emulator.seed("splits")
         async with emulator:
@@ -107,7 +107,7 @@ class TestStartAndEnd:
 
         assert status == 200
 
-    async def test_closing_leaves_no_task_behind(self) -> None:
+    async def test_aclose_leaves_no_task_behind(self) -> None:
         before = asyncio.all_tasks()
         async with Emulator(latency=60) as emulator, aiohttp.ClientSession(emulator.url, headers=ANY) as session:
             pending = asyncio.create_task(answer(session, "GET", "/v1/splits"))
@@ -117,7 +117,7 @@ class TestStartAndEnd:
 
         assert asyncio.all_tasks() == before
 
-    async def test_closing_does_not_wait_for_a_client_that_has_not_sent_its_whole_request(self) -> None:
+    async def test_aclose_does_not_wait_for_an_incomplete_request(self) -> None:
         async with Emulator() as emulator:
             reader, writer = await asyncio.open_connection(*address(emulator))
             writer.write(b"POST /v1/splits HTTP/1.1\r\nHost: x\r\nApi-Key: k\r\nContent-Length: 9\r\n\r\n{}")
@@ -128,7 +128,7 @@ class TestStartAndEnd:
 
         assert rest == b""
 
-    async def test_a_client_that_goes_while_sending_is_recorded_without_status(self, emulator: Emulator) -> None:
+    async def test_an_incomplete_request_is_recorded_without_status(self, emulator: Emulator) -> None:
         _, writer = await asyncio.open_connection(*address(emulator))
         writer.write(b"POST /v1/splits HTTP/1.1\r\nHost: x\r\nApi-Key: k\r\nContent-Length: 9\r\n\r\n{}")
         await writer.drain()
@@ -136,7 +136,7 @@ class TestStartAndEnd:
         writer.close()
         await writer.wait_closed()
         async with asyncio.timeout(5):
-            while not emulator.requests:  # noqa: ASYNC110 - the emulator announces nothing, as a server does not
+            while not emulator.requests:  # noqa: ASYNC110 - the emulator has no event for it
                 await asyncio.sleep(0.01)
 
         assert emulator.requests == [RecordedRequest("POST", "/v1/splits", None)]
@@ -153,7 +153,7 @@ class TestKeys:
 
         assert status == 200
 
-    async def test_the_default_key_is_told(self, emulator: Emulator) -> None:
+    async def test_api_key_returns_an_accepted_key(self, emulator: Emulator) -> None:
         assert emulator.api_key == "emulator-key"
 
     @pytest.mark.parametrize(
@@ -181,14 +181,14 @@ class TestKeys:
             ({}, 401),
         ],
     )
-    async def test_a_key_that_is_set_is_the_only_one(self, headers: dict[str, str], expected: int) -> None:
+    async def test_only_the_configured_key_is_accepted(self, headers: dict[str, str], expected: int) -> None:
         emulator = Emulator(api_key="rt_test_1")
         async with opened(emulator, headers) as session:
             status, _ = await answer(session, "GET", "/v1/splits")
 
         assert (status, emulator.api_key) == (expected, "rt_test_1")
 
-    def test_an_empty_key_cannot_be_set(self) -> None:
+    def test_an_empty_key_is_rejected(self) -> None:
         with pytest.raises(ValueError, match="api_key"):
             Emulator(api_key="")
 
@@ -232,7 +232,7 @@ class TestRoutes:
 
         assert (status, body) == (405, {"detail": "Method Not Allowed"})
 
-    async def test_every_answer_has_a_request_id_of_its_own(self, session: aiohttp.ClientSession) -> None:
+    async def test_every_response_has_a_unique_request_id(self, session: aiohttp.ClientSession) -> None:
         ids = set()
         for path in ("/v1/splits", "/v1/splits", "/nowhere"):
             async with session.get(path) as response:
@@ -241,7 +241,7 @@ class TestRoutes:
         assert len(ids) == 3
         assert all(text.startswith("req_") for text in ids)
 
-    async def test_requests_are_recorded_with_their_query_apart(
+    async def test_requests_are_recorded_with_path_and_query(
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         await answer(session, "GET", "/v1/splits")
@@ -266,14 +266,14 @@ class TestRoutes:
 
         assert emulator.counts == {200: 2, 404: 1}
 
-    async def test_an_answer_waits_for_the_latency(self) -> None:
+    async def test_a_response_is_delayed_by_the_latency(self) -> None:
         async with opened(Emulator(latency=0.01)) as session:
             status, _ = await answer(session, "GET", "/v1/splits")
 
         assert status == 200
 
 
-class TestRate:
+class TestRateLimit:
     async def test_requests_beyond_the_limit_are_429_with_the_seconds_to_wait(self) -> None:
         clock = ManualClock()
         async with opened(Emulator(rate_limit=RateLimit(2, per=10), clock=clock)) as session:
@@ -286,7 +286,7 @@ class TestRate:
         assert (response.status, response.headers["Retry-After"]) == (429, "7")
         assert body == {"detail": "Rate limit exceeded: 2 requests per 10 s."}
 
-    async def test_the_window_rolls(self) -> None:
+    async def test_the_window_is_sliding(self) -> None:
         clock = ManualClock()
         async with opened(Emulator(rate_limit=RateLimit(1, per=10), clock=clock)) as session:
             statuses = []
@@ -296,7 +296,7 @@ class TestRate:
 
         assert statuses == [200, 429, 200]
 
-    async def test_retry_after_can_be_withheld(self) -> None:
+    async def test_retry_after_can_be_omitted(self) -> None:
         async with opened(Emulator(rate_limit=RateLimit(1, retry_after=False))) as session:
             await answer(session, "GET", "/v1/splits")
             async with session.get("/v1/splits") as response:
@@ -305,7 +305,7 @@ class TestRate:
         assert response.status == 429
         assert "Retry-After" not in response.headers
 
-    async def test_a_request_without_a_key_does_not_use_the_rate_up(self) -> None:
+    async def test_a_request_without_a_key_does_not_count(self) -> None:
         async with opened(Emulator(rate_limit=RateLimit(1)), headers={}) as session:
             await answer(session, "GET", "/v1/splits")
             status, _ = await answer(session, "GET", "/v1/splits", headers=ANY)
@@ -313,13 +313,13 @@ class TestRate:
         assert status == 200
 
     @pytest.mark.parametrize(("limit", "per"), [(0, 60.0), (1, 0.0)])
-    def test_a_limit_that_admits_nothing_is_refused(self, limit: int, per: float) -> None:
+    def test_an_invalid_limit_is_rejected(self, limit: int, per: float) -> None:
         with pytest.raises(ValueError, match="must be"):
             RateLimit(limit, per=per)
 
 
-class TestRepeatedCreates:
-    async def test_the_same_key_and_body_get_the_same_answer(self, session: aiohttp.ClientSession) -> None:
+class TestIdempotency:
+    async def test_the_same_key_and_body_get_the_same_response(self, session: aiohttp.ClientSession) -> None:
         key = {"Idempotency-Key": "k1"}
         first = await answer(session, "POST", "/v1/partitions", json=PARTITION, headers=key)
         again = await answer(session, "POST", "/v1/partitions", json=PARTITION, headers=key)
@@ -342,14 +342,14 @@ class TestRepeatedCreates:
 
         assert status == 409
 
-    async def test_a_refused_request_leaves_its_key_unused(self, session: aiohttp.ClientSession) -> None:
+    async def test_a_rejected_request_does_not_use_its_key(self, session: aiohttp.ClientSession) -> None:
         key = {"Idempotency-Key": "k1"}
         await answer(session, "POST", "/v1/partitions", json={}, headers=key)
         status, _ = await answer(session, "POST", "/v1/partitions", json=PARTITION, headers=key)
 
         assert status == 201
 
-    async def test_a_key_is_forgotten_after_a_day(self) -> None:
+    async def test_a_key_expires_after_a_day(self) -> None:
         clock = ManualClock()
         key = {"Idempotency-Key": "k1"}
         async with opened(Emulator(clock=clock)) as session:

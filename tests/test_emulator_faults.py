@@ -1,4 +1,4 @@
-"""Trouble to order: every fault, seen from a client on a real socket."""
+"""Every fault of the emulator, seen from a client on a real socket."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ async def status_of(session: aiohttp.ClientSession, run_id: str) -> Any:
 
 async def recorded(emulator: Emulator) -> None:
     async with asyncio.timeout(5):
-        while not emulator.requests:  # noqa: ASYNC110 - the emulator announces nothing, as a server does not
+        while not emulator.requests:  # noqa: ASYNC110 - the emulator has no event for it
             await asyncio.sleep(0.005)
 
 
@@ -39,22 +39,20 @@ async def gone(session: aiohttp.ClientSession, run_id: str) -> None:
             await cancel(session, run_id)
 
 
-class TestScript:
-    async def test_faults_come_one_each_and_then_the_route_answers_again(
-        self, emulator: Emulator, session: aiohttp.ClientSession
-    ) -> None:
+class TestFaultQueue:
+    async def test_each_fault_replaces_one_response(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         (run_id,) = emulator.seed("splits")
         emulator.fail(CANCEL, Fault.status(503), Fault.status(500))
 
         assert [await cancel(session, run_id) for _ in range(3)] == [503, 500, 200]
 
-    async def test_other_routes_are_left_alone(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+    async def test_other_routes_are_not_affected(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         (run_id,) = emulator.seed("splits")
         emulator.fail(CANCEL, Fault.status(503))
 
         assert (await answer(session, "GET", f"/v1/splits/{run_id}"))[0] == 200
 
-    async def test_a_star_is_every_route_even_one_that_there_is_not(
+    async def test_a_star_is_every_route_even_an_unknown_one(
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         emulator.fail("*", Fault.status(503), Fault.status(502))
@@ -62,7 +60,7 @@ class TestScript:
         assert (await answer(session, "GET", "/nowhere"))[0] == 503
         assert (await answer(session, "GET", "/v1/splits"))[0] == 502
 
-    async def test_the_faults_of_a_route_come_before_those_of_all(
+    async def test_the_faults_of_a_route_precede_those_of_every_route(
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         emulator.fail("*", Fault.status(503))
@@ -70,15 +68,33 @@ class TestScript:
 
         assert [await cancel(session, "any") for _ in range(3)] == [500, 503, 404]
 
-    async def test_a_route_that_there_is_not_cannot_fail(self, emulator: Emulator) -> None:
-        with pytest.raises(ValueError, match="no such route: 'POST /v1/splits/cancel'"):
+    async def test_an_unknown_route_is_rejected_with_the_nearest_one(self, emulator: Emulator) -> None:
+        message = r"no such route: 'POST /v1/splits/cancel'; did you mean 'POST /v1/splits/\{id\}/cancel'\?"
+        with pytest.raises(ValueError, match=message):
             emulator.fail("POST /v1/splits/cancel", Fault.reset())
 
-    def test_a_fault_shows_what_it_is(self) -> None:
+    def test_a_status_in_place_of_a_fault_is_rejected_with_the_right_call(self, emulator: Emulator) -> None:
+        with pytest.raises(TypeError, match=r"not a Fault: 429: use Fault\.status\(429\)"):
+            emulator.fail(CANCEL, 429)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="not a Fault: 'reset'"):
+            emulator.fail(CANCEL, "reset")  # type: ignore[arg-type]
+
+    def test_a_call_without_faults_is_rejected(self, emulator: Emulator) -> None:
+        with pytest.raises(TypeError, match="no fault given"):
+            emulator.fail(CANCEL)
+
+    def test_a_repr_names_the_fault(self) -> None:
         assert repr(Fault.status(503)) == "Fault(name='status 503')"
 
 
 class TestStatus:
+    @pytest.mark.parametrize(
+        ("code", "error"), [("429", TypeError), (True, TypeError), (0, ValueError), (600, ValueError)]
+    )
+    def test_an_invalid_status_is_rejected(self, code: Any, error: type[Exception]) -> None:
+        with pytest.raises(error, match="a status is"):
+            Fault.status(code)
+
     async def test_it_has_no_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         (run_id,) = emulator.seed("splits")
         emulator.fail(CANCEL, Fault.status(503))
@@ -87,7 +103,7 @@ class TestStatus:
         assert await status_of(session, run_id) == "queued"
 
     @pytest.mark.parametrize(("code", "detail"), [(503, "Service Unavailable"), (599, "Error")])
-    async def test_its_detail_is_that_of_the_status(
+    async def test_its_default_body_names_the_status(
         self, emulator: Emulator, session: aiohttp.ClientSession, code: int, detail: str
     ) -> None:
         emulator.fail(CANCEL, Fault.status(code))
@@ -103,7 +119,7 @@ class TestStatus:
             ("", b"", "text/plain; charset=utf-8"),
         ],
     )
-    async def test_its_body_is_the_one_given(
+    async def test_its_body_can_be_given(
         self,
         emulator: Emulator,
         session: aiohttp.ClientSession,
@@ -118,7 +134,7 @@ class TestStatus:
         assert (received, response.headers["Content-Type"]) == (sent, type_)
 
     @pytest.mark.parametrize("given", [1, "1", "Wed, 21 Oct 2026 07:28:00 GMT"])
-    async def test_it_can_say_when_to_try_again(
+    async def test_it_can_have_a_retry_after(
         self, emulator: Emulator, session: aiohttp.ClientSession, given: float | str
     ) -> None:
         emulator.fail(CANCEL, Fault.status(503, retry_after=given))
@@ -127,7 +143,9 @@ class TestStatus:
 
         assert response.headers["Retry-After"] == str(given)
 
-    async def test_headers_given_win(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+    async def test_given_headers_replace_generated_ones(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
         emulator.fail(CANCEL, Fault.status(502, body="<p>", headers={"content-type": "text/html", "X-Extra": "1"}))
         async with session.post("/v1/splits/a/cancel") as response:
             pass
@@ -146,19 +164,19 @@ class TestBrokenConnections:
 
         assert await status_of(session, run_id) == "queued"
 
-    async def test_a_late_reset_takes_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+    async def test_a_reset_after_effect_takes_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.late_reset())
+        emulator.fail(CANCEL, Fault.reset_after_effect())
         with pytest.raises(aiohttp.ClientOSError, match="reset by peer"):
             await cancel(session, run_id)
 
         assert await status_of(session, run_id) == "cancelled"
 
-    async def test_a_cut_answer_has_its_head_and_a_part_of_its_body(
+    async def test_a_truncated_response_has_its_headers_and_part_of_its_body(
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.cut())
+        emulator.fail(CANCEL, Fault.truncate())
         async with session.post(f"/v1/splits/{run_id}/cancel") as response:
             with pytest.raises(aiohttp.ClientPayloadError):
                 await response.read()
@@ -166,16 +184,16 @@ class TestBrokenConnections:
         assert response.status == 200
         assert response.headers["Content-Type"] == "application/json"
 
-    async def test_a_cut_answer_takes_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+    async def test_a_truncated_response_takes_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.cut())
+        emulator.fail(CANCEL, Fault.truncate())
         with pytest.raises(aiohttp.ClientPayloadError):
             await cancel(session, run_id)
 
         assert await status_of(session, run_id) == "cancelled"
 
-    @pytest.mark.parametrize("fault", [Fault.reset(), Fault.late_reset(), Fault.cut()])
-    async def test_a_broken_answer_is_recorded_without_status(
+    @pytest.mark.parametrize("fault", [Fault.reset(), Fault.reset_after_effect(), Fault.truncate()])
+    async def test_a_broken_response_is_recorded_without_status(
         self, emulator: Emulator, session: aiohttp.ClientSession, fault: Fault
     ) -> None:
         emulator.fail(CANCEL, fault)
@@ -185,8 +203,8 @@ class TestBrokenConnections:
         assert emulator.requests == [RecordedRequest("POST", "/v1/splits/a/cancel", None)]
         assert not emulator.counts
 
-    @pytest.mark.parametrize("fault", [Fault.late_reset(), Fault.cut()])
-    async def test_a_client_that_has_gone_already_has_its_request_take_effect(self, fault: Fault) -> None:
+    @pytest.mark.parametrize("fault", [Fault.reset_after_effect(), Fault.truncate()])
+    async def test_the_request_of_a_disconnected_client_takes_effect(self, fault: Fault) -> None:
         async with Emulator(running=600, latency=0.1) as emulator:
             (run_id,) = emulator.seed("splits")
             emulator.fail(CANCEL, fault)
@@ -201,9 +219,7 @@ class TestBrokenConnections:
 
 
 class TestHang:
-    async def test_nothing_is_answered_and_nothing_done(
-        self, emulator: Emulator, session: aiohttp.ClientSession
-    ) -> None:
+    async def test_it_sends_nothing_and_has_no_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         (run_id,) = emulator.seed("splits")
         emulator.fail(CANCEL, Fault.hang())
         with pytest.raises(TimeoutError):
@@ -213,7 +229,9 @@ class TestHang:
         assert emulator.requests == [RecordedRequest("POST", f"/v1/splits/{run_id}/cancel", None)]
         assert await status_of(session, run_id) == "queued"
 
-    async def test_it_ends_when_the_client_goes(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+    async def test_it_ends_when_the_client_disconnects(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
         before = asyncio.all_tasks()
         emulator.fail(CANCEL, Fault.hang())
         hanging = asyncio.create_task(cancel(session, "a"))
@@ -235,19 +253,18 @@ class TestHang:
             await hanging
 
 
-class TestLateHang:
-    async def test_nothing_is_answered_and_everything_done(
-        self, emulator: Emulator, session: aiohttp.ClientSession
-    ) -> None:
+class TestHangAfterEffect:
+    async def test_it_sends_nothing_and_takes_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.late_hang())
+        emulator.fail(CANCEL, Fault.hang_after_effect())
         await gone(session, run_id)
+        await recorded(emulator)
 
         assert emulator.requests == [RecordedRequest("POST", f"/v1/splits/{run_id}/cancel", None)]
         assert await status_of(session, run_id) == "cancelled"
 
     async def test_it_ends_when_the_emulator_closes(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
-        emulator.fail(CANCEL, Fault.late_hang())
+        emulator.fail(CANCEL, Fault.hang_after_effect())
         hanging = asyncio.create_task(cancel(session, "a"))
         await recorded(emulator)
         await emulator.aclose()
@@ -256,12 +273,12 @@ class TestLateHang:
             await hanging
 
 
-class TestLate:
-    async def test_it_takes_effect_before_it_is_answered(
+class TestDelayAfterEffect:
+    async def test_it_takes_effect_before_the_response(
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.late(0.1))
+        emulator.fail(CANCEL, Fault.delay_after_effect(0.1))
         late = asyncio.create_task(cancel(session, run_id))
         await asyncio.sleep(0.03)
         status = await status_of(session, run_id)
@@ -269,11 +286,11 @@ class TestLate:
         assert (status, late.done()) == ("cancelled", False)
         assert await late == 200
 
-    async def test_a_client_that_does_not_wait_is_recorded_without_status(
+    async def test_a_disconnected_client_is_recorded_without_status(
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.late(0.1))
+        emulator.fail(CANCEL, Fault.delay_after_effect(0.1))
         await gone(session, run_id)
         await recorded(emulator)
 
@@ -281,10 +298,10 @@ class TestLate:
         assert await status_of(session, run_id) == "cancelled"
 
 
-class TestSlow:
+class TestDelay:
     async def test_it_waits_and_takes_effect(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.slow(0.1))
+        emulator.fail(CANCEL, Fault.delay(0.1))
         slow = asyncio.create_task(cancel(session, run_id))
         await asyncio.sleep(0.03)
         status = await status_of(session, run_id)
@@ -293,19 +310,19 @@ class TestSlow:
         assert await slow == 200
         assert await status_of(session, run_id) == "cancelled"
 
-    async def test_a_client_that_does_not_wait_has_asked_for_nothing(
+    async def test_the_request_of_a_disconnected_client_has_no_effect(
         self, emulator: Emulator, session: aiohttp.ClientSession
     ) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(CANCEL, Fault.slow(0.1))
+        emulator.fail(CANCEL, Fault.delay(0.1))
         await gone(session, run_id)
         await recorded(emulator)
 
         assert emulator.requests == [RecordedRequest("POST", f"/v1/splits/{run_id}/cancel", None)]
         assert await status_of(session, run_id) == "queued"
 
-    @pytest.mark.parametrize("fault", [Fault.slow(600), Fault.late(600)])
-    async def test_no_wait_is_longer_than_the_emulator_is_open(
+    @pytest.mark.parametrize("fault", [Fault.delay(600), Fault.delay_after_effect(600)])
+    async def test_it_ends_when_the_emulator_closes(
         self, emulator: Emulator, session: aiohttp.ClientSession, fault: Fault
     ) -> None:
         before = asyncio.all_tasks()
@@ -318,9 +335,9 @@ class TestSlow:
         assert asyncio.all_tasks() == before
 
 
-class TestHeldCreates:
-    @pytest.mark.parametrize("fault", [Fault.late(0.2), Fault.late_hang()])
-    async def test_a_repeat_under_the_key_gets_the_same_run_while_the_first_is_held(
+class TestDelayedCreates:
+    @pytest.mark.parametrize("fault", [Fault.delay_after_effect(0.2), Fault.hang_after_effect()])
+    async def test_a_repeat_with_the_same_key_gets_the_same_run_while_the_first_is_delayed(
         self, emulator: Emulator, session: aiohttp.ClientSession, fault: Fault
     ) -> None:
         emulator.fail("POST /v1/splits", fault)

@@ -38,9 +38,7 @@ def ids_of(page: Any) -> list[str]:
 
 
 class TestPages:
-    async def test_the_newest_come_first_as_they_are_read_one_by_one(
-        self, session: aiohttp.ClientSession, ids: list[str]
-    ) -> None:
+    async def test_the_newest_files_come_first(self, session: aiohttp.ClientSession, ids: list[str]) -> None:
         page = await listed(session)
         async with session.get(f"/v1/files/{ids[2]}") as response:
             read = await response.json()
@@ -48,14 +46,14 @@ class TestPages:
         assert ids_of(page) == ids[::-1]
         assert page["data"][0] == read
 
-    async def test_cursors_lead_on(self, session: aiohttp.ClientSession, ids: list[str]) -> None:
+    async def test_cursors_lead_to_the_next_page(self, session: aiohttp.ClientSession, ids: list[str]) -> None:
         first = await listed(session, limit=2)
         second = await listed(session, limit=2, after=first["list_metadata"]["after"])
 
         assert ids_of(first) + ids_of(second) == ids[::-1]
         assert second["list_metadata"] == {"before": ids[0], "after": None}
 
-    async def test_a_file_used_again_is_listed_once(self, session: aiohttp.ClientSession, ids: list[str]) -> None:
+    async def test_a_reused_file_is_listed_once(self, session: aiohttp.ClientSession, ids: list[str]) -> None:
         async with session.get(f"/v1/files/{ids[0]}/download-link") as response:
             document = (await response.json())["mime_data"]
         async with session.post("/v1/parses", json={"document": document}):
@@ -63,9 +61,7 @@ class TestPages:
 
         assert ids_of(await listed(session, order="asc")) == ids
 
-    async def test_a_cursor_that_names_nothing_is_of_no_account(
-        self, session: aiohttp.ClientSession, ids: list[str]
-    ) -> None:
+    async def test_an_unknown_cursor_is_ignored(self, session: aiohttp.ClientSession, ids: list[str]) -> None:
         assert ids_of(await listed(session, after="file_0")) == ids[::-1]
 
 
@@ -81,7 +77,7 @@ class TestFilters:
             ({"from_date": "2999-01-01", "to_date": "2020-01-01"}, []),
         ],
     )
-    async def test_files_are_found_by_what_is_known_of_them(
+    async def test_files_can_be_filtered(
         self, session: aiohttp.ClientSession, ids: list[str], query: dict[str, str], found: list[int]
     ) -> None:
         assert ids_of(await listed(session, **query)) == [ids[place] for place in found]
@@ -97,7 +93,7 @@ class TestFilters:
             ({"before": "a", "after": "b"}, 400),
         ],
     )
-    async def test_what_cannot_be_meant_is_refused(
+    async def test_an_invalid_parameter_is_rejected(
         self, session: aiohttp.ClientSession, query: dict[str, str], expected: int
     ) -> None:
         async with session.get("/v1/files", params=query) as response:

@@ -1,4 +1,4 @@
-"""The emulator's files: the three steps of an upload, and the files that come of it and of runs."""
+"""The emulator's files: the three steps of an upload, and the files of uploads and runs."""
 
 import asyncio
 import hashlib
@@ -25,7 +25,7 @@ async def announce(session: aiohttp.ClientSession, **fields: Any) -> Any:
 
 
 async def send(upload: Any, content: Any = CONTENT, *, url: str | None = None, **headers: str) -> int:
-    """Send the bytes as a client should: to the target alone, with nothing of its own."""
+    """Send the bytes to the target, without credentials."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     target = url or upload["uploadUrl"]
     async with (
@@ -51,10 +51,8 @@ async def run_on(session: aiohttp.ClientSession, document: Any) -> tuple[int, An
     return await answer(session, "POST", "/v1/splits", json={"document": document, "subdocuments": [{"name": "a"}]})
 
 
-class TestAnnounce:
-    async def test_it_tells_where_and_how_the_bytes_go(
-        self, session: aiohttp.ClientSession, emulator: Emulator
-    ) -> None:
+class TestCreateUpload:
+    async def test_it_returns_the_target(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         upload = await announce(session)
 
         assert upload["fileId"].startswith("file_")
@@ -70,7 +68,7 @@ class TestAnnounce:
         ("filename", "expected", "ending"),
         [("a.PNG", "image/png", ".PNG"), ("nameless", "application/octet-stream", "")],
     )
-    async def test_a_type_that_is_not_given_is_told_by_the_name(
+    async def test_the_default_content_type_follows_from_the_name(
         self, session: aiohttp.ClientSession, filename: str, expected: str, ending: str
     ) -> None:
         upload = await announce(session, filename=filename, content_type=None)
@@ -93,29 +91,29 @@ class TestAnnounce:
             ({"sha256": 1}, "sha256", "string_type"),
         ],
     )
-    async def test_what_is_wrong_is_422_and_named(
+    async def test_an_invalid_field_is_422_and_named(
         self, session: aiohttp.ClientSession, fields: dict[str, Any], name: str, type_: str
     ) -> None:
         status, body = await answer(session, "POST", "/v1/files/upload", json=ANNOUNCED | fields)
 
         assert (status, [(entry["loc"], entry["type"]) for entry in body["detail"]]) == (422, [(["body", name], type_)])
 
-    async def test_a_name_and_a_size_are_needed(self, session: aiohttp.ClientSession) -> None:
+    async def test_name_and_size_are_required(self, session: aiohttp.ClientSession) -> None:
         status, body = await answer(session, "POST", "/v1/files/upload", json={})
 
         assert (status, [entry["loc"][1] for entry in body["detail"]]) == (422, ["filename", "size_bytes"])
 
-    async def test_an_ending_that_is_no_text_stays_out_of_the_url(self, session: aiohttp.ClientSession) -> None:
+    async def test_an_unencodable_suffix_is_replaced_in_the_url(self, session: aiohttp.ClientSession) -> None:
         upload = await announce(session, filename="a.\ud800")
 
         assert upload["mimeData"]["url"].endswith(f"{upload['fileId']}.%3F")
 
 
-class TestSend:
-    async def test_the_bytes_are_taken_without_a_key(self, session: aiohttp.ClientSession) -> None:
+class TestPutBody:
+    async def test_the_bytes_are_accepted_without_a_key(self, session: aiohttp.ClientSession) -> None:
         assert await send(await announce(session)) == 200
 
-    async def test_bytes_may_come_in_chunks(self, session: aiohttp.ClientSession) -> None:
+    async def test_the_bytes_may_be_chunked(self, session: aiohttp.ClientSession) -> None:
         async def chunks() -> AsyncIterator[bytes]:
             yield CONTENT[:5]
             yield CONTENT[5:]
@@ -131,7 +129,7 @@ class TestSend:
 
         assert await send(upload, url=upload["uploadUrl"].partition("?")[0] + tail) == 403
 
-    async def test_an_upload_that_there_is_not_is_403_too(self, session: aiohttp.ClientSession) -> None:
+    async def test_an_unknown_upload_is_403(self, session: aiohttp.ClientSession) -> None:
         upload = await announce(session)
 
         assert await send(upload, url=upload["uploadUrl"].replace(upload["fileId"], "file_x")) == 403
@@ -145,7 +143,7 @@ class TestSend:
     async def test_another_content_type_is_400(self, session: aiohttp.ClientSession) -> None:
         assert await send(await announce(session), Content_Type="image/png") == 400
 
-    async def test_what_is_refused_is_not_kept(self, session: aiohttp.ClientSession) -> None:
+    async def test_a_rejected_put_is_not_stored(self, session: aiohttp.ClientSession) -> None:
         upload = await announce(session)
         await send(upload, Api_Key="k")
 
@@ -158,7 +156,7 @@ class TestSend:
 
         assert (await complete(session, upload, sha256=DIGEST))[0] == 200
 
-    async def test_a_put_that_breaks_off_is_not_kept(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+    async def test_an_incomplete_put_is_not_stored(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         async def breaking() -> AsyncIterator[bytes]:
             yield CONTENT
             await asyncio.sleep(0.02)
@@ -168,13 +166,13 @@ class TestSend:
         with pytest.raises((aiohttp.ClientError, OSError)):
             await send(upload, breaking())
         async with asyncio.timeout(5):
-            while len(emulator.requests) < 2:  # noqa: ASYNC110 - the emulator announces nothing, as a server does not
+            while len(emulator.requests) < 2:  # noqa: ASYNC110 - the emulator has no event for it
                 await asyncio.sleep(0.005)
 
         assert emulator.requests[1].status is None
         assert await complete(session, upload) == (422, {"detail": "Nothing was uploaded."})
 
-    async def test_it_does_not_count_against_the_rate(self, clock: ManualClock) -> None:
+    async def test_it_is_not_rate_limited(self, clock: ManualClock) -> None:
         async with (
             Emulator(rate_limit=RateLimit(2), clock=clock, api_key="k") as emulator,
             aiohttp.ClientSession(emulator.url, headers={"Api-Key": "k"}) as session,
@@ -196,7 +194,7 @@ class TestSend:
 
 
 class TestComplete:
-    async def test_it_answers_a_document(self, session: aiohttp.ClientSession) -> None:
+    async def test_it_returns_a_document(self, session: aiohttp.ClientSession) -> None:
         upload = await announce(session)
         await send(upload)
 
@@ -220,7 +218,7 @@ class TestComplete:
             ({"size_bytes": len(CONTENT) + 1}, {}, 422),
         ],
     )
-    async def test_size_and_digest_have_to_be_those_announced(
+    async def test_size_and_digest_must_match(
         self, session: aiohttp.ClientSession, announced: dict[str, Any], given: dict[str, str], expected: int
     ) -> None:
         upload = await announce(session, **announced)
@@ -241,7 +239,7 @@ class TestComplete:
 
         assert (await complete(session, upload))[0] == expected
 
-    async def test_it_can_be_repeated_even_when_the_hour_is_over(
+    async def test_it_can_be_repeated_after_the_expiry(
         self, session: aiohttp.ClientSession, clock: ManualClock
     ) -> None:
         upload = await announce(session)
@@ -251,7 +249,7 @@ class TestComplete:
 
         assert first == await complete(session, upload)
 
-    async def test_a_failed_one_can_be_mended(self, session: aiohttp.ClientSession) -> None:
+    async def test_it_can_succeed_after_a_failure(self, session: aiohttp.ClientSession) -> None:
         upload = await announce(session)
         await send(upload, b"other")
         first, _ = await complete(session, upload)
@@ -278,7 +276,7 @@ class TestFiles:
         }
         assert file["created_at"].endswith("Z")
 
-    async def test_an_uploaded_file_can_be_linked_to(self, session: aiohttp.ClientSession) -> None:
+    async def test_an_uploaded_file_has_a_download_link(self, session: aiohttp.ClientSession) -> None:
         file_id, document = await uploaded(session)
         status, link = await answer(session, "GET", f"/v1/files/{file_id}/download-link")
 
@@ -290,7 +288,7 @@ class TestFiles:
     async def test_an_unknown_file_is_404(self, session: aiohttp.ClientSession, tail: str) -> None:
         assert await answer(session, "GET", f"/v1/files/file_x{tail}") == NOTHING_FOUND
 
-    async def test_an_upload_is_no_file_before_it_is_complete(self, session: aiohttp.ClientSession) -> None:
+    async def test_an_incomplete_upload_is_no_file(self, session: aiohttp.ClientSession) -> None:
         upload = await announce(session)
         await send(upload)
 
@@ -303,14 +301,14 @@ class TestFiles:
         ("method", "path"),
         [("GET", "/v1/files/a"), ("POST", "/v1/files/upload"), ("POST", "/v1/files/upload/a/complete")],
     )
-    async def test_everything_but_the_put_needs_a_key(self, emulator: Emulator, method: str, path: str) -> None:
+    async def test_every_route_but_the_put_needs_a_key(self, emulator: Emulator, method: str, path: str) -> None:
         async with aiohttp.ClientSession(emulator.url) as session:
             status, _ = await answer(session, method, path)
 
         assert status == 401
 
     @pytest.mark.parametrize("url", ["data:application/pdf;base64,JVBERg==", "https://files.example.com/a.pdf"])
-    async def test_the_document_of_a_run_is_a_file_too(self, session: aiohttp.ClientSession, url: str) -> None:
+    async def test_the_document_of_a_run_is_a_file(self, session: aiohttp.ClientSession, url: str) -> None:
         _, run = await run_on(session, {"filename": "a.pdf", "url": url})
         _, file = await answer(session, "GET", f"/v1/files/{run['file']['id']}")
 
@@ -336,12 +334,12 @@ class TestRunsOnFiles:
         assert second["file"] == first["file"]
         assert emulator.document_of(second["id"]) == emulator.document_of(first["id"])
 
-    async def test_a_place_in_the_storage_that_there_is_not_is_422(self, session: aiohttp.ClientSession) -> None:
+    async def test_an_unknown_storage_url_is_422(self, session: aiohttp.ClientSession) -> None:
         status, body = await run_on(session, {"filename": "a", "url": "https://storage.retab.com/org_emulator/a.pdf"})
 
         assert (status, body["detail"][0]["loc"]) == (422, ["body", "document", "url"])
 
-    async def test_an_upload_that_is_not_complete_is_422(self, session: aiohttp.ClientSession) -> None:
+    async def test_an_incomplete_upload_is_422(self, session: aiohttp.ClientSession) -> None:
         upload = await announce(session)
         await send(upload)
         status, _ = await run_on(session, upload["mimeData"])

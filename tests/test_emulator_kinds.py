@@ -1,4 +1,4 @@
-"""The emulator's primitives one by one: what each asks for, what it shows, and what it invents."""
+"""The emulator's kinds with one document: requests, views and generated results."""
 
 from typing import Any
 
@@ -54,9 +54,9 @@ async def listed(session: aiohttp.ClientSession, kind: str, query: Any) -> list[
     return [run["id"] for run in body["data"]]
 
 
-class TestAll:
+class TestEveryKind:
     @every_kind
-    async def test_a_run_is_completed_at_once_unless_it_is_for_the_background(
+    async def test_a_foreground_run_is_completed_and_a_background_run_queued(
         self, session: aiohttp.ClientSession, kind: str
     ) -> None:
         finished = await create(session, kind)
@@ -67,7 +67,7 @@ class TestAll:
         assert finished != finished | BLANKS[kind]
 
     @every_kind
-    async def test_a_background_run_comes_to_its_end(
+    async def test_a_background_run_completes(
         self, session: aiohttp.ClientSession, clock: ManualClock, kind: str
     ) -> None:
         begun = await create(session, kind, background=True)
@@ -79,7 +79,7 @@ class TestAll:
         assert seen == ["queued", "in_progress", "in_progress", "completed"]
 
     @every_kind
-    async def test_a_live_run_is_cancelled_and_a_finished_one_left(
+    async def test_a_cancel_ends_an_active_run_and_leaves_a_terminal_one(
         self, session: aiohttp.ClientSession, kind: str
     ) -> None:
         finished = await create(session, kind)
@@ -105,7 +105,7 @@ class TestAll:
         assert set(missing) == set(BODIES[kind]) - ({"document"} if kind == "edits" else set())
 
     @every_listed_kind
-    async def test_the_status_can_be_had_alone(self, session: aiohttp.ClientSession, kind: str) -> None:
+    async def test_a_get_can_return_only_the_status(self, session: aiohttp.ClientSession, kind: str) -> None:
         run = await create(session, kind)
         _, brief = await answer(session, "GET", f"/v1/{kind}/{run['id']}?include_output=false")
 
@@ -128,7 +128,7 @@ class TestAll:
         assert await listed(session, kind, {}) == []
 
     @pytest.mark.parametrize("kind", [*LISTED, "schemas", "files/blueprints"])
-    async def test_a_run_seeded_with_an_error_ends_failed(
+    async def test_a_run_seeded_with_an_error_fails(
         self, session: aiohttp.ClientSession, emulator: Emulator, kind: str
     ) -> None:
         error = {"code": "deadline", "message": "too late", "details": {"page": 4}}
@@ -144,13 +144,13 @@ class TestAll:
         assert await listed(session, "parses", {"status": "anything"}) == [run["id"]]
 
     @pytest.mark.parametrize("path", ["/v1/schemas/generate", "/v1/files/blueprints"])
-    async def test_some_have_no_list_and_no_delete(self, session: aiohttp.ClientSession, path: str) -> None:
+    async def test_some_kinds_have_no_list_and_no_delete(self, session: aiohttp.ClientSession, path: str) -> None:
         statuses = [(await answer(session, *asked))[0] for asked in (("GET", path), ("DELETE", f"{path}/x"))]
 
         assert statuses == [405, 405]
 
 
-class TestRefused:
+class TestInvalidCreates:
     @pytest.mark.parametrize(
         ("kind", "fields", "loc", "type_"),
         [
@@ -178,7 +178,7 @@ class TestRefused:
             ),
         ],
     )
-    async def test_what_a_body_has_wrong_is_422_and_named(
+    async def test_an_invalid_field_is_422_and_named(
         self, session: aiohttp.ClientSession, kind: str, fields: dict[str, Any], loc: list[str | int], type_: str
     ) -> None:
         status, body = await answer(session, "POST", f"/v1/{kind}", json=BODIES[kind] | fields)
@@ -187,7 +187,7 @@ class TestRefused:
         assert (["body", *loc], type_) in [(entry["loc"], entry["type"]) for entry in body["detail"]]
 
     @pytest.mark.parametrize("fields", [{"template_id": "edittplt_1"}, {"document": None}])
-    async def test_an_edit_is_of_a_document_or_a_template(
+    async def test_an_edit_needs_either_a_document_or_a_template(
         self, session: aiohttp.ClientSession, fields: dict[str, Any]
     ) -> None:
         status, _ = await answer(session, "POST", "/v1/edits", json=BODIES["edits"] | fields)
@@ -196,14 +196,14 @@ class TestRefused:
 
 
 class TestClassifications:
-    async def test_the_category_is_one_of_those_asked_for(self, session: aiohttp.ClientSession) -> None:
+    async def test_the_category_is_one_of_the_request(self, session: aiohttp.ClientSession) -> None:
         run = await create(session, "classifications", n_consensus=2, first_n_pages=1)
 
         assert run["output"] == {"reasoning": "Form.pdf reads like: receipt.", "category": "receipt"}
         assert run["consensus"] == {"likelihoods": 1.0, "choices": [run["output"]] * 2}
         assert run["usage"] == {"credits": 2.0}
 
-    async def test_its_request_is_echoed_with_the_defaults_filled_in(self, session: aiohttp.ClientSession) -> None:
+    async def test_the_request_is_repeated_with_defaults(self, session: aiohttp.ClientSession) -> None:
         run = await create(session, "classifications")
 
         assert run["categories"][1] == {"name": "bill", "handle_key": None, "description": ""}
@@ -267,27 +267,25 @@ class TestExtractions:
         assert await self.extracted(session, whole) == {"field": value}
 
     @pytest.mark.parametrize("schema", [True, {"$ref": "#/$defs/none/of/it"}, {"$ref": "#"}])
-    async def test_a_field_that_cannot_be_made_up_is_left_out(
-        self, session: aiohttp.ClientSession, schema: Any
-    ) -> None:
+    async def test_a_field_without_a_sample_is_omitted(self, session: aiohttp.ClientSession, schema: Any) -> None:
         assert await self.extracted(session, {"type": "object", "properties": {"field": schema}}) == {}
 
-    async def test_a_schema_within_itself_comes_to_an_end(self, session: aiohttp.ClientSession) -> None:
+    async def test_a_recursive_schema_is_cut_off(self, session: aiohttp.ClientSession) -> None:
         node = {"type": "object", "properties": {"name": {}, "children": {"type": "array", "items": {"$ref": "#"}}}}
 
         assert await self.extracted(session, node) == {"name": "name", "children": []}
 
-    async def test_a_very_deep_schema_comes_to_an_end(self, session: aiohttp.ClientSession) -> None:
+    async def test_a_very_deep_schema_is_cut_off(self, session: aiohttp.ClientSession) -> None:
         schema: dict[str, Any] = {}
         for _ in range(200):
             schema = {"properties": {"a": schema}}
 
         assert "a" in await self.extracted(session, schema)
 
-    async def test_a_schema_of_something_else_makes_an_empty_object(self, session: aiohttp.ClientSession) -> None:
+    async def test_a_schema_for_no_object_gets_an_empty_object(self, session: aiohttp.ClientSession) -> None:
         assert await self.extracted(session, {"type": "string"}) == {}
 
-    async def test_runs_are_listed_by_what_else_is_known_of_them(self, session: aiohttp.ClientSession) -> None:
+    async def test_extractions_have_more_filters(self, session: aiohttp.ClientSession) -> None:
         first = await create(session, "extractions", metadata={"tenant": "north", "batch": "7"})
         sheet = {"filename": "Order list.XLSX", "url": "https://files.example.com/1"}
         second = await create(session, "extractions", document=sheet)
@@ -304,9 +302,7 @@ class TestExtractions:
             assert await listed(session, "extractions", query) == [run["id"] for run in found], query
 
     @pytest.mark.parametrize(("name", "text"), [("metadata", "[]"), ("metadata", "{"), ("filename_regex", "a.*")])
-    async def test_a_filter_that_cannot_be_meant_is_422(
-        self, session: aiohttp.ClientSession, name: str, text: str
-    ) -> None:
+    async def test_an_invalid_filter_is_422(self, session: aiohttp.ClientSession, name: str, text: str) -> None:
         status, body = await answer(session, "GET", "/v1/extractions", params={name: text})
 
         assert (status, body["detail"][0]["loc"]) == (422, ["query", name])
@@ -316,9 +312,7 @@ class TestParses:
     @pytest.mark.parametrize(
         ("form", "sign"), [("html", "<table>"), ("markdown", "| --- |"), ("yaml", "- item:"), ("json", '{"item"')]
     )
-    async def test_the_pages_have_their_tables_in_the_format_asked_for(
-        self, session: aiohttp.ClientSession, form: str, sign: str
-    ) -> None:
+    async def test_tables_have_the_requested_format(self, session: aiohttp.ClientSession, form: str, sign: str) -> None:
         run = await create(session, "parses", table_parsing_format=form)
 
         assert run["table_parsing_format"] == form
@@ -329,7 +323,7 @@ class TestParses:
 
 
 class TestEdits:
-    async def test_the_form_is_filled_by_the_instructions(self, session: aiohttp.ClientSession) -> None:
+    async def test_instructions_fill_the_form(self, session: aiohttp.ClientSession) -> None:
         run = await create(session, "edits")
         fields = run["output"]["form_data"]
 
@@ -359,7 +353,7 @@ class TestEdits:
         assert await listed(session, "files", {"filename": "form_filled"}) == [filled["id"]]
         assert again["file"] == filled
 
-    async def test_the_filled_document_of_a_cancelled_run_is_never_there(
+    async def test_a_cancelled_run_has_no_filled_document(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
     ) -> None:
         (run_id,) = emulator.seed("edits")
@@ -369,7 +363,7 @@ class TestEdits:
         assert await listed(session, "files", {"filename": "sample_filled"}) == []
         assert emulator.document_of(run_id, "filled_document").size == 0
 
-    async def test_a_template_stands_for_a_document(self, session: aiohttp.ClientSession) -> None:
+    async def test_a_template_replaces_the_document(self, session: aiohttp.ClientSession) -> None:
         run = await create(session, "edits", document=None, template_id="edittplt_1")
 
         assert (run["file"]["filename"], run["template_id"]) == ("edittplt_1.pdf", "edittplt_1")
@@ -378,9 +372,7 @@ class TestEdits:
 
 
 class TestSchemas:
-    async def test_a_generation_shows_the_schema_and_nothing_of_its_documents(
-        self, session: aiohttp.ClientSession
-    ) -> None:
+    async def test_a_generation_contains_the_schema_and_no_documents(self, session: aiohttp.ClientSession) -> None:
         run = await create(session, "schemas/generate", instructions="Only the totals.")
 
         assert run.keys() == {"object", "id", "status", "error", "strict", "json_schema", "created_at"}
@@ -396,7 +388,7 @@ class TestSchemas:
         with pytest.raises(ValueError, match="no such document: 2"):
             emulator.document_of(run["id"], 2)
 
-    async def test_the_whole_is_shown_whatever_is_asked_for(self, session: aiohttp.ClientSession) -> None:
+    async def test_include_output_is_ignored(self, session: aiohttp.ClientSession) -> None:
         run = await create(session, "schemas/generate")
 
         assert await answer(session, "GET", f"/v1/schemas/generate/{run['id']}?include_output=no") == (200, run)
@@ -406,9 +398,7 @@ class TestBlueprints:
     async def file(self, session: aiohttp.ClientSession) -> Any:
         return (await create(session, "parses"))["file"]
 
-    async def test_it_is_made_of_a_file_and_keeps_its_times(
-        self, session: aiohttp.ClientSession, clock: ManualClock
-    ) -> None:
+    async def test_it_has_its_file_and_its_times(self, session: aiohttp.ClientSession, clock: ManualClock) -> None:
         file = await self.file(session)
         body = {"file_id": file["id"], "intent": "find the totals", "mode": "instant", "background": True}
         status, begun = await answer(session, "POST", "/v1/files/blueprints", json=body)
@@ -422,7 +412,7 @@ class TestBlueprints:
         assert run["created_at"] < run["started_at"] < run["completed_at"]
 
     @pytest.mark.parametrize(("age", "times"), [(0.5, 1), (1.5, 2)])
-    async def test_a_cancelled_one_shows_when_it_ended_and_whether_it_had_begun(
+    async def test_a_cancelled_one_has_its_times(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock, age: float, times: int
     ) -> None:
         (run_id,) = emulator.seed("files/blueprints")
@@ -436,15 +426,13 @@ class TestBlueprints:
         assert [run["completed_at"], run["started_at"]].count(None) == 2 - times
         assert run["completed_at"]
 
-    async def test_a_file_that_is_not_there_is_404(self, session: aiohttp.ClientSession) -> None:
+    async def test_an_unknown_file_is_404(self, session: aiohttp.ClientSession) -> None:
         assert await answer(session, "POST", "/v1/files/blueprints", json={"file_id": "file_0"}) == (
             404,
             {"detail": "File not found"},
         )
 
-    async def test_seeded_ones_are_of_a_file_that_is_there(
-        self, session: aiohttp.ClientSession, emulator: Emulator
-    ) -> None:
+    async def test_seeded_ones_have_an_existing_file(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         ids = emulator.seed("files/blueprints", 2)
         _, run = await answer(session, "GET", f"/v1/files/blueprints/{ids[1]}")
 
@@ -452,11 +440,11 @@ class TestBlueprints:
         assert len(await listed(session, "files", {})) == 1
 
 
-class TestWords:
-    async def test_a_run_can_be_seeded_with_words_of_its_own(
+class TestStatusNames:
+    async def test_a_run_can_be_seeded_with_other_status_names(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
     ) -> None:
-        (run_id,) = emulator.seed("splits", status_words={"queued": "pending", "in_progress": "thinking"})
+        (run_id,) = emulator.seed("splits", status_names={"queued": "pending", "in_progress": "thinking"})
         seen = []
         for _ in range(2):
             seen.append((await answer(session, "GET", f"/v1/splits/{run_id}"))[1]["status"])
@@ -464,16 +452,16 @@ class TestWords:
 
         assert seen == ["pending", "thinking"]
 
-    def test_a_word_that_the_kind_has_not_cannot_be_replaced(self, emulator: Emulator) -> None:
+    def test_an_unknown_status_cannot_be_replaced(self, emulator: Emulator) -> None:
         with pytest.raises(ValueError, match="splits are never awaiting_review, running; they are queued, in_progress"):
-            emulator.seed("splits", status_words={"running": "x", "awaiting_review": "y"})
+            emulator.seed("splits", status_names={"running": "x", "awaiting_review": "y"})
 
 
-class TestLateCancels:
-    async def test_a_cancel_can_take_its_time(
+class TestCancelDelay:
+    async def test_a_cancel_takes_effect_after_the_delay(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
     ) -> None:
-        (run_id,) = emulator.seed("splits", cancelling=1)
+        (run_id,) = emulator.seed("splits", cancel_delay=1)
         seen = []
         for _ in range(3):
             seen.append((await answer(session, "POST", f"/v1/splits/{run_id}/cancel"))[1]["status"])
@@ -481,10 +469,10 @@ class TestLateCancels:
 
         assert seen == ["queued", "queued", "cancelled"]
 
-    async def test_the_end_of_the_run_may_come_before(
+    async def test_the_run_may_end_before_the_delay(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
     ) -> None:
-        (run_id,) = emulator.seed("splits", cancelling=5)
+        (run_id,) = emulator.seed("splits", cancel_delay=5)
         await answer(session, "POST", f"/v1/splits/{run_id}/cancel")
         clock.advance(9)
 

@@ -1,4 +1,4 @@
-"""The emulator's lists: order, pages, filters, and what they refuse."""
+"""The emulator's lists: order, pages, filters and invalid queries."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ async def listed(session: aiohttp.ClientSession, **query: str | int) -> Any:
         return body
 
 
-async def refused(session: aiohttp.ClientSession, **query: str) -> tuple[int, Any]:
+async def rejected(session: aiohttp.ClientSession, **query: str) -> tuple[int, Any]:
     async with session.get("/v1/splits", params=query) as response:
         return response.status, (await response.json())["detail"]
 
@@ -37,14 +37,14 @@ class TestPages:
     async def test_an_empty_list_has_no_cursors(self, session: aiohttp.ClientSession) -> None:
         assert await listed(session) == {"data": [], "list_metadata": {"before": None, "after": None}}
 
-    async def test_the_newest_ten_come_first(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+    async def test_the_first_page_has_the_newest_ten(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         ids = emulator.seed("splits", 12)
         page = await listed(session)
 
         assert ids_of(page) == ids[:1:-1]
         assert page["list_metadata"] == {"before": None, "after": ids[2]}
 
-    async def test_kinds_are_listed_apart(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+    async def test_each_kind_has_its_own_list(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         emulator.seed("partitions")
 
         assert ids_of(await listed(session)) == []
@@ -69,7 +69,9 @@ class TestPages:
 
         assert seen == (ids if order == "asc" else ids[::-1])
 
-    async def test_following_before_leads_back(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+    async def test_following_before_returns_to_the_first_page(
+        self, session: aiohttp.ClientSession, emulator: Emulator
+    ) -> None:
         ids = emulator.seed("splits", 7)
         last = await listed(session, limit=3, order="asc", after=ids[5])
         middle = await listed(session, limit=3, order="asc", before=last["list_metadata"]["before"])
@@ -79,15 +81,13 @@ class TestPages:
         assert middle["list_metadata"] == {"before": ids[3], "after": ids[5]}
         assert first["list_metadata"] == {"before": None, "after": ids[2]}
 
-    async def test_nothing_comes_after_the_last(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+    async def test_the_last_page_has_no_after(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         ids = emulator.seed("splits", 2)
         page = await listed(session, order="asc", after=ids[1])
 
         assert page == {"data": [], "list_metadata": {"before": None, "after": None}}
 
-    async def test_cursors_count_only_what_the_filters_let_through(
-        self, session: aiohttp.ClientSession, emulator: Emulator
-    ) -> None:
+    async def test_cursors_respect_the_filters(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         emulator.seed("splits", 2, queued=0, running=0)
         (live,) = emulator.seed("splits")
         emulator.seed("splits", 2, queued=0, running=0)
@@ -96,7 +96,7 @@ class TestPages:
         assert ids_of(page) == [live]
         assert page["list_metadata"] == {"before": None, "after": None}
 
-    async def test_a_cursor_stays_good_when_its_run_no_longer_passes(
+    async def test_a_cursor_stays_valid_when_its_run_no_longer_matches(
         self, session: aiohttp.ClientSession, emulator: Emulator
     ) -> None:
         ids = emulator.seed("splits", 3)
@@ -106,7 +106,7 @@ class TestPages:
         assert ids_of(await listed(session, status="queued", after=ids[1])) == [ids[0]]
 
     @pytest.mark.parametrize("limit", [1, 100])
-    async def test_the_ends_of_the_range_of_limits_are_good(
+    async def test_the_bounds_of_limit_are_accepted(
         self, session: aiohttp.ClientSession, emulator: Emulator, limit: int
     ) -> None:
         emulator.seed("splits", 101)
@@ -115,14 +115,14 @@ class TestPages:
 
 
 class TestFilters:
-    async def test_a_filename_is_matched_by_its_beginning_in_any_case(self, session: aiohttp.ClientSession) -> None:
+    async def test_filename_is_a_case_insensitive_prefix(self, session: aiohttp.ClientSession) -> None:
         wanted = await made(session, "Invoice-1.pdf")
         await made(session, "my-invoice.pdf")
 
         assert ids_of(await listed(session, filename="inVOICE")) == [wanted["id"]]
 
     @pytest.mark.parametrize(("age", "status"), [(0, "queued"), (1, "in_progress"), (3, "completed")])
-    async def test_a_status_is_that_of_the_moment(
+    async def test_status_is_the_current_one(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock, age: float, status: str
     ) -> None:
         ids = emulator.seed("splits")
@@ -130,7 +130,7 @@ class TestFilters:
 
         assert ids_of(await listed(session, status=status)) == ids
 
-    async def test_from_date_shuts_out_what_is_older(self, session: aiohttp.ClientSession, clock: ManualClock) -> None:
+    async def test_from_date_excludes_older_runs(self, session: aiohttp.ClientSession, clock: ManualClock) -> None:
         await made(session, "a.pdf")
         clock.advance(DAY)
         later = await made(session, "b.pdf")
@@ -169,23 +169,23 @@ class TestFilters:
         assert ids_of(await listed(session, from_date="2999-01-01", to_date="2000-01-01")) == []
 
 
-class TestRefusals:
+class TestInvalidQueries:
     async def test_both_cursors_are_400(self, session: aiohttp.ClientSession) -> None:
-        assert await refused(session, before="a", after="b") == (400, "Give before or after, not both.")
+        assert await rejected(session, before="a", after="b") == (400, "Give before or after, not both.")
 
     @pytest.mark.parametrize("name", ["before", "after"])
     async def test_an_unknown_cursor_is_422(self, session: aiohttp.ClientSession, name: str) -> None:
-        assert await refused(session, **{name: "splt_x"}) == (422, "Cursor 'splt_x' names nothing in this list.")
+        assert await rejected(session, **{name: "splt_x"}) == (422, "Cursor 'splt_x' is no id of this list.")
 
     @pytest.mark.parametrize("limit", ["0", "-5", "101", "100000", "ten", "1.5", "", "1_0"])
     async def test_a_limit_out_of_range_is_422(self, session: aiohttp.ClientSession, limit: str) -> None:
-        status, detail = await refused(session, limit=limit)
+        status, detail = await rejected(session, limit=limit)
 
         assert (status, detail[0]["loc"]) == (422, ["query", "limit"])
 
     @pytest.mark.parametrize(("name", "word"), [("order", "up"), ("order", "ASC"), ("status", "done"), ("status", "")])
-    async def test_an_unknown_word_is_422(self, session: aiohttp.ClientSession, name: str, word: str) -> None:
-        status, detail = await refused(session, **{name: word})
+    async def test_an_unknown_value_is_422(self, session: aiohttp.ClientSession, name: str, word: str) -> None:
+        status, detail = await rejected(session, **{name: word})
 
         assert (status, detail[0]["loc"]) == (422, ["query", name])
 
@@ -194,7 +194,7 @@ class TestRefusals:
         "text", ["", "yesterday", "2026-02-30", "20260101", "2026-01-01T10:00:00", "2026-01-01T25:00:00Z"]
     )
     async def test_a_malformed_date_is_400(self, session: aiohttp.ClientSession, name: str, text: str) -> None:
-        status, detail = await refused(session, **{name: text})
+        status, detail = await rejected(session, **{name: text})
 
         assert status == 400
         assert detail.startswith(name)

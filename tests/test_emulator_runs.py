@@ -1,4 +1,4 @@
-"""The emulator's runs: creating, living, reading, cancelling, deleting."""
+"""The emulator's runs: create, life cycle, get, cancel, delete."""
 
 import base64
 import hashlib
@@ -35,7 +35,7 @@ async def status_of(session: aiohttp.ClientSession, kind: str, run_id: str) -> A
 
 class TestCreate:
     @both_kinds
-    async def test_a_run_is_completed_at_once_unless_it_is_for_the_background(
+    async def test_a_foreground_run_is_completed_and_a_background_run_queued(
         self, session: aiohttp.ClientSession, kind: str
     ) -> None:
         run = await create(session, kind)
@@ -44,9 +44,7 @@ class TestCreate:
         assert run["output"]
 
     @both_kinds
-    async def test_a_background_run_is_queued_with_nothing_to_show(
-        self, session: aiohttp.ClientSession, kind: str
-    ) -> None:
+    async def test_a_background_run_is_queued_without_results(self, session: aiohttp.ClientSession, kind: str) -> None:
         run = await create(session, kind, **BACKGROUND)
 
         assert (run["status"], run["output"], run["consensus"], run["usage"]) == ("queued", [], None, None)
@@ -59,7 +57,7 @@ class TestCreate:
 
         assert run["id"].startswith(prefix)
 
-    async def test_a_split_echoes_its_request_with_the_defaults_filled_in(self, session: aiohttp.ClientSession) -> None:
+    async def test_a_split_repeats_its_request_with_defaults(self, session: aiohttp.ClientSession) -> None:
         run = await create(session, "splits", instructions="", model=None)
 
         assert run["subdocuments"] == [
@@ -68,16 +66,14 @@ class TestCreate:
         ]
         assert (run["model"], run["n_consensus"], run["instructions"]) == ("retab-small", 1, "")
 
-    async def test_a_partition_echoes_its_request_with_the_defaults_filled_in(
-        self, session: aiohttp.ClientSession
-    ) -> None:
+    async def test_a_partition_repeats_its_request_with_defaults(self, session: aiohttp.ClientSession) -> None:
         run = await create(session, "partitions", model="retab-large")
 
         assert (run["key"], run["instructions"]) == ("account", "One chunk for each account.")
         assert (run["model"], run["allow_overlap"]) == ("retab-large", True)
 
     @both_kinds
-    async def test_what_only_the_request_has_is_not_echoed(self, session: aiohttp.ClientSession, kind: str) -> None:
+    async def test_fields_of_the_request_only_are_not_repeated(self, session: aiohttp.ClientSession, kind: str) -> None:
         run = await create(session, kind)
 
         assert not run.keys() & {"document", "bust_cache", "background"}
@@ -91,7 +87,7 @@ class TestCreate:
             ("nameless", "https://files.example.com/1", "application/octet-stream"),
         ],
     )
-    async def test_the_file_is_told_by_its_url_or_else_its_name(
+    async def test_the_mime_type_follows_from_the_url_or_the_name(
         self, session: aiohttp.ClientSession, filename: str, url: str, expected: str
     ) -> None:
         run = await create(session, "splits", document={"filename": filename, "url": url})
@@ -100,7 +96,7 @@ class TestCreate:
         assert run["file"]["id"].startswith("file_")
 
 
-class TestRefusedCreates:
+class TestInvalidCreates:
     @pytest.mark.parametrize(
         ("kind", "fields", "loc", "type_"),
         [
@@ -151,7 +147,7 @@ class TestRefusedCreates:
             ("partitions", {"instructions": None}, ["body", "instructions"], "string_type"),
         ],
     )
-    async def test_what_a_body_has_wrong_is_422_and_named(
+    async def test_an_invalid_field_is_422_and_named(
         self, session: aiohttp.ClientSession, kind: str, fields: dict[str, Any], loc: list[str | int], type_: str
     ) -> None:
         status, body = await answer(session, "POST", f"/v1/{kind}", json=BODIES[kind] | fields)
@@ -163,7 +159,7 @@ class TestRefusedCreates:
         ("kind", "missing"),
         [("splits", ["document", "subdocuments"]), ("partitions", ["document", "key", "instructions"])],
     )
-    async def test_everything_that_is_missing_is_named_at_once(
+    async def test_all_missing_fields_are_named(
         self, session: aiohttp.ClientSession, kind: str, missing: list[str]
     ) -> None:
         status, body = await answer(session, "POST", f"/v1/{kind}", json={})
@@ -174,7 +170,7 @@ class TestRefusedCreates:
         ]
 
     @pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 100_000])
-    async def test_a_body_that_is_no_json_is_422(self, session: aiohttp.ClientSession, text: bytes) -> None:
+    async def test_a_body_that_is_not_json_is_422(self, session: aiohttp.ClientSession, text: bytes) -> None:
         status, body = await answer(session, "POST", "/v1/splits", data=text)
 
         assert (status, body["detail"][0]["type"]) == (422, "json_invalid")
@@ -193,14 +189,14 @@ class TestRefusedCreates:
 
         assert status == 413
 
-    async def test_a_refused_create_makes_no_run(self, session: aiohttp.ClientSession) -> None:
+    async def test_a_rejected_create_makes_no_run(self, session: aiohttp.ClientSession) -> None:
         await answer(session, "POST", "/v1/splits", json={})
         _, listed = await answer(session, "GET", "/v1/splits")
 
         assert listed["data"] == []
 
 
-class TestLife:
+class TestRunLifeCycle:
     @both_kinds
     async def test_a_background_run_is_queued_then_in_progress_then_completed(
         self, session: aiohttp.ClientSession, clock: ManualClock, kind: str
@@ -213,7 +209,7 @@ class TestLife:
 
         assert seen == ["queued", "in_progress", "in_progress", "completed"]
 
-    def test_a_clock_cannot_be_turned_back(self, clock: ManualClock) -> None:
+    def test_a_clock_cannot_go_back(self, clock: ManualClock) -> None:
         with pytest.raises(ValueError, match="go back"):
             clock.advance(-1)
 
@@ -227,19 +223,19 @@ class TestLife:
         assert first["created_at"].endswith("Z")
 
     @both_kinds
-    async def test_the_brief_view_has_the_status_alone(self, session: aiohttp.ClientSession, kind: str) -> None:
+    async def test_the_status_view_has_only_the_status(self, session: aiohttp.ClientSession, kind: str) -> None:
         run = await create(session, kind)
         _, brief = await answer(session, "GET", f"/v1/{kind}/{run['id']}?include_output=false")
 
         assert brief == {"id": run["id"], "status": "completed", "error": None}
 
-    async def test_the_full_view_can_be_asked_for(self, session: aiohttp.ClientSession) -> None:
+    async def test_the_full_view_can_be_requested(self, session: aiohttp.ClientSession) -> None:
         run = await create(session, "splits")
         _, full = await answer(session, "GET", f"/v1/splits/{run['id']}?include_output=true")
 
         assert full == run
 
-    async def test_an_include_output_that_is_no_boolean_is_422(self, session: aiohttp.ClientSession) -> None:
+    async def test_an_invalid_include_output_is_422(self, session: aiohttp.ClientSession) -> None:
         run = await create(session, "splits")
         status, body = await answer(session, "GET", f"/v1/splits/{run['id']}?include_output=maybe")
 
@@ -248,7 +244,7 @@ class TestLife:
 
 class TestDocuments:
     @pytest.mark.parametrize("content", [b"", b"%PDF-1.7", bytes(range(256)) * 2048])
-    async def test_what_came_inline_is_told_by_its_size_and_digest(
+    async def test_an_inline_document_has_size_and_digest(
         self, session: aiohttp.ClientSession, emulator: Emulator, content: bytes
     ) -> None:
         url = f"data:image/png;base64,{base64.b64encode(content).decode()}"
@@ -265,9 +261,7 @@ class TestDocuments:
             "a.txt", "text/plain", 3, hashlib.sha256(b"a b").hexdigest()
         )
 
-    async def test_nothing_is_received_of_a_document_elsewhere(
-        self, session: aiohttp.ClientSession, emulator: Emulator
-    ) -> None:
+    async def test_a_remote_document_has_no_content(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         document = {"filename": "a.pdf", "url": "https://files.example.com/a.pdf"}
         run = await create(session, "splits", document=document)
 
@@ -278,13 +272,13 @@ class TestDocuments:
 
         assert {emulator.document_of(run_id).filename for run_id in ids} == {"sample.pdf"}
 
-    async def test_a_run_that_there_is_not_has_none(self, emulator: Emulator) -> None:
+    async def test_an_unknown_run_has_none(self, emulator: Emulator) -> None:
         with pytest.raises(ValueError, match="no such run: 'splt_x'"):
             emulator.document_of("splt_x")
 
 
-class TestAlive:
-    async def test_it_names_the_runs_of_all_kinds_that_are_not_over_oldest_first(
+class TestActiveRuns:
+    async def test_it_returns_the_active_runs_of_all_kinds_oldest_first(
         self, session: aiohttp.ClientSession, emulator: Emulator
     ) -> None:
         ids = [emulator.seed(kind)[0] for kind in ("splits", "partitions", "splits", "partitions")]
@@ -300,7 +294,7 @@ class TestAlive:
         assert emulator.active_runs() == []
 
 
-class TestHints:
+class TestPollAfter:
     @pytest.fixture
     async def emulator(self, clock: ManualClock) -> AsyncIterator[Emulator]:
         async with Emulator(queued=1, running=2, clock=clock, poll_after=7) as running:
@@ -311,7 +305,7 @@ class TestHints:
             return response.headers.get("Retry-After")
 
     @pytest.mark.parametrize("tail", ["/{run_id}", "/{run_id}?include_output=false", ""])
-    async def test_who_reads_a_run_that_is_not_over_is_told_when_to_come_again(
+    async def test_a_read_of_an_active_run_has_a_retry_after(
         self, session: aiohttp.ClientSession, emulator: Emulator, tail: str
     ) -> None:
         (run_id,) = emulator.seed("splits")
@@ -320,7 +314,7 @@ class TestHints:
         assert await self.hint(session, "GET", "/v1/splits" + tail.format(run_id=run_id)) == "7"
 
     @pytest.mark.parametrize("tail", ["/{run_id}", "/{run_id}?include_output=false", ""])
-    async def test_there_is_no_hint_once_all_is_over(
+    async def test_a_read_of_terminal_runs_has_no_retry_after(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock, tail: str
     ) -> None:
         (run_id,) = emulator.seed("splits")
@@ -328,12 +322,12 @@ class TestHints:
 
         assert await self.hint(session, "GET", "/v1/splits" + tail.format(run_id=run_id)) is None
 
-    async def test_there_is_no_hint_for_who_cancels(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+    async def test_a_cancel_has_no_retry_after(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         (run_id,) = emulator.seed("splits")
 
         assert await self.hint(session, "POST", f"/v1/splits/{run_id}/cancel") is None
 
-    async def test_there_is_no_hint_unless_one_is_set(self) -> None:
+    async def test_there_is_no_retry_after_by_default(self) -> None:
         async with Emulator() as emulator, aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as session:
             (run_id,) = emulator.seed("splits")
 
@@ -341,7 +335,7 @@ class TestHints:
 
 
 class TestResults:
-    async def test_a_split_has_results_under_the_names_asked_for(self, session: aiohttp.ClientSession) -> None:
+    async def test_a_split_has_results_for_the_requested_names(self, session: aiohttp.ClientSession) -> None:
         run = await create(session, "splits")
 
         assert run["output"] == [
@@ -351,7 +345,7 @@ class TestResults:
         ]
 
     @pytest.mark.parametrize(("asked", "second"), [({"allow_overlap": True}, [2, 3]), ({"allow_overlap": False}, [3])])
-    async def test_a_partition_has_chunks_that_overlap_if_they_may(
+    async def test_a_partition_has_overlapping_chunks_if_allowed(
         self, session: aiohttp.ClientSession, asked: dict[str, bool], second: list[int]
     ) -> None:
         run = await create(session, "partitions", **asked)
@@ -370,7 +364,7 @@ class TestResults:
         ]
 
     @both_kinds
-    async def test_one_vote_makes_no_consensus(self, session: aiohttp.ClientSession, kind: str) -> None:
+    async def test_a_single_vote_has_no_consensus(self, session: aiohttp.ClientSession, kind: str) -> None:
         run = await create(session, kind, n_consensus=1)
 
         assert run["consensus"] is None
@@ -384,7 +378,7 @@ class TestResults:
 class TestCancel:
     @both_kinds
     @pytest.mark.parametrize("age", [0, 1.5])
-    async def test_a_live_run_is_cancelled_and_shown(
+    async def test_a_cancel_returns_the_cancelled_run(
         self, session: aiohttp.ClientSession, clock: ManualClock, kind: str, age: float
     ) -> None:
         run = await create(session, kind, **BACKGROUND)
@@ -403,7 +397,7 @@ class TestCancel:
         assert first == again
 
     @both_kinds
-    async def test_a_finished_run_is_left_as_it_is(
+    async def test_a_terminal_run_is_unchanged(
         self, session: aiohttp.ClientSession, clock: ManualClock, kind: str
     ) -> None:
         run = await create(session, kind, **BACKGROUND)
@@ -414,7 +408,7 @@ class TestCancel:
         assert (status, cancelled["status"]) == (200, "completed")
         assert cancelled == read
 
-    async def test_a_json_body_is_of_no_account(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+    async def test_a_json_body_is_ignored(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         (run_id,) = emulator.seed("splits")
         status, _ = await answer(session, "POST", f"/v1/splits/{run_id}/cancel", json={})
 
@@ -429,16 +423,14 @@ class TestUnknownAndDeleted:
     ) -> None:
         assert await answer(session, method, f"/v1/{kind}/none{tail}") == (404, {"detail": detail})
 
-    async def test_a_run_is_not_found_among_another_kind(
-        self, session: aiohttp.ClientSession, emulator: Emulator
-    ) -> None:
+    async def test_an_id_of_another_kind_is_404(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         (run_id,) = emulator.seed("splits")
         status, _ = await answer(session, "POST", f"/v1/partitions/{run_id}/cancel")
 
         assert status == 404
 
     @both_kinds
-    async def test_deleting_is_204_and_says_nothing(
+    async def test_a_delete_is_204_without_a_body(
         self, session: aiohttp.ClientSession, emulator: Emulator, kind: str
     ) -> None:
         (run_id,) = emulator.seed(kind)
@@ -448,7 +440,7 @@ class TestUnknownAndDeleted:
         assert (response.status, body) == (204, b"")
         assert "Content-Type" not in response.headers
 
-    async def test_a_deleted_run_is_gone(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+    async def test_a_deleted_run_is_404(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         (run_id,) = emulator.seed("splits")
         async with session.delete(f"/v1/splits/{run_id}"):
             pass
@@ -459,9 +451,7 @@ class TestUnknownAndDeleted:
 
 class TestSeed:
     @both_kinds
-    async def test_seeded_runs_are_in_flight(
-        self, session: aiohttp.ClientSession, emulator: Emulator, kind: str
-    ) -> None:
+    async def test_seeded_runs_are_active(self, session: aiohttp.ClientSession, emulator: Emulator, kind: str) -> None:
         ids = emulator.seed(kind, 3)
         seen = [await status_of(session, kind, run_id) for run_id in ids]
 
@@ -477,14 +467,14 @@ class TestSeed:
             ({"queued": 0, "running": math.inf}, "in_progress"),
         ],
     )
-    async def test_seeded_runs_can_have_times_of_their_own(
+    async def test_seeded_runs_can_have_other_times(
         self, session: aiohttp.ClientSession, emulator: Emulator, times: dict[str, float], expected: str
     ) -> None:
         (run_id,) = emulator.seed("splits", **times)  # type: ignore[arg-type]  # numbers alone, never the error
 
         assert await status_of(session, "splits", run_id) == expected
 
-    async def test_a_run_seeded_with_an_error_ends_failed(
+    async def test_a_run_seeded_with_an_error_fails(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
     ) -> None:
         error = {"code": "bad_document", "message": "no pages"}
@@ -496,6 +486,6 @@ class TestSeed:
         assert (before["status"], before["error"]) == ("queued", None)
         assert (after["status"], after["error"], after["output"]) == ("failed", error, [])
 
-    async def test_an_unknown_kind_cannot_be_seeded(self, emulator: Emulator) -> None:
+    async def test_an_unknown_kind_is_rejected_with_the_nearest_one(self, emulator: Emulator) -> None:
         with pytest.raises(ValueError, match=r"there are classifications, edits, .*, workflows/runs"):
             emulator.seed("spilts")

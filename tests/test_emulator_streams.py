@@ -1,4 +1,4 @@
-"""The emulator's streams: extractions that are shown as they grow."""
+"""The emulator's streams of extractions."""
 
 import asyncio
 import json
@@ -26,13 +26,13 @@ async def states(response: aiohttp.ClientResponse) -> list[Any]:
 
 async def recorded(emulator: Emulator) -> None:
     async with asyncio.timeout(5):
-        while not emulator.requests:  # noqa: ASYNC110 - the emulator announces nothing, as a server does not
+        while not emulator.requests:  # noqa: ASYNC110 - the emulator has no event for it
             await asyncio.sleep(0.005)
 
 
 class TestStates:
     @pytest.mark.parametrize(("path", "fields"), [(STREAM, {}), ("/v1/extractions", {"stream": True})])
-    async def test_they_grow_to_the_whole(
+    async def test_partial_outputs_grow_to_the_complete_one(
         self, session: aiohttp.ClientSession, emulator: Emulator, path: str, fields: dict[str, Any]
     ) -> None:
         async with session.post(path, json=BODY | fields) as response:
@@ -44,7 +44,7 @@ class TestStates:
         assert len({state["id"] for state in seen}) == 1
         assert emulator.requests == [RecordedRequest("POST", path, 200)]
 
-    async def test_the_last_is_what_is_read_later(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+    async def test_the_last_state_equals_a_later_get(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         async with session.post(STREAM, json=BODY) as response:
             last = (await states(response))[-1]
         async with session.get(f"/v1/extractions/{last['id']}") as response:
@@ -53,34 +53,34 @@ class TestStates:
         assert (read, emulator.active_runs()) == (last, [])
         assert last["consensus"]["choices"] == [WHOLE] * 2
 
-    async def test_lines_come_in_pieces(self, session: aiohttp.ClientSession) -> None:
+    async def test_a_line_is_sent_in_two_chunks(self, session: aiohttp.ClientSession) -> None:
         async with session.post(STREAM, json=BODY) as response:
             chunks = [chunk async for chunk, _ in response.content.iter_chunks()]
 
         assert len(chunks) > 4
         assert any(not chunk.endswith(b"\n") for chunk in chunks)
 
-    async def test_a_schema_without_fields_has_one_state_before_the_last(self, session: aiohttp.ClientSession) -> None:
+    async def test_a_schema_without_fields_has_two_states(self, session: aiohttp.ClientSession) -> None:
         async with session.post(STREAM, json=BODY | {"json_schema": {"type": "object"}}) as response:
             seen = await states(response)
 
         assert [(state["status"], state["output"]) for state in seen] == [("in_progress", {}), ("completed", {})]
 
-    async def test_the_run_is_in_progress_meanwhile_and_can_be_cancelled(
+    async def test_the_run_is_in_progress_and_can_be_cancelled(
         self, session: aiohttp.ClientSession, emulator: Emulator
     ) -> None:
         async with session.post(STREAM, json=BODY) as response:
             first = json.loads(await response.content.readline())
-            alive = emulator.active_runs()
+            active = emulator.active_runs()
             async with session.post(f"/v1/extractions/{first['id']}/cancel") as cancelled:
                 shown = await cancelled.json()
             rest = await states(response)
 
-        assert alive == [first["id"]]
+        assert active == [first["id"]]
         assert rest[-1] == shown
         assert (shown["status"], shown["output"]) == ("cancelled", {})
 
-    async def test_the_same_key_gets_the_same_run_streamed_again(self, session: aiohttp.ClientSession) -> None:
+    async def test_the_same_key_streams_the_same_run_again(self, session: aiohttp.ClientSession) -> None:
         seen = []
         for _ in range(2):
             async with session.post(STREAM, json=BODY, headers={"Idempotency-Key": "k1"}) as response:
@@ -89,7 +89,7 @@ class TestStates:
         assert seen[0] == seen[1]
 
 
-class TestRefused:
+class TestInvalidCreates:
     @pytest.mark.parametrize(("path", "fields"), [(STREAM, {}), ("/v1/extractions", {"stream": True})])
     async def test_a_background_run_is_not_streamed(
         self, session: aiohttp.ClientSession, emulator: Emulator, path: str, fields: dict[str, Any]
@@ -110,24 +110,24 @@ class TestRefused:
             assert response.status == 405
 
 
-class TestGoingAway:
+class TestDisconnects:
     @pytest.mark.parametrize("filler", ["", "x" * 1_000_000])
-    async def test_who_goes_leaves_the_run_to_end_by_itself(
+    async def test_the_run_of_a_disconnected_client_ends_by_itself(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock, filler: str
     ) -> None:
         async with session.post(STREAM, json=BODY | {"instructions": filler}) as response:
             run_id = json.loads(await response.content.readuntil(b"\n"))["id"] if not filler else None
             response.close()
         await recorded(emulator)
-        alive = emulator.active_runs()
+        active = emulator.active_runs()
         clock.advance(2)
 
         assert emulator.requests == [RecordedRequest("POST", STREAM, None)]
-        assert len(alive) == 1
-        assert run_id in {None, *alive}
+        assert len(active) == 1
+        assert run_id in {None, *active}
         assert emulator.active_runs() == []
 
-    async def test_closing_the_emulator_breaks_a_stream_off(self) -> None:
+    async def test_aclose_interrupts_a_stream(self) -> None:
         async with (
             Emulator() as emulator,
             aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as session,
@@ -142,8 +142,8 @@ class TestGoingAway:
 
 
 class TestFaults:
-    async def test_a_stream_can_be_cut(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
-        emulator.fail(f"POST {STREAM}", Fault.cut())
+    async def test_a_stream_can_be_truncated(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+        emulator.fail(f"POST {STREAM}", Fault.truncate())
         async with session.post(STREAM, json=BODY) as response:
             first = json.loads(await response.content.readline())
             with pytest.raises(aiohttp.ClientPayloadError):
@@ -151,9 +151,7 @@ class TestFaults:
 
         assert first["status"] == "in_progress"
 
-    async def test_a_stream_can_be_refused_and_come_again(
-        self, session: aiohttp.ClientSession, emulator: Emulator
-    ) -> None:
+    async def test_a_stream_can_fail_and_be_repeated(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         emulator.fail(f"POST {STREAM}", Fault.status(503))
         statuses = []
         for _ in range(2):

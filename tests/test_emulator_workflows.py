@@ -1,4 +1,4 @@
-"""The emulator's workflow runs, eval runs and experiment runs: another state, and cancels that answer otherwise."""
+"""The emulator's workflow runs, eval runs and experiment runs."""
 
 from typing import Any
 
@@ -43,9 +43,9 @@ async def listed(session: aiohttp.ClientSession, kind: str, **query: str | int) 
     return [run["id"] for run in body["data"]]
 
 
-class TestLife:
+class TestRunLifeCycle:
     @pytest.mark.parametrize(("kind", "first"), [(RUNS, "pending"), (EVALS, "queued"), (EXPERIMENTS, "queued")])
-    async def test_a_run_is_always_in_the_background_and_told_by_its_lifecycle(
+    async def test_a_run_is_in_the_background_with_its_status_in_lifecycle(
         self, session: aiohttp.ClientSession, clock: ManualClock, kind: str, first: str
     ) -> None:
         begun = await create(session, kind)
@@ -58,7 +58,7 @@ class TestLife:
         assert "status" not in begun
 
     @every_kind
-    async def test_its_times_are_filled_in_as_it_goes(
+    async def test_its_times_follow_its_phases(
         self, session: aiohttp.ClientSession, clock: ManualClock, kind: str
     ) -> None:
         run_id = (await create(session, kind))["id"]
@@ -78,7 +78,7 @@ class TestLife:
         assert (await create(session, kind))["id"].startswith(prefix)
 
     @every_kind
-    async def test_a_run_seeded_with_an_error_ends_in_it(
+    async def test_a_run_seeded_with_an_error_ends_with_it(
         self, session: aiohttp.ClientSession, emulator: Emulator, kind: str
     ) -> None:
         details = {"message": "timeout", "block_id": "block_x"}
@@ -90,7 +90,7 @@ class TestLife:
         assert lifecycle == {"status": "error", "message": "block crashed", "details": details, **more}
 
     @every_kind
-    async def test_a_list_has_no_word_that_the_kind_has_not(self, session: aiohttp.ClientSession, kind: str) -> None:
+    async def test_a_list_accepts_only_statuses_of_the_kind(self, session: aiohttp.ClientSession, kind: str) -> None:
         statuses = [
             (await answer(session, "GET", f"/v1/{kind}", params={name: "in_progress"}))[0]
             for name in ("status", "exclude_status", "trigger_type", "sort_by")
@@ -107,23 +107,25 @@ class TestLife:
         assert (await answer(session, "DELETE", f"/v1/{kind}/{run_id}"))[0] == 405
 
     @every_kind
-    async def test_twenty_are_on_a_page(self, session: aiohttp.ClientSession, emulator: Emulator, kind: str) -> None:
+    async def test_a_page_has_twenty_runs(self, session: aiohttp.ClientSession, emulator: Emulator, kind: str) -> None:
         ids = emulator.seed(kind, 21)
 
         assert await listed(session, kind) == ids[:0:-1]
 
-    async def test_all_of_them_are_alive_until_they_are_over(self, emulator: Emulator, clock: ManualClock) -> None:
+    async def test_active_runs_contains_them_until_they_are_terminal(
+        self, emulator: Emulator, clock: ManualClock
+    ) -> None:
         ids = [emulator.seed(kind)[0] for kind in BODIES]
         (waiting,) = emulator.seed(RUNS, awaiting_review=True)
-        alive = emulator.active_runs()
+        active = emulator.active_runs()
         clock.advance(9)
 
-        assert alive == [*ids, waiting]
+        assert active == [*ids, waiting]
         assert emulator.active_runs() == [waiting]
 
 
-class TestHints:
-    async def test_who_reads_a_run_that_is_not_over_is_told_when_to_come_again(self) -> None:
+class TestPollAfter:
+    async def test_a_read_of_an_active_run_has_a_retry_after(self) -> None:
         async with (
             Emulator(poll_after=7) as emulator,
             aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as session,
@@ -136,7 +138,7 @@ class TestHints:
 
 
 class TestWorkflowRuns:
-    async def test_a_run_shows_what_it_was_given(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+    async def test_a_run_contains_its_request(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         run = await create(
             session, RUNS, documents={"start-1": PDF}, json_inputs={"start-2": [1]}, metadata={"batch": "7"}
         )
@@ -150,7 +152,7 @@ class TestWorkflowRuns:
     @pytest.mark.parametrize(
         ("version", "prefix"), [("production", "ver_"), ("draft", "draft_"), ("ver_91c0e4", "ver_91c0e4")]
     )
-    async def test_a_run_is_of_a_version(self, session: aiohttp.ClientSession, version: str, prefix: str) -> None:
+    async def test_a_run_has_a_version_id(self, session: aiohttp.ClientSession, version: str, prefix: str) -> None:
         assert (await create(session, RUNS, version=version))["workflow_version_id"].startswith(prefix)
 
     @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ class TestWorkflowRuns:
             ({"metadata": {"a": 1}}, ["metadata", "a"]),
         ],
     )
-    async def test_what_a_body_has_wrong_is_422_and_named(
+    async def test_an_invalid_field_is_422_and_named(
         self, session: aiohttp.ClientSession, fields: dict[str, Any], loc: list[str]
     ) -> None:
         status, body = await answer(session, "POST", f"/v1/{RUNS}", json=BODIES[RUNS] | fields)
@@ -180,7 +182,7 @@ class TestWorkflowRuns:
         assert read_again["lifecycle"] == {"status": "cancelled", "reason": None}
 
     @pytest.mark.parametrize("again", [False, True])
-    async def test_a_cancel_of_a_run_that_is_over_fails_and_shows_it(
+    async def test_a_cancel_of_a_terminal_run_fails_and_returns_it(
         self, session: aiohttp.ClientSession, clock: ManualClock, again: Any
     ) -> None:
         run = await create(session, RUNS)
@@ -194,7 +196,7 @@ class TestWorkflowRuns:
             {"run": before, "cancellation_status": "cancellation_failed", "redis_available": True},
         )
 
-    async def test_the_same_command_gets_the_same_answer(
+    async def test_the_same_command_gets_the_same_response(
         self, session: aiohttp.ClientSession, clock: ManualClock
     ) -> None:
         run = await create(session, RUNS)
@@ -206,7 +208,7 @@ class TestWorkflowRuns:
         assert first == again
         assert other["cancellation_status"] == "cancellation_failed"
 
-    async def test_a_command_is_of_one_run(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+    async def test_a_command_id_belongs_to_one_run(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         answers = [(await cancel(session, RUNS, one, command_id="c"))[1]["run"]["id"] for one in emulator.seed(RUNS, 2)]
 
         assert len(set(answers)) == 2
@@ -220,10 +222,10 @@ class TestWorkflowRuns:
 
         assert (status, emulator.active_runs()) == (422, [run_id])
 
-    async def test_a_cancel_that_takes_its_time_is_requested(
+    async def test_a_delayed_cancel_is_requested(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
     ) -> None:
-        (run_id,) = emulator.seed(RUNS, queued=0, cancelling=1)
+        (run_id,) = emulator.seed(RUNS, queued=0, cancel_delay=1)
         _, body = await cancel(session, RUNS, run_id)
         clock.advance(1)
 
@@ -233,7 +235,7 @@ class TestWorkflowRuns:
         )
         assert (await read(session, RUNS, run_id))["lifecycle"]["status"] == "cancelled"
 
-    async def test_a_run_may_await_review_until_it_is_cancelled(
+    async def test_a_run_can_await_review_until_it_is_cancelled(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
     ) -> None:
         (run_id,) = emulator.seed(RUNS, awaiting_review=True)
@@ -247,18 +249,18 @@ class TestWorkflowRuns:
         assert late["lifecycle"] == {"status": "awaiting_review", "waiting_for_block_ids": ["block_review"]}
         assert (body["cancellation_status"], body["run"]["lifecycle"]["status"]) == ("cancelled", "cancelled")
 
-    def test_only_they_await_review_and_then_do_not_fail(self, emulator: Emulator) -> None:
+    def test_only_workflow_runs_await_review(self, emulator: Emulator) -> None:
         with pytest.raises(ValueError, match="splits never await review"):
             emulator.seed("splits", awaiting_review=True)
-        with pytest.raises(ValueError, match="do not go on to fail"):
+        with pytest.raises(ValueError, match="runs that await review do not fail"):
             emulator.seed(RUNS, awaiting_review=True, error={"message": "no"})
 
-    async def test_a_run_can_be_seeded_with_the_words_that_only_lists_know(
+    async def test_a_run_can_be_seeded_with_a_status_that_only_lists_know(
         self, session: aiohttp.ClientSession, emulator: Emulator
     ) -> None:
         words = {"pending": "queued", "error": "failed"}
-        (queued,) = emulator.seed(RUNS, status_words=words)
-        (failed,) = emulator.seed(RUNS, error={"message": "no"}, status_words=words, **DEAD)  # type: ignore[arg-type]  # times alone
+        (queued,) = emulator.seed(RUNS, status_names=words)
+        (failed,) = emulator.seed(RUNS, error={"message": "no"}, status_names=words, **DEAD)  # type: ignore[arg-type]  # times alone
 
         assert (await read(session, RUNS, failed))["lifecycle"]["status"] == "failed"
         assert (await read(session, RUNS, failed))["lifecycle"]["message"] == "no"
@@ -266,7 +268,7 @@ class TestWorkflowRuns:
         assert await listed(session, RUNS, status="failed") == [failed]
         assert await listed(session, RUNS, status="error") == []
 
-    async def test_runs_are_found_by_what_is_known_of_them(
+    async def test_runs_can_be_filtered(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
     ) -> None:
         first = (await create(session, RUNS, metadata={"batch": "7"}))["id"]
@@ -294,10 +296,10 @@ class TestWorkflowRuns:
         for query, found in expected:
             assert await listed(session, RUNS, **query) == found, query
 
-    async def test_a_duration_that_is_no_number_is_422(self, session: aiohttp.ClientSession) -> None:
+    async def test_an_invalid_duration_is_422(self, session: aiohttp.ClientSession) -> None:
         assert (await answer(session, "GET", f"/v1/{RUNS}", params={"min_duration_ms": "long"}))[0] == 422
 
-    async def test_a_deleted_run_is_gone(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+    async def test_a_deleted_run_is_404(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         (run_id,) = emulator.seed(RUNS)
         async with session.delete(f"/v1/{RUNS}/{run_id}") as response:
             pass
@@ -316,7 +318,7 @@ class TestEvalRuns:
             ({"type": "block", "block_id": "block_1"}, {"type": "block", "block_id": "block_1"}, None, 2),
         ],
     )
-    async def test_it_is_of_its_scope(
+    async def test_it_has_its_scope(
         self, session: aiohttp.ClientSession, scope: Any, target: Any, eval_id: str | None, total: int
     ) -> None:
         run = await create(session, EVALS, scope=scope)
@@ -324,12 +326,12 @@ class TestEvalRuns:
         assert (run["target"], run["eval_id"], run["total_evals"]) == (target, eval_id, total)
 
     @pytest.mark.parametrize("scope", ["single", {"type": "all"}, {"type": []}, {"type": "single"}])
-    async def test_a_scope_that_there_is_not_is_422(self, session: aiohttp.ClientSession, scope: Any) -> None:
+    async def test_an_unknown_scope_is_422(self, session: aiohttp.ClientSession, scope: Any) -> None:
         status, body = await answer(session, "POST", f"/v1/{EVALS}", json=BODIES[EVALS] | {"scope": scope})
 
         assert (status, body["detail"][0]["loc"][:2]) == (422, ["body", "scope"])
 
-    async def test_its_counts_go_with_its_life(
+    async def test_its_counts_follow_its_phases(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
     ) -> None:
         (run_id,) = emulator.seed(EVALS)
@@ -341,7 +343,7 @@ class TestEvalRuns:
         assert (after["lifecycle_counts"]["completed"], after["outcome"]["passed"]) == (2, 2)
         assert sum(after["lifecycle_counts"].values()) == 2
 
-    async def test_a_live_run_is_cancelled_and_shown(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
+    async def test_a_cancel_returns_the_cancelled_run(self, session: aiohttp.ClientSession, emulator: Emulator) -> None:
         (run_id,) = emulator.seed(EVALS)
         status, run = await cancel(session, EVALS, run_id)
 
@@ -349,7 +351,7 @@ class TestEvalRuns:
         assert run == await read(session, EVALS, run_id)
 
     @pytest.mark.parametrize("times", [{}, DEAD])
-    async def test_a_run_that_is_over_cannot_be_cancelled(
+    async def test_a_terminal_run_cannot_be_cancelled(
         self, session: aiohttp.ClientSession, emulator: Emulator, times: dict[str, float]
     ) -> None:
         (run_id,) = emulator.seed(EVALS, **times)  # type: ignore[arg-type]  # times alone
@@ -359,7 +361,7 @@ class TestEvalRuns:
         assert (await cancel(session, EVALS, run_id))[0] == 404
         assert await read(session, EVALS, run_id) == before
 
-    async def test_runs_are_found_by_their_scope(self, session: aiohttp.ClientSession) -> None:
+    async def test_runs_can_be_filtered_by_scope(self, session: aiohttp.ClientSession) -> None:
         single = (await create(session, EVALS, scope={"type": "single", "eval_id": "e1"}))["id"]
         block = (await create(session, EVALS, scope={"type": "block", "block_id": "b1"}))["id"]
 
@@ -370,7 +372,7 @@ class TestEvalRuns:
 
 
 class TestExperimentRuns:
-    async def test_a_cancel_is_answered_with_the_lifecycle_alone(
+    async def test_a_cancel_returns_only_the_lifecycle(
         self, session: aiohttp.ClientSession, emulator: Emulator
     ) -> None:
         (run_id,) = emulator.seed(EXPERIMENTS)
@@ -380,14 +382,14 @@ class TestExperimentRuns:
         assert await cancel(session, EXPERIMENTS, run_id) == first
 
     @pytest.mark.parametrize("error", [None, {"message": "no"}])
-    async def test_a_run_that_ended_by_itself_cannot_be_cancelled(
+    async def test_a_completed_or_failed_run_cannot_be_cancelled(
         self, session: aiohttp.ClientSession, emulator: Emulator, error: Any
     ) -> None:
         (run_id,) = emulator.seed(EXPERIMENTS, queued=0, running=0, error=error)
 
         assert (await cancel(session, EXPERIMENTS, run_id))[0] == 404
 
-    async def test_its_score_and_counts_go_with_its_life(
+    async def test_its_score_and_counts_follow_its_phases(
         self, session: aiohttp.ClientSession, emulator: Emulator, clock: ManualClock
     ) -> None:
         (run_id,), (failing,) = emulator.seed(EXPERIMENTS), emulator.seed(EXPERIMENTS, error={})
@@ -401,12 +403,12 @@ class TestExperimentRuns:
         assert failed["lifecycle"]["message"] == "(no message)"
         assert after["n_consensus"] in {3, 5, 7}
 
-    async def test_a_name_that_is_no_text_is_as_good_as_another(self, session: aiohttp.ClientSession) -> None:
+    async def test_a_lone_surrogate_in_an_id_is_accepted(self, session: aiohttp.ClientSession) -> None:
         run = await create(session, EXPERIMENTS, experiment_id="\ud800")
 
         assert run["experiment_id"] == "\ud800"
 
-    async def test_a_run_is_of_a_workflow_even_when_none_is_named(self, session: aiohttp.ClientSession) -> None:
+    async def test_a_run_has_a_workflow_even_if_none_is_named(self, session: aiohttp.ClientSession) -> None:
         named = await create(session, EXPERIMENTS, workflow_id="wrk_1")
         unnamed = await create(session, EXPERIMENTS)
 

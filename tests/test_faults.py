@@ -27,6 +27,8 @@ from raw_server import (
 
 from retab_async import APIConnectionError, APIError, APITimeoutError, ResponseError, RetryPolicy
 
+pytestmark = pytest.mark.usefixtures("connection_path")
+
 ok = reply(BARE_SPLIT)
 BODY = json.dumps(BARE_SPLIT).encode()
 SHORT_TIMEOUT: dict[str, Any] = {"timeout": 0.3, "retry": ONCE}

@@ -1,4 +1,4 @@
-"""Files by themselves: uploaded, looked at, listed, and where they can be had."""
+"""The files of an account: upload, look-up, list and download links."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -66,17 +66,17 @@ async def client(server: RawServer) -> AsyncIterator[AsyncRetab]:
         yield opened
 
 
-def asked(server: RawServer) -> list[tuple[str, str]]:
+def sent_requests(server: RawServer) -> list[tuple[str, str]]:
     return [(request.method, request.target) for request in server.requests]
 
 
 class TestUpload:
-    async def test_gives_what_is_a_document_of_any_number_of_runs(self, tmp_path: Path) -> None:
+    async def test_an_uploaded_file_is_a_document_of_any_number_of_runs(self, tmp_path: Path) -> None:
         (tmp_path / "batch.pdf").write_bytes(PDF)
         async with Emulator() as emulator, client_for(emulator.url, api_key=emulator.api_key) as client:
             file = await client.files.upload(tmp_path / "batch.pdf")
-            told: dict[str, Any] = {"document": file, "subdocuments": [Subdocument("a")], "background": True}
-            runs = [await client.splits.create(**told) for _ in range(2)]
+            fields: dict[str, Any] = {"document": file, "subdocuments": [Subdocument("a")], "background": True}
+            runs = [await client.splits.create(**fields) for _ in range(2)]
 
             posts = [served.path for served in emulator.requests if served.path == "/v1/splits"]
             others = len(emulator.requests) - len(posts)
@@ -99,16 +99,18 @@ class TestUpload:
         ],
         ids=lambda document: type(document).__name__,
     )
-    async def test_refuses_what_is_where_the_api_can_have_it(
+    async def test_uploading_a_document_that_the_api_can_fetch_is_rejected(
         self, document: Any, client: AsyncRetab, server: RawServer
     ) -> None:
-        with pytest.raises(InvalidDocumentError, match="give it to a create as it is"):
+        with pytest.raises(InvalidDocumentError, match="the API can fetch this document itself"):
             await client.files.upload(document)
 
         assert server.requests == []
 
     @pytest.mark.parametrize("document", [b"", "missing.pdf", "http://x.test/a.pdf", 5], ids=str)
-    async def test_refuses_what_cannot_be_read(self, document: Any, client: AsyncRetab, server: RawServer) -> None:
+    async def test_uploading_an_unreadable_document_is_rejected(
+        self, document: Any, client: AsyncRetab, server: RawServer
+    ) -> None:
         with pytest.raises(InvalidDocumentError):
             await client.files.upload(document)
 
@@ -117,17 +119,19 @@ class TestUpload:
 
 class TestGet:
     @pytest.mark.parametrize("file", ["file_1", FileRef(id="file_1"), KNOWN], ids=lambda file: type(file).__name__)
-    async def test_reads_a_file(self, file: Any, client: AsyncRetab, server: RawServer) -> None:
+    async def test_get_returns_the_metadata(self, file: Any, client: AsyncRetab, server: RawServer) -> None:
         assert await client.files.get(file) == KNOWN
-        assert asked(server) == [("GET", "/v1/files/file_1")]
+        assert sent_requests(server) == [("GET", "/v1/files/file_1")]
 
-    async def test_reads_a_file_of_which_little_is_known(self, client: AsyncRetab, server: RawServer) -> None:
+    async def test_get_fills_missing_fields_with_defaults(self, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply({"id": "file_1", "filename": "a.pdf", "mime_type": None, "embeddings": [1]}),)
 
         assert await client.files.get("file_1") == File(id="file_1", filename="a.pdf")
 
     @pytest.mark.parametrize("file", ["../splits/splt_1", "", None, 5], ids=repr)
-    async def test_of_no_id_is_not_sent(self, file: Any, client: AsyncRetab, server: RawServer) -> None:
+    async def test_an_invalid_id_is_rejected_before_anything_is_sent(
+        self, file: Any, client: AsyncRetab, server: RawServer
+    ) -> None:
         with pytest.raises(InvalidRunIdError):
             await client.files.get(file)
         with pytest.raises(InvalidRunIdError):
@@ -135,14 +139,14 @@ class TestGet:
 
         assert server.requests == []
 
-    async def test_of_another_shape_names_the_place(self, client: AsyncRetab, server: RawServer) -> None:
+    async def test_a_field_of_another_type_raises_with_its_path(self, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(FILE | {"page_count": "three"}),)
         with pytest.raises(ResponseError, match="an integer was expected") as caught:
             await client.files.get("file_1")
 
         assert caught.value.path == "page_count"
 
-    async def test_of_no_such_file(self, client: AsyncRetab, server: RawServer) -> None:
+    async def test_a_missing_file_raises_not_found(self, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply({"detail": "File not found"}, 404),)
         with pytest.raises(NotFoundError):
             await client.files.get("file_1")
@@ -150,21 +154,21 @@ class TestGet:
 
 class TestDownloadLink:
     @pytest.mark.parametrize("name", ["download_link", "get_download_link"])
-    async def test_says_where_the_file_is(self, name: str, client: AsyncRetab, server: RawServer) -> None:
+    async def test_download_link_returns_the_signed_url(self, name: str, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(LINK),)
         link: DownloadLink = await getattr(client.files, name)("file_1")
 
         assert link.download_url == SIGNED
         assert link.mime_data == MIMEData(filename="a.pdf", url="https://storage.retab.com/org_1/file_1.pdf")
         assert (link.filename, link.expires_in) == ("a.pdf", "60 minutes")
-        assert asked(server) == [("GET", "/v1/files/file_1/download-link")]
+        assert sent_requests(server) == [("GET", "/v1/files/file_1/download-link")]
 
     @pytest.mark.parametrize(
         "answer",
         [LINK | {"expires_in": 5}, {"url": SIGNED}, [SIGNED], {"download_url": None, "other": SIGNED}],
         ids=["another shape", "no url", "no object", "null"],
     )
-    async def test_that_cannot_be_read_is_quoted_without_its_signature(
+    async def test_an_invalid_link_is_quoted_without_its_signature(
         self, answer: Any, client: AsyncRetab, server: RawServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
@@ -175,7 +179,7 @@ class TestDownloadLink:
         assert "X-Sig" not in f"{caught.value!r}{vars(caught.value)}{caplog.text}"
 
     @pytest.mark.parametrize("scheme", ["http://", "javascript:", "//", ""])
-    async def test_that_is_no_https_url_is_refused(self, scheme: str, client: AsyncRetab, server: RawServer) -> None:
+    async def test_a_link_that_is_not_https_raises(self, scheme: str, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(LINK | {"download_url": SIGNED.replace("https://", scheme)}),)
         with pytest.raises(ResponseError, match="download_url: expected an https:// URL") as caught:
             await client.files.download_link("file_1")
@@ -184,7 +188,7 @@ class TestDownloadLink:
 
 
 class TestList:
-    async def test_gives_the_files(
+    async def test_list_yields_the_files(
         self, client: AsyncRetab, server: RawServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         rows = [FILE, {"id": "file_2", "page_count": "?"}, {"filename": "b.pdf"}, "?"]
@@ -192,13 +196,13 @@ class TestList:
         pages = [page async for page in client.files.list().pages()]
 
         assert pages == [Page(items=(KNOWN, File(id="file_2")), after="file_2"), Page(items=())]
-        assert asked(server) == [
+        assert sent_requests(server) == [
             ("GET", "/v1/files?limit=100&order=desc"),
             ("GET", "/v1/files?limit=100&order=desc&after=file_2"),
         ]
         assert "row 2 of the list has no id" in caplog.text
 
-    async def test_asks_by_its_own_filters(self, client: AsyncRetab, server: RawServer) -> None:
+    async def test_list_sends_its_filters(self, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply({"data": [FILE]}),)
         files = client.files.list(
             filename="a", mime_type="application/pdf", sort_by="updated_at", from_date=date(2026, 11, 1), limit=5
@@ -211,15 +215,15 @@ class TestList:
         )
 
     @pytest.mark.parametrize(
-        "told", [{"limit": 0}, {"mime_type": ""}, {"sort_by": "name"}, {"before": "a", "after": "b"}], ids=str
+        "filters", [{"limit": 0}, {"mime_type": ""}, {"sort_by": "name"}, {"before": "a", "after": "b"}], ids=str
     )
-    async def test_refuses_what_the_api_would(self, told: dict[str, Any], client: AsyncRetab) -> None:
-        with pytest.raises(InvalidRequestError, match=next(reversed(told))):
-            client.files.list(**told)
+    async def test_invalid_filters_are_rejected(self, filters: dict[str, Any], client: AsyncRetab) -> None:
+        with pytest.raises(InvalidRequestError, match=next(reversed(filters))):
+            client.files.list(**filters)
 
-    async def test_gives_what_will_do_as_a_document(self, client: AsyncRetab, server: RawServer) -> None:
+    async def test_a_listed_file_is_a_document_of_a_run(self, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(LINK), reply({"id": "prs_1"}, 201))
         await client.parses.create(document=KNOWN)
 
-        assert asked(server) == [("GET", "/v1/files/file_1/download-link"), ("POST", "/v1/parses")]
+        assert sent_requests(server) == [("GET", "/v1/files/file_1/download-link"), ("POST", "/v1/parses")]
         assert b"https://storage.retab.com/org_1/file_1.pdf" in server.requests[1].body

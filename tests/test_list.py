@@ -187,7 +187,7 @@ async def test_deleted_run_is_not_found() -> None:
 async def test_delete_whose_response_was_lost_succeeds() -> None:
     async with Emulator() as emulator, client_for(emulator.url) as client:
         (run_id,) = emulator.seed("partitions")
-        emulator.fail("DELETE /v1/partitions/{id}", Fault.late_reset())
+        emulator.fail("DELETE /v1/partitions/{id}", Fault.reset_after_effect())
         await client.partitions.delete(run_id)
 
         assert [(each.method, each.status) for each in emulator.requests] == [("DELETE", None), ("DELETE", 404)]

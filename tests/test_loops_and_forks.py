@@ -22,6 +22,8 @@ import retab_async
 from retab_async import AsyncRetab, ClientStateError, Split
 from retab_async.emulator import Emulator
 
+pytestmark = pytest.mark.usefixtures("connection_path")
+
 ok = reply(BARE_SPLIT)
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

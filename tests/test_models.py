@@ -1,4 +1,5 @@
 import pickle
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from payloads import BARE_PARTITION, BARE_SPLIT, FAILED_SPLIT, FULL_PARTITION, FULL_SPLIT
 
 from retab_async import (
+    Extraction,
     FileRef,
     Partition,
     PartitionChunk,
@@ -27,6 +29,7 @@ from retab_async import (
 )
 from retab_async.converter import make_structurer, unstructure
 from retab_async.errors import SchemaMismatchError
+from retab_async.text import bounded_repr
 
 MODELS = [
     FileRef,
@@ -226,3 +229,49 @@ def test_unknown_status_has_a_name() -> None:
 def test_value_that_is_not_a_word_is_not_a_status(value: Any) -> None:
     with pytest.raises(ValueError, match="is not a valid RunStatus"):
         RunStatus(value)
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner),
+    )
+)
+def test_bounded_repr_of_a_shallow_value_is_its_repr(value: Any) -> None:
+    assert bounded_repr(value, 1000) == repr(value)
+
+
+def test_bounded_repr_elides_deep_containers() -> None:
+    assert bounded_repr({"a": [{"b": [1]}, (2,), ()]}, 2) == "{'a': [{...}, (...), ()]}"
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["arrays", "objects"])
+def test_repr_of_deep_output_is_bounded(wrap: Callable[[Any], Any]) -> None:
+    deep: Any = 1
+    for _ in range(100_000):
+        deep = wrap(deep)
+    run = Extraction(id="extr_1", status=RunStatus.COMPLETED, output={"a": deep})
+
+    assert repr(run).startswith("Extraction(id='extr_1'")
+    assert "..." in repr(run)
+    assert len(repr(run)) < 500
+
+
+def test_deep_output_is_unstructured_without_recursion() -> None:
+    deep: Any = 1
+    for _ in range(100_000):
+        deep = {"a": [deep]}
+    run = Extraction(id="extr_1", status=RunStatus.COMPLETED, output=deep)
+    copy = unstructure(run)["output"]
+    for _ in range(100_000):
+        (copy,) = copy["a"]
+
+    assert copy == 1
+
+
+def test_unstructured_output_is_a_copy() -> None:
+    run = Extraction(id="extr_1", status=RunStatus.COMPLETED, output={"a": [{"b": (1, None)}]})
+    unstructure(run)["output"]["a"][0]["b"].append(2)
+
+    assert run.output == {"a": [{"b": (1, None)}]}
+    assert unstructure(run)["output"] == {"a": [{"b": [1, None]}]}

@@ -1,6 +1,6 @@
-"""The official client takes the emulator for the API.
+"""The official client works with the emulator as with the API.
 
-It speaks in a process of its own, because it replaces `ssl.SSLContext` and adds to `mimetypes` wherever it is loaded.
+It runs in a process of its own, because importing it replaces `ssl.SSLContext` and extends `mimetypes`.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(find_spec("retab") is None, reason="the official
 
 PDF = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n"
 INLINE = {"path": PDF, "bytes": PDF, "mime_data": b"%PDF-"}
-ASKED: dict[str, dict[str, Any]] = {
+REQUESTS: dict[str, dict[str, Any]] = {
     "splits": {"subdocuments": [{"name": "invoice"}]},
     "partitions": {"key": "account", "instructions": "One chunk for each account."},
     "classifications": {"categories": [{"name": "invoice"}, {"name": "contract"}]},
@@ -29,13 +29,13 @@ ASKED: dict[str, dict[str, Any]] = {
     "parses": {},
     "edits": {"instructions": "Name: A. Reyes"},
 }
-CANCELS = {kind: f"create_{kind.removesuffix('s')}_cancel" for kind in ASKED} | {"parses": "cancel"}
-every_kind = pytest.mark.parametrize("kind", ASKED)
+CANCELS = {kind: f"create_{kind.removesuffix('s')}_cancel" for kind in REQUESTS} | {"parses": "cancel"}
+every_kind = pytest.mark.parametrize("kind", REQUESTS)
 BLOCK = "start_document-1"
 
 
-async def talk(path: Path) -> dict[str, Any]:
-    # Not to be loaded by the tests themselves.
+async def use_every_kind(path: Path) -> dict[str, Any]:
+    # Must not be imported by the test process.
     from retab import AsyncRetab  # noqa: PLC0415
 
     async with (
@@ -44,7 +44,7 @@ async def talk(path: Path) -> dict[str, Any]:
     ):
         return {
             "documents": await create_on_each(emulator, client, path),
-            **{kind: await live(emulator, getattr(client, kind), kind) for kind in ASKED},
+            **{kind: await use_kind(emulator, getattr(client, kind), kind) for kind in REQUESTS},
             "streamed": await stream(client),
             "schemas": await generate(emulator, client),
             "blueprints": await blueprint(client),
@@ -56,7 +56,7 @@ async def talk(path: Path) -> dict[str, Any]:
 
 
 async def create_on_each(emulator: Emulator, client: Any, path: Path) -> dict[str, Any]:
-    # Not to be loaded by the tests themselves.
+    # Must not be imported by the test process.
     from retab.types.mime import FileRef, MIMEData  # noqa: PLC0415
 
     documents = {
@@ -65,20 +65,20 @@ async def create_on_each(emulator: Emulator, client: Any, path: Path) -> dict[st
         "mime_data": MIMEData(filename="a.pdf", url="data:application/pdf;base64,JVBERi0="),
         "url": "https://files.example.com/far.pdf?v=2",
     }
-    runs = {name: await client.splits.create(document=what, **ASKED["splits"]) for name, what in documents.items()}
+    runs = {name: await client.splits.create(document=what, **REQUESTS["splits"]) for name, what in documents.items()}
     file = runs["path"].file
     reference = FileRef(id=file.id, filename=file.filename, mime_type=file.mime_type)
-    runs["file_ref"] = await client.splits.create(document=reference, **ASKED["splits"])
+    runs["file_ref"] = await client.splits.create(document=reference, **REQUESTS["splits"])
     return {
         name: {"file": run.file.model_dump(), "sha256": emulator.document_of(run.id).sha256}
         for name, run in runs.items()
     }
 
 
-async def live(emulator: Emulator, runs: Any, kind: str) -> dict[str, Any]:
+async def use_kind(emulator: Emulator, runs: Any, kind: str) -> dict[str, Any]:
     cancel = getattr(runs, CANCELS[kind])
-    finished = await runs.create(document=PDF, **ASKED[kind])
-    begun = [await runs.create(document=PDF, background=True, **ASKED[kind]) for _ in range(3)]
+    finished = await runs.create(document=PDF, **REQUESTS[kind])
+    begun = [await runs.create(document=PDF, background=True, **REQUESTS[kind]) for _ in range(3)]
     before = emulator.active_runs()
     cancelled = await cancel(begun[0].id)
     read = await runs.get(begun[0].id)
@@ -87,7 +87,7 @@ async def live(emulator: Emulator, runs: Any, kind: str) -> dict[str, Any]:
     return {
         "ids": [finished.id, *(run.id for run in begun)],
         "finished": finished.model_dump(mode="json"),
-        "begun": begun[0].model_dump(mode="json"),
+        "background": begun[0].model_dump(mode="json"),
         "before": before,
         "cancelled": cancelled.model_dump(mode="json"),
         "read": read.model_dump(mode="json"),
@@ -97,21 +97,25 @@ async def live(emulator: Emulator, runs: Any, kind: str) -> dict[str, Any]:
     }
 
 
-def told(model: Any) -> Any:
+def to_json(model: Any) -> Any:
     return model.model_dump(mode="json")
 
 
 async def stream(client: Any) -> list[Any]:
-    # The methods of extractions do not read a stream line by line; what they are made of does.
+    # The public methods of extractions do not read a stream line by line.
     document = {"filename": "a.pdf", "url": "data:application/pdf;base64,JVBERi0="}
-    body = {"document": document, **ASKED["extractions"]}
+    body = {"document": document, **REQUESTS["extractions"]}
     return [state async for state in client._request_stream("POST", "/v1/extractions/stream", data=body)]
 
 
 async def generate(emulator: Emulator, client: Any) -> dict[str, Any]:
     finished = await client.schemas.generate(documents=[PDF, PDF])
     begun = await client.schemas.generate(documents=[PDF], background=True)
-    return {"finished": told(finished), "begun": told(begun), "alive": begun.id in emulator.active_runs()}
+    return {
+        "finished": to_json(finished),
+        "background": to_json(begun),
+        "active": begun.id in emulator.active_runs(),
+    }
 
 
 async def blueprint(client: Any) -> dict[str, Any]:
@@ -120,18 +124,18 @@ async def blueprint(client: Any) -> dict[str, Any]:
     begun = await client.files.create_blueprint(file.id, background=True)
     cancelled = await client.files.create_blueprint_cancel(begun.id)
     return {
-        "finished": told(finished),
-        "begun": told(begun),
-        "cancelled": told(cancelled),
-        "read": told(await client.files.get_blueprint(begun.id)),
+        "finished": to_json(finished),
+        "background": to_json(begun),
+        "cancelled": to_json(cancelled),
+        "read": to_json(await client.files.get_blueprint(begun.id)),
     }
 
 
 async def files(client: Any) -> dict[str, Any]:
     listed = [file async for file in await client.files.list(limit=3, order="asc")]
     return {
-        "listed": [told(file) for file in listed],
-        "read": told(await client.files.get(listed[0].id)),
+        "listed": [to_json(file) for file in listed],
+        "read": to_json(await client.files.get(listed[0].id)),
         "images": [file.id async for file in await client.files.list(mime_type="image/png")],
     }
 
@@ -142,12 +146,12 @@ async def workflow_runs(emulator: Emulator, runs: Any) -> dict[str, Any]:
     (failed,) = emulator.seed("workflows/runs", queued=0, running=0, error={"message": "no", "stage": "execution"})
     answers = [await runs.cancel(begun.id, command_id="cmd_1") for _ in range(2)]
     return {
-        "begun": told(begun),
-        "before": told(await runs.get(waiting)),
-        "stopped": told(await runs.cancel(waiting)),
-        "failed": told(await runs.get(failed)),
-        "late": told(await runs.cancel(failed)),
-        "answers": [told(answer) for answer in answers],
+        "background": to_json(begun),
+        "before": to_json(await runs.get(waiting)),
+        "cancelled_in_review": to_json(await runs.cancel(waiting)),
+        "failed": to_json(await runs.get(failed)),
+        "after_end": to_json(await runs.cancel(failed)),
+        "answers": [to_json(answer) for answer in answers],
         "listed": [run.id async for run in await runs.list(workflow_id="wrk_1", status="cancelled", limit=1)],
         "all": [begun.id, waiting, failed] == [run.id async for run in await runs.list(order="asc")],
         "deleted": await runs.delete(failed),
@@ -156,24 +160,24 @@ async def workflow_runs(emulator: Emulator, runs: Any) -> dict[str, Any]:
 
 
 async def eval_runs(emulator: Emulator, runs: Any) -> dict[str, Any]:
-    # Not to be loaded by the tests themselves.
+    # Must not be imported by the test process.
     from retab import APIError  # noqa: PLC0415
 
     begun = await runs.create("wrk_1", scope={"type": "block", "block_id": "block_1"})
     (completed,) = emulator.seed("workflows/evals/runs", queued=0, running=0)
     seen = {
-        "begun": told(begun),
-        "cancelled": told(await runs.cancel(begun.id)),
-        "read": told(await runs.get(begun.id)),
-        "completed": told(await runs.get(completed)),
+        "background": to_json(begun),
+        "cancelled": to_json(await runs.cancel(begun.id)),
+        "read": to_json(await runs.get(begun.id)),
+        "completed": to_json(await runs.get(completed)),
         "listed": [run.id async for run in await runs.list(target_block_id="block_1")],
-        "refused": [],
+        "rejected": [],
     }
     for run_id in (begun.id, completed):
         try:
             await runs.cancel(run_id)
         except APIError as error:
-            seen["refused"].append(error.status_code)
+            seen["rejected"].append(error.status_code)
     return seen
 
 
@@ -181,21 +185,21 @@ async def experiment_runs(emulator: Emulator, runs: Any) -> dict[str, Any]:
     begun = await runs.create("exp_1", workflow_id="wrk_1")
     (completed,) = emulator.seed("workflows/experiments/runs", queued=0, running=0)
     return {
-        "begun": told(begun),
-        "cancelled": [told(await runs.cancel(begun.id)) for _ in range(2)],
-        "read": told(await runs.get(begun.id)),
-        "completed": told(await runs.get(completed)),
+        "background": to_json(begun),
+        "cancelled": [to_json(await runs.cancel(begun.id)) for _ in range(2)],
+        "read": to_json(await runs.get(begun.id)),
+        "completed": to_json(await runs.get(completed)),
         "listed": [run.id async for run in await runs.list(experiment_id="exp_1", status="cancelled")],
     }
 
 
 @pytest.fixture(scope="module")
-def heard(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What the official client saw."""
     path = tmp_path_factory.mktemp("official") / "near.pdf"
     path.write_bytes(PDF)
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    heard = subprocess.run(  # noqa: S603 - this file itself
+    results = subprocess.run(  # noqa: S603 - this file itself
         [sys.executable, "-W", "ignore", __file__, str(path)],
         env=environment,
         capture_output=True,
@@ -203,81 +207,81 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Any:
         check=False,
         timeout=60,
     )
-    assert heard.returncode == 0, heard.stderr
-    return json.loads(heard.stdout)
+    assert results.returncode == 0, results.stderr
+    return json.loads(results.stdout)
 
 
 class TestDocuments:
     @pytest.mark.parametrize("name", INLINE)
-    def test_a_document_arrives_byte_for_byte(self, heard: Any, name: str) -> None:
-        assert heard["documents"][name]["sha256"] == hashlib.sha256(INLINE[name]).hexdigest()
+    def test_a_document_arrives_byte_for_byte(self, results: Any, name: str) -> None:
+        assert results["documents"][name]["sha256"] == hashlib.sha256(INLINE[name]).hexdigest()
 
-    def test_a_path_keeps_its_name(self, heard: Any) -> None:
-        assert heard["documents"]["path"]["file"]["filename"] == "near.pdf"
+    def test_a_path_keeps_its_name(self, results: Any) -> None:
+        assert results["documents"]["path"]["file"]["filename"] == "near.pdf"
 
-    def test_a_url_is_left_where_it_is(self, heard: Any) -> None:
-        document = heard["documents"]["url"]
+    def test_a_url_is_not_downloaded(self, results: Any) -> None:
+        document = results["documents"]["url"]
 
         assert (document["file"]["filename"], document["sha256"]) == ("far.pdf", "")
 
-    def test_the_file_of_one_run_serves_another(self, heard: Any) -> None:
-        assert heard["documents"]["file_ref"] == heard["documents"]["path"]
+    def test_the_file_of_one_run_can_be_the_document_of_another(self, results: Any) -> None:
+        assert results["documents"]["file_ref"] == results["documents"]["path"]
 
 
-class TestLife:
+class TestLifeCycle:
     @every_kind
-    def test_a_run_is_completed_at_once_unless_it_is_for_the_background(self, heard: Any, kind: str) -> None:
-        seen = heard[kind]
+    def test_a_foreground_run_is_completed_and_a_background_run_queued(self, results: Any, kind: str) -> None:
+        seen = results[kind]
 
-        assert (seen["finished"]["status"], seen["begun"]["status"]) == ("completed", "queued")
+        assert (seen["finished"]["status"], seen["background"]["status"]) == ("completed", "queued")
         assert seen["finished"]["output"]
         assert seen["before"][-3:] == seen["ids"][1:]
 
     @every_kind
-    def test_a_cancel_is_answered_with_the_whole_run(self, heard: Any, kind: str) -> None:
-        seen = heard[kind]
+    def test_a_cancel_returns_the_whole_run(self, results: Any, kind: str) -> None:
+        seen = results[kind]
 
-        assert seen["cancelled"] == seen["begun"] | {"status": "cancelled"}
+        assert seen["cancelled"] == seen["background"] | {"status": "cancelled"}
         assert seen["read"] == seen["cancelled"]
 
     @every_kind
-    def test_every_page_of_a_list_is_walked(self, heard: Any, kind: str) -> None:
-        seen = heard[kind]
+    def test_a_list_returns_every_page(self, results: Any, kind: str) -> None:
+        seen = results[kind]
 
         assert seen["listed"][:4] == seen["ids"][::-1]
         assert sum(query.startswith("limit=2") for query in seen["pages"]) > 1
 
     @every_kind
-    def test_a_deleted_run_is_gone(self, heard: Any, kind: str) -> None:
-        seen = heard[kind]
+    def test_a_deleted_run_is_gone(self, results: Any, kind: str) -> None:
+        seen = results[kind]
 
         assert set(seen["listed"]) - set(seen["left"]) == {seen["ids"][3]}
 
 
-class TestTheirOwn:
-    def test_the_states_of_a_stream_grow_to_the_whole(self, heard: Any) -> None:
-        assert [(state["status"], state["output"]) for state in heard["streamed"]] == [
+class TestOtherKinds:
+    def test_a_stream_returns_partial_outputs_and_then_the_complete_run(self, results: Any) -> None:
+        assert [(state["status"], state["output"]) for state in results["streamed"]] == [
             ("in_progress", {}),
             ("completed", {"total": 1.0}),
         ]
 
-    def test_a_schema_is_generated_at_once_or_in_the_background(self, heard: Any) -> None:
-        seen = heard["schemas"]
+    def test_a_schema_is_generated_at_once_or_in_the_background(self, results: Any) -> None:
+        seen = results["schemas"]
 
-        assert (seen["finished"]["status"], seen["begun"]["status"]) == ("completed", "queued")
+        assert (seen["finished"]["status"], seen["background"]["status"]) == ("completed", "queued")
         assert seen["finished"]["json_schema"]["properties"]
-        assert seen["alive"]
+        assert seen["active"]
 
-    def test_a_blueprint_is_made_of_a_file_and_cancelled(self, heard: Any) -> None:
-        seen = heard["blueprints"]
+    def test_a_blueprint_of_a_file_can_be_cancelled(self, results: Any) -> None:
+        seen = results["blueprints"]
 
         assert (seen["finished"]["status"], seen["finished"]["file"]["filename"]) == ("completed", "near.pdf")
         assert seen["finished"]["completed_at"]
         assert seen["cancelled"]["status"] == "cancelled"
         assert seen["read"] == seen["cancelled"]
 
-    def test_files_are_listed(self, heard: Any) -> None:
-        seen = heard["files"]
+    def test_files_are_listed(self, results: Any) -> None:
+        seen = results["files"]
 
         assert len(seen["listed"]) > 6
         assert seen["listed"][0] == seen["read"]
@@ -285,58 +289,58 @@ class TestTheirOwn:
 
 
 class TestWorkflows:
-    def test_a_run_echoes_what_it_was_given(self, heard: Any) -> None:
-        begun = heard["workflows"]["begun"]
+    def test_a_run_contains_the_fields_of_its_request(self, results: Any) -> None:
+        begun = results["workflows"]["background"]
 
         assert begun["lifecycle"] == {"status": "pending"}
         assert begun["inputs"]["documents"][BLOCK]["mime_type"] == "application/pdf"
         assert (begun["inputs"]["json_data"], begun["metadata"]) == ({"b": [1]}, {"batch": "7"})
 
-    def test_a_cancel_wraps_the_run_and_is_told_again_under_its_command(self, heard: Any) -> None:
-        first, again = heard["workflows"]["answers"]
+    def test_a_cancel_repeated_with_its_command_id_returns_the_same_response(self, results: Any) -> None:
+        first, again = results["workflows"]["answers"]
 
         assert (first["cancellation_status"], first["run"]["lifecycle"]["status"]) == ("cancelled", "cancelled")
         assert again == first
 
-    def test_a_run_that_awaits_review_can_be_cancelled(self, heard: Any) -> None:
-        seen = heard["workflows"]
+    def test_a_run_that_awaits_review_can_be_cancelled(self, results: Any) -> None:
+        seen = results["workflows"]
 
         assert seen["before"]["lifecycle"]["status"] == "awaiting_review"
-        assert seen["stopped"]["run"]["lifecycle"]["status"] == "cancelled"
+        assert seen["cancelled_in_review"]["run"]["lifecycle"]["status"] == "cancelled"
 
-    def test_a_cancel_that_comes_late_leaves_the_run_as_it_is(self, heard: Any) -> None:
-        seen = heard["workflows"]
+    def test_a_cancel_after_the_end_leaves_the_run_unchanged(self, results: Any) -> None:
+        seen = results["workflows"]
 
         assert (seen["failed"]["lifecycle"]["stage"], seen["failed"]["lifecycle"]["message"]) == ("execution", "no")
-        assert seen["late"] == {
+        assert seen["after_end"] == {
             "run": seen["failed"],
             "cancellation_status": "cancellation_failed",
             "redis_available": True,
         }
 
-    def test_runs_are_listed_and_deleted(self, heard: Any) -> None:
-        seen = heard["workflows"]
+    def test_runs_are_listed_and_deleted(self, results: Any) -> None:
+        seen = results["workflows"]
 
-        assert seen["listed"] == [seen["begun"]["id"]]
+        assert seen["listed"] == [seen["background"]["id"]]
         assert seen["all"]
         assert seen["left"] == []
 
-    def test_an_eval_run_is_cancelled_once(self, heard: Any) -> None:
-        seen = heard["evals"]
+    def test_an_eval_run_is_cancelled_once(self, results: Any) -> None:
+        seen = results["evals"]
 
-        assert seen["begun"]["target"]["block_id"] == "block_1"
+        assert seen["background"]["target"]["block_id"] == "block_1"
         assert seen["cancelled"]["lifecycle"]["status"] == "cancelled"
-        assert (seen["read"], seen["listed"]) == (seen["cancelled"], [seen["begun"]["id"]])
+        assert (seen["read"], seen["listed"]) == (seen["cancelled"], [seen["background"]["id"]])
         assert seen["completed"]["counts"]["outcome"]["passed"] == seen["completed"]["total_evals"]
-        assert seen["refused"] == [404, 404]
+        assert seen["rejected"] == [404, 404]
 
-    def test_an_experiment_run_answers_a_cancel_with_its_lifecycle(self, heard: Any) -> None:
-        seen = heard["experiments"]
+    def test_an_experiment_run_answers_a_cancel_with_its_lifecycle(self, results: Any) -> None:
+        seen = results["experiments"]
         first, again = seen["cancelled"]
 
-        assert first == again == {"id": seen["begun"]["id"], "lifecycle": seen["read"]["lifecycle"]}
-        assert (seen["completed"]["score"], seen["listed"]) == (1.0, [seen["begun"]["id"]])
+        assert first == again == {"id": seen["background"]["id"], "lifecycle": seen["read"]["lifecycle"]}
+        assert (seen["completed"]["score"], seen["listed"]) == (1.0, [seen["background"]["id"]])
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(talk(Path(sys.argv[1])))))  # noqa: T201 - to the process that asked
+    print(json.dumps(asyncio.run(use_every_kind(Path(sys.argv[1])))))  # noqa: T201 - to the process that asked

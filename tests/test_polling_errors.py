@@ -1,4 +1,4 @@
-"""What a wait, or a scope, raises about a run."""
+"""Errors about a run, as waits and scopes raise them."""
 
 import pickle
 
@@ -13,13 +13,13 @@ FAILED = Split(
     status=RunStatus.FAILED,
     error=PrimitiveError(code="bad_document", message="It could not\nbe \x1b[31mread." + "x" * 999),
 )
-GOING = Split(id="splt_1", status=RunStatus.IN_PROGRESS)
+RUNNING = Split(id="splt_1", status=RunStatus.IN_PROGRESS)
 
 ERRORS: list[RunError] = [
     RunError(),
     RunFailedError(run=FAILED),
     RunCancelledError(run=Split(id="splt_1", status=RunStatus.CANCELLED)),
-    WaitTimeoutError(run_id="splt_1", timeout=2.5, run=GOING),
+    WaitTimeoutError(run_id="splt_1", timeout=2.5, run=RUNNING),
     WaitTimeoutError(run_id="splt_1", timeout=3600.0),
 ]
 
@@ -34,7 +34,7 @@ ERRORS: list[RunError] = [
         (ERRORS[4], "run splt_1 did not finish within 3600 s: it was never seen"),
     ],
 )
-def test_it_says_which_run_and_how_it_stands(error: RunError, words: str) -> None:
+def test_message_names_the_run_and_its_state(error: RunError, words: str) -> None:
     assert str(error).startswith(words)
     assert str(error).isprintable()
     assert len(str(error)) < 600
@@ -42,15 +42,15 @@ def test_it_says_which_run_and_how_it_stands(error: RunError, words: str) -> Non
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=str)
-def test_it_survives_pickling(error: RunError) -> None:
-    revived = pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled on the line itself
+def test_error_survives_pickling(error: RunError) -> None:
+    restored = pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled on the line itself
 
-    assert type(revived) is type(error)
-    assert str(revived) == str(error)
-    assert revived.args == error.args
-    assert revived.__dict__ == error.__dict__
+    assert type(restored) is type(error)
+    assert str(restored) == str(error)
+    assert restored.args == error.args
+    assert restored.__dict__ == error.__dict__
 
 
 @pytest.mark.parametrize("kind", [RetabError, RunError, TimeoutError])
-def test_a_wait_that_took_too_long_is_each_of_these(kind: type[Exception]) -> None:
+def test_wait_timeout_error_has_base(kind: type[Exception]) -> None:
     assert issubclass(WaitTimeoutError, kind)

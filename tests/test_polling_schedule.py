@@ -1,4 +1,4 @@
-"""The schedule of waits, without a server: intervals, seats, and who looks when."""
+"""Schedule of waits, without a server: intervals, state of a wait, and which task polls when."""
 
 import asyncio
 from itertools import islice
@@ -23,16 +23,16 @@ from retab_async.polling import RawPage, Snapshot, Waiter
 from retab_async.polling.state import RunWait, WaitSession, intervals, is_fatal
 
 CALL: dict[str, Any] = {"method": "GET", "url": "/v1/splits/splt_1"}
-GOING = Primitive(id="splt_1", status=RunStatus.IN_PROGRESS)
+RUNNING = Primitive(id="splt_1", status=RunStatus.IN_PROGRESS)
 DONE = Primitive(id="splt_1", status=RunStatus.COMPLETED)
 
 
-def seat_of(*seconds: float) -> RunWait[Run]:
+def wait_of(*seconds: float) -> RunWait[Run]:
     return RunWait("splt_1", iter(seconds))
 
 
-def api(kind: type[Any], status: int, **told: Any) -> Any:
-    return kind("refused", status_code=status, **CALL, **told)
+def api(error_type: type[Any], status: int, **changes: Any) -> Any:
+    return error_type("refused", status_code=status, **CALL, **changes)
 
 
 class TestIntervals:
@@ -43,7 +43,7 @@ class TestIntervals:
         assert longest == sorted(longest)
         assert longest[-1] == pytest.approx(10)
 
-    def test_are_spread_by_a_fifth(self) -> None:
+    def test_have_a_jitter_of_a_fifth(self) -> None:
         shortest = islice(intervals(None, lambda low, _: low), 9)
         longest = islice(intervals(None, lambda _, high: high), 9)
         drawn = islice(intervals(None), 9)
@@ -52,83 +52,83 @@ class TestIntervals:
             assert low <= between <= high
             assert high / low == pytest.approx(1.5)
 
-    def test_that_are_given_stay_as_they_are(self) -> None:
+    def test_fixed_ones_are_constant(self) -> None:
         assert list(islice(intervals(0.25), 5)) == [0.25] * 5
 
 
-class TestSeat:
-    def test_looks_at_once_and_then_after_its_intervals(self) -> None:
-        seat = seat_of(1, 2, 3)
-        due = [seat.next_poll]
+class TestRunWait:
+    def test_polls_at_once_and_then_after_its_intervals(self) -> None:
+        wait = wait_of(1, 2, 3)
+        due = [wait.next_poll]
         for _ in range(3):
-            seat.observe(Snapshot(GOING, is_whole=False), max(100.0, seat.next_poll))
-            due.append(seat.next_poll)
+            wait.observe(Snapshot(RUNNING, is_whole=False), max(100.0, wait.next_poll))
+            due.append(wait.next_poll)
 
         assert due == [0, 101, 103, 106]
 
-    def test_a_hint_is_the_next_interval_exactly(self) -> None:
-        seat = seat_of(1, 2)
-        seat.observe(Snapshot(GOING, is_whole=False, hint=7.5), 100)
+    def test_hint_is_the_next_interval(self) -> None:
+        wait = wait_of(1, 2)
+        wait.observe(Snapshot(RUNNING, is_whole=False, hint=7.5), 100)
 
-        assert seat.next_poll == 107.5
+        assert wait.next_poll == 107.5
 
-    def test_a_hint_of_nothing_is_none(self) -> None:
-        seat = seat_of(1)
-        seat.observe(Snapshot(GOING, is_whole=False, hint=0.0), 100)
+    def test_hint_of_zero_is_ignored(self) -> None:
+        wait = wait_of(1)
+        wait.observe(Snapshot(RUNNING, is_whole=False, hint=0.0), 100)
 
-        assert seat.next_poll == 101
+        assert wait.next_poll == 101
 
-    def test_what_others_show_it_does_not_make_it_look_more_rarely(self) -> None:
-        seat = seat_of(1, 2)
-        seat.observe(Snapshot(GOING, is_whole=False), 100)
-        seat.observe(Snapshot(GOING, is_whole=False), 100.4)
+    def test_snapshot_between_two_polls_does_not_lengthen_the_interval(self) -> None:
+        wait = wait_of(1, 2)
+        wait.observe(Snapshot(RUNNING, is_whole=False), 100)
+        wait.observe(Snapshot(RUNNING, is_whole=False), 100.4)
 
-        assert seat.next_poll == 101.4
+        assert wait.next_poll == 101.4
 
-    def test_a_look_within_half_an_interval_counts_as_its_own(self) -> None:
-        seat = seat_of(1, 2)
-        seat.observe(Snapshot(GOING, is_whole=False), 100)
-        seat.observe(Snapshot(GOING, is_whole=False), 100.5)
+    def test_snapshot_within_half_an_interval_counts_as_its_poll(self) -> None:
+        wait = wait_of(1, 2)
+        wait.observe(Snapshot(RUNNING, is_whole=False), 100)
+        wait.observe(Snapshot(RUNNING, is_whole=False), 100.5)
 
-        assert seat.next_poll == 102.5
+        assert wait.next_poll == 102.5
 
-    def test_a_server_that_asks_for_more_time_has_it(self) -> None:
-        seat = seat_of(1, 2)
-        seat.fail(api(RateLimitError, 429, retry_after=30), 100)
-        assert seat.next_poll == 130
+    def test_retry_after_postpones_the_next_poll(self) -> None:
+        wait = wait_of(1, 2)
+        wait.fail(api(RateLimitError, 429, retry_after=30), 100)
+        assert wait.next_poll == 130
 
-        seat.fail(api(RateLimitError, 429, retry_after=0.5), 130)
-        assert seat.next_poll == 132
+        wait.fail(api(RateLimitError, 429, retry_after=0.5), 130)
+        assert wait.next_poll == 132
 
-    def test_three_404s_in_a_row_are_its_end(self) -> None:
-        seat, lost = seat_of(*range(9)), api(NotFoundError, 404)
+    def test_three_404s_in_a_row_end_it(self) -> None:
+        wait, lost = wait_of(*range(9)), api(NotFoundError, 404)
         for _ in range(2):
-            seat.fail(lost, 100)
-        seat.observe(Snapshot(GOING, is_whole=False), 100)
+            wait.fail(lost, 100)
+        wait.observe(Snapshot(RUNNING, is_whole=False), 100)
         for _ in range(2):
-            seat.fail(lost, 100)
-        assert seat.result is None
+            wait.fail(lost, 100)
+        assert wait.result is None
 
-        seat.fail(lost, 100)
-        assert seat.result is lost
+        wait.fail(lost, 100)
+        assert wait.result is lost
 
-    def test_wants_the_output_at_once_when_a_cheap_read_says_that_it_is_over(self) -> None:
-        seat = seat_of(1)
-        seat.observe(Snapshot(DONE, is_whole=False), 100)
+    def test_terminal_status_without_output_makes_the_output_due_at_once(self) -> None:
+        wait = wait_of(1)
+        wait.observe(Snapshot(DONE, is_whole=False), 100)
 
-        assert (seat.next_poll, seat.needs_output, seat.result) == (100, True, None)
+        assert (wait.next_poll, wait.needs_output, wait.result) == (100, True, None)
 
-    def test_tells_a_status_once(self) -> None:
-        seat = seat_of(1, 2)
+    def test_reports_a_status_once(self) -> None:
+        wait = wait_of(1, 2)
 
-        assert seat.observe(Snapshot(GOING, is_whole=False), 100)
-        assert not seat.observe(Snapshot(GOING, is_whole=False), 101)
-        assert seat.observe(Snapshot(DONE, is_whole=False), 102)
-        assert not seat.observe(Snapshot(DONE, is_whole=True), 102)
+        assert wait.observe(Snapshot(RUNNING, is_whole=False), 100)
+        assert not wait.observe(Snapshot(RUNNING, is_whole=False), 101)
+        assert wait.observe(Snapshot(DONE, is_whole=False), 102)
+        assert not wait.observe(Snapshot(DONE, is_whole=True), 102)
 
 
 @pytest.mark.parametrize(
-    ("error", "final"),
+    ("error", "expected"),
     [
         (InvalidRunIdError("../x"), True),
         (ClientStateError("closed"), True),
@@ -143,12 +143,12 @@ class TestSeat:
     ],
     ids=str,
 )
-def test_an_error_is_final_or_not(error: RetabError, *, final: bool) -> None:
-    assert is_fatal(error) is final
+def test_error_is_fatal_or_not(error: RetabError, *, expected: bool) -> None:
+    assert is_fatal(error) is expected
 
 
-class Script:
-    """A collection whose runs are over when a test says so, and which can be held up."""
+class FakeSource:
+    """Source whose runs finish when a test says so, and whose responses can be held up."""
 
     is_listed = True
     has_output = True
@@ -159,7 +159,7 @@ class Script:
         self.gate = asyncio.Event()
         self.gate.set()
         self.trouble: Exception | None = None
-        # Of reads with the output alone; and what the list shows in place of what is.
+        # Error of reads with output; and statuses that the list shows instead of the current ones.
         self.output_trouble: Exception | None = None
         self.lag: dict[str, str] = {}
 
@@ -188,120 +188,120 @@ class Script:
         self.statuses.update(dict.fromkeys(run_ids or self.statuses, "completed"))
 
 
-async def started(lookout: Waiter[Run], ids: Any, **told: Any) -> "list[asyncio.Task[Run]]":
-    waits = [asyncio.create_task(lookout.wait(run_id, **{"poll_interval": 0.02} | told)) for run_id in ids]
+async def start_waits(waiter: Waiter[Run], ids: Any, **changes: Any) -> "list[asyncio.Task[Run]]":
+    waits = [asyncio.create_task(waiter.wait(run_id, **{"poll_interval": 0.02} | changes)) for run_id in ids]
     await asyncio.sleep(0.01)
     return waits
 
 
-async def test_who_is_not_due_is_told_by_a_sweep_too() -> None:
-    script = Script(9)
-    lookout: Waiter[Run] = Waiter(script)
-    (patient,) = await started(lookout, ["splt_8"], poll_interval=60)
-    others = await started(lookout, list(script.statuses)[:8])
-    script.finish()
+async def test_list_scan_also_reports_to_waits_that_are_not_due() -> None:
+    source = FakeSource(9)
+    waiter: Waiter[Run] = Waiter(source)
+    (patient,) = await start_waits(waiter, ["splt_8"], poll_interval=60)
+    others = await start_waits(waiter, list(source.statuses)[:8])
+    source.finish()
     async with asyncio.timeout(1):
-        ends = await asyncio.gather(patient, *others)
+        results = await asyncio.gather(patient, *others)
 
-    assert {run.status for run in ends} == {RunStatus.COMPLETED}
-    assert script.calls.count("splt_8") == 1
+    assert {run.status for run in results} == {RunStatus.COMPLETED}
+    assert source.calls.count("splt_8") == 1
 
 
-async def test_those_whose_time_comes_during_a_sweep_wait_for_its_end() -> None:
-    script = Script(12)
-    lookout: Waiter[Run] = Waiter(script)
-    waits = await started(lookout, list(script.statuses)[:11])
-    script.gate.clear()
+async def test_waits_that_become_due_during_a_scan_wait_for_its_end() -> None:
+    source = FakeSource(12)
+    waiter: Waiter[Run] = Waiter(source)
+    waits = await start_waits(waiter, list(source.statuses)[:11])
+    source.gate.clear()
     await asyncio.sleep(0.06)
-    late = await started(lookout, ["splt_11"])
-    script.finish()
-    count = len(script.calls)
-    script.gate.set()
+    late = await start_waits(waiter, ["splt_11"])
+    source.finish()
+    count = len(source.calls)
+    source.gate.set()
     async with asyncio.timeout(1):
         await asyncio.gather(*waits, *late)
 
-    assert set(script.calls[:count]) == {"list"}
-    assert script.calls[count:] == ["splt_11", "splt_11"]
+    assert set(source.calls[:count]) == {"list"}
+    assert source.calls[count:] == ["splt_11", "splt_11"]
 
 
-async def test_one_that_has_seen_the_end_does_not_believe_a_list_that_lags() -> None:
-    script = Script(9)
-    lookout: Waiter[Run] = Waiter(script)
-    told: list[str] = []
-    script.lag = dict(script.statuses)
-    script.finish("splt_0")
-    script.output_trouble = api(InternalServerError, 503)
-    (first,) = await started(lookout, ["splt_0"], on_status=lambda run: told.append(run.status))
-    others = await started(lookout, list(script.statuses)[1:])
-    assert "list" in script.calls
+async def test_list_that_lags_does_not_undo_a_terminal_status() -> None:
+    source = FakeSource(9)
+    waiter: Waiter[Run] = Waiter(source)
+    changes: list[str] = []
+    source.lag = dict(source.statuses)
+    source.finish("splt_0")
+    source.output_trouble = api(InternalServerError, 503)
+    (first,) = await start_waits(waiter, ["splt_0"], on_status=lambda run: changes.append(run.status))
+    others = await start_waits(waiter, list(source.statuses)[1:])
+    assert "list" in source.calls
 
-    script.output_trouble = None
-    script.lag.clear()
-    script.finish()
+    source.output_trouble = None
+    source.lag.clear()
+    source.finish()
     async with asyncio.timeout(1):
         await asyncio.gather(first, *others)
 
-    assert told == ["completed"]
+    assert changes == ["completed"]
 
 
-async def test_what_is_no_error_of_ours_reaches_the_one_who_met_it() -> None:
-    script = Script(10)
-    script.trouble = TimeoutError("of the reads, not of the wait")
-    lookout: Waiter[Run] = Waiter(script)
-    waits = await started(lookout, script.statuses)
-    ends = await asyncio.gather(*waits, return_exceptions=True)
+async def test_foreign_exception_of_a_read_reaches_its_caller() -> None:
+    source = FakeSource(10)
+    source.trouble = TimeoutError("of the reads, not of the wait")
+    waiter: Waiter[Run] = Waiter(source)
+    waits = await start_waits(waiter, source.statuses)
+    results = await asyncio.gather(*waits, return_exceptions=True)
 
-    assert {type(end) for end in ends} == {TimeoutError}
-    assert not lookout._poller._sessions
+    assert {type(result) for result in results} == {TimeoutError}
+    assert not waiter._poller._sessions
 
 
-async def test_a_timeout_that_passed_while_nobody_waited_is_told_without_a_look() -> None:
-    script = Script(3)
-    script.finish("splt_0")
-    waits = Waiter(script).wait_many(script.statuses, timeout=0.05, poll_interval=0.01)
+async def test_timeout_that_passed_between_two_steps_ends_the_waits() -> None:
+    source = FakeSource(3)
+    source.finish("splt_0")
+    waits = Waiter(source).wait_many(source.statuses, timeout=0.05, poll_interval=0.01)
     first = await anext(waits)
     await asyncio.sleep(0.06)
-    count = len(script.calls)
-    with pytest.raises(ExceptionGroup) as told:
+    count = len(source.calls)
+    with pytest.raises(ExceptionGroup) as raised:
         await anext(waits)
 
     assert first.id == "splt_0"
-    assert len(told.value.exceptions) == 2
-    assert len(script.calls) == count
+    assert len(raised.value.exceptions) == 2
+    assert len(source.calls) == count
 
 
-def test_what_comes_after_the_end_is_too_late() -> None:
-    party: WaitSession[Run] = WaitSession(["splt_1"], 1.0)
-    seat = party.waits["splt_1"]
-    party.observe(seat, Snapshot(DONE, is_whole=True), 100)
-    party.observe(seat, Snapshot(GOING, is_whole=True), 101)
-    party.fail(seat, api(ValidationError, 422), 102)
+def test_session_ignores_polls_after_a_result() -> None:
+    session: WaitSession[Run] = WaitSession(["splt_1"], 1.0)
+    wait = session.waits["splt_1"]
+    session.observe(wait, Snapshot(DONE, is_whole=True), 100)
+    session.observe(wait, Snapshot(RUNNING, is_whole=True), 101)
+    session.fail(wait, api(ValidationError, 422), 102)
 
-    assert list(party.results) == [DONE]
-    assert list(party.changes) == [DONE]
+    assert list(session.results) == [DONE]
+    assert list(session.changes) == [DONE]
 
 
-async def test_an_interval_may_be_longer_than_any_loop_can_bear() -> None:
-    script = Script(1)
-    waits = await started(Waiter(script), script.statuses, poll_interval=1e15, timeout=None)
+async def test_interval_may_be_longer_than_a_loop_supports() -> None:
+    source = FakeSource(1)
+    waits = await start_waits(Waiter(source), source.statuses, poll_interval=1e15, timeout=None)
 
-    assert script.calls == ["splt_0"]
+    assert source.calls == ["splt_0"]
     waits[0].cancel()
 
 
-async def test_a_sweep_does_not_revive_what_was_closed() -> None:
-    script = Script(10)
-    lookout: Waiter[Run] = Waiter(script)
-    many = lookout.wait_many(["splt_0"], poll_interval=0.02)
+async def test_scan_does_not_revive_a_closed_iterator() -> None:
+    source = FakeSource(10)
+    waiter: Waiter[Run] = Waiter(source)
+    many = waiter.wait_many(["splt_0"], poll_interval=0.02)
     pending = asyncio.ensure_future(many.__anext__())
-    waits = await started(lookout, list(script.statuses)[1:])
-    script.gate.clear()
+    waits = await start_waits(waiter, list(source.statuses)[1:])
+    source.gate.clear()
     await asyncio.sleep(0.06)
     pending.cancel()
     await asyncio.gather(pending, return_exceptions=True)
     await many.aclose()
-    script.finish()
-    script.gate.set()
+    source.finish()
+    source.gate.set()
     async with asyncio.timeout(1):
         await asyncio.gather(*waits)
 

@@ -370,7 +370,7 @@ async def test_each_attempt_logs_one_debug_line_and_each_retry_one_warning(
     path = f"/v1/splits/{SPLIT_ID}/cancel"
     facts = f"POST {path}, status 429, Retry-After 2 s, 1 attempt"
     assert lines.pop(0) == ("WARNING", "the API asked for a pause of 2.0 s")
-    lines = [line for line in lines if not line[1].startswith("the API takes requests again")]
+    lines = [line for line in lines if not line[1].startswith("the API accepts requests again")]
     assert [level for level, _ in lines] == ["DEBUG", "WARNING", "DEBUG"]
     assert lines[0][1].startswith(f"POST {path}, attempt 1: slow down in ")
     assert lines[1][1] == f"attempt 2 of 4 in {naps[0]:.2f} s: slow down ({facts})"

@@ -112,7 +112,7 @@ def after_request(scene: Scene, route: str) -> None:
 
 
 def while_the_server_creates(scene: Scene) -> None:
-    scene.emulator.fail(CREATE, Fault.late_hang())
+    scene.emulator.fail(CREATE, Fault.hang_after_effect())
     after_request(scene, "POST /v1/splits")
 
 
@@ -123,7 +123,7 @@ def while_the_server_hangs(scene: Scene) -> None:
 
 def before_a_retry(scene: Scene) -> None:
     """The response to the first attempt was lost, and the second attempt has not been sent."""
-    scene.emulator.fail(CREATE, Fault.late_reset(), Fault.status(503, retry_after=1))
+    scene.emulator.fail(CREATE, Fault.reset_after_effect(), Fault.status(503, retry_after=1))
 
     async def watch() -> None:
         await until(lambda: scene.sent("POST /v1/splits") == 2)
@@ -362,7 +362,7 @@ async def test_cancelled_task_does_not_wait_for_the_cleanup(scene: Scene) -> Non
 
 
 async def test_event_loop_is_idle_while_a_block_is_cancelled(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene.emulator.fail(CANCEL, Fault.late(0.5))
+    scene.emulator.fail(CANCEL, Fault.delay_after_effect(0.5))
     selector: Any = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
     select = selector.select
     turns = 0
@@ -384,7 +384,7 @@ async def test_block_does_not_wait_longer_than_its_exit_timeout(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("retab_async.scope._EXIT_TIMEOUT", 0.05)
-    scene.emulator.fail(CANCEL, Fault.late(0.3))
+    scene.emulator.fail(CANCEL, Fault.delay_after_effect(0.3))
 
     await at_its_end(scene)
     assert len(scene.emulator.active_runs()) <= 1
@@ -409,7 +409,7 @@ async def test_unconfirmed_cancel_is_logged_and_returned_by_aclose(
 
 
 async def test_unconfirmed_cancel_without_an_id_names_the_idempotency_key(emulator: Emulator) -> None:
-    emulator.fail(CREATE, *[Fault.late_hang()] * 5)
+    emulator.fail(CREATE, *[Fault.hang_after_effect()] * 5)
     async with client_for(emulator.url, api_key=emulator.api_key, timeout=0.1, retry=ONCE) as client:
         with pytest.raises(APITimeoutError) as caught:
             await Scene(emulator, client).block()
@@ -420,7 +420,7 @@ async def test_unconfirmed_cancel_without_an_id_names_the_idempotency_key(emulat
 
 
 async def test_create_that_failed_in_doubt_is_cleaned_up(emulator: Emulator) -> None:
-    emulator.fail(CREATE, Fault.late_hang())
+    emulator.fail(CREATE, Fault.hang_after_effect())
     async with client_for(emulator.url, api_key=emulator.api_key, timeout=0.1, retry=ONCE) as client:
         with pytest.raises(APITimeoutError):
             await Scene(emulator, client).block()
@@ -471,7 +471,7 @@ async def test_cleanup_waits_for_a_create_that_is_still_in_progress(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retab_async.cleanup._LONG_PAUSE", 0.02)
-    scene.emulator.fail(CREATE, Fault.late_hang(), Fault.status(409), Fault.status(409))
+    scene.emulator.fail(CREATE, Fault.hang_after_effect(), Fault.status(409), Fault.status(409))
     after_request(scene, "POST /v1/splits")
 
     await by_cancelling_the_task(scene)
@@ -821,7 +821,7 @@ class TestClosing:
             assert emulator.active_runs() == []
 
     async def test_continues_if_its_caller_is_cancelled(self, scene: Scene) -> None:
-        scene.emulator.fail(CANCEL, Fault.late(0.2))
+        scene.emulator.fail(CANCEL, Fault.delay_after_effect(0.2))
         await by_cancelling_the_task(scene)
 
         with anyio.move_on_after(0.01):
@@ -909,8 +909,8 @@ class TestClosing:
         assert await scene.client.aclose() == ()
 
     async def test_cancels_the_run_of_a_create_that_is_answered_while_it_drains(self, scene: Scene) -> None:
-        scene.emulator.fail(CREATE, Fault.late(0.3))
-        scene.emulator.fail(CANCEL, Fault.late(0.6))
+        scene.emulator.fail(CREATE, Fault.delay_after_effect(0.3))
+        scene.emulator.fail(CANCEL, Fault.delay_after_effect(0.6))
         task = asyncio.create_task(scene.block())
         takers: Any = scene.client._cleanup.open_scopes
         await until(
@@ -976,7 +976,7 @@ class TestClosing:
         self, emulator: Emulator
     ) -> None:
         ids = emulator.seed("splits", 60)
-        emulator.fail(CANCEL, *[Fault.late(0.1)] * 60)
+        emulator.fail(CANCEL, *[Fault.delay_after_effect(0.1)] * 60)
         async with client_for(emulator.url, api_key=emulator.api_key, max_connections=20) as client:
             scene = Scene(emulator, client)
             for _ in range(15):

@@ -17,6 +17,8 @@ from raw_server import Step, close_early, message, raw_server, reply, say_and_cl
 
 from retab_async import AsyncRetab, ConfigurationError, RetabError
 
+pytestmark = pytest.mark.usefixtures("connection_path")
+
 SIGNATURE = "signed-0123456789"
 ECHO = {"Api-Key": KEY, "Authorization": f"Bearer {KEY}", "X-All": f"Api-Key={KEY}"}
 
@@ -175,7 +177,7 @@ def test_errors_of_environment_variables_do_not_show_them(name: str, monkeypatch
 async def test_the_signature_of_an_upload_reaches_no_error_and_no_log(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retab_async.documents.create_body._LARGEST", 100)
+    monkeypatch.setattr("retab_async.documents.create_body._MAX_BODY_BYTES", 100)
     caplog.set_level(logging.DEBUG, "retab_async")
     async with raw_server(close_early) as store:
         session = {

@@ -1,80 +1,129 @@
-"""Places: taken at once while there are some, waited for in order after that, and never lost."""
+"""FIFO waiters and the semaphore on them: slots are taken at once, then in order, and never lost."""
 
 import asyncio
+from math import inf
 
 import pytest
 
 from retab_async.throttle import FifoSemaphore
+from retab_async.throttle.waiters import WaiterQueue
 
 
-async def test_a_free_place_is_taken_at_once() -> None:
-    places = FifoSemaphore(2)
-
-    assert [places.try_acquire(), places.try_acquire(), places.try_acquire()] == [True, True, False]
-
-
-async def test_a_place_given_back_can_be_taken_again() -> None:
-    places = FifoSemaphore(1)
-    places.try_acquire()
-    places.release()
-
-    assert places.try_acquire()
-
-
-async def test_places_come_in_the_order_in_which_they_were_asked_for() -> None:
-    places = FifoSemaphore(1)
-    places.try_acquire()
-    served: list[int] = []
-
-    async def stand(number: int) -> None:
-        await places.acquire(5)
-        served.append(number)
-        places.release()
-
-    async with asyncio.TaskGroup() as group:
-        for number in range(4):
-            group.create_task(stand(number))
+class TestWaiterQueue:
+    async def test_wakeup_is_delivered_once(self) -> None:
+        waiter = WaiterQueue().join()
+        sleeping = asyncio.create_task(waiter.sleep(inf))
         await asyncio.sleep(0)
-        places.release()
 
-    assert served == [0, 1, 2, 3]
-    assert places.try_acquire()
+        assert [waiter.wake(), waiter.wake()] == [True, False]
+        await sleeping
+        assert waiter.is_woken
+
+    async def test_waiter_that_does_not_sleep_is_not_woken(self) -> None:
+        waiter = WaiterQueue().join()
+
+        assert not waiter.wake()
+        assert not waiter.is_woken
+
+    async def test_sleep_that_times_out_is_no_wakeup(self) -> None:
+        waiter = WaiterQueue().join()
+        await waiter.sleep(0.001)
+
+        assert not waiter.is_woken
+        assert not waiter.wake()
+
+    async def test_timer_after_a_wakeup_changes_nothing(self) -> None:
+        waiter = WaiterQueue().join()
+        sleeping = asyncio.create_task(waiter.sleep(0.001))
+        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        # Both come due in one iteration of the loop, the wakeup first.
+        loop.call_at(loop.time() + 0.0005, waiter.wake)
+        await asyncio.sleep(0)
+        busy_until = loop.time() + 0.01
+        while loop.time() < busy_until:
+            pass
+        await sleeping
+
+        assert waiter.is_woken
+
+    async def test_urgent_waiters_stand_first(self) -> None:
+        queue = WaiterQueue()
+        normal, urgent, second = queue.join(), queue.join(is_urgent=True), queue.join(is_urgent=True)
+        order = []
+        while (first := queue.first) is not None:
+            order.append(first)
+            queue.leave(first)
+
+        assert order == [urgent, second, normal]
+        assert not len(queue)
 
 
-async def test_a_wait_ends_with_its_time_and_takes_no_place() -> None:
-    places = FifoSemaphore(1)
-    places.try_acquire()
-    with pytest.raises(TimeoutError):
-        await places.acquire(0.01)
-    places.release()
+class TestFifoSemaphore:
+    async def test_free_slots_are_taken_at_once(self) -> None:
+        slots = FifoSemaphore(2)
 
-    assert places.try_acquire()
-    assert not places.try_acquire()
+        assert [slots.try_acquire(), slots.try_acquire(), slots.try_acquire()] == [True, True, False]
 
+    async def test_released_slot_can_be_taken_again(self) -> None:
+        slots = FifoSemaphore(1)
+        slots.try_acquire()
+        slots.release()
 
-async def test_one_who_gave_up_is_passed_over() -> None:
-    places = FifoSemaphore(1)
-    places.try_acquire()
-    gone = asyncio.create_task(places.acquire(5))
-    patient = asyncio.create_task(places.acquire(5))
-    await asyncio.sleep(0)
-    gone.cancel()
-    places.release()
+        assert slots.try_acquire()
 
-    await patient
-    assert gone.cancelled() or gone.cancelling()
-    with pytest.raises(asyncio.CancelledError):
-        await gone
+    async def test_slots_are_handed_over_in_fifo_order(self) -> None:
+        slots = FifoSemaphore(1)
+        slots.try_acquire()
+        served: list[int] = []
 
+        async def work(number: int) -> None:
+            await slots.acquire(5)
+            served.append(number)
+            slots.release()
 
-async def test_a_place_that_came_in_the_moment_of_giving_up_goes_to_the_next() -> None:
-    places = FifoSemaphore(1)
-    places.try_acquire()
-    late = asyncio.create_task(places.acquire(5))
-    await asyncio.sleep(0)
-    places.release()
-    late.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await late
+        async with asyncio.TaskGroup() as group:
+            for number in range(4):
+                group.create_task(work(number))
+            await asyncio.sleep(0)
+            slots.release()
 
-    assert places.try_acquire()
+        assert served == [0, 1, 2, 3]
+        assert slots.try_acquire()
+
+    async def test_wait_that_times_out_takes_no_slot(self) -> None:
+        slots = FifoSemaphore(1)
+        slots.try_acquire()
+        with pytest.raises(TimeoutError):
+            await slots.acquire(0.01)
+        slots.release()
+
+        assert slots.try_acquire()
+        assert not slots.try_acquire()
+        assert not len(slots)
+
+    async def test_cancelled_waiter_is_passed_over(self) -> None:
+        slots = FifoSemaphore(1)
+        slots.try_acquire()
+        cancelled = asyncio.create_task(slots.acquire(5))
+        patient = asyncio.create_task(slots.acquire(None))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        slots.release()
+
+        await patient
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        assert not len(slots)
+
+    async def test_slot_of_a_task_cancelled_as_its_turn_comes_goes_to_the_next(self) -> None:
+        slots = FifoSemaphore(1)
+        slots.try_acquire()
+        late = asyncio.create_task(slots.acquire(5))
+        await asyncio.sleep(0)
+        slots.release()
+        late.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await late
+
+        assert slots.try_acquire()

@@ -36,6 +36,8 @@ from retab_async import (
     Split,
 )
 
+pytestmark = pytest.mark.usefixtures("connection_path")
+
 MIB = 1024 * 1024
 
 Call = Callable[[AsyncRetab], Awaitable[Split]]

@@ -166,7 +166,7 @@ class TestBulkSends:
 
             assert len(server.requests) == 1
             assert client.stats().concurrency_limit == limit
-            assert client._throttle.window.in_flight == 0
+            assert client._throttle.concurrency.in_flight == 0
             assert client.stats().in_flight == 0
 
     async def test_a_send_that_never_left_does_not_shrink_the_window(self) -> None:
@@ -182,7 +182,7 @@ class TestBulkSends:
 
             assert len(server.requests) == 1
             assert client.stats().concurrency_limit == 8
-            assert client._throttle.window.in_flight == 0
+            assert client._throttle.concurrency.in_flight == 0
 
     async def test_bulk_sends_take_window_slots_and_single_calls_do_not(self) -> None:
         async with raw_server(stall) as server, client_for(server.url) as client:
@@ -195,7 +195,7 @@ class TestBulkSends:
                 task.cancel()
             await asyncio.wait([*many, single])
 
-            assert client._throttle.window.in_flight == 0
+            assert client._throttle.concurrency.in_flight == 0
             assert client.stats().in_flight == 0
             assert connections_in_use(client) == 0
 

@@ -251,8 +251,8 @@ class TransportMachine(RuleBasedStateMachine):
         for throttle in (self.throttle, self.throttle.external):
             assert throttle.in_flight == 0
             assert len(throttle.queue) == 0
-            assert throttle.window.in_flight == 0
-            assert not throttle.window.waiting
+            assert throttle.concurrency.in_flight == 0
+            assert not throttle.concurrency.waiting
         for slots, size in self.server.sizes.items():
             assert [slots.try_acquire() for _ in range(size + 1)] == [True] * size + [False]
             for _ in range(size):

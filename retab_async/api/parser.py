@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from retab_async.api.kind import KindSpec
-from retab_async.errors import ResponseError, SchemaMismatchError
+from retab_async.errors import ConfigurationError, ResponseError, SchemaMismatchError
 from retab_async.listing import Page
 from retab_async.polling import RawPage
 from retab_async.protocol import MAX_LINE_BYTES, Response, parse_json, read_retry_after, response_error
@@ -54,9 +54,20 @@ class RunParser(Generic[RunT]):
     @cached_property
     def _structure(self) -> Callable[[object], RunT]:
         # cattrs takes a third of this package's import time, and unused kinds need no hooks.
-        from retab_async.converter import make_structurer  # noqa: PLC0415
-
+        try:
+            from retab_async.converter import make_structurer  # noqa: PLC0415
+        except ImportError as error:
+            msg = f"responses cannot be parsed: {error}; install the versions that retab_async requires"
+            raise ConfigurationError(msg) from error
         return make_structurer(self._run_type)
+
+    def prepare(self) -> None:
+        """Build the hooks of the converter.
+
+        Raises:
+            ConfigurationError: A dependency is too old.
+        """
+        self._structure  # noqa: B018 - builds the cached property
 
     def parse_run(self, response: Response, run_id: str) -> RunT:
         """Return a run that was read by its id.

@@ -1,7 +1,7 @@
 """The requests of one kind of run: each call is a request, a send, and the parsing of the response."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -77,11 +77,11 @@ class RunApi(Generic[RunT]):
         body = None if fields is None else BytesBody(orjson.dumps(fields()))
         request = Request("POST", run_path(self.path, run_id, CANCEL), "", MAX_CANCEL_BYTES, body)
         try:
-            response = await self.transport.send(request, deadline)
+            response = await self._send(request, deadline)
             run, failure = await _parse(self._parser.parse_cancel, response, run_id)
         except ResponseError as error:
             _logger.warning("%s: cancel accepted, but its response is unreadable; reading the run: %s", run_id, error)
-            response = await self.transport.send(self._read_request(run_id, include_output=False), deadline)
+            response = await self._send(self._read_request(run_id, include_output=False), deadline)
             return (await _parse(self._parser.parse_cancel, response, run_id)).run
         except NotFoundError as error:
             if not self._spec.cancel_404_when_finished:
@@ -92,7 +92,7 @@ class RunApi(Generic[RunT]):
         return await self._confirm_finished(run_id, deadline, failure)
 
     async def _confirm_finished(self, run_id: str, deadline: float, failure: RequestError) -> RunT:
-        response = await self.transport.send(self._read_request(run_id, include_output=True), deadline)
+        response = await self._send(self._read_request(run_id, include_output=True), deadline)
         run = await _parse(self._parser.parse_run, response, run_id)
         if not run.status.is_terminal:
             raise failure
@@ -113,7 +113,7 @@ class RunApi(Generic[RunT]):
 
     async def send_create(self, request: Request, delivery: DeliveryState) -> RunT:
         """Send a prepared create; `delivery` tracks whether it may have taken effect, even if this is cancelled."""
-        response = await self.transport.send(request, delivery=delivery)
+        response = await self._send(request, delivery=delivery)
         try:
             return await _parse(self._parser.parse_create, response)
         except ResponseError:
@@ -125,7 +125,7 @@ class RunApi(Generic[RunT]):
         headers = (("Accept", "application/stream+json"),)
         async with self.prepare_create(fields, key) as create:
             request = create._replace(path=f"{self.path}/stream", headers=headers, is_streamed=True)
-            return await self.transport.send(request)
+            return await self._send(request)
 
     async def parse_state(self, response: Response, line: bytes, run_id: str) -> RunT:
         """Return the state of a run from one line of a stream; `run_id` is for a line without an id."""
@@ -134,26 +134,27 @@ class RunApi(Generic[RunT]):
     async def fetch(self, run_id: str, *, include_output: bool) -> tuple[RunT, float | None]:
         """Return a run and the server's hint of the seconds until the next poll."""
         request = self._read_request(run_id, include_output=include_output)
-        response = await self.transport.send(request)
+        response = await self._send(request)
         try:
             run = await _parse(self._parser.parse_run, response, run_id)
         except ResponseError as error:
             if error.path != "id":
                 raise
             _logger.warning("%s: response about another run, reading it again: %s", run_id, error)
-            response = await self.transport.send(request)
+            response = await self._send(request)
             run = await _parse(self._parser.parse_run, response, run_id)
         return run, poll_hint(response)
 
     async def fetch_page(self, query: str) -> Page[RunT]:
         """Return a page of the list."""
         request = Request("GET", self.path, query, MAX_PAGE_BYTES)
-        return await _parse(self._parser.parse_page, await self.transport.send(request))
+        return await _parse(self._parser.parse_page, await self._send(request))
 
     async def fetch_raw_page(self, after: str | None) -> RawPage:
         """Return a page of 100 runs, newest first, with its rows as JSON."""
         query = urlencode({"limit": 100} if after is None else {"limit": 100, "after": after})
         transport = self.transport.with_timeout(timeout=_POLL_POLICY.deadline, policy=_POLL_POLICY)
+        self._parser.prepare()
         response = await transport.send(Request("GET", self.path, query, MAX_PAGE_BYTES))
         return await _parse(self._parser.parse_raw_page, response)
 
@@ -175,6 +176,13 @@ class RunApi(Generic[RunT]):
         if include_output or not self.has_output:
             return Request("GET", path)
         return Request("GET", path, "include_output=false", MAX_STATUS_BYTES)
+
+    def _send(
+        self, request: Request, deadline: float | None = None, delivery: DeliveryState | None = None
+    ) -> Coroutine[Any, Any, Response]:
+        # A request is sent only if its response can be parsed.
+        self._parser.prepare()
+        return self.transport.send(request, deadline, delivery)
 
 
 async def _parse(parse: Callable[..., ParsedT], response: Response, *args: str) -> ParsedT:

@@ -38,7 +38,7 @@ class Ledger:
             reason = str(outcome.error) if outcome.error is not None else ""
             self._journal.write(
                 Entry(
-                    collection=outcome.kind,
+                    kind=outcome.kind,
                     run_id=outcome.run_id,
                     disposition=str(outcome.disposition),
                     status=status,

@@ -1,237 +1,163 @@
-"""`retab-async splits cancel ID...`, and the same with the ids from a file."""
+"""`retab-async splits cancel ID...` and `retab-async cancel`: cancel the given runs, or those of a file."""
 
-import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from inspect import signature
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any
 
-import attrs
 import click
 
-from retab_async.bulk import CancelJob, CancelOutcome
-from retab_async.cli.cancel_job import OutputOptions, Plan, PlannedJob, outcome_of, run_cancel_job
-from retab_async.cli.console import cli_errors, confirm, escape_control_chars, require_terminal
-from retab_async.cli.inputs import is_on_disk, lines_of, opened, runs_of
-from retab_async.cli.output import print_json, print_row, summary
-from retab_async.cli.params import check_distinct, date_options, file_option, terms_options, told_options
-from retab_async.cli.progress import JobProgress, counted, is_watched, live_progress
+from retab_async.cli.cancel_job import JobPlan, OutputOptions, PlannedJob, run_cancel_job
+from retab_async.cli.id_file import IdFileParser, IdFormat, normalize_kind
+from retab_async.cli.inputs import is_regular, open_input, read_lines, scan_lines
+from retab_async.cli.params import bulk_options, check_distinct, report_options
 from retab_async.client import AsyncRetab
 from retab_async.resources import RESOURCES
 
+_INTERRUPT_HELP = "Ctrl-C finishes the requests in flight and prints how to resume."
 
-@attrs.frozen
-class MatchPreview:
-    """A search for the runs of a kind that match and are not over; both its ways end with how many there are."""
+_HELP = f"""Cancel {{}} runs: those given, or those of a file.
 
-    name: str
-    filters: Mapping[str, Any]
-    outage_timeout: float
+With - as the only ID, the ids are read from stdin. Exits with 1 if a run could not be cancelled. {_INTERRUPT_HELP}
 
-    def show(self, *, as_json: bool) -> None:
-        """Print each run as it is found."""
+A file has an id on each line; or a heading with a column id; or tab-separated lines as list prints them. All lines are
+checked before anything is sent."""
 
-        def tell(found: CancelOutcome[Any]) -> None:
-            if as_json:
-                print_json(outcome_of(found).as_json())
-                return
-            assert found.run is not None  # noqa: S101 - it was found by it
-            print_row(summary(found.run))
+_ANY_KIND_HELP = f"""Cancel the runs of a file, of any kind.
 
-        self._walk(tell, is_shown=False)
+A line is KIND,ID, such as splits,splt_1, also with a semicolon or a tab; or the columns kind and id are named in a
+heading. All lines are checked before anything is sent.
 
-    def count(self) -> int:
-        """Return how many there are."""
-        return self._walk(lambda _: None, is_shown=True)
+Exits with 1 if a run could not be cancelled. {_INTERRUPT_HELP}"""
 
-    def _walk(self, tell: Callable[[CancelOutcome[Any]], None], *, is_shown: bool) -> int:
-        statuses: Counter[str] = Counter()
-        with cli_errors():
-            asyncio.run(self._find(tell, statuses, is_shown=is_shown))
-        found = statuses.total()
-        told = f"{found:,} {self.name.replace('.', ' ')} would be cancelled"
-        click.echo(escape_control_chars(f"{told}: {counted(statuses)}" if found else told), err=True)
-        return found
-
-    async def _find(
-        self, tell: Callable[[CancelOutcome[Any]], None], statuses: Counter[str], *, is_shown: bool
-    ) -> None:
-        async with AsyncRetab() as client:
-            find = attrgetter(self.name)(client).cancel_matching
-            async with find(**self.filters, outage_timeout=self.outage_timeout, dry_run=True) as found:
-                board = JobProgress("listing", None, lambda: found.report, client.stats)
-                with live_progress(board, is_wanted=is_shown):
-                    async for outcome in found:
-                        statuses[outcome_of(outcome).status] += 1
-                        tell(outcome)
+_FILE_HELP = "Read the runs from FILE, or from stdin for -."
 
 
-_MATCHING_HELP = """Cancel all {} runs that match and are not over, after asking.
-
-A DATE is a day in UTC, 2026-11-01, or a moment, 2026-11-01T09:30:00+01:00. Exit 1 if one could not be cancelled.
-Ctrl-C finishes what is in flight, and says how to go on from there."""
-
-# Each is offered by the kinds whose `cancel_matching` has an argument of its name.
-_FILTERS = (
-    click.Option(["--workflow-id"], metavar="ID", help="Those of this workflow."),
-    click.Option(["--status"], help="Those in this status, such as in_progress; by default all that are not over."),
-    click.Option(["--filename"], metavar="START", help="Those whose filename begins so, in either case."),
-    *date_options(),
-)
-
-
-def matching_command(name: str, kind: str) -> click.Command:
-    """Return the command that cancels the runs of a kind that match."""
-    arguments = signature(attrgetter("cancel_matching")(RESOURCES[name])).parameters
-    filters = [option for option in _FILTERS if option.name in arguments]
-
-    @click.command("cancel-matching", params=_matching_params(filters), help=_MATCHING_HELP.format(kind))
-    def cancel_matching(*, dry_run: bool, yes: bool, failed: str | None, as_json: bool, **told: Any) -> int:
-        check_distinct(None, told["journal"], failed)
-        given = {option.name: told.pop(option.name) for option in filters}
-        wanted = {key: value for key, value in given.items() if value is not None}
-        search = MatchPreview(name, wanted, told["outage_timeout"])
-        if dry_run:
-            search.show(as_json=as_json)
-            return 0
-        total = None
-        if not yes:
-            require_terminal("cancel")
-            total = search.count()
-            if not total or not confirm(f"Cancel {'them' if total > 1 else 'it'}?"):
-                click.echo("nothing was cancelled", err=True)
-                return int(total > 0)
-        manner = OutputOptions(as_json=as_json, failed=failed, goes_on=True)
-        return run_cancel_job(_planned(name, {**wanted, **told}, total), manner)
-
-    return cancel_matching
-
-
-def _matching_params(filters: Sequence[click.Option]) -> list[click.Parameter]:
-    return [
-        *filters,
-        click.Option(["--dry-run"], is_flag=True, help="Print what would be cancelled, and cancel nothing."),
-        click.Option(["--yes"], is_flag=True, help="Do not ask."),
-        *terms_options(),
-        *told_options(),
+def cancel_command(kind: str, label: str) -> click.Command:
+    """Return the command that cancels runs of a kind."""
+    params = [
+        click.Argument(["ids"], nargs=-1, metavar="[ID...]"),
+        *_file_options(is_required=False),
+        *bulk_options(),
+        *report_options(),
     ]
 
-
-def _planned(name: str, told: dict[str, Any], total: int | None) -> Plan:
-    @asynccontextmanager
-    async def plan(client: AsyncRetab) -> AsyncIterator[PlannedJob]:
-        # What is in the journal does not match any more, and was not counted.
-        yield PlannedJob(attrgetter(name)(client).cancel_matching(**told), total, is_rest=True)
-
-    return plan
-
-
-# From lines to what they name.
-Read: TypeAlias = Callable[[AsyncGenerator[str, None]], AsyncGenerator[Any, None]]
-
-
-async def ids_of(lines: AsyncIterator[str]) -> AsyncGenerator[str, None]:
-    """Give the id of each line; blank ones and comments have none."""
-    async for line in lines:
-        run_id = line.strip()
-        if run_id and not run_id.startswith("#"):
-            yield run_id
-
-
-@contextmanager
-def runs_in(path: str, read: Read, make: Callable[[AsyncRetab, AsyncIterator[Any]], CancelJob[Any]]) -> Iterator[Plan]:
-    """Give the plan of a job on what a file names, which `make` makes; the file is read as the job goes on."""
-    with opened(path) as file:
-
-        @asynccontextmanager
-        async def plan(client: AsyncRetab) -> AsyncIterator[PlannedJob]:
-            total = await _count(path, read) if path != "-" and is_on_disk(file) and is_watched() else None
-            async with aclosing(lines_of(file)) as lines, aclosing(read(lines)) as named:
-                yield PlannedJob(make(client, named), total)
-
-        yield plan
-
-
-async def _count(path: str, read: Read) -> int:
-    with opened(path) as file:
-        async with aclosing(lines_of(file)) as lines, aclosing(read(lines)) as named:
-            count = 0
-            async for _ in named:
-                count += 1
-            return count
-
-
-_HELP = """Cancel {} runs: these, or those of a file.
-
-Exit 1 if one could not be cancelled. Ctrl-C finishes what is in flight, and says how to go on from there."""
-
-
-def cancel_command(name: str, kind: str) -> click.Command:
-    """Return the command that cancels runs of a kind."""
-    ids = click.Argument(["ids"], nargs=-1, metavar="[ID...]")
-    file = file_option("Read the ids from there, one a line; a line with # is a comment; - for stdin.")
-
-    @click.command("cancel", params=[ids, file, *terms_options(), *told_options()], help=_HELP.format(kind))
-    def cancel(*, ids: tuple[str, ...], from_file: str | None, failed: str | None, as_json: bool, **terms: Any) -> int:
-        if not ids and from_file is None:
-            msg = "Missing argument 'ID...', or --from-file"
-            raise click.UsageError(msg)
-        if ids and from_file is not None:
-            msg = "give ids or --from-file, not both"
-            raise click.UsageError(msg)
-        check_distinct(from_file, terms["journal"], failed)
-        goes_on = terms["journal"] is not None
-        if from_file is None:
-            return run_cancel_job(
-                _typed(name, ids, terms), OutputOptions(as_json=as_json, failed=failed, goes_on=goes_on, is_listed=True)
-            )
-        manner = OutputOptions(as_json=as_json, failed=failed, goes_on=goes_on, is_piped=from_file == "-")
-        with runs_in(
-            from_file, ids_of, lambda client, named: attrgetter(name)(client).cancel_many(named, **terms)
-        ) as plan:
-            return run_cancel_job(plan, manner)
+    @click.command("cancel", params=params, help=_HELP.format(label))
+    def cancel(
+        *,
+        ids: tuple[str, ...],
+        from_file: str | None,
+        column: str | None,
+        failed: str | None,
+        as_json: bool,
+        **job: Any,
+    ) -> int:
+        path = _input_path(ids, from_file)
+        check_distinct(path, job["journal"], failed)
+        options = OutputOptions(
+            as_json=as_json,
+            failed=failed,
+            is_resumable=job["journal"] is not None,
+            lists_outcomes=path is None,
+            reads_stdin=path == "-",
+        )
+        if path is None:
+            return run_cancel_job(_plan_of_ids(kind, ids, job), options)
+        with _plan_of_file(path, IdFormat(source=_name_of(path), kind=kind, column=column), job) as plan:
+            return run_cancel_job(plan, options)
 
     return cancel
 
 
-def _typed(name: str, ids: Sequence[str], terms: dict[str, Any]) -> Plan:
-    once = tuple(dict.fromkeys(ids))
+def any_kind_command() -> click.Command:
+    """Return the command that cancels the runs of a file, of any kind."""
+    params = [
+        *_file_options(is_required=True),
+        click.Option(["--kind"], type=_parse_kind, metavar="KIND", help="Take all runs to be of this kind."),
+        *bulk_options(),
+        *report_options(with_kind=True),
+    ]
+
+    @click.command("cancel", params=params, help=_ANY_KIND_HELP, short_help="Cancel the runs of a file, of any kind.")
+    def cancel(
+        *, from_file: str, column: str | None, kind: str | None, failed: str | None, as_json: bool, **job: Any
+    ) -> int:
+        check_distinct(from_file, job["journal"], failed)
+        options = OutputOptions(
+            as_json=as_json,
+            failed=failed,
+            is_resumable=job["journal"] is not None,
+            with_kind=True,
+            reads_stdin=from_file == "-",
+        )
+        with _plan_of_file(from_file, IdFormat(source=_name_of(from_file), kind=kind, column=column), job) as plan:
+            return run_cancel_job(plan, options)
+
+    return cancel
+
+
+def _parse_kind(text: str) -> str:
+    kind = normalize_kind(text)
+    if kind not in RESOURCES:
+        msg = f"{text!r} is not a kind: the kinds are {', '.join(RESOURCES)}"
+        raise click.BadParameter(msg)
+    return kind
+
+
+def _file_options(*, is_required: bool) -> list[click.Parameter]:
+    return [
+        click.Option(["--from-file"], required=is_required, metavar="FILE", help=_FILE_HELP),
+        click.Option(["--column"], metavar="NAME", help="Read the ids from the column with this heading."),
+    ]
+
+
+def _input_path(ids: Sequence[str], from_file: str | None) -> str | None:
+    if not ids and from_file is None:
+        msg = "Missing argument 'ID...', or --from-file"
+        raise click.UsageError(msg)
+    if ids and from_file is not None:
+        msg = "give ids or --from-file, not both"
+        raise click.UsageError(msg)
+    return "-" if tuple(ids) == ("-",) else from_file
+
+
+def _name_of(path: str) -> str:
+    return "stdin" if path == "-" else path
+
+
+def _plan_of_ids(kind: str, ids: Sequence[str], options: dict[str, Any]) -> JobPlan:
+    unique_ids = tuple(dict.fromkeys(ids))
 
     @asynccontextmanager
     async def plan(client: AsyncRetab) -> AsyncIterator[PlannedJob]:
-        yield PlannedJob(attrgetter(name)(client).cancel_many(once, **terms, order="input"), len(once))
+        yield PlannedJob(attrgetter(kind)(client).cancel_many(unique_ids, **options, order="input"), len(unique_ids))
 
     return plan
 
 
-_ANY_KIND_HELP = """Cancel the runs of a CSV, of whatever kind they are.
+@contextmanager
+def _plan_of_file(path: str, file_format: IdFormat, options: dict[str, Any]) -> Iterator[JobPlan]:
+    with open_input(path) as file:
+        total = _check_lines(file, file_format) if is_regular(file) else None
 
-The columns are KIND, such as splits or workflows.runs, and ID: the first two, or those with the headings kind and id.
+        @asynccontextmanager
+        async def plan(client: AsyncRetab) -> AsyncIterator[PlannedJob]:
+            async with aclosing(read_lines(file)) as lines, aclosing(_parse_lines(lines, file_format)) as runs:
+                collection = attrgetter(file_format.kind)(client) if file_format.kind else client
+                yield PlannedJob(collection.cancel_many(runs, **options), total)
 
-Exit 1 if one could not be cancelled. Ctrl-C finishes what is in flight, and says how to go on from there."""
-
-
-def _any_kind_params() -> list[click.Parameter]:
-    file = file_option("Read the rows from there, - for stdin; a row with # is a comment.", is_required=True)
-    return [file, *terms_options(), *told_options(has_kinds=True)]
-
-
-@click.command(
-    "cancel", params=_any_kind_params(), help=_ANY_KIND_HELP, short_help="Cancel the runs of a CSV, of whatever kind."
-)
-def cancel_any_kind(*, from_file: str, failed: str | None, as_json: bool, **terms: Any) -> int:  # noqa: D103 - its help
-    check_distinct(from_file, terms["journal"], failed)
-    manner = OutputOptions(
-        as_json=as_json,
-        failed=failed,
-        goes_on=terms["journal"] is not None,
-        has_kinds=True,
-        is_piped=from_file == "-",
-    )
-    with runs_in(from_file, runs_of, lambda client, named: client.cancel_many(named, **terms)) as plan:
-        return run_cancel_job(plan, manner)
+        yield plan
 
 
-__all__ = ["cancel_any_kind", "cancel_command", "matching_command"]
+def _check_lines(file: int, file_format: IdFormat) -> int:
+    parse = IdFileParser(file_format).parse
+    with closing(scan_lines(file)) as lines:
+        return sum(parse(line) is not None for line in lines)
+
+
+async def _parse_lines(lines: AsyncIterator[str], file_format: IdFormat) -> AsyncGenerator[Any, None]:
+    parse = IdFileParser(file_format).parse
+    async for line in lines:
+        run = parse(line)
+        if run is not None:
+            yield run[1] if file_format.kind else run

@@ -1,4 +1,4 @@
-"""The course of a job, from its first id to its end, or to where it is interrupted."""
+"""Bulk cancels: run a job, print its outcomes and its report, and return the exit code."""
 
 import asyncio
 import csv
@@ -16,177 +16,189 @@ from rich.console import Console
 
 from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition
 from retab_async.cli.console import INTERRUPTED, cli_errors, escape_control_chars
-from retab_async.cli.inputs import REASON
-from retab_async.cli.output import Outcome, print_json, print_outcomes, print_rows
-from retab_async.cli.progress import JobProgress, live_progress
+from retab_async.cli.output import Outcome, print_json, print_outcomes, print_table
+from retab_async.cli.progress import JobFigures, job_progress
 from retab_async.cli.sigint import GracefulInterrupt
 from retab_async.client import AsyncRetab
 from retab_async.errors import JournalError, RetabError
 from retab_async.throttle import Stats
 
+_MAX_FAILURES_SHOWN = 20
+
 
 @attrs.frozen(kw_only=True)
 class OutputOptions:
-    """How a job is told of.
+    """How the outcomes of a job are printed.
 
-    `is_listed`: with a row for each run at its end, for a few whose ids were typed. `has_kinds`: its runs are of
-    several kinds. `goes_on`: the same command again goes on where it was interrupted. `is_piped`: its ids are those on
-    stdin.
+    Attributes:
+        as_json: Print a JSON object for each outcome as it arrives.
+        failed: The path of the file of failed runs, or None.
+        is_resumable: Whether the same command would continue after an interruption.
+        lists_outcomes: Print a row for each run at the end, for the few ids of a command line.
+        with_kind: Whether the runs are of several kinds.
+        reads_stdin: Whether the ids come from stdin.
     """
 
     as_json: bool
     failed: str | None
-    goes_on: bool
-    is_listed: bool = False
-    has_kinds: bool = False
-    is_piped: bool = False
+    is_resumable: bool
+    lists_outcomes: bool = False
+    with_kind: bool = False
+    reads_stdin: bool = False
+
+
+class PlannedJob(NamedTuple):
+    """A job that has not started.
+
+    Attributes:
+        job: The job.
+        total: The number of its ids, or None if it is unknown.
+        excludes_settled: Whether `total` leaves out the ids that are settled in the journal.
+    """
+
+    job: CancelJob[Any]
+    total: int | None = None
+    excludes_settled: bool = False
+
+    def expected_total(self, settled: Counter[Disposition]) -> int | None:
+        """Return the number of outcomes that the report will have at the end."""
+        return self.total + settled.total() if self.excludes_settled and self.total is not None else self.total
+
+
+# Makes the job of a client, and keeps the source of its ids open.
+JobPlan: TypeAlias = Callable[[AsyncRetab], AbstractAsyncContextManager[PlannedJob]]
+
+
+def run_cancel_job(plan: JobPlan, options: OutputOptions) -> int:
+    """Run a job, print its outcomes and its report, and return the exit code."""
+    with open_outcome_writer(options) as writer, cli_errors():
+        result = asyncio.run(run_job(plan, writer))
+    return print_report(result, writer)
 
 
 class OutcomeWriter:
-    """Tells of each outcome in its `manner`; `kept` are those that are to be told of at the end."""
+    """Prints outcomes as they arrive, and keeps those that are listed at the end.
 
-    def __init__(self, manner: OutputOptions, failed: IO[bytes] | None) -> None:
-        self.manner = manner
-        self.kept: list[Outcome] = []
+    Attributes:
+        options: How outcomes are printed.
+        outcomes: The outcomes to list at the end.
+    """
+
+    def __init__(self, options: OutputOptions, failed: IO[bytes] | None) -> None:
+        self.options = options
+        self.outcomes: list[Outcome] = []
         self._failed = failed
 
     @property
-    def is_printing(self) -> bool:
-        """Whether it prints on a terminal while the job goes on."""
-        return self.manner.as_json and Console().is_terminal
+    def prints_on_terminal(self) -> bool:
+        """Whether outcomes are printed on a terminal while the job runs."""
+        return self.options.as_json and Console().is_terminal
 
-    def tell(self, outcome: CancelOutcome[Any]) -> None:
-        """Tell of one outcome."""
-        told = outcome_of(outcome)
-        if self.manner.as_json:
-            print_json(told.as_json())
-        elif self.manner.is_listed:
-            self.kept.append(told)
-        if told.is_failure and self._failed is not None:
-            self._note(told, self._failed)
+    def add(self, outcome: CancelOutcome[Any]) -> None:
+        """Print or keep one outcome, and record a failure in the file of failed runs."""
+        row = Outcome.from_cancel(outcome)
+        if self.options.as_json:
+            print_json(row.as_json())
+        elif self.options.lists_outcomes:
+            self.outcomes.append(row)
+        if row.is_failure and self._failed is not None:
+            self._record(row, self._failed)
 
-    def _note(self, failed: Outcome, file: IO[bytes]) -> None:
+    def _record(self, failed: Outcome, file: IO[bytes]) -> None:
         line = StringIO()
-        if self.manner.has_kinds and failed.kind:
+        if self.options.with_kind and failed.kind:
             csv.writer(line, lineterminator="\n").writerow((failed.kind, failed.run_id))
         else:
             line.write(f"{failed.run_id}\n")
         try:
             file.write(line.getvalue().encode(errors="surrogateescape"))
         except OSError as error:
-            msg = f"{self.manner.failed} cannot be written: {error.strerror}"
+            msg = f"{self.options.failed} cannot be written: {error.strerror}"
             raise click.ClickException(msg) from None
 
 
 @contextmanager
-def open_outcome_writer(manner: OutputOptions) -> Iterator[OutcomeWriter]:
-    """Give what tells of outcomes; the file of those that failed is there from the start."""
-    if manner.failed is None:
-        yield OutcomeWriter(manner, None)
+def open_outcome_writer(options: OutputOptions) -> Iterator[OutcomeWriter]:
+    """Open the file of failed runs, if there is one, and yield the writer of outcomes."""
+    if options.failed is None:
+        yield OutcomeWriter(options, None)
         return
     try:
-        file = Path(manner.failed).open("wb", buffering=0)  # noqa: SIM115 - what is written to it has its own errors
+        file = Path(options.failed).open("wb", buffering=0)  # noqa: SIM115 - errors of writing are handled apart
     except OSError as error:
-        msg = f"{manner.failed} cannot be written: {error.strerror}"
+        msg = f"{options.failed} cannot be written: {error.strerror}"
         raise click.UsageError(msg) from None
     with file:
-        yield OutcomeWriter(manner, file)
-
-
-def outcome_of(outcome: CancelOutcome[Any]) -> Outcome:
-    """Return an outcome of the library's in the words of the command."""
-    # What was a row of a file, and named no run, belongs to nothing.
-    reason = str(outcome.error or "") if outcome.kind else REASON
-    return Outcome(
-        kind=outcome.kind,
-        run_id=outcome.run_id,
-        disposition=str(outcome.disposition),
-        run=outcome.run,
-        reason=reason,
-    )
-
-
-class PlannedJob(NamedTuple):
-    """A job that is not begun, and how many ids it has in all, where that is known.
-
-    `is_rest`: those that are settled in its journal already are not among them.
-    """
-
-    job: CancelJob[Any]
-    total: int | None = None
-    is_rest: bool = False
-
-    def whole(self, earlier: Counter[Disposition]) -> int | None:
-        """Return the number that the job's report comes to in the end."""
-        return self.total + earlier.total() if self.is_rest and self.total is not None else self.total
-
-
-# Gives a job of a client for as long as its ids can be had.
-Plan: TypeAlias = Callable[[AsyncRetab], AbstractAsyncContextManager[PlannedJob]]
+        yield OutcomeWriter(options, file)
 
 
 @attrs.frozen(kw_only=True)
 class JobResult:
-    """What a job came to.
+    """The result of a job.
 
-    `earlier`: what the journal had before. `failure`: what ended it that was no affair of one id, or nothing.
-    `unwritten`: how many outcomes are not in the journal.
+    Attributes:
+        report: The report of the job.
+        stats: The client's statistics at the end.
+        settled: The outcomes that the journal had before.
+        is_interrupted: Whether Ctrl-C stopped the job.
+        failure: The error that ended the job as a whole; may be empty.
+        unwritten: The number of outcomes that are not in the journal.
     """
 
     report: CancelReport
     stats: Stats
-    earlier: Counter[Disposition]
+    settled: Counter[Disposition]
     is_interrupted: bool
     failure: str
     unwritten: int
 
 
-class NoJournalError(click.ClickException):
-    """The journal of a job cannot be had, so that it was not begun."""
+class JournalOpenError(click.ClickException):
+    """The journal of a job could not be opened, so the job did not start."""
 
     exit_code = 2
 
 
-async def run_job(plan: Plan, telling: OutcomeWriter) -> JobResult:
-    """Carry a job through; what is wrong with what it was told is raised before it is begun."""
+async def run_job(plan: JobPlan, writer: OutcomeWriter) -> JobResult:
+    """Run a job to its end; raises only errors that prevent its start."""
     failures: list[str] = []
-    earlier: Counter[Disposition] = Counter()
+    settled: Counter[Disposition] = Counter()
     async with AsyncRetab() as client, plan(client) as planned:
         job = planned.job
-        interruption = GracefulInterrupt(job, lambda: client.stats().in_flight)
-        with _noted(failures):
-            async with _begun(job):
-                earlier = job.report.counts
-                board = JobProgress("cancelling", planned.whole(earlier), lambda: job.report, client.stats)
-                with live_progress(board, is_wanted=not telling.is_printing) as interruption.say:
-                    async with interruption:
+        interrupt = GracefulInterrupt(job, lambda: client.stats().in_flight)
+        with _collect_failure(failures):
+            async with _start(job):
+                settled = job.report.counts
+                figures = JobFigures("cancelling", planned.expected_total(settled), lambda: job.report, client.stats)
+                with job_progress(figures, is_wanted=not writer.prints_on_terminal) as interrupt.print_line:
+                    async with interrupt:
                         async for outcome in job:
-                            telling.tell(outcome)
+                            writer.add(outcome)
         return JobResult(
             report=job.report,
             stats=client.stats(),
-            earlier=earlier,
-            is_interrupted=interruption.is_made,
+            settled=settled,
+            is_interrupted=interrupt.is_requested,
             failure="".join(failures),
             unwritten=job.unwritten,
         )
 
 
 @asynccontextmanager
-async def _begun(job: CancelJob[Any]) -> AsyncIterator[None]:
+async def _start(job: CancelJob[Any]) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(job)
         except JournalError as error:
-            raise NoJournalError(escape_control_chars(str(error))) from None
+            raise JournalOpenError(escape_control_chars(str(error))) from None
         yield
 
 
 @contextmanager
-def _noted(failures: list[str]) -> Iterator[None]:
+def _collect_failure(failures: list[str]) -> Iterator[None]:
     try:
         yield
-    except NoJournalError:
+    except JournalOpenError:
         raise
     except click.ClickException as error:
         failures.append(error.message)
@@ -194,69 +206,59 @@ def _noted(failures: list[str]) -> Iterator[None]:
         failures.append(str(error))
 
 
-_MOST_SHOWN = 20
-
-
-def print_report(course: JobResult, telling: OutcomeWriter) -> int:
-    """Say what a job came to, and return the exit code."""
-    manner = telling.manner
-    if manner.is_listed and not manner.as_json:
-        print_outcomes(telling.kept, as_json=False)
-    elif not manner.as_json:
-        print_rows(("what", "how many"), _figures(course))
-        _print_failures(course, has_kinds=manner.has_kinds)
-    for line in (*_troubles(course), *_way_on(course, manner)):
+def print_report(result: JobResult, writer: OutcomeWriter) -> int:
+    """Print the report of a job and return the exit code."""
+    options = writer.options
+    if options.lists_outcomes and not options.as_json:
+        print_outcomes(writer.outcomes, as_json=False)
+    elif not options.as_json:
+        print_table(("result", "count"), _figures(result))
+        _print_failures(result, with_kind=options.with_kind)
+    for line in (*_problems(result), *_resume_hint(result, options)):
         click.echo(escape_control_chars(line), err=True)
-    if course.is_interrupted:
+    if result.is_interrupted:
         return INTERRUPTED
-    return int(bool(course.failure) or _failed(course.report.counts) > 0)
+    return int(bool(result.failure) or _count_failures(result.report.counts) > 0)
 
 
-def _failed(counts: Counter[Disposition]) -> int:
+def _count_failures(counts: Counter[Disposition]) -> int:
     return sum(count for disposition, count in counts.items() if disposition.is_failure)
 
 
-def _figures(course: JobResult) -> Iterator[tuple[str, str]]:
-    for disposition, count in sorted(course.report.counts.items()):
+def _figures(result: JobResult) -> Iterator[tuple[str, str]]:
+    for disposition, count in sorted(result.report.counts.items()):
         yield disposition.replace("_", " "), str(count)
-    if course.earlier:
-        yield "of these before", str(course.earlier.total())
-    yield "seconds", f"{course.report.elapsed:.1f}"
-    yield "requests", str(course.stats.sent)
-    yield "answers 429", str(course.stats.throttled)
+    if result.settled:
+        yield "settled before", str(result.settled.total())
+    yield "seconds", f"{result.report.elapsed:.1f}"
+    yield "requests", str(result.stats.sent)
+    yield "429 responses", str(result.stats.throttled)
 
 
-def _print_failures(course: JobResult, *, has_kinds: bool) -> None:
-    failed = [outcome_of(outcome) for outcome in course.report.failures[:_MOST_SHOWN]]
-    if failed:
-        print_outcomes(failed, as_json=False, has_kinds=has_kinds)
-    more = _failed(course.report.counts) - _failed(course.earlier) - len(failed)
+def _print_failures(result: JobResult, *, with_kind: bool) -> None:
+    shown = [Outcome.from_cancel(outcome) for outcome in result.report.failures[:_MAX_FAILURES_SHOWN]]
+    if shown:
+        print_outcomes(shown, as_json=False, with_kind=with_kind)
+    more = _count_failures(result.report.counts) - _count_failures(result.settled) - len(shown)
     if more:
         click.echo(f"and {more:,} more")
 
 
-def _troubles(course: JobResult) -> Iterator[str]:
-    if course.report.ended_early:
-        yield "the API was away for too long: there are more runs, which were left alone"
-    if course.failure:
-        yield f"Error: {course.failure}"
-    if course.unwritten:
-        yield f"not in the journal: {course.unwritten:,} of the outcomes"
+def _problems(result: JobResult) -> Iterator[str]:
+    if result.report.ended_early:
+        yield "API unavailable for too long; the remaining runs were not processed"
+    if result.failure:
+        yield f"Error: {result.failure}"
+    if result.unwritten:
+        yield f"not in the journal: {result.unwritten:,} outcomes"
 
 
-def _way_on(course: JobResult, manner: OutputOptions) -> Iterator[str]:
-    if not course.is_interrupted:
+def _resume_hint(result: JobResult, options: OutputOptions) -> Iterator[str]:
+    if not result.is_interrupted:
         return
-    yield f"interrupted: {course.report.counts.total():,} done"
-    if manner.goes_on:
-        yield "to go on from here, with the same ids on stdin:" if manner.is_piped else "to go on from here:"
+    yield f"interrupted: {result.report.counts.total():,} done"
+    if options.is_resumable:
+        yield "to resume, with the same ids on stdin:" if options.reads_stdin else "to resume:"
         yield f"    {shlex.join(['retab-async', *click.get_current_context().find_root().obj])}"
     else:
-        yield "with --journal FILE the same command would go on from here"
-
-
-def run_cancel_job(plan: Plan, manner: OutputOptions) -> int:
-    """Carry a job through, tell of it, and return the exit code."""
-    with open_outcome_writer(manner) as told, cli_errors():
-        course = asyncio.run(run_job(plan, told))
-    return print_report(course, told)
+        yield "with --journal FILE, the same command would resume"

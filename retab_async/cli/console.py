@@ -1,4 +1,4 @@
-"""Text from elsewhere, as it can be shown to people: no command of the terminal's, no line break, nothing invisible."""
+"""Terminal interaction: escaping of foreign text, questions, error conversion and logging."""
 
 import logging
 import sys
@@ -11,22 +11,25 @@ import click
 
 from retab_async.errors import ConfigurationError, InvalidRequestError, InvalidRunIdError, RetabError
 
+# The exit code of a command that was ended by Ctrl-C.
+INTERRUPTED = 130
+
 
 def escape_control_chars(text: str) -> str:
-    r"""Return a text with what is neither printable nor a blank written as its escape, such as `\x1b`."""
-    return text if text.isprintable() else "".join(map(_shown, text))
+    r"""Return a text with every character that is neither printable nor a space written as its escape, like `\x1b`."""
+    return text if text.isprintable() else "".join(map(_escape, text))
 
 
-def _shown(letter: str) -> str:
-    # The blanks of all scripts are harmless, and some keyboards put them into filenames.
-    is_harmless = letter.isprintable() or category(letter) == "Zs"
-    return letter if is_harmless else letter.encode("unicode_escape").decode()
+def _escape(char: str) -> str:
+    # The spaces of all scripts are harmless, and some keyboards put them into filenames.
+    is_harmless = char.isprintable() or category(char) == "Zs"
+    return char if is_harmless else char.encode("unicode_escape").decode()
 
 
 def require_terminal(verb: str) -> None:
-    """Wrong usage where there is nobody to be asked."""
+    """Raise `click.UsageError` if stdin is not a terminal on which a question can be answered."""
     if not (sys.stdin and sys.stdin.isatty()):
-        msg = f"stdin is no terminal to ask at: give --yes to {verb} without being asked"
+        msg = f"stdin is not a terminal: pass --yes to {verb} without a question"
         raise click.UsageError(msg)
 
 
@@ -35,18 +38,14 @@ def confirm(question: str) -> bool:
     try:
         return click.confirm(question, err=True)
     except click.Abort:
-        # What comes next is not to stand behind the question.
+        # End the line of the question.
         click.echo(err=True)
         raise
 
 
-# The exit code of what Ctrl-C has ended.
-INTERRUPTED = 130
-
-
 @contextmanager
 def cli_errors() -> Iterator[None]:
-    """Turn what the library raises into errors that the command ends with; those of its settings pass."""
+    """Convert the library's errors to click's; `run` handles `ConfigurationError` itself."""
     try:
         yield
     except ConfigurationError:
@@ -57,28 +56,25 @@ def cli_errors() -> Iterator[None]:
         raise click.ClickException(escape_control_chars(str(error))) from None
 
 
-def show_logs(verbose: int) -> None:
-    """Log warnings to stderr, or with 2 every attempt too; with 0 nothing."""
-    logger = logging.getLogger("retab_async")
-    if verbose:
-        handler = _Stderr()
-        handler.setFormatter(_Harmless())
+def configure_logging(verbosity: int) -> None:
+    """Log to stderr: nothing with 0, warnings with 1, every attempt with 2."""
+    if verbosity:
+        handler = _StderrHandler()
+        handler.setFormatter(_EscapingFormatter())
         logging.basicConfig(handlers=[handler])
-    else:
-        logger.addHandler(logging.NullHandler())
-    logger.setLevel(logging.DEBUG if verbose > 1 else logging.WARNING)
+    logging.getLogger("retab_async").setLevel(logging.DEBUG if verbosity > 1 else logging.WARNING)
 
 
-class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to what stderr is at that moment: where a line lives at its end, that is what keeps clear of it."""
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Log handler that looks up `sys.stderr` for each record, because a progress display replaces it meanwhile."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
         super().emit(record)
 
 
-class _Harmless(logging.Formatter):
-    """The message alone, with nothing in it that a terminal would obey."""
+class _EscapingFormatter(logging.Formatter):
+    """Log formatter that prints the escaped message alone."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name it has there
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - overrides logging's method
         return escape_control_chars(record.message)

@@ -1,30 +1,31 @@
-"""What each kind asks for in its `create`: a kind more is a module and a line here."""
+"""Parameters of `create` for each kind; their names are those of the arguments of the library's `create`."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import click
 
-from retab_async.cli.document_param import document_from, file_argument
+from retab_async.cli.document_param import file_argument, parse_document
 from retab_async.cli.params import (
     BUST_CACHE,
     INSTRUCTIONS,
     MODEL,
+    POSITIVE_INT,
     SOURCES,
-    json_from,
-    json_object_from,
+    empty_to_none,
     key_value_option,
     metadata_option,
-    none_for_none,
-    votes,
+    n_consensus_option,
+    parse_json,
+    parse_json_object,
 )
 from retab_async.resources.classifications import Category
 from retab_async.resources.edits import EditConfig
 from retab_async.resources.splits import Subdocument
 
 
-def category_from(text: str) -> Category:
-    """Read a category as it is typed: `NAME`, or `NAME=DESCRIPTION`."""
+def parse_category(text: str) -> Category:
+    """Parse a category: `NAME`, or `NAME=DESCRIPTION`."""
     name, _, description = text.partition("=")
     return Category(name, description=description)
 
@@ -33,31 +34,32 @@ _CLASSIFICATIONS = (
     file_argument(),
     click.Option(
         ["--category", "categories"],
-        type=category_from,
+        type=parse_category,
         multiple=True,
         required=True,
         metavar="NAME[=DESCRIPTION]",
-        help="What the document may be; give it once for each.",
+        help="Allow this category; repeat it for each.",
     ),
     click.Option(
-        ["--first-n-pages"], type=click.IntRange(min=1), metavar="COUNT", help="Pages to look at; by default all."
+        ["--first-n-pages"], type=POSITIVE_INT, metavar="N", show_default="all", help="Read only the first N pages."
     ),
     INSTRUCTIONS,
     MODEL,
-    votes(16),
+    n_consensus_option(16),
     BUST_CACHE,
 )
 
 
 _EDITS = (
-    click.Argument(["document"], required=False, metavar="[FILE]", type=document_from),
-    click.Option(["--template-id"], metavar="ID", help="The template to fill in, where no FILE is given."),
-    click.Option(["--instructions"], required=True, metavar="TEXT", help="What is to be filled in."),
+    click.Argument(["document"], required=False, metavar="[FILE]", type=parse_document),
+    click.Option(["--template-id"], metavar="ID", help="Fill in this template instead of a FILE."),
+    click.Option(["--instructions"], required=True, metavar="TEXT", help="Tell the model what to fill in."),
     click.Option(
         ["--color", "config"],
         type=lambda color: EditConfig(color=color),
         metavar="#RRGGBB",
-        help="The colour of what is filled in; by default a dark blue.",
+        show_default="a dark blue",
+        help="Write in this colour.",
     ),
     MODEL,
     BUST_CACHE,
@@ -68,31 +70,31 @@ _EXTRACTIONS = (
     file_argument(),
     click.Option(
         ["--schema", "json_schema"],
-        type=json_object_from,
+        type=parse_json_object,
         required=True,
         metavar="PATH|JSON",
-        help="The JSON Schema of what to look for: in a file, or {...} as it is.",
+        help="Extract what this JSON Schema describes: the path of a file, or {...}.",
     ),
-    metadata_option("A text of yours, to find the run by; give it once for each."),
+    metadata_option("Attach a text to find the run by; repeat it for each."),
     click.Option(
         ["--additional-message", "additional_messages"],
-        type=json_from,
+        type=parse_json,
         multiple=True,
-        callback=none_for_none,
+        callback=empty_to_none,
         metavar="JSON",
-        help="A message of the chat with the model, an object; give it once for each.",
+        help="Add a chat message for the model, a JSON object; repeat it for each.",
     ),
     SOURCES,
     INSTRUCTIONS,
     MODEL,
-    votes(16),
+    n_consensus_option(16),
     BUST_CACHE,
 )
 
 
 _FILE_BLUEPRINTS = (
     click.Argument(["file_id"], metavar="FILE_ID"),
-    click.Option(["--intent"], metavar="TEXT", help="What the blueprint is for."),
+    click.Option(["--intent"], metavar="TEXT", help="Tell the model the purpose of the blueprint."),
 )
 
 
@@ -101,7 +103,8 @@ _PARSES = (
     click.Option(
         ["--table-parsing-format"],
         type=click.Choice(["markdown", "yaml", "html", "json"]),
-        help="How tables are written; by default as html.",
+        show_default="html",
+        help="Write tables in this format.",
     ),
     INSTRUCTIONS,
     MODEL,
@@ -111,26 +114,31 @@ _PARSES = (
 
 _PARTITIONS = (
     file_argument(),
-    click.Option(["--key"], required=True, metavar="NAME", help="What the pages are grouped by."),
-    click.Option(["--instructions"], required=True, metavar="TEXT", help="How to tell what belongs together."),
     click.Option(
-        ["--allow-overlap/--no-allow-overlap"], default=None, help="Whether a page may be in several chunks; it may."
+        ["--key"], required=True, metavar="NAME", help="Group the pages by this key, such as an account number."
+    ),
+    click.Option(["--instructions"], required=True, metavar="TEXT", help="Tell the model which pages belong together."),
+    click.Option(
+        ["--allow-overlap/--no-allow-overlap"],
+        default=None,
+        show_default="allow-overlap",
+        help="Allow a page to be in several chunks, or not.",
     ),
     MODEL,
-    votes(8),
+    n_consensus_option(8),
     BUST_CACHE,
 )
 
 
 _SCHEMAS = (
-    click.Argument(["documents"], nargs=-1, required=True, metavar="FILE...", type=document_from),
+    click.Argument(["documents"], nargs=-1, required=True, metavar="FILE...", type=parse_document),
     INSTRUCTIONS,
     MODEL,
 )
 
 
-def subdocument_from(text: str) -> Subdocument:
-    """Read a subdocument as it is typed: `NAME`, or `NAME=DESCRIPTION`."""
+def parse_subdocument(text: str) -> Subdocument:
+    """Parse a subdocument: `NAME`, or `NAME=DESCRIPTION`."""
     name, _, description = text.partition("=")
     return Subdocument(name, description=description)
 
@@ -139,30 +147,30 @@ _SPLITS = (
     file_argument(),
     click.Option(
         ["--subdocument", "subdocuments"],
-        type=subdocument_from,
+        type=parse_subdocument,
         multiple=True,
         required=True,
         metavar="NAME[=DESCRIPTION]",
-        help="A part to look for; give it once for each.",
+        help="Look for this part; repeat it for each.",
     ),
     INSTRUCTIONS,
     MODEL,
-    votes(8),
+    n_consensus_option(8),
     BUST_CACHE,
 )
 
 
 _WORKFLOW_EVAL_RUNS = (
     click.Argument(["workflow_id"], metavar="WORKFLOW_ID"),
-    click.Option(["--eval-id"], metavar="ID", help="This saved eval alone; by default all of the workflow."),
-    click.Option(["--block-id"], metavar="ID", help="The saved evals of this block alone."),
+    click.Option(["--eval-id"], metavar="ID", show_default="all of the workflow", help="Run only this saved eval."),
+    click.Option(["--block-id"], metavar="ID", help="Run only the saved evals of this block."),
 )
 
 
 _WORKFLOW_EXPERIMENT_RUNS = (
     click.Argument(["experiment_id"], metavar="EXPERIMENT_ID"),
-    click.Option(["--workflow-id"], metavar="ID", help="The workflow; it must be the experiment's."),
-    click.Option(["--plan-token"], metavar="TOKEN", help="Of the plan that the run is to go by, as a guard."),
+    click.Option(["--workflow-id"], metavar="ID", help="Check that the experiment belongs to this workflow."),
+    click.Option(["--plan-token"], metavar="TOKEN", help="Run only if this is still the token of the plan."),
 )
 
 
@@ -171,21 +179,25 @@ _WORKFLOW_RUNS = (
     key_value_option(
         ["--document", "documents"],
         "BLOCK=FILE",
-        "A document, and the id of its start block; give it once for each.",
-        document_from,
+        "Send FILE to the start block BLOCK; repeat it for each.",
+        parse_document,
     ),
     key_value_option(
         ["--json-input", "json_inputs"],
         "BLOCK=JSON",
-        "What a start block of JSON is given; give it once for each.",
-        json_from,
+        "Send JSON to the start block BLOCK; repeat it for each.",
+        parse_json,
     ),
-    click.Option(["--version"], metavar="VERSION", help="production, the default, draft, or the id of one."),
-    metadata_option("A text of yours, to find the run by; give it once for each."),
+    click.Option(
+        ["--version"],
+        metavar="VERSION",
+        show_default="production",
+        help="Run this version: production, draft, or an id.",
+    ),
+    metadata_option("Attach a text to find the run by; repeat it for each."),
     SOURCES,
 )
 
-# The names of a kind's parameters are those of the arguments that its `create` and its `running` take.
 PARAMETERS: Mapping[str, Sequence[click.Parameter]] = MappingProxyType(
     {
         "splits": _SPLITS,

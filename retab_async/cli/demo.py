@@ -1,4 +1,4 @@
-"""`retab-async demo`: the main job, shown on the emulator with no key and no network."""
+"""`retab-async demo`: cancels several hundred runs on the emulator, without a key or a network."""
 
 import asyncio
 import random
@@ -6,8 +6,9 @@ import random
 import click
 
 from retab_async.bulk import CancelReport, Disposition
-from retab_async.cli.output import print_json, print_rows
-from retab_async.cli.progress import JobProgress, live_progress
+from retab_async.cli.output import print_json, print_table
+from retab_async.cli.params import POSITIVE_INT
+from retab_async.cli.progress import JobFigures, job_progress
 from retab_async.client import AsyncRetab
 from retab_async.emulator import Emulator, Fault
 
@@ -16,25 +17,37 @@ _KINDS = ("splits", "partitions")
 
 @click.command(short_help="Cancel several hundred runs on a local emulator.")
 @click.option(
-    "--runs", type=click.IntRange(min=2), default=600, show_default=True, help="Splits and partitions, together."
+    "--runs",
+    type=click.IntRange(min=2),
+    default=600,
+    show_default=True,
+    metavar="N",
+    help="Start N runs, half of them splits and half partitions.",
 )
-@click.option("--concurrency", type=click.IntRange(min=1), default=50, show_default=True, help="Cancels in flight.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
+@click.option(
+    "--concurrency",
+    type=POSITIVE_INT,
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Send up to N cancels at the same time.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def demo(*, runs: int, concurrency: int, as_json: bool) -> int:
-    """Start several hundred runs on a local emulator and cancel them all at once.
+    """Start several hundred runs on a local emulator and cancel them all.
 
-    Some of them finish first, and a few answers are lost on the way, as they are in life.
+    Some of them finish first, and a few responses are lost on the way, as on a real network.
     """
     return asyncio.run(_demonstrate(runs, concurrency, as_json=as_json))
 
 
 async def _demonstrate(runs: int, concurrency: int, *, as_json: bool) -> int:
-    told, requests = await _cancel_all(runs, concurrency)
-    figures = _figures(told, requests)
+    report, requests = await _cancel_all(runs, concurrency)
+    figures = _figures(report, requests)
     if as_json:
         print_json(figures)
     else:
-        print_rows(("what", "how many"), [(what.replace("_", " "), str(count)) for what, count in figures.items()])
+        print_table(("result", "count"), [(name.replace("_", " "), str(count)) for name, count in figures.items()])
     return int(figures["failed"] > 0)
 
 
@@ -46,22 +59,22 @@ async def _cancel_all(runs: int, concurrency: int) -> tuple[CancelReport, int]:
             (run_id,) = emulator.seed(kind, queued=0.05, running=random.uniform(0.1, 4.0))
             pairs.append((kind, run_id))
         emulator.fail(
-            "POST /v1/splits/{id}/cancel", Fault.status(503, retry_after=0.2), Fault.reset(), Fault.late_reset()
+            "POST /v1/splits/{id}/cancel", Fault.status(503, retry_after=0.2), Fault.reset(), Fault.reset_after_effect()
         )
         async with client.cancel_many(pairs, concurrency=concurrency) as job:
-            with live_progress(JobProgress("cancelling", runs, lambda: job.report, client.stats), is_wanted=True):
+            with job_progress(JobFigures("cancelling", runs, lambda: job.report, client.stats)):
                 async for _ in job:
                     pass
         return job.report, len(emulator.requests)
 
 
-def _figures(told: CancelReport, requests: int) -> dict[str, float]:
-    done, finished = told.counts[Disposition.CANCELLED], told.counts[Disposition.FINISHED]
+def _figures(report: CancelReport, requests: int) -> dict[str, float]:
+    cancelled, finished = report.counts[Disposition.CANCELLED], report.counts[Disposition.FINISHED]
     return {
-        "cancelled": done,
+        "cancelled": cancelled,
         "finished_before": finished,
-        "failed": told.counts.total() - done - finished,
-        "seconds": round(told.elapsed, 2),
+        "failed": report.counts.total() - cancelled - finished,
+        "seconds": round(report.elapsed, 2),
         "requests": requests,
-        "retries": requests - told.counts.total(),
+        "retries": requests - report.counts.total(),
     }

@@ -1,4 +1,4 @@
-"""FILE, as it is typed: a path, `-` for stdin, an https:// URL."""
+"""The FILE argument: a path, `-` for stdin, or an https:// URL."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,59 +10,58 @@ import click
 
 _NAMES = ("document", "documents")
 
-_PIECE = 64 * 1024
+_CHUNK_BYTES = 1 << 16
 
 
 class _Stdin:
-    """Stands for stdin while nothing is read yet: what else is wrong with a command is told first."""
+    """Placeholder for stdin, which is read only after all other arguments are checked."""
 
 
 def file_argument() -> click.Argument:
     """Return `FILE`, the one document of a run."""
-    return click.Argument(["document"], metavar="FILE", type=document_from)
+    return click.Argument(["document"], metavar="FILE", type=parse_document)
 
 
-def document_from(text: str) -> object:
-    """Read FILE, of which one may be `-`."""
+def parse_document(text: str) -> object:
+    """Parse FILE; at most one of a command may be `-`."""
     if text != "-":
         return text
-    if click.get_current_context().meta.setdefault(__name__, parsed := _Stdin()) is not parsed:
-        msg = "stdin can be read only once: one FILE may be -"
+    if click.get_current_context().meta.setdefault(__name__, placeholder := _Stdin()) is not placeholder:
+        msg = "stdin can be read only once: only one FILE may be -"
         raise click.BadParameter(msg)
-    return parsed
+    return placeholder
 
 
 def takes_documents(parameters: Iterable[click.Parameter]) -> bool:
-    """Return whether there is a FILE among the parameters."""
+    """Return whether one of the parameters is a FILE."""
     return any(parameter.name in _NAMES for parameter in parameters)
 
 
 @contextmanager
-def documents_open(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give the fields with what is on stdin for `-`; it is read to its end first, and can be interrupted."""
+def open_documents(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the fields with the content of stdin in place of `-`; stdin is read to its end first."""
     with ExitStack() as copies:
-        yield {name: _opened(told, copies) if name in _NAMES else told for name, told in fields.items()}
+        yield {name: _resolve(value, copies) if name in _NAMES else value for name, value in fields.items()}
 
 
-def _opened(told: Any, copies: ExitStack) -> Any:
-    if isinstance(told, tuple):
-        return tuple(_opened(each, copies) for each in told)
-    if isinstance(told, Mapping):
-        return {name: _opened(each, copies) for name, each in told.items()}
-    return copies.enter_context(_copy_of_stdin()) if isinstance(told, _Stdin) else told
+def _resolve(value: Any, copies: ExitStack) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_resolve(each, copies) for each in value)
+    if isinstance(value, Mapping):
+        return {name: _resolve(each, copies) for name, each in value.items()}
+    return copies.enter_context(_copy_stdin()) if isinstance(value, _Stdin) else value
 
 
 @contextmanager
-def _copy_of_stdin() -> Iterator[IO[bytes]]:
+def _copy_stdin() -> Iterator[IO[bytes]]:
     if sys.stdin is None:
         msg = "stdin is closed: there is nothing to read"
         raise click.UsageError(msg)
     with TemporaryFile() as copy:
         try:
-            # Not by the library, in a thread: one that waits for the next byte holds up the end of the program.
-            # Piece by piece as they come: an interruption is seen between two pieces.
-            while piece := _read_some(sys.stdin.buffer):
-                copy.write(piece)
+            # Here rather than in the library's threads, which cannot be interrupted while they wait for a pipe.
+            while chunk := _read_available(sys.stdin.buffer):
+                copy.write(chunk)
         except OSError as error:
             msg = f"stdin cannot be read: {error.strerror}"
             raise click.UsageError(msg) from None
@@ -70,7 +69,7 @@ def _copy_of_stdin() -> Iterator[IO[bytes]]:
         yield copy
 
 
-def _read_some(file: Any) -> bytes:
-    # What is not buffered reads some at a time by itself.
-    piece: bytes = getattr(file, "read1", file.read)(_PIECE)
-    return piece
+def _read_available(file: Any) -> bytes:
+    # Only buffered files have read1; the read of the others returns what is available, too.
+    chunk: bytes = getattr(file, "read1", file.read)(_CHUNK_BYTES)
+    return chunk

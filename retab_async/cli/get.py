@@ -1,4 +1,4 @@
-"""`retab-async splits get ID`: one run, with all that is known of it."""
+"""`retab-async splits get ID`: reads one run."""
 
 import asyncio
 from operator import attrgetter
@@ -14,24 +14,28 @@ from retab_async.models import Run
 from retab_async.resources import RESOURCES
 
 
-def get_command(name: str, kind: str) -> click.Command:
+def get_command(kind: str, label: str) -> click.Command:
     """Return the command that reads a run of a kind."""
-    told = "--no-output: a cheap read, of the status."
-    output = click.Option(["--output/--no-output", "include_output"], default=True, help=told)
+    output = click.Option(
+        ["--output/--no-output", "include_output"],
+        default=True,
+        show_default=True,
+        help="Read the output too; --no-output reads little more than the status.",
+    )
     run_id = click.Argument(["run_id"], metavar="ID")
-    choices = [output] if RESOURCES[name].spec.has_output else []
+    options = [output] if RESOURCES[kind].spec.has_output else []
 
-    @click.command("get", params=[run_id, *choices, json_option()], help=f"Read one {kind} run.")
-    def get(*, run_id: str, as_json: bool, **choice: Any) -> int:
+    @click.command("get", params=[run_id, *options, json_option()], help=f"Read one {label} run.")
+    def get(*, run_id: str, as_json: bool, **options: Any) -> int:
         with cli_errors():
-            run = asyncio.run(_get(name, run_id, choice))
+            run = asyncio.run(_get(kind, run_id, options))
         print_run(run, as_json=as_json)
         return 0
 
     return get
 
 
-async def _get(name: str, run_id: str, choice: dict[str, Any]) -> Run:
+async def _get(kind: str, run_id: str, options: dict[str, Any]) -> Run:
     async with AsyncRetab() as client:
-        run: Run = await attrgetter(name)(client).get(run_id, **choice)
+        run: Run = await attrgetter(kind)(client).get(run_id, **options)
         return run

@@ -1,4 +1,4 @@
-"""The commands of each kind of run: `retab-async splits create FILE`, `retab-async workflows runs cancel ID...`."""
+"""Command groups of the kinds: `retab-async splits create FILE`, `retab-async workflows runs cancel ID...`."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from retab_async.cli.cancel import cancel_command, matching_command
+from retab_async.cli.cancel import cancel_command
+from retab_async.cli.cancel_matching import matching_command
 from retab_async.cli.create import create_command
 from retab_async.cli.delete import delete_command
 from retab_async.cli.get import get_command
@@ -15,7 +16,7 @@ from retab_async.cli.list import list_command
 from retab_async.cli.wait import wait_command
 from retab_async.resources.base import RunResource
 
-# Each is told the name that the client has for a kind, and the word for its runs.
+# Each takes a kind, such as `workflows.runs`, and the label of its runs in texts, such as `workflow`.
 _VERBS: Mapping[str, Callable[[str, str], click.Command]] = MappingProxyType(
     {
         "cancel": cancel_command,
@@ -29,29 +30,29 @@ _VERBS: Mapping[str, Callable[[str, str], click.Command]] = MappingProxyType(
 )
 
 
-def kind_groups(resources: Mapping[str, type[RunResource[Any]]], above: str = "") -> list[click.Group]:
-    """Return the groups of the commands of these kinds; that of `workflows.runs` stands in a group `workflows`."""
-    below = (name.removeprefix(above) for name in resources if name.startswith(above))
-    places = dict.fromkeys(name.partition(".")[0] for name in below)
-    return [_group(place, above + place, resources) for place in places]
+def kind_groups(resources: Mapping[str, type[RunResource[Any]]], prefix: str = "") -> list[click.Group]:
+    """Return the command groups of these kinds; `workflows.runs` becomes a group `runs` in a group `workflows`."""
+    suffixes = (kind.removeprefix(prefix) for kind in resources if kind.startswith(prefix))
+    segments = dict.fromkeys(suffix.partition(".")[0] for suffix in suffixes)
+    return [_group(segment, prefix + segment, resources) for segment in segments]
 
 
-def _group(place: str, name: str, resources: Mapping[str, type[RunResource[Any]]]) -> click.Group:
-    if name in resources:
-        return kind_commands(name, resources[name])
-    return click.Group(place, kind_groups(resources, f"{name}."), help=f"The kinds of run that {place} have.")
+def _group(segment: str, path: str, resources: Mapping[str, type[RunResource[Any]]]) -> click.Group:
+    if path in resources:
+        return kind_commands(path, resources[path])
+    return click.Group(segment, kind_groups(resources, f"{path}."), help=f"Manage the runs of {segment}.")
 
 
-def kind_commands(name: str, resource: type[RunResource[Any]]) -> click.Group:
-    """Return the group of commands of one kind, such as `splits`: of those verbs that the kind has."""
-    kind = _word_for(resource.run_type)
-    group = click.Group(name.rpartition(".")[2], help=f"{kind.capitalize()} runs.")
-    for verb, command in _VERBS.items():
+def kind_commands(kind: str, resource: type[RunResource[Any]]) -> click.Group:
+    """Return the command group of one kind, with a command for each verb that the kind has."""
+    label = _label(resource.run_type)
+    group = click.Group(kind.rpartition(".")[2], help=f"Manage {label} runs.")
+    for verb, make_command in _VERBS.items():
         if hasattr(resource, verb.replace("-", "_")):
-            group.add_command(command(name, kind))
+            group.add_command(make_command(kind, label))
     return group
 
 
-def _word_for(run_type: type) -> str:
+def _label(run_type: type) -> str:
     words = re.sub(r"(?<!^)(?=[A-Z])", " ", run_type.__name__).lower()
     return words.removesuffix(" run")

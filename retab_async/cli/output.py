@@ -1,4 +1,4 @@
-"""How the command shows things: tables and columns on a terminal, lines with tabs elsewhere, JSON on request."""
+"""Output formats: tables and columns on a terminal, tab-separated lines elsewhere, JSON on request."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,20 +12,36 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from retab_async.bulk import Disposition
+from retab_async.bulk import CancelOutcome, Disposition
 from retab_async.cli.console import escape_control_chars
 from retab_async.converter import unstructure
 from retab_async.models import Run
 
-_FAILURES = frozenset(str(word) for word in Disposition if word.is_failure)
+DELETED = "deleted"
+
+_COLOURS = {
+    DELETED: "green",
+    "cancelled": "green",
+    "completed": "green",
+    "failed": "red",
+    Disposition.FINISHED: "cyan",
+    Disposition.ACCEPTED: "yellow",
+}
+_FAILURES = frozenset(disposition for disposition in Disposition if disposition.is_failure)
+# Widths of an id, a status and a date; the last column has none.
+_WIDTHS = (26, 11, 20)
 
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """One id and what became of it.
+    """The result for one id.
 
-    `kind`: the name of its collection, empty where that is not known. `disposition`: `deleted`, or the word of a
-    `CancelOutcome`.
+    Attributes:
+        kind: The kind of the run, such as `splits`; empty if it is unknown.
+        run_id: The id as it was given.
+        disposition: `deleted`, or the disposition of a `CancelOutcome`.
+        run: The run as last seen, if the API returned it.
+        reason: Why it failed; may be empty.
     """
 
     kind: str
@@ -34,23 +50,34 @@ class Outcome:
     run: Run | None = None
     reason: str = ""
 
+    @classmethod
+    def from_cancel(cls, outcome: CancelOutcome[Any]) -> "Outcome":
+        """Return the outcome of a cancel."""
+        return cls(
+            kind=outcome.kind,
+            run_id=outcome.run_id,
+            disposition=str(outcome.disposition),
+            run=outcome.run,
+            reason=str(outcome.error or ""),
+        )
+
     @property
     def is_failure(self) -> bool:
-        """Whether what was to be done may not have been."""
+        """Whether the run may still be active, or may still exist."""
         return self.disposition in _FAILURES
 
     @property
     def status(self) -> str:
-        """The run's status, or nothing where none is known."""
+        """The status of the run; empty if it is unknown."""
         return str(self.run.status) if self.run else ""
 
-    def as_row(self, *, has_kind: bool = False) -> tuple[str, ...]:
-        """Return it as a row for people: its id, its kind if that is wanted, disposition, status, reason."""
-        kind = (self.kind,) if has_kind else ()
+    def as_row(self, *, with_kind: bool = False) -> tuple[str, ...]:
+        """Return the cells of a table row: id, kind if wanted, disposition, status, reason."""
+        kind = (self.kind,) if with_kind else ()
         return self.run_id, *kind, self.disposition, self.status, self.reason
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as one JSON object, the run inside it as the API writes it."""
+        """Return a JSON object that holds the run in the API's own form."""
         return {
             "kind": self.kind or None,
             "id": self.run_id,
@@ -60,85 +87,76 @@ class Outcome:
         }
 
 
-_COLOURS = {
-    "cancelled": "green",
-    "completed": "green",
-    "deleted": "green",
-    "failed": "red",
-    "finished": "cyan",
-    "requested": "yellow",
-}
-# Of the columns before the last: an id, a status, a date.
-_WIDTHS = (26, 11, 20)
-
-
 def print_json(value: object) -> None:
-    """Print one JSON object on one line, in ASCII: what is in its texts cannot reach a terminal."""
+    """Print one JSON object on one line, in ASCII so that no text in it can control a terminal."""
     click.echo(json.dumps(value, separators=(",", ":")))
 
 
-def print_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table on a terminal, and lines with tabs between the columns elsewhere."""
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table on a terminal, tab-separated lines without headings elsewhere."""
     console = Console()
     if not console.is_terminal:
         for row in rows:
-            _print_with_tabs(row)
+            _print_tabbed(row)
         return
     table = Table(header_style="bold")
     for number, heading in enumerate(headings):
-        # An id that is cut short could not be copied.
+        # A wrapped id could not be copied.
         table.add_column(heading, no_wrap=number == 0, overflow="fold")
     for row in rows:
-        table.add_row(*map(_coloured, row))
+        table.add_row(*map(_styled, row))
     console.print(table)
 
 
 def print_row(row: Sequence[str]) -> None:
-    """Print a row that others may follow later: in columns on a terminal, with tabs between them elsewhere."""
+    """Print one row of a stream: in columns on a terminal, tab-separated elsewhere."""
     console = Console()
     if not console.is_terminal:
-        _print_with_tabs(row)
+        _print_tabbed(row)
         return
-    cells = [_coloured(cell, width) for cell, width in zip(row, (*_WIDTHS, 0), strict=False)]
+    cells = [_styled(cell, width) for cell, width in zip(row, (*_WIDTHS, 0), strict=False)]
     line = Text("  ").join(cells)
     line.rstrip()
     console.print(line, soft_wrap=True)
 
 
 def print_run(run: Run, *, as_json: bool) -> None:
-    """Print what is known of a run, a field a line."""
+    """Print the fields of a run that are set, one a line, or the run as JSON."""
     fields = unstructure(run)
     if as_json:
         print_json(fields)
         return
-    told = {key: value for key, value in fields.items() if value not in (None, [], "")}
-    print_rows(("field", "value"), [(key, _shown(value)) for key, value in told.items()])
+    rows = [(name, _text_of(value)) for name, value in fields.items() if value not in (None, [], "")]
+    print_table(("field", "value"), rows)
 
 
-def print_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, has_kinds: bool = False) -> None:
-    """Print what became of each run, with the kind of each if there are several."""
+def print_run_summary(run: Run, *, as_json: bool) -> None:
+    """Print a run as one row (id, status, creation time, filename), or as JSON."""
+    if as_json:
+        print_json(unstructure(run))
+        return
+    created = run.created_at.astimezone(UTC).isoformat(timespec="seconds") if run.created_at else ""
+    file = getattr(run, "file", None)
+    print_row((run.id, str(run.status), created.replace("+00:00", "Z"), file.filename if file else ""))
+
+
+def print_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, with_kind: bool = False) -> None:
+    """Print a row for each outcome, with its kind if there are several, or a JSON object for each."""
     if as_json:
         for outcome in outcomes:
             print_json(outcome.as_json())
         return
-    headings = ("run", *(("kind",) if has_kinds else ()), "disposition", "status", "reason")
-    print_rows(headings, [outcome.as_row(has_kind=has_kinds) for outcome in outcomes])
+    headings = ("run", *(("kind",) if with_kind else ()), "disposition", "status", "reason")
+    print_table(headings, [outcome.as_row(with_kind=with_kind) for outcome in outcomes])
 
 
-def summary(run: Run) -> tuple[str, str, str, str]:
-    """Return the row that stands for a run among others: its id, its status, when it was created, and its file."""
-    created = run.created_at.astimezone(UTC).isoformat(timespec="seconds") if run.created_at else ""
-    file = getattr(run, "file", None)
-    return run.id, str(run.status), created.replace("+00:00", "Z"), file.filename if file else ""
-
-
-def _print_with_tabs(row: Sequence[str]) -> None:
+def _print_tabbed(row: Sequence[str]) -> None:
     click.echo("\t".join(map(escape_control_chars, row)))
 
 
-def _coloured(cell: str, width: int = 0) -> Text:
+def _styled(cell: str, width: int = 0) -> Text:
     return Text(escape_control_chars(cell).ljust(width), _COLOURS.get(cell, ""))
 
 
-def _shown(value: object) -> str:
+def _text_of(value: object) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -1,9 +1,10 @@
-"""The parameters that several commands have."""
+"""Options and arguments shared by several commands, and the parsers of their values."""
 
 import os
 import re
 from collections.abc import Callable
 from datetime import date, datetime
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -12,42 +13,24 @@ import orjson
 
 from retab_async.throttle import RateLimit
 
+POSITIVE_INT = click.IntRange(min=1)
+POSITIVE_SECONDS = click.FloatRange(min=0, min_open=True)
+OUTPUT_FILE = click.Path(dir_okay=False)
 
-def json_option() -> click.Option:
-    """Return `--json`."""
-    return click.Option(["--json", "as_json"], is_flag=True, help="One JSON object a line.")
-
-
-def timeout_option() -> click.Option:
-    """Return `--timeout`, None where it is not given."""
-    seconds = click.FloatRange(min=0, min_open=True)
-    return click.Option(["--timeout"], type=seconds, metavar="SECONDS", help="Wait no longer; by default an hour.")
+DATE_HELP = "A DATE is a day in UTC, 2026-11-01, or a time with its offset, 2026-11-01T09:30:00+01:00."
 
 
-def ids_argument() -> click.Argument:
-    """Return `ID...`, of which there is at least one."""
-    return click.Argument(["ids"], nargs=-1, required=True, metavar="ID...")
-
-
-def date_options() -> tuple[click.Option, ...]:
-    """Return `--from-date` and `--to-date`."""
-    return (
-        click.Option(["--from-date"], type=_date_from, metavar="DATE", help="Those created then or later."),
-        click.Option(["--to-date"], type=_date_from, metavar="DATE", help="Those created then or earlier."),
-    )
-
-
-def limit_from(text: str) -> tuple[int, float]:
-    """Read a rate limit as it is typed: `300/60`, so many requests in so many seconds."""
-    found = re.fullmatch(r"([1-9]\d*)/(\d+(?:\.\d+)?)", text)
-    if not found or not float(found[2]):
+def parse_rate_limit(text: str) -> tuple[int, float]:
+    """Parse `REQUESTS/SECONDS`, such as `300/60`."""
+    match = re.fullmatch(r"([1-9]\d*)/(\d+(?:\.\d+)?)", text)
+    if not match or not float(match[2]):
         msg = f"{text!r} is not REQUESTS/SECONDS, such as 300/60"
         raise click.BadParameter(msg)
-    return int(found[1]), float(found[2])
+    return int(match[1]), float(match[2])
 
 
-def _date_from(text: str) -> date:
-    """Read a date, `2026-11-01`, or a moment with its offset, `2026-11-01T09:30:00+01:00`."""
+def parse_date(text: str) -> date:
+    """Parse a date, `2026-11-01`, or a time with its offset, `2026-11-01T09:30:00+01:00`."""
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -57,126 +40,198 @@ def _date_from(text: str) -> date:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        msg = f"{text!r} is neither a date, such as 2026-11-01, nor a moment with its offset: 2026-11-01T09:30:00+01:00"
+        msg = f"{text!r} is neither a date, such as 2026-11-01, nor a time with its offset: 2026-11-01T09:30:00+01:00"
         raise click.BadParameter(msg)
     return moment
 
 
-def key_value_option(names: list[str], metavar: str, told: str, read: Callable[[str], Any] = str) -> click.Option:
-    """Return an option whose value is a mapping, or None where it is not given; `read` reads what is after the `=`."""
-
-    def pair_from(text: str) -> tuple[str, Any]:
-        name, equals, rest = text.partition("=")
-        if not equals:
-            msg = f"{text!r} is not {metavar}"
-            raise click.BadParameter(msg)
-        return name, read(rest)
-
-    return click.Option(names, type=pair_from, multiple=True, callback=_gathered, metavar=metavar, help=told)
-
-
-def metadata_option(told: str) -> click.Option:
-    """Return `--metadata`."""
-    return key_value_option(["--metadata"], "NAME=TEXT", told)
-
-
-def none_for_none(_: click.Context, __: click.Parameter, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Take an option that may be given several times for untold where it is not given at all."""
-    return values or None
-
-
-def _gathered(
-    _: click.Context, parameter: click.Parameter, pairs: tuple[tuple[str, Any], ...]
-) -> dict[str, Any] | None:
-    gathered = dict(pairs)
-    if len(gathered) < len(pairs):
-        msg = f"a name stands there twice: {parameter.metavar} is given once for each"
-        raise click.BadParameter(msg)
-    return gathered or None
-
-
-MODEL = click.Option(["--model"], metavar="NAME", help="The model; by default the service's small one.")
-INSTRUCTIONS = click.Option(["--instructions"], metavar="TEXT", help="What else there is to know.")
-BUST_CACHE = click.Option(["--bust-cache"], is_flag=True, help="Not from the service's cache.")
-SOURCES = click.Option(
-    ["--sources"], type=click.Choice(["located", "cited"]), help="Tell where in the documents results come from."
-)
-
-
-def votes(most: int) -> click.Option:
-    """Return `--n-consensus`, of so many at the most."""
-    return click.Option(["--n-consensus"], type=click.IntRange(1, most), help="Votes to take; by default one.")
-
-
-def json_from(text: str | bytes) -> Any:
-    """Read JSON."""
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        msg = f"this is no JSON: {error}"
+        msg = f"not valid JSON: {error}"
         raise click.BadParameter(msg) from None
 
 
-def json_object_from(text: str) -> Any:
-    """Read a JSON object: what begins with a brace is one, anything else the path of a file."""
+def parse_json_object(text: str) -> Any:
+    """Parse a JSON object if the text begins with a brace, or else the file at that path."""
     if text.lstrip().startswith("{"):
-        return json_from(text)
+        return parse_json(text)
     try:
         content = Path(text).read_bytes()
     except OSError as error:
         msg = f"{text!r} cannot be read: {error.strerror}"
         raise click.BadParameter(msg) from None
-    return json_from(content)
+    return parse_json(content)
 
 
-def rate_limit_from(text: str) -> RateLimit:
-    """Read a rate limit as it is typed, `300/60`."""
-    requests, seconds = limit_from(text)
+def empty_to_none(_: click.Context, __: click.Parameter, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Return None for a repeatable option that was not given."""
+    return values or None
+
+
+def json_option() -> click.Option:
+    """Return `--json`."""
+    return click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object per line.")
+
+
+def timeout_option() -> click.Option:
+    """Return `--timeout`, whose value is None if it is not given."""
+    return click.Option(
+        ["--timeout"],
+        type=POSITIVE_SECONDS,
+        metavar="SECONDS",
+        show_default="3600",
+        help="Stop waiting after this time.",
+    )
+
+
+def ids_argument() -> click.Argument:
+    """Return `ID...`, of which at least one is required."""
+    return click.Argument(["ids"], nargs=-1, required=True, metavar="ID...")
+
+
+def key_value_option(names: list[str], metavar: str, help_text: str, parse: Callable[[str], Any] = str) -> click.Option:
+    """Return a repeatable option whose value is a dict, or None if it is not given; `parse` reads each value."""
+
+    def parse_pair(text: str) -> tuple[str, Any]:
+        name, equals, value = text.partition("=")
+        if not equals:
+            msg = f"{text!r} is not {metavar}"
+            raise click.BadParameter(msg)
+        return name, parse(value)
+
+    return click.Option(names, type=parse_pair, multiple=True, callback=_to_dict, metavar=metavar, help=help_text)
+
+
+def _to_dict(_: click.Context, parameter: click.Parameter, pairs: tuple[tuple[str, Any], ...]) -> dict[str, Any] | None:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        msg = f"a name is given twice: use each name of {parameter.metavar} once"
+        raise click.BadParameter(msg)
+    return values or None
+
+
+def metadata_option(help_text: str) -> click.Option:
+    """Return `--metadata`."""
+    return key_value_option(["--metadata"], "NAME=TEXT", help_text)
+
+
+_FILTERS = (
+    click.Option(["--workflow-id"], metavar="ID", help="Only runs of this workflow."),
+    click.Option(["--eval-id"], metavar="ID", help="Only runs of this eval."),
+    click.Option(["--target-block-id"], metavar="ID", help="Only runs that evaluate this block."),
+    click.Option(["--experiment-id"], metavar="ID", help="Only runs of this experiment."),
+    click.Option(["--block-id"], metavar="ID", help="Only runs of this block."),
+    click.Option(["--template-id"], metavar="ID", help="Only runs that fill in this template."),
+    click.Option(["--status"], metavar="STATUS", help="Only runs in this status, such as in_progress."),
+    click.Option(["--exclude-status"], metavar="STATUS", help="Only runs that are not in this status."),
+    click.Option(["--trigger-type"], metavar="TYPE", help="Only runs started this way: api, manual, schedule, ..."),
+    click.Option(["--search"], metavar="TEXT", help="Only runs whose id contains TEXT."),
+    click.Option(["--filename"], metavar="PREFIX", help="Only runs whose filename begins with PREFIX, in any case."),
+    click.Option(["--filename-contains"], metavar="TEXT", help="Only runs whose filename contains TEXT, in any case."),
+    click.Option(
+        ["--document-type"],
+        multiple=True,
+        callback=empty_to_none,
+        metavar="EXTENSION",
+        help="Only runs of files with this extension, such as pdf; repeat it to allow several.",
+    ),
+    metadata_option("Only runs with this metadata; repeat it to require several pairs."),
+    click.Option(
+        ["--min-duration-ms"], type=click.IntRange(min=0), metavar="MS", help="Only runs that took at least MS."
+    ),
+    click.Option(
+        ["--max-duration-ms"], type=click.IntRange(min=0), metavar="MS", help="Only runs that took at most MS."
+    ),
+    click.Option(["--from-date"], type=parse_date, metavar="DATE", help="Only runs created on or after DATE."),
+    click.Option(["--to-date"], type=parse_date, metavar="DATE", help="Only runs created on or before DATE."),
+)
+
+
+def filter_options(method: Callable[..., Any]) -> list[click.Option]:
+    """Return an option for each filter that is a parameter of `list` or `cancel_matching`."""
+    parameters = signature(method).parameters
+    return [option for option in _FILTERS if option.name in parameters]
+
+
+MODEL = click.Option(["--model"], metavar="NAME", help="Use this model instead of the service's small one.")
+INSTRUCTIONS = click.Option(["--instructions"], metavar="TEXT", help="Give the model extra instructions.")
+BUST_CACHE = click.Option(["--bust-cache"], is_flag=True, help="Bypass the service's cache.")
+SOURCES = click.Option(
+    ["--sources"], type=click.Choice(["located", "cited"]), help="Add where in the documents each result comes from."
+)
+
+
+def n_consensus_option(maximum: int) -> click.Option:
+    """Return `--n-consensus`, from 1 to a maximum."""
+    return click.Option(
+        ["--n-consensus"],
+        type=click.IntRange(1, maximum),
+        metavar="N",
+        show_default="1",
+        help=f"Run the model N times, 1 to {maximum}, and combine the results.",
+    )
+
+
+def _to_rate_limit(text: str) -> RateLimit:
+    requests, seconds = parse_rate_limit(text)
     return RateLimit(requests, per=seconds)
 
 
-def terms_options() -> list[click.Parameter]:
-    """Return the options whose names are arguments of `cancel_many`."""
-    whole, seconds = click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
-    limit = "Keep to it from the start, such as 300/60; by default what the API bears."
-    journal = "Take down what became of each; given again, those that are settled are skipped."
+def bulk_options() -> list[click.Parameter]:
+    """Return the options that are arguments of `cancel_many` of the same name."""
     return [
-        click.Option(["--concurrency"], type=whole, default=64, metavar="N", help="Cancels at once; by default 64."),
-        click.Option(["--rate-limit"], type=rate_limit_from, metavar="REQUESTS/SECONDS", help=limit),
-        click.Option(["--journal"], type=click.Path(dir_okay=False), metavar="FILE", help=journal),
-        click.Option(["--wait"], is_flag=True, help="Follow each to its end."),
+        click.Option(
+            ["--concurrency"],
+            type=POSITIVE_INT,
+            default=64,
+            show_default=True,
+            metavar="N",
+            help="Send up to N cancels at the same time.",
+        ),
+        click.Option(
+            ["--rate-limit"],
+            type=_to_rate_limit,
+            metavar="REQUESTS/SECONDS",
+            help="Stay below this rate, such as 300/60, instead of learning the API's limit.",
+        ),
+        click.Option(
+            ["--journal"],
+            type=OUTPUT_FILE,
+            metavar="FILE",
+            help="Record each outcome in FILE; with the same FILE again, skip the settled ids.",
+        ),
+        click.Option(["--wait"], is_flag=True, help="Wait until each run is in a terminal status."),
         click.Option(
             ["--outage-timeout"],
-            type=seconds,
+            type=POSITIVE_SECONDS,
             default=60.0,
+            show_default=True,
             metavar="SECONDS",
-            help="For how long the API may be away; by default a minute.",
+            help="Give up after the API has been unavailable for this time.",
         ),
     ]
 
 
-def told_options(*, has_kinds: bool = False) -> list[click.Parameter]:
-    """Return the options that say how a job is told of."""
-    row = "a line KIND,ID" if has_kinds else "an id a line"
+def report_options(*, with_kind: bool = False) -> list[click.Parameter]:
+    """Return the options for the output of a bulk job."""
+    row = "a line KIND,ID each" if with_kind else "an id a line"
     return [
         click.Option(
             ["--failed"],
-            type=click.Path(dir_okay=False),
+            type=OUTPUT_FILE,
             metavar="FILE",
-            help=f"Write there which could not be cancelled, {row}.",
+            help=f"Write the runs that could not be cancelled to FILE, {row}.",
         ),
-        click.Option(["--json", "as_json"], is_flag=True, help="One JSON object a line, as they come."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object per line, as outcomes arrive."),
     ]
 
 
-def file_option(told: str, *, is_required: bool = False) -> click.Option:
-    """Return `--from-file`."""
-    return click.Option(["--from-file"], required=is_required, metavar="FILE", help=told)
-
-
 def check_distinct(from_file: str | None, journal: str | None, failed: str | None) -> None:
-    """Wrong usage where one file is to be two things: what is written would take the place of what is read."""
-    given = [os.path.realpath(path) for path in (from_file, journal, failed) if path is not None]
-    if len(set(given)) < len(given):
+    """Raise `click.UsageError` if one file has two roles, because writing to it would destroy what is read."""
+    paths = [os.path.realpath(path) for path in (from_file, journal, failed) if path is not None]
+    if len(set(paths)) < len(paths):
         msg = "--from-file, --journal and --failed must be different files"
         raise click.UsageError(msg)

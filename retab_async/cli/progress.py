@@ -1,21 +1,26 @@
-"""What the command shows on stderr while it waits: a bar for many calls, a line for runs that are followed."""
+"""Progress on stderr: a bar for deletes, the status of awaited runs, the figures of a bulk job."""
 
 import asyncio
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import attrs
 import click
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress_bar import ProgressBar
-from rich.spinner import Spinner
-from rich.table import Table
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from retab_async.bulk import CancelReport
@@ -24,10 +29,14 @@ from retab_async.cli.output import Outcome
 from retab_async.models import Run, RunStatus
 from retab_async.throttle import Stats
 
+# Seconds between two refreshes, and those over which a rate is averaged.
+_REFRESH_INTERVAL = 0.2
+_RATE_PERIOD = 15.0
+
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator["OutcomeProgress"]:
-    """Show a bar with the counts of dispositions on stderr while it lasts, where stderr is a terminal."""
+def outcome_bar(label: str, total: int) -> Iterator["OutcomeBar"]:
+    """Show a bar with the counts of dispositions, if stderr is a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -36,187 +45,192 @@ def progress(label: str, total: int) -> Iterator["OutcomeProgress"]:
         TextColumn("{task.fields[counts]}"),
         TimeElapsedColumn(),
     )
-    bar = Progress(*columns, console=console)
-    with bar if console.is_terminal else nullcontext():
-        yield OutcomeProgress(bar, label, total)
+    progress = Progress(*columns, console=console)
+    with progress if console.is_terminal else nullcontext():
+        yield OutcomeBar(progress, label, total)
 
 
-class OutcomeProgress:
-    """Counts outcomes by disposition and moves the bar along."""
+class OutcomeBar:
+    """Progress bar that counts outcomes by disposition."""
 
-    def __init__(self, bar: Progress, label: str, total: int) -> None:
-        self.counts: Counter[str] = Counter()
-        self._bar = bar
-        self._task = bar.add_task(label, total=total, counts="")
+    def __init__(self, progress: Progress, label: str, total: int) -> None:
+        self._counts: Counter[str] = Counter()
+        self._progress = progress
+        self._task = progress.add_task(label, total=total, counts="")
 
-    def tell(self, outcome: Outcome) -> None:
-        """Take note of one outcome."""
-        self.counts[outcome.disposition] += 1
-        self._bar.update(self._task, advance=1, counts=counted(self.counts))
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome and advance the bar."""
+        self._counts[outcome.disposition] += 1
+        self._progress.update(self._task, advance=1, counts=format_counts(self._counts))
 
 
 @contextmanager
 def status_reporter(label: str) -> Iterator["StatusReporter"]:
-    """Show how runs stand while it lasts: by a line that lives on a terminal, by a line a change elsewhere."""
+    """Report the status of runs: on one live line if stderr is a terminal, as a line for each change elsewhere."""
     console = Console(stderr=True)
     if not console.is_interactive:
         yield StatusReporter()
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    # What is printed on stdout is for stdout, wherever that leads.
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as line:
-        yield _LiveFollowing(line, label)
+    # stdout may be redirected: rich must not move its lines to stderr.
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
+        yield _LiveStatusReporter(progress, label)
 
 
 class StatusReporter:
-    """Prints a line on stderr whenever a run is seen in another status than before."""
+    """Prints a line on stderr whenever a run is seen in a new status."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, RunStatus] = {}
+        self._statuses: dict[str, RunStatus] = {}
 
-    def tell(self, run: Run) -> None:
-        """Take note of a run as it was seen."""
-        if self._seen.get(run.id) != run.status:
-            self._seen[run.id] = run.status
+    def update(self, run: Run) -> None:
+        """Record a run as it was just seen."""
+        if self._statuses.get(run.id) != run.status:
+            self._statuses[run.id] = run.status
             self._show(run)
 
-    def say(self, text: str) -> None:
-        """Show what is being done, where that does not stay."""
+    def describe(self, activity: str) -> None:
+        """Show what is being done, on a live line only."""
 
-    def aside(self) -> AbstractContextManager[None]:
-        """Keep clear of what is printed meanwhile."""
+    def paused(self) -> AbstractContextManager[None]:
+        """Hide the live line while other output is printed."""
         return nullcontext()
 
-    def not_over(self, run_ids: Iterable[str]) -> list[str]:
-        """Return those of these runs that were not seen to be over."""
-        return [run_id for run_id in run_ids if run_id not in self._seen or not self._seen[run_id].is_terminal]
+    def unfinished(self, run_ids: Iterable[str]) -> list[str]:
+        """Return those of these runs that were not seen in a terminal status."""
+        return [run_id for run_id in run_ids if run_id not in self._statuses or not self._statuses[run_id].is_terminal]
 
     def _show(self, run: Run) -> None:
         click.echo(escape_control_chars(f"{run.id} {run.status}"), err=True)
 
 
-class _LiveFollowing(StatusReporter):
-    """Keeps one line on a terminal: the run and its status, or how many runs there are of each status."""
+class _LiveStatusReporter(StatusReporter):
+    """Status reporter with one live line: the run and its status, or the number of runs in each status."""
 
-    def __init__(self, line: Progress, label: str) -> None:
+    def __init__(self, progress: Progress, label: str) -> None:
         super().__init__()
-        self._line = line
-        self._task = line.add_task(label, total=None)
+        self._progress = progress
+        self._task = progress.add_task(label, total=None)
 
-    def say(self, text: str) -> None:
-        self._line.update(self._task, description=escape_control_chars(text), refresh=True)
+    def describe(self, activity: str) -> None:
+        self._progress.update(self._task, description=escape_control_chars(activity), refresh=True)
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
-        self._line.stop()
+    def paused(self) -> Iterator[None]:
+        self._progress.stop()
         try:
             yield
         finally:
-            self._line.start()
+            self._progress.start()
 
     def _show(self, run: Run) -> None:
-        if len(self._seen) == 1:
-            self.say(f"{run.id} {run.status}")
+        if len(self._statuses) == 1:
+            self.describe(f"{run.id} {run.status}")
         else:
-            # The line is drawn ten times a second anyway, and of many runs many change at once.
-            self._line.update(self._task, description=escape_control_chars(counted(Counter(self._seen.values()))))
+            # No refresh: the line is drawn ten times a second anyway, and many runs change at once.
+            counts = format_counts(Counter(self._statuses.values()))
+            self._progress.update(self._task, description=escape_control_chars(counts))
 
 
-def counted(words: Mapping[Any, int]) -> str:
-    """Return how many there are of each of some words."""
-    return "  ".join(f"{word} {count:,}" for word, count in sorted(words.items()))
+def format_counts(counts: Mapping[Any, int]) -> str:
+    """Return each word with its count, in alphabetical order."""
+    return "  ".join(f"{word} {count:,}" for word, count in sorted(counts.items()))
 
 
-# Seconds from picture to picture, and those over which a speed is taken.
-_INTERVAL = 0.2
-_SPAN = 15.0
-_WIDTH = 30
+def format_throttle(stats: Stats) -> str:
+    """Return the requests in flight, the rate in force and the number of 429 responses."""
+    rate = f"  limited to {stats.rate:.1f}/s" if stats.rate is not None else ""
+    throttled = f"  429: {stats.throttled}" if stats.throttled else ""
+    return f"{stats.in_flight} of {stats.concurrency_limit} in flight{rate}{throttled}"
 
 
-class Speed:
-    """How many a second came to their end of late."""
+@attrs.frozen
+class JobFigures:
+    """The figures that a progress display of a bulk job shows.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._seen: deque[tuple[float, int]] = deque()
+    Attributes:
+        label: What the job does, such as `cancelling`.
+        total: The number of ids, or None if it is unknown.
+        report: Returns the report so far.
+        stats: Returns the client's statistics.
+    """
 
-    def note(self, done: int) -> float:
-        """Take note of how many are done, and return how many a second that makes."""
-        now = self._clock()
-        self._seen.append((now, done))
-        while now - self._seen[0][0] > _SPAN and len(self._seen) > 2:
-            self._seen.popleft()
-        began, before = self._seen[0]
-        return (done - before) / (now - began) if now > began else 0.0
-
-
-class JobProgress:
-    """A picture of a job: `report` and `stats` tell of it, `total` are its ids where their number is known."""
-
-    def __init__(
-        self, label: str, total: int | None, report: Callable[[], CancelReport], stats: Callable[[], Stats]
-    ) -> None:
-        self._label = label
-        self._total = total
-        self._report = report
-        self._stats = stats
-        self._speed = Speed()
-        self._spinner = Spinner("dots")
-
-    def __rich__(self) -> Group:
-        counts = self._report().counts
-        lines = (counted(counts), rate_text(self._stats()))
-        return Group(self._progress(counts.total()), *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
-
-    def _progress(self, done: int) -> Table:
-        speed = self._speed.note(done)
-        row = Table.grid(padding=(0, 1))
-        if self._total is None:
-            row.add_row(self._spinner, self._label, f"{done:,}", f"{speed:,.1f}/s")
-        else:
-            bar = ProgressBar(max(self._total, 1), done, width=_WIDTH)
-            row.add_row(
-                self._label, bar, f"{done:,}/{self._total:,}", f"{speed:,.1f}/s", eta_text(self._total - done, speed)
-            )
-        return row
+    label: str
+    total: int | None
+    report: Callable[[], CancelReport]
+    stats: Callable[[], Stats]
 
 
-def eta_text(ids: int, speed: float) -> str:
-    """Return how long so many ids will take, or nothing where that cannot be told."""
-    return f"{timedelta(seconds=round(ids / speed))} left" if ids > 0 and speed > 0 else ""
+class JobProgress(Progress):
+    """Progress display of a bulk job: a bar with rate and remaining time, then counts, then the throttle."""
+
+    def __init__(self, figures: JobFigures, console: Console) -> None:
+        # First, because the base class draws itself once.
+        self._figures = figures
+        super().__init__(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            _RateColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            auto_refresh=False,
+            speed_estimate_period=_RATE_PERIOD,
+            # stdout may be redirected: rich must not move its lines to stderr.
+            redirect_stdout=False,
+        )
+        # The outcomes that a journal has settled before are no part of the rate.
+        self._task = self.add_task(figures.label, total=figures.total, completed=figures.report().counts.total())
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return the bar and two lines of figures."""
+        yield from super().get_renderables()
+        for line in (format_counts(self._figures.report().counts), format_throttle(self._figures.stats())):
+            yield Text(line, no_wrap=True, overflow="ellipsis")
+
+    def redraw(self) -> None:
+        """Take the current figures and draw them."""
+        self.update(self._task, completed=self._figures.report().counts.total(), refresh=True)
 
 
-def rate_text(stats: Stats) -> str:
-    """Return the pace of this moment."""
-    kept = f"  kept to {stats.rate:.1f}/s" if stats.rate is not None else ""
-    refused = f"  429: {stats.throttled}" if stats.throttled else ""
-    return f"{stats.in_flight} of {stats.concurrency_limit} in flight{kept}{refused}"
+class _RateColumn(ProgressColumn):
+    """Column with the number of outcomes a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.finished_speed or task.speed or 0:,.1f}/s")
 
 
-def is_watched() -> bool:
-    """Tell whether stderr is a terminal on which a picture can be drawn over."""
+def is_live() -> bool:
+    """Return whether stderr is a terminal on which a display can be redrawn."""
     return Console(stderr=True).is_interactive
 
 
 @contextmanager
-def live_progress(board: JobProgress, *, is_wanted: bool) -> Iterator[Callable[[str], None]]:
-    """Show a board while it lasts, where somebody watches, drawn in the event loop; gives what says something there."""
-    if not (is_wanted and is_watched()):
+def job_progress(figures: JobFigures, *, is_wanted: bool = True) -> Iterator[Callable[[str], None]]:
+    """Show the progress of a bulk job, redrawn by the event loop; yields a function that prints a line beside it."""
+    if not (is_wanted and is_live()):
         yield partial(click.echo, err=True)
         return
+    console = Console(stderr=True)
+    with JobProgress(figures, console) as progress, _repeating(_REFRESH_INTERVAL, progress.redraw):
+        # A line on stderr itself would be drawn over.
+        yield partial(console.print, markup=False, highlight=False)
+
+
+@contextmanager
+def _repeating(interval: float, action: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    # What is printed on stdout is for stdout, wherever that leads.
-    with Live(board, console=Console(stderr=True), auto_refresh=False, redirect_stdout=False) as live:
-        timer: asyncio.Handle
+    timer: asyncio.Handle
 
-        def draw() -> None:
-            nonlocal timer
-            live.refresh()
-            timer = loop.call_later(_INTERVAL, draw)
+    def tick() -> None:
+        nonlocal timer
+        action()
+        timer = loop.call_later(interval, tick)
 
-        timer = loop.call_soon(draw)
-        try:
-            # The board would be drawn over what others say on stderr.
-            yield partial(live.console.print, markup=False, highlight=False)
-        finally:
-            timer.cancel()
+    timer = loop.call_soon(tick)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        action()

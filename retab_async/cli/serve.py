@@ -1,4 +1,4 @@
-"""`retab-async serve`: the emulator of the API, on loopback, until it is interrupted."""
+"""`retab-async serve`: serves the emulator of the API on loopback until it is interrupted."""
 
 import asyncio
 import signal
@@ -6,22 +6,48 @@ from contextlib import aclosing
 
 import click
 
-from retab_async.cli.params import limit_from
+from retab_async.cli.params import parse_rate_limit
 from retab_async.emulator import Emulator, RateLimit
 from retab_async.resources import RESOURCES
 
-_seconds = click.FloatRange(min=0)
+_SECONDS = click.FloatRange(min=0)
 
 
-@click.command(short_help="Serve the API on loopback, for trials and tests.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0, the default, takes any free one.")
-@click.option("--api-key", help="The only key to accept; by default any does.")
-@click.option("--queued", type=_seconds, default=0.2, show_default=True, help="Seconds a run waits in the queue.")
-@click.option("--running", type=_seconds, default=2.0, show_default=True, help="Seconds a run then takes.")
-@click.option("--latency", type=_seconds, default=0.0, show_default=True, help="Seconds before each answer.")
-@click.option("--rate-limit", type=limit_from, metavar="REQUESTS/SECONDS", help="Refuse more with 429, such as 300/60.")
-@click.option("--retry-after/--no-retry-after", default=True, help="Whether a 429 says how long to wait.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Put so many runs of each kind in flight.")
+@click.command(short_help="Serve an emulator of the API on loopback.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="Listen on this port; 0 picks a free one.",
+)
+@click.option("--api-key", metavar="KEY", help="Accept only this key instead of any.")
+@click.option(
+    "--queued", type=_SECONDS, default=0.2, show_default=True, metavar="SECONDS", help="Keep each run queued this long."
+)
+@click.option(
+    "--running",
+    type=_SECONDS,
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Then keep it running this long.",
+)
+@click.option(
+    "--latency", type=_SECONDS, default=0.0, show_default=True, metavar="SECONDS", help="Delay each response this long."
+)
+@click.option(
+    "--rate-limit",
+    type=parse_rate_limit,
+    metavar="REQUESTS/SECONDS",
+    help="Refuse requests above this rate, such as 300/60, with 429.",
+)
+@click.option(
+    "--retry-after/--no-retry-after", default=True, show_default=True, help="Send Retry-After with each 429, or not."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Start N runs of each kind."
+)
 def serve(  # noqa: PLR0913 - the options of the command
     *,
     port: int,
@@ -33,9 +59,9 @@ def serve(  # noqa: PLR0913 - the options of the command
     retry_after: bool,
     seed: int,
 ) -> None:
-    """Serve the API on loopback for trials and tests; the first line printed is its address.
+    """Serve an emulator of the API on loopback, for experiments and tests.
 
-    The runs it holds are its own inventions. Ctrl-C ends it.
+    The first line printed is its address. It invents the results of runs. Ctrl-C stops it.
     """
     limit = RateLimit(rate_limit[0], per=rate_limit[1], retry_after=retry_after) if rate_limit else None
     emulator = Emulator(port=port, api_key=api_key, queued=queued, running=running, latency=latency, rate_limit=limit)
@@ -43,10 +69,10 @@ def serve(  # noqa: PLR0913 - the options of the command
 
 
 async def _serve(emulator: Emulator, port: int, seed: int) -> None:
-    done = asyncio.Event()
+    stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, done.set)
+        loop.add_signal_handler(number, stopped.set)
     try:
         await emulator.start()
     except OSError as error:
@@ -55,7 +81,7 @@ async def _serve(emulator: Emulator, port: int, seed: int) -> None:
     async with aclosing(emulator):
         click.echo(emulator.url)
         click.echo(f"export RETAB_API_BASE_URL={emulator.url} RETAB_API_KEY={emulator.api_key}", err=True)
-        for name in RESOURCES:
-            for run_id in emulator.seed(name.replace(".", "/"), seed):
-                click.echo(f"{name}\t{run_id}")
-        await done.wait()
+        for kind in RESOURCES:
+            for run_id in emulator.seed(kind.replace(".", "/"), seed):
+                click.echo(f"{kind}\t{run_id}")
+        await stopped.wait()

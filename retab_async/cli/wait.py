@@ -1,4 +1,4 @@
-"""`retab-async splits wait ID...`: runs as they end."""
+"""`retab-async splits wait ID...`: prints runs as they finish."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,59 +17,61 @@ from retab_async.errors import RetabError
 from retab_async.models import Run, RunStatus
 
 
-def wait_command(name: str, kind: str) -> click.Command:
+def wait_command(kind: str, label: str) -> click.Command:
     """Return the command that waits for runs of a kind."""
-    told = (
-        f"Print {kind} runs as they end.\n\n"
-        "Ctrl-C ends the waiting and leaves the runs going on. Exit 1 if one is not completed, or cannot be waited for."
+    help_text = (
+        f"Wait for {label} runs and print each when it finishes.\n\n"
+        "Ctrl-C stops waiting; the runs continue. Exits with 1 if a run did not complete or could not be awaited."
     )
 
-    @click.command("wait", params=[ids_argument(), timeout_option(), json_option()], help=told)
+    @click.command("wait", params=[ids_argument(), timeout_option(), json_option()], help=help_text)
     def wait(*, ids: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
-        limits = {} if timeout is None else {"timeout": timeout}
-        with cli_errors(), status_reporter("waiting") as shown:
+        options = {} if timeout is None else {"timeout": timeout}
+        with cli_errors(), status_reporter("waiting") as reporter:
             try:
-                all_completed = asyncio.run(_wait(name, ids, limits, shown, as_json=as_json))
+                all_completed = asyncio.run(_wait(kind, ids, options, reporter, as_json=as_json))
             except KeyboardInterrupt:
-                _tell_left(shown, ids)
+                _print_unfinished(reporter, ids)
                 raise
         return int(not all_completed)
 
     return wait
 
 
-async def _wait(name: str, ids: Sequence[str], limits: dict[str, Any], shown: StatusReporter, *, as_json: bool) -> bool:
+async def _wait(
+    kind: str, ids: Sequence[str], options: dict[str, Any], reporter: StatusReporter, *, as_json: bool
+) -> bool:
     all_completed = True
     async with AsyncRetab() as client:
-        ends = attrgetter(name)(client).wait_many(ids, on_status=shown.tell, **limits)
+        finished = attrgetter(kind)(client).wait_many(ids, on_status=reporter.update, **options)
         try:
-            async for run in ends:
+            async for run in finished:
                 all_completed &= run.status is RunStatus.COMPLETED
-                with shown.aside():
-                    _print(run, as_json=as_json)
-        except* RetabError as failed:
+                with reporter.paused():
+                    _print_finished(run, as_json=as_json)
+        except* RetabError as group:
             all_completed = False
-            _tell_failed(shown, failed)
+            _print_errors(reporter, group)
     return all_completed
 
 
-def _print(run: Run, *, as_json: bool) -> None:
+def _print_finished(run: Run, *, as_json: bool) -> None:
     if as_json:
         print_json(unstructure(run))
         return
-    # Not every failure has a code.
+    # Not every error has a code.
     reason = ": ".join(filter(None, (run.error.code, run.error.message))) if run.error else ""
     print_row((run.id, str(run.status), reason))
 
 
-def _tell_failed(shown: StatusReporter, failed: BaseExceptionGroup[RetabError]) -> None:
-    # Each names its run.
-    with shown.aside():
-        for error in failed.exceptions:
+def _print_errors(reporter: StatusReporter, group: BaseExceptionGroup[RetabError]) -> None:
+    # Each message names its run.
+    with reporter.paused():
+        for error in group.exceptions:
             click.echo(f"Error: {escape_control_chars(str(error))}", err=True)
 
 
-def _tell_left(shown: StatusReporter, ids: Sequence[str]) -> None:
-    left = " ".join(shown.not_over(dict.fromkeys(ids)))
-    with shown.aside():
-        click.echo(f"left going on: {escape_control_chars(left)}", err=True)
+def _print_unfinished(reporter: StatusReporter, ids: Sequence[str]) -> None:
+    unfinished = " ".join(reporter.unfinished(dict.fromkeys(ids)))
+    with reporter.paused():
+        click.echo(f"still running: {escape_control_chars(unfinished)}", err=True)

@@ -1,16 +1,17 @@
-"""Documents on their way to the API: what a caller may give, and the bodies of requests that it becomes."""
+"""Documents: what callers may give as one, and the request bodies and uploads that it becomes."""
 
 from retab_async.documents.body import DocumentField
-from retab_async.documents.create_body import build_create_body, transfer_seconds
+from retab_async.documents.create_body import build_create_body
 from retab_async.documents.open import Document
-from retab_async.documents.upload import is_https, unsigned, upload_document
+from retab_async.documents.upload import redact_queries, transfer_seconds, upload_document
+from retab_async.documents.urls import is_https
 
 __all__ = [
     "Document",
     "DocumentField",
     "build_create_body",
     "is_https",
+    "redact_queries",
     "transfer_seconds",
-    "unsigned",
     "upload_document",
 ]

@@ -1,7 +1,7 @@
-"""The bodies of requests that carry a document: within JSON, or by itself."""
+"""Bodies of requests that carry documents: JSON with documents inside, or the bytes of one document."""
 
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from secrets import token_hex
 from typing import Any
 
@@ -9,21 +9,21 @@ import attrs
 import orjson
 
 from retab_async.documents.open import Document
-from retab_async.documents.sources import PIECE, Source
+from retab_async.documents.sources import PIECE_SIZE, Source
 from retab_async.models import MIMEData
 from retab_async.protocol import BytesBody
 
 
 @attrs.frozen(eq=False)
 class DocumentField:
-    """Stands for a document among the fields of a request, wherever it is to be in the JSON."""
+    """A document among the fields of a request, anywhere in its JSON."""
 
     document: Document
 
 
 @attrs.frozen(eq=False)
 class JSONBody:
-    """The JSON of a request with documents inside: in `parts`, a source is its bytes in base64."""
+    """JSON with documents inside: each source among the `parts` is sent as its bytes in base64."""
 
     parts: tuple[bytes | Source, ...]
     media_type: str = attrs.field(default="application/json", init=False)
@@ -31,7 +31,7 @@ class JSONBody:
     @property
     def length(self) -> int:
         """The Content-Length."""
-        return sum(len(part) if isinstance(part, bytes) else encoded_length(part) for part in self.parts)
+        return sum(len(part) if isinstance(part, bytes) else base64_length(part) for part in self.parts)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the JSON piece by piece."""
@@ -39,58 +39,13 @@ class JSONBody:
             if isinstance(part, bytes):
                 yield part
                 continue
-            for start in range(0, part.label.size, PIECE):
-                yield await part.read(start, PIECE, b64encode)
-
-
-def encoded_length(source: Source) -> int:
-    """Return how many bytes of JSON the bytes of a document are."""
-    return (source.label.size + 2) // 3 * 4
-
-
-def build_json_body(
-    fields: Mapping[str, Any], places: Mapping[DocumentField, MIMEData | Source]
-) -> BytesBody | JSONBody:
-    """Return the JSON of a request whose documents the API has by a URL, or gets from these sources."""
-    marks: dict[bytes, Source] = {}
-
-    def written(value: Any) -> Any:
-        if not isinstance(value, DocumentField):
-            return value
-        place = places[value]
-        if isinstance(place, MIMEData):
-            return {"filename": place.filename, "url": place.url}
-        # Random: nothing that a caller says can be taken for the place of a document.
-        mark = token_hex()
-        marks[mark.encode()] = place
-        return {"filename": place.label.filename, "url": f"data:{place.label.media_type};base64,{mark}"}
-
-    text = orjson.dumps(_replaced(fields, written))
-    parts: list[bytes | Source] = []
-    for mark, source in marks.items():
-        before, _, text = text.partition(mark)
-        parts += (before, source)
-    return JSONBody((*parts, text)) if marks else BytesBody(text)
-
-
-def attachments(value: Any) -> Iterator[DocumentField]:
-    """Give the attachments among the fields of a request, in the order of the JSON."""
-    found: list[DocumentField] = []
-    _replaced(value, lambda each: found.append(each) if isinstance(each, DocumentField) else each)
-    return iter(found)
-
-
-def _replaced(value: Any, by: Callable[[Any], Any]) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _replaced(each, by) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_replaced(each, by) for each in value]
-    return by(value)
+            for start in range(0, part.info.size, PIECE_SIZE):
+                yield await part.read(start, PIECE_SIZE, b64encode)
 
 
 @attrs.frozen(eq=False)
 class FileBody:
-    """A document as it is."""
+    """The bytes of one document."""
 
     source: Source
     media_type: str
@@ -98,9 +53,52 @@ class FileBody:
     @property
     def length(self) -> int:
         """The Content-Length."""
-        return self.source.label.size
+        return self.source.info.size
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the bytes piece by piece."""
-        for start in range(0, self.length, PIECE):
-            yield await self.source.read(start, PIECE, bytes)
+        for start in range(0, self.length, PIECE_SIZE):
+            yield await self.source.read(start, PIECE_SIZE, bytes)
+
+
+class JSONTemplate:
+    """The JSON of a request with a gap for each of its `documents`, which `fill` closes."""
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self.documents: list[DocumentField] = []
+        self._marks: list[str] = []
+        # The encoder meets every field once and hands over what it does not know.
+        self._json = orjson.dumps(fields, default=self._mark)
+
+    def fill(self, values: list[MIMEData | Source]) -> BytesBody | JSONBody:
+        """Return the body with a URL or the bytes of a source in the place of each document."""
+        parts: list[bytes | Source] = []
+        rest = self._json
+        for mark, value in zip(self._marks, values, strict=True):
+            before, _, rest = rest.partition(f'"{mark}"'.encode())
+            parts += (before, *_render(value))
+        parts.append(rest)
+        literals = [part for part in parts if isinstance(part, bytes)]
+        return BytesBody(b"".join(literals)) if len(literals) == len(parts) else JSONBody(tuple(parts))
+
+    def _mark(self, value: Any) -> Any:
+        if not isinstance(value, DocumentField):
+            # A mapping that is no dict; a TypeError for anything else.
+            return dict(value)
+        self.documents.append(value)
+        # Random: no text of the caller's can be taken for the place of a document.
+        self._marks.append(token_hex())
+        return self._marks[-1]
+
+
+def base64_length(source: Source) -> int:
+    """Return the length of a document in base64."""
+    return (source.info.size + 2) // 3 * 4
+
+
+def _render(value: MIMEData | Source) -> tuple[bytes | Source, ...]:
+    if isinstance(value, MIMEData):
+        return (orjson.dumps({"filename": value.filename, "url": value.url}),)
+    info = value.info
+    head = orjson.dumps({"filename": info.filename, "url": f"data:{info.media_type};base64,"})
+    return head.removesuffix(b'"}'), value, b'"}'

@@ -1,70 +1,66 @@
-"""The body of a create request, whatever its documents are."""
+"""The body of a create request: documents inline, by URL, or uploaded first if the body would be too large."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
-from retab_async.documents.body import DocumentField, attachments, build_json_body, encoded_length
+from retab_async.documents.body import JSONTemplate, base64_length
 from retab_async.documents.open import Document, open_document
 from retab_async.documents.sources import Source
-from retab_async.documents.upload import download_link, transfer_seconds, upload
+from retab_async.documents.upload import resolve_file_ref, upload_source
 from retab_async.documents.urls import remote_document
 from retab_async.errors import RequestError
 from retab_async.models import FileRef, MIMEData
 from retab_async.protocol import MIB, Body
 from retab_async.transport import Transport
 
-__all__ = ["build_create_body", "transfer_seconds"]
-
-# The service takes no larger body of any request to itself.
-_LARGEST = 32 * MIB
+# The service accepts no larger body of any request.
+_MAX_BODY_BYTES = 32 * MIB
 
 
 @asynccontextmanager
 async def build_create_body(transport: Transport, fields: Mapping[str, Any]) -> AsyncIterator[Body]:
-    """Give the body of a create request: its `fields`, each `Attachment` among them being a document.
+    """Open the documents of a create and build its body, valid until the block exits.
 
-    Documents with which the body would be too large for the service are uploaded here, the largest first, and then
-    stand in the body by their URLs. The body is of use until this is left, whatever becomes of paths and file objects.
+    Args:
+        transport: Sends the uploads.
+        fields: The JSON of the request, with a `DocumentField` in the place of each document. If the body would be
+            too large for the service, the largest documents are uploaded until the rest fits.
 
-    Raises `InvalidDocumentError` for what cannot be read or sent, and what the calls raise that an upload, or a
-    `FileRef`, takes.
+    Raises:
+        InvalidDocumentError: A document cannot be read or sent; nothing was sent.
+        RequestError: An upload, or the look-up of a `FileRef`, failed.
     """
-    async with AsyncExitStack() as open_ones:
-        places: dict[DocumentField, MIMEData | Source] = {}
-        found = list(attachments(fields))
-        # What cannot be sent is found out before anything is.
-        for each in found:
-            if not isinstance(each.document, FileRef):
-                places[each] = await _place_of(each.document, open_ones)
-        for each in found:
-            if isinstance(each.document, FileRef):
-                with _before_any_run():
-                    places[each] = await download_link(transport, each.document)
-        body = build_json_body(fields, places)
-        for attachment, source in _by_size(places):
-            if body.length > _LARGEST:
-                with _before_any_run():
-                    places[attachment] = await upload(transport, source)
-                body = build_json_body(fields, places)
+    template = JSONTemplate(fields)
+    documents = [field.document for field in template.documents]
+    async with AsyncExitStack() as stack:
+        # Every document is opened before anything is sent: an invalid one costs no request.
+        opened = [each if isinstance(each, FileRef) else await _open(each, stack) for each in documents]
+        with _no_run_in_doubt():
+            values = [await resolve_file_ref(transport, each) if isinstance(each, FileRef) else each for each in opened]
+            body = template.fill(values)
+            for index, source in _largest_first(values):
+                if body.length > _MAX_BODY_BYTES:
+                    values[index] = await upload_source(transport, source)
+                    body = template.fill(values)
         yield body
 
 
+async def _open(document: Document, stack: AsyncExitStack) -> MIMEData | Source:
+    link = remote_document(document)
+    return await stack.enter_async_context(open_document(document)) if link is None else link
+
+
 @contextmanager
-def _before_any_run() -> Iterator[None]:
+def _no_run_in_doubt() -> Iterator[None]:
     try:
         yield
     except RequestError as error:
-        # Of the upload there may be doubt; whoever creates a run asks whether there is one.
+        # The upload may be in doubt; the caller asks whether a run may exist.
         error.in_doubt = False
         raise
 
 
-async def _place_of(document: Document, open_ones: AsyncExitStack) -> MIMEData | Source:
-    link = remote_document(document)
-    return await open_ones.enter_async_context(open_document(document)) if link is None else link
-
-
-def _by_size(places: Mapping[DocumentField, MIMEData | Source]) -> list[tuple[DocumentField, Source]]:
-    sources = [(each, place) for each, place in places.items() if not isinstance(place, MIMEData)]
-    return sorted(sources, key=lambda each: encoded_length(each[1]), reverse=True)
+def _largest_first(values: list[MIMEData | Source]) -> list[tuple[int, Source]]:
+    sources = [(index, each) for index, each in enumerate(values) if not isinstance(each, MIMEData)]
+    return sorted(sources, key=lambda each: base64_length(each[1]), reverse=True)

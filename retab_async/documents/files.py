@@ -1,4 +1,4 @@
-"""Documents in file objects of the caller's: what they hold is taken over, so that they may be closed meanwhile."""
+"""Files: opens paths and file objects of the caller's as sources, so that they may be closed or removed meanwhile."""
 
 import io
 import os
@@ -6,156 +6,106 @@ import select
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import ExitStack, contextmanager, suppress
 from inspect import iscoroutinefunction
-from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Lock
 from typing import Any, Protocol
-from weakref import WeakValueDictionary
 
-from retab_async.documents.sources import PIECE, SharedDescriptor, Source, bytes_source, last_part, open_file_source
+from retab_async.documents.sources import (
+    PIECE_SIZE,
+    SharedDescriptor,
+    Source,
+    basename,
+    bytes_source,
+    open_file_source,
+)
 from retab_async.errors import InvalidDocumentError
 
-# Milliseconds after which a thread that waits for a pipe looks whether anybody still wants what comes.
-_TICK = 100
-
-
-def copy_file(file: Any, told: str, name: str, keeping: SharedDescriptor) -> Source | None:
-    """Return the source of all that a file object gives from where it stands, None where that is nothing.
-
-    It ends early where the `keeping` is left. `InvalidDocumentError` for one that cannot be read or copied; `told` is
-    what messages call it.
-    """
-    first = _read_fully(file, told, keeping)
-    if len(first) < PIECE:
-        return bytes_source(first, name) if first else None
-    try:
-        with TemporaryFile() as copy:
-            piece = first
-            while piece:
-                copy.write(piece)
-                piece = _read_fully(file, told, keeping)
-            copy.flush()
-            keeping.keep(os.dup(copy.fileno()))
-            return open_file_source(told, lambda: os.dup(copy.fileno()), keeping, name)
-    except OSError as error:
-        msg = f"{told} cannot be copied to a temporary file: {error.strerror or error}"
-        raise InvalidDocumentError(msg) from error
-
-
-@contextmanager
-def reading(told: str) -> Iterator[None]:
-    """Turn what a caller's own object raises, which may be anything, into an `InvalidDocumentError`."""
-    try:
-        yield
-    except InvalidDocumentError:
-        raise
-    except Exception as error:
-        msg = f"{told} cannot be read: {type(error).__name__}: {error}"
-        raise InvalidDocumentError(msg) from error
-
-
-def is_plain(file: Any) -> bool:
-    """Tell whether a file object is one of Python's own on a descriptor, with nothing in between."""
-    return type(file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file) is io.FileIO
-
-
-def _read_fully(file: Any, told: str, keeping: SharedDescriptor) -> bytes:
-    pieces = []
-    left = PIECE
-    with reading(told):
-        more = _more_of(file, keeping)
-        while left > 0 and not keeping.is_left and (piece := _checked(told, more(left))):
-            pieces.append(piece)
-            left -= len(piece)
-    return b"".join(pieces)
-
-
-def _more_of(file: Any, keeping: SharedDescriptor) -> Callable[[int], Any]:
-    if not (is_plain(file) and hasattr(select, "poll")):
-        more: Callable[[int], Any] = file.read
-        return more
-    # Not in `read`, where the thread might stay for ever, and with it whoever wants to close the file: that is kept
-    # waiting while a read is under way. What is in its buffer is there still when something comes, the end at last.
-    waiting = select.poll()
-    waiting.register(file.fileno(), select.POLLIN)
-
-    def read_when_ready(count: int) -> Any:
-        while not waiting.poll(_TICK):
-            if keeping.is_left:
-                return b""
-        return getattr(file, "read1", file.read)(count)
-
-    return read_when_ready
-
-
-def _checked(told: str, piece: Any) -> bytes:
-    if not isinstance(piece, bytes | bytearray | memoryview):
-        msg = f"{told} gives {type(piece).__name__} where bytes are wanted"
-        raise InvalidDocumentError(msg)
-    return bytes(piece)
+# Without waiting for a pipe's writer, and on Windows without translating line ends.
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+_MAX_SHOWN_PATH = 200
+# No system accepts a longer path.
+_MAX_PATH = 4096
+# Milliseconds between two looks of a thread that waits for a pipe whether its caller still waits.
+_POLL_INTERVAL = 100
 
 
 class BinaryFile(Protocol):
-    """What can be read from: an open file, a pipe, a `BytesIO`."""
+    """A binary file object: an open file, a pipe, a `BytesIO`."""
 
     def read(self, size: int, /) -> bytes:
-        """Return at most so many bytes, and none at the end."""
+        """Return at most `size` bytes, and none at the end."""
 
 
-def open_file_object(file: Any, keeping: SharedDescriptor) -> Source:
-    """Return the source of what a file object has from where it stands to its end; one that can go back stays there.
-
-    A file on disk is read by a descriptor of our own, a `BytesIO` shares its bytes, anything else is copied. Only while
-    this is under way has the object to be open. Calls for the same object have their turns.
-
-    `InvalidDocumentError` for a text file, and for one that is empty, closed, or cannot be read.
-    """
-    told = f"this {type(file).__name__}"
-    _check_mode(file, told)
-    inner = _inner(file)
-    turn = _turn_of(inner)
-    with reading(told), turn.lock:
-        name = _name_of(file)
-        source = _shared(inner, told, name, keeping) or _read_through(inner, told, name, keeping)
+def open_path(path: str | os.PathLike[str], descriptor: SharedDescriptor) -> Source:
+    """Open a file by its path; `InvalidDocumentError` if it is missing, unreadable, empty or not a regular file."""
+    shown = os.fspath(path)
+    label = f"{shown!r:.{_MAX_SHOWN_PATH}}"
+    try:
+        source = _open_regular_file(shown, label, descriptor)
+    except (OSError, ValueError) as error:
+        msg = f"{label} cannot be read: {getattr(error, 'strerror', None) or error}"
+        if len(shown) > _MAX_PATH:
+            msg += "; a str is taken for a path: give the document itself as bytes, or as a data: URL"
+        raise InvalidDocumentError(msg) from error
     if source is None:
-        msg = f"{told} has nothing to read: it is empty, or at its end already (seek(0) goes back)"
+        msg = f"{label} is empty"
         raise InvalidDocumentError(msg)
     return source
 
 
-class _Turn:
-    """Whose turn it is with a file object."""
+def _open_regular_file(path: str, label: str, descriptor: SharedDescriptor) -> Source | None:
+    with ExitStack() as stack:
+        number = os.open(path, _OPEN_FLAGS)
+        stack.callback(os.close, number)
+        # Of what was opened, not of the path: another file may have taken its place.
+        state = os.fstat(number)
+        if not stat.S_ISREG(state.st_mode):
+            msg = f"{label} is a {'directory' if stat.S_ISDIR(state.st_mode) else 'device or pipe'}, not a file"
+            raise InvalidDocumentError(msg)
+        filename = basename(os.fsdecode(path))
+        if not state.st_size:
+            # Files of /proc have content and no size.
+            with os.fdopen(number, "rb", 0, closefd=False) as file:
+                return _copy(file, label, filename, descriptor)
+        stack.pop_all()
+        descriptor.set(number)
+    return open_file_source(label, descriptor, filename)
 
-    def __init__(self, file: object) -> None:
-        # Has the object, or the next one might come to have its id.
-        self.file = file
-        self.lock = Lock()
+
+def open_file_object(file: Any, descriptor: SharedDescriptor) -> Source:
+    """Return the source of a file object, from its position to its end; a seekable one keeps its position.
+
+    Regular files are read through a duplicate of their descriptor and a `BytesIO` shares its bytes, so several creates
+    may use one at a time. Anything else is read and copied: pass such an object to one create at a time.
+
+    Raises:
+        InvalidDocumentError: The file is a text file, empty, closed, or cannot be read.
+    """
+    label = f"this {type(file).__name__}"
+    _check_mode(file, label)
+    inner = _unwrapped(file)
+    with _as_document_errors(label):
+        source = _share(inner, label, _name_of(file), descriptor)
+        if source is None:
+            source = _read_through(inner, label, _name_of(file), descriptor)
+    if source is None:
+        msg = f"{label} has nothing to read: it is empty, or at its end already (seek(0) goes back)"
+        raise InvalidDocumentError(msg)
+    return source
 
 
-# By the ids of the objects, which need not be hashable. Each is there while a call has it.
-_turns: WeakValueDictionary[int, _Turn] = WeakValueDictionary()
-_at_the_turns = Lock()
-
-
-def _turn_of(file: object) -> _Turn:
-    with _at_the_turns:
-        return _turns.setdefault(id(file), _Turn(file))
-
-
-def _check_mode(file: Any, told: str) -> None:
+def _check_mode(file: Any, label: str) -> None:
     if isinstance(file, io.TextIOBase):
-        msg = f"{told} gives text: open the file in mode 'rb'"
+        msg = f"{label} gives text: open the file in mode 'rb'"
         raise InvalidDocumentError(msg)
     if iscoroutinefunction(file.read):
-        msg = f"the read() of {told} is async: pass the file below it, or the bytes it reads"
+        msg = f"the read() of {label} is async: pass the file below it, or the bytes it reads"
         raise InvalidDocumentError(msg)
 
 
-def _inner(file: Any) -> Any:
-    # What a temporary file of Python's is made of; both attributes are documented.
+def _unwrapped(file: Any) -> Any:
+    # The file inside Python's own temporary files; both attributes are documented.
     if type(file) is tempfile.SpooledTemporaryFile:
         return file._file  # noqa: SLF001
     return file.file if type(file) is tempfile._TemporaryFileWrapper else file  # noqa: SLF001
@@ -163,81 +113,125 @@ def _inner(file: Any) -> Any:
 
 def _name_of(file: Any) -> str:
     name = getattr(file, "name", None)
-    told = last_part(name) if isinstance(name, str) else ""
-    # What is between brackets is no name: "<stdin>".
-    return "" if told.startswith("<") else told
+    name = basename(name) if isinstance(name, str) else ""
+    # Python puts in angle brackets what is no filename, such as "<stdin>".
+    return "" if name.startswith("<") else name
 
 
-def _shared(file: Any, told: str, name: str, keeping: SharedDescriptor) -> Source | None:
+@contextmanager
+def _as_document_errors(label: str) -> Iterator[None]:
+    """Turn any exception of the caller's object into an `InvalidDocumentError`."""
+    try:
+        yield
+    except InvalidDocumentError:
+        raise
+    except Exception as error:
+        msg = f"{label} cannot be read: {type(error).__name__}: {error}"
+        raise InvalidDocumentError(msg) from error
+
+
+def _share(file: Any, label: str, filename: str, descriptor: SharedDescriptor) -> Source | None:
     if type(file) is io.BytesIO:
-        # No copy, and no hold on the object: it is what copies if it is written to.
+        # No copy, and no lock on the object: it copies by itself if it is written to.
         rest = memoryview(file.getvalue())[file.tell() :]
-        return bytes_source(rest, name) if rest else None
-    if not (is_plain(file) and file.readable()):
+        return bytes_source(rest, filename) if rest else None
+    if not (_is_plain(file) and file.readable()):
         return None
     state = os.fstat(file.fileno())
     if stat.S_ISCHR(state.st_mode) and file.seekable():
-        # A terminal ends, and /dev/zero does not.
-        msg = f"{told} is a device, not a file"
+        # A terminal is not seekable and ends; /dev/zero is and does not.
+        msg = f"{label} is a device, not a file"
         raise InvalidDocumentError(msg)
-    # Without `pread` to read from a descriptor that shares it is to move about in the caller's file.
+    # Without `pread`, to read from a duplicate would move the position of the caller's file.
     if not stat.S_ISREG(state.st_mode) or not hasattr(os, "pread"):
         return None
     file.flush()
     start = file.tell()
-    # Files of /proc tell no size.
-    is_told = os.fstat(file.fileno()).st_size > start
-    return open_file_source(told, lambda: os.dup(file.fileno()), keeping, name, start) if is_told else None
+    # Files of /proc have content and no size.
+    if os.fstat(file.fileno()).st_size <= start:
+        return None
+    descriptor.set(os.dup(file.fileno()))
+    return open_file_source(label, descriptor, filename, start)
 
 
-def _read_through(file: Any, told: str, name: str, keeping: SharedDescriptor) -> Source | None:
+def _is_plain(file: Any) -> bool:
+    """Tell whether a file object is one of Python's own on a descriptor, without any layer in between."""
+    return type(file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file) is io.FileIO
+
+
+def _read_through(file: Any, label: str, filename: str, descriptor: SharedDescriptor) -> Source | None:
     start = file.tell() if hasattr(file, "seekable") and file.seekable() else None
     try:
-        return copy_file(file, told, name, keeping)
+        return _copy(file, label, filename, descriptor)
     finally:
         if start is not None:
-            # That it cannot is for whoever reads it next.
+            # The document was read; only the next reader of the file misses the position.
             with suppress(Exception):
                 file.seek(start)
 
 
-# On Windows a descriptor gives text unless it is told otherwise.
-_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-_LONGEST_SHOWN = 200
-# No system takes a path of more letters.
-_LONGEST = 4096
+def _copy(file: Any, label: str, filename: str, descriptor: SharedDescriptor) -> Source | None:
+    copy = _Copy(label, descriptor)
+    with _as_document_errors(label):
+        read = _reader_of(file, descriptor)
+        while not descriptor.is_released and copy.write(read(PIECE_SIZE)):
+            pass
+    return copy.source(filename)
 
 
-def open_path(given: str | os.PathLike[str], keeping: SharedDescriptor) -> Source:
-    """Return the source that reads a file; `InvalidDocumentError` for what is no file, or empty, or kept from us."""
-    shown = os.fspath(given)
-    told = f"{shown!r:.{_LONGEST_SHOWN}}"
-    try:
-        # Where the process moves to meanwhile makes no difference.
-        path = Path(os.fsdecode(given)).absolute()
-        source = _source(path, told, keeping)
-    except InvalidDocumentError:
-        raise
-    except (OSError, ValueError) as error:
-        msg = f"{told} cannot be read: {getattr(error, 'strerror', None) or error}"
-        if len(shown) > _LONGEST:
-            msg += "; a str is taken for a path: give the document itself as bytes, or as a data: URL"
-        raise InvalidDocumentError(msg) from error
-    if source is None:
-        msg = f"{told} is empty"
-        raise InvalidDocumentError(msg)
-    return source
+class _Copy:
+    """The copy of a stream: in memory up to `PIECE_SIZE` bytes, beyond that in a temporary file."""
+
+    def __init__(self, label: str, descriptor: SharedDescriptor) -> None:
+        self._label = label
+        self._descriptor = descriptor
+        self._buffer = bytearray()
+        self._has_file = False
+
+    def write(self, piece: Any) -> int:
+        """Append a piece and return its length; `InvalidDocumentError` if it is not bytes or cannot be written."""
+        if not isinstance(piece, bytes | bytearray | memoryview):
+            msg = f"{self._label} gives {type(piece).__name__} where bytes are expected"
+            raise InvalidDocumentError(msg)
+        self._buffer += piece
+        if len(self._buffer) > PIECE_SIZE:
+            self._flush()
+        return len(piece)
+
+    def source(self, filename: str) -> Source | None:
+        """Return the source of what was written, None if that is nothing."""
+        if self._has_file:
+            self._flush()
+            return open_file_source(self._label, self._descriptor, filename)
+        return bytes_source(bytes(self._buffer), filename) if self._buffer else None
+
+    def _flush(self) -> None:
+        try:
+            if not self._has_file:
+                with TemporaryFile(buffering=0) as file:
+                    self._descriptor.set(os.dup(file.fileno()))
+                self._has_file = True
+            with self._descriptor.borrow() as number, os.fdopen(number, "wb", closefd=False) as file:
+                file.write(self._buffer)
+        except (OSError, ValueError) as error:
+            msg = f"{self._label} cannot be copied to a temporary file: {getattr(error, 'strerror', None) or error}"
+            raise InvalidDocumentError(msg) from error
+        self._buffer.clear()
 
 
-def _source(path: Path, told: str, keeping: SharedDescriptor) -> Source | None:
-    # Before it is opened: to open a pipe is to wait for whoever writes to it.
-    state = path.stat()
-    if not stat.S_ISREG(state.st_mode):
-        msg = f"{told} is a {'directory' if stat.S_ISDIR(state.st_mode) else 'device or pipe'}, not a file"
-        raise InvalidDocumentError(msg)
-    name = last_part(path.name)
-    if state.st_size:
-        return open_file_source(told, partial(os.open, path, _READING), keeping, name)
-    # Files of /proc tell no size.
-    with path.open("rb", buffering=0) as file:
-        return copy_file(file, told, name, keeping)
+def _reader_of(file: Any, descriptor: SharedDescriptor) -> Callable[[int], Any]:
+    if not (_is_plain(file) and hasattr(select, "poll")):
+        read: Callable[[int], Any] = file.read
+        return read
+    # A thread that is blocked in `read` never ends, and blocks every `close` of the file as well. What is in the file's
+    # buffer is read when more arrives, at the end at the latest.
+    poll = select.poll()
+    poll.register(file.fileno(), select.POLLIN)
+
+    def read_when_ready(count: int) -> Any:
+        while not poll.poll(_POLL_INTERVAL):
+            if descriptor.is_released:
+                return b""
+        return getattr(file, "read1", file.read)(count)
+
+    return read_when_ready

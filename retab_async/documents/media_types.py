@@ -1,4 +1,4 @@
-"""The media types of documents, by the extensions of their names."""
+"""Media types of documents, by the extension of the filename or by the first bytes."""
 
 import codecs
 import re
@@ -8,8 +8,8 @@ import orjson
 
 ANY_TYPE = "application/octet-stream"
 
-# From each type to its extensions; the first one is given to what has no name. Not from `mimetypes`: that reads files
-# of the system, which differ from one machine to the next. What is code or settings to others is text to Retab.
+# From each media type to its extensions; the first one completes default filenames. Not from `mimetypes`, which reads
+# files of the system and so differs between machines. Source code and settings are plain text to Retab.
 _EXTENSIONS = {
     "application/pdf": "pdf",
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
@@ -62,28 +62,28 @@ _TYPES = {extension: kind for kind, extensions in _EXTENSIONS.items() for extens
 
 
 def type_by_name(filename: str) -> str:
-    """Return the media type that a name's extension stands for, or "" for an extension that is not known, or none."""
+    """Return the media type of a filename's extension, "" for an unknown or missing one."""
     _, dot, extension = filename.rpartition(".")
     return _TYPES.get(extension.lower(), "") if dot else ""
 
 
 def extension_of(media_type: str) -> str:
-    """Return the extension that names of a media type get, with its dot, or "" for a type that is not known."""
+    """Return the extension for default filenames of a media type, with its dot; "" for an unknown type."""
     extensions = _EXTENSIONS.get(media_type)
     return f".{extensions.split()[0]}" if extensions else ""
 
 
-# The most that is looked at.
-HEAD = 64 * 1024
+# Bytes at the start of a document that are inspected.
+HEAD_SIZE = 64 * 1024
 
-# The first pattern that fits at the start counts.
+# The first pattern that matches at the start wins.
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (rb"%PDF-", "application/pdf"),
     (rb"\x89PNG\r\n\x1a\n", "image/png"),
     (rb"\xff\xd8\xff", "image/jpeg"),
     (rb"GIF8[79]a", "image/gif"),
     (rb"II\*\0|MM\0\*", "image/tiff"),
-    # Its reserved bytes: there are words that begin with these two letters.
+    # With its reserved bytes: some words begin with these two letters.
     (rb"BM.{4}\0{4}", "image/bmp"),
     (rb"RIFF.{4}WEBP", "image/webp"),
     (rb"RIFF.{4}WAVE", "audio/wav"),
@@ -94,12 +94,12 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (rb"ID3[\x02-\x04]|\xff[\xfb\xf3\xf2]", "audio/mpeg"),
     (rb"\x1a\x45\xdf\xa3", "video/webm"),
     (rb"\{\\rtf", "application/rtf"),
-    # There may be something before it.
+    # The header may be preceded by other bytes.
     (rb".{1,1019}%PDF-\d", "application/pdf"),
 )
 _PATTERNS = tuple((re.compile(pattern, re.DOTALL), kind) for pattern, kind in _SIGNATURES)
 
-# Every entry of an archive bears its name; in an open document the first one holds its media type as it is.
+# Every entry of an archive starts with its name; in an OpenDocument file the first entry is the media type.
 _ZIP = b"PK\x03\x04"
 _ENTRY = re.compile(rb"PK\x03\x04.{22}(?=(.)(.)(.)(.))", re.DOTALL)
 _ENTRY_LENGTH = 30
@@ -111,7 +111,7 @@ _OFFICE_FOLDERS = {
     b"ppt": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
 }
 
-# The older office's files name their streams in UTF-16.
+# Older Office files name their streams in UTF-16.
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = {
     "WordDocument": "application/msword",
@@ -124,13 +124,13 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 _HTML = re.compile(r"(<!--((?!-->).)*-->\s*)*<(!doctype\s+html|html|head|body)\b", re.DOTALL | re.IGNORECASE)
 _XML = re.compile(r"<\?xml\b")
 _SVG = re.compile(r"<svg\b")
-# Where an XML document has come to its first element.
+# Bytes of an XML document within which its first element starts.
 _PROLOGUE = 1024
 _JSON_START = re.compile(r'\{\s*"|\[\s*[\[{"\d-]')
 
 
 def type_by_content(head: bytes) -> str:
-    """Return the media type of what begins with `head`, which is all there is or `HEAD` bytes of it."""
+    """Return the media type of a document by its first `HEAD_SIZE` bytes, or all of them."""
     found = next((kind for pattern, kind in _PATTERNS if pattern.match(head)), "")
     return found or next((read(head) for prefix, read in _CONTAINERS if head.startswith(prefix)), "") or _text(head)
 
@@ -162,8 +162,8 @@ _CONTAINERS: tuple[tuple[bytes, Callable[[bytes], str]], ...] = ((_ZIP, _zipped)
 def _text(head: bytes) -> str:
     encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        # What is cut off within a character is text all the same.
-        text = codecs.getincrementaldecoder(encoding)().decode(head, final=len(head) < HEAD).lstrip()
+        # A character cut at the end of the head is no error.
+        text = codecs.getincrementaldecoder(encoding)().decode(head, final=len(head) < HEAD_SIZE).lstrip()
     except UnicodeDecodeError:
         return ANY_TYPE
     if _CONTROLS.search(text):
@@ -174,11 +174,11 @@ def _text(head: bytes) -> str:
         return "image/svg+xml"
     if _XML.match(text):
         return "application/xml"
-    return "application/json" if _is_json(text, whole=len(head) < HEAD) else "text/plain"
+    return "application/json" if _is_json(text, whole=len(head) < HEAD_SIZE) else "text/plain"
 
 
 def _is_json(text: str, *, whole: bool) -> bool:
-    # A number or a word alone is JSON too, but nobody's document.
+    # A lone number or word is JSON too, but hardly a document.
     if not text.startswith(("{", "[")):
         return False
     if not whole:

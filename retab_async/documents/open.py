@@ -1,4 +1,4 @@
-"""What a caller may give as a document, and where its bytes are then."""
+"""Opens documents: turns whatever the caller may give as a document into the source of its bytes."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -17,22 +17,25 @@ Document: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | 
 
 @asynccontextmanager
 async def open_document(document: object) -> AsyncIterator[Source]:
-    """Give the source of a document whose bytes are to be sent; `InvalidDocumentError` where there is none.
+    """Open a document whose bytes are to be sent; the source is valid until the block exits.
 
-    Once it is given, the bytes are there until this is left, whatever becomes of a path or a file object.
+    Until then it needs neither the path nor the file object that was given. A file on disk costs one open descriptor.
+
+    Raises:
+        InvalidDocumentError: The document cannot be read, is empty, or is of no supported type.
     """
     match document:
         case bytes() | bytearray() | memoryview():
             yield bytes_source(document)
         case MIMEData(filename=filename, url=url):
-            yield await _decoded(url, filename)
+            yield await _decode(url, filename)
         case str() if is_data_url(document):
-            yield await _decoded(document)
+            yield await _decode(document)
         case str() | os.PathLike():
-            async with _kept(FILE_POOL, open_path, document) as source:
+            async with _opened(FILE_POOL, open_path, document) as source:
                 yield source
         case _ if callable(getattr(document, "read", None)):
-            async with _kept(USER_FILE_POOL, open_file_object, document) as source:
+            async with _opened(USER_FILE_POOL, open_file_object, document) as source:
                 yield source
         case _:
             msg = (
@@ -43,16 +46,16 @@ async def open_document(document: object) -> AsyncIterator[Source]:
 
 
 @asynccontextmanager
-async def _kept(
-    crew: DaemonThreadPool, find: Callable[[Any, SharedDescriptor], Source], document: object
+async def _opened(
+    pool: DaemonThreadPool, open_: Callable[[Any, SharedDescriptor], Source], document: object
 ) -> AsyncIterator[Source]:
-    keeping = SharedDescriptor()
+    descriptor = SharedDescriptor()
     try:
-        yield await crew.call(find, document, keeping)
+        yield await pool.call(open_, document, descriptor)
     finally:
-        keeping.leave()
+        descriptor.release()
 
 
-async def _decoded(url: str, filename: str = "") -> BytesSource:
+async def _decode(url: str, filename: str = "") -> BytesSource:
     media_type, content = await FILE_POOL.call(decode_data_url, url)
     return bytes_source(content, filename, media_type)

@@ -1,4 +1,4 @@
-"""What the bytes of a document are had from, piece by piece, and what is told of them; those in memory."""
+"""Sources: the bytes of a document, in memory or in a file, read piece by piece and as often as needed."""
 
 import asyncio
 import os
@@ -6,63 +6,69 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from threading import Lock, Semaphore
+from threading import Lock
 from typing import NamedTuple, Protocol, TypeAlias
 
 import attrs
 
-from retab_async.documents.media_types import HEAD, extension_of, type_by_content, type_by_name
+from retab_async.documents.media_types import HEAD_SIZE, extension_of, type_by_content, type_by_name
 from retab_async.documents.thread_pool import FILE_POOL
 from retab_async.errors import InvalidDocumentError
 
-# Bytes of a document that are read and encoded at once: few enough to keep memory and the time for which a thread holds
-# the interpreter small, enough for the way to a thread not to count, and a multiple of 3, which base64 joins up at.
-PIECE = 3 * 128 * 1024
+# Bytes of a document that are read and encoded at once: few enough to bound memory and the time for which a thread
+# holds the interpreter, enough to make the thread hop cheap, and a multiple of 3, so that base64 pieces join up.
+PIECE_SIZE = 3 * 128 * 1024
 
-# The categories of control characters and of what ends lines.
-_UNPRINTED = frozenset({"Cc", "Zl", "Zp"})
+# The categories of control characters and of line ends.
+_UNPRINTABLE = frozenset({"Cc", "Zl", "Zp"})
 
-# In what form a piece is wanted: as it is (`bytes`), or encoded. It is given it where the piece is read, which for
-# files is a thread.
+# Turns a piece into what is sent: `bytes`, or a base64 encoder. Runs where the piece is read; for files in a thread.
 Encoder: TypeAlias = Callable[[bytes | memoryview], bytes]
 
 
 class DocumentInfo(NamedTuple):
-    """What is told of a document beside its bytes."""
+    """The filename, media type and size in bytes of a document."""
 
     filename: str
     media_type: str
     size: int
 
     @classmethod
-    def of(cls, filename: str, size: int, head: Callable[[], bytes], *, declared: str = "") -> "DocumentInfo":
-        """Return the label of what has this name, which may be empty; `head` reads its start, where that is needed."""
-        filename = written(filename)
-        media_type = declared or type_by_name(filename) or type_by_content(head())
+    def of(cls, filename: str, size: int, read_head: Callable[[], bytes], *, declared: str = "") -> "DocumentInfo":
+        """Return the info of a document.
+
+        Args:
+            filename: Its name; empty for one derived from the media type.
+            size: Bytes.
+            read_head: Reads its first `HEAD_SIZE` bytes; called only if the name does not tell the media type.
+            declared: The media type if the caller declared one.
+        """
+        filename = clean_filename(filename)
+        media_type = declared or type_by_name(filename) or type_by_content(read_head())
         return cls(filename or f"document{extension_of(media_type)}", media_type, size)
 
 
 class Source(Protocol):
-    """The bytes of a document, to be had as often as need be."""
+    """The bytes of a document, readable any number of times."""
 
     @property
-    def label(self) -> DocumentInfo:
-        """What is told of them."""
+    def info(self) -> DocumentInfo:
+        """Its filename, media type and size."""
 
-    async def read(self, start: int, count: int, form: Encoder) -> bytes:
-        """Return so many bytes in a form, or what there is up to the end; `InvalidDocumentError` where they changed."""
+    async def read(self, start: int, count: int, encode: Encoder) -> bytes:
+        """Return `count` bytes, encoded, or those up to the end; `InvalidDocumentError` if the document changed."""
 
 
-def written(filename: str) -> str:
-    """Return a name of one line as it can be written in JSON, where no other than UTF-8 can; "" for a blank one."""
+def clean_filename(filename: str) -> str:
+    """Return a filename on one line and in valid UTF-8; "" for a blank one."""
     if not filename.isprintable():
-        filename = "".join(each for each in filename if unicodedata.category(each) not in _UNPRINTED)
+        filename = "".join(each for each in filename if unicodedata.category(each) not in _UNPRINTABLE)
     return filename.encode(errors="replace").decode() if filename.strip() else ""
 
 
-def last_part(place: str) -> str:
-    """Return the name at the end of a path, of whatever system: where a file is kept is not told to anybody."""
-    return re.split(r"[/\\]", place)[-1]
+def basename(path: str) -> str:
+    """Return the last part of a path of any system: the folders of the caller's machine are not sent."""
+    return re.split(r"[/\\]", path)[-1]
 
 
 @attrs.frozen(eq=False)
@@ -70,17 +76,17 @@ class BytesSource:
     """A document in memory."""
 
     view: memoryview = attrs.field(repr=False)
-    label: DocumentInfo
+    info: DocumentInfo
 
-    async def read(self, start: int, count: int, form: Encoder) -> bytes:
-        """Return so many bytes in a form."""
-        # A socket that takes whatever it is given would have the loop encode a whole document in one go.
+    async def read(self, start: int, count: int, encode: Encoder) -> bytes:
+        """Return `count` bytes, encoded."""
+        # A socket that accepts everything at once would make the loop encode a whole document in one go.
         await asyncio.sleep(0)
-        return form(self.view[start : start + count])
+        return encode(self.view[start : start + count])
 
 
 def bytes_source(content: bytes | bytearray | memoryview, filename: str = "", media_type: str = "") -> BytesSource:
-    """Return the source that reads these bytes; `InvalidDocumentError` where there are none."""
+    """Return the source of these bytes; `InvalidDocumentError` if there are none."""
     try:
         view = memoryview(content)
         view = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
@@ -90,131 +96,111 @@ def bytes_source(content: bytes | bytearray | memoryview, filename: str = "", me
     if not view.nbytes:
         msg = "the document is empty"
         raise InvalidDocumentError(msg)
-    return BytesSource(view, DocumentInfo.of(filename, view.nbytes, lambda: bytes(view[:HEAD]), declared=media_type))
-
-
-# How many are kept in the process; it needs as many more for its connections, and the least that systems allow is 256.
-_ROOM = Semaphore(100)
+    info = DocumentInfo.of(filename, view.nbytes, lambda: bytes(view[:HEAD_SIZE]), declared=media_type)
+    return BytesSource(view, info)
 
 
 class SharedDescriptor:
-    """Keeps one descriptor for all reads of a document; once it is left, the last thread that reads closes it.
+    """A file descriptor that concurrent reads share; once it is released, the last reader closes it.
 
-    Where there is no room to keep another one, each read has its own.
+    Reads run in threads that outlive a cancelled call, and a number that was closed may already name another file.
     """
 
     def __init__(self) -> None:
-        self.is_left = False
+        self.is_released = False
         self._lock = Lock()
-        self._seeking = Lock()
-        self._kept: int | None = None
-        self._has_room = False
+        self._seek_lock = Lock()
+        self._number: int | None = None
         self._readers = 0
 
-    @contextmanager
-    def descriptor(self, get: Callable[[], int]) -> Iterator[int]:
-        """Give the descriptor; `get` gives one where none is kept."""
+    def set(self, number: int) -> None:
+        """Take over a descriptor, and close it at once if the document is not needed any more."""
         with self._lock:
+            self._number = number
+            self._close_if_unused()
+
+    def release(self) -> None:
+        """Close it now, or when the thread that reads from it returns; never blocks."""
+        with self._lock:
+            self.is_released = True
+            self._close_if_unused()
+
+    @contextmanager
+    def borrow(self) -> Iterator[int]:
+        """Keep the descriptor open for a block; `ValueError` if it is closed."""
+        with self._lock:
+            if self._number is None:
+                msg = "it is closed"
+                raise ValueError(msg)
+            number = self._number
             self._readers += 1
-            number = self._kept
         try:
-            if number is None:
-                number = get()
-                self._offer(number)
             yield number
         finally:
             with self._lock:
                 self._readers -= 1
-                if number is not None and number != self._kept:
-                    _close(number)
-                self._close_if_over()
+                self._close_if_unused()
 
     def read(self, number: int, start: int, count: int) -> bytes:
-        """Return so many bytes, or what there is up to the end, without moving about in a file that others read too."""
+        """Return `count` bytes, or those up to the end, without moving the position that the caller's file shares."""
         pieces = []
         while count > 0 and (piece := self._read_some(number, start, count)):
             pieces.append(piece)
             start, count = start + len(piece), count - len(piece)
         return b"".join(pieces)
 
-    def keep(self, number: int) -> None:
-        """Keep a descriptor that cannot be had again, room or not."""
-        with self._lock:
-            self._kept = number
-            self._close_if_over()
-
-    def leave(self) -> None:
-        """Close it, now or when the thread is back that reads from it; this waits for nobody."""
-        with self._lock:
-            self.is_left = True
-            self._close_if_over()
-
-    def _offer(self, number: int) -> None:
-        with self._lock:
-            if self._kept is None and not self.is_left and _ROOM.acquire(blocking=False):
-                self._kept, self._has_room = number, True
-
-    def _close_if_over(self) -> None:
-        if self._kept is None or self._readers or not self.is_left:
-            return
-        _close(self._kept)
-        self._kept = None
-        if self._has_room:
-            _ROOM.release()
-
     def _read_some(self, number: int, start: int, count: int) -> bytes:
         if hasattr(os, "pread"):
             return os.pread(number, count, start)
-        # On Windows. A call that was cancelled may have left a thread in here.
-        with self._seeking:
+        # On Windows, where a cancelled call may have left another thread in here.
+        with self._seek_lock:
             os.lseek(number, start, os.SEEK_SET)
             return os.read(number, count)
 
-
-def _close(number: int) -> None:
-    # It was for reading alone: nothing is lost.
-    with suppress(OSError):
-        os.close(number)
+    def _close_if_unused(self) -> None:
+        if self._number is None or self._readers or not self.is_released:
+            return
+        # It was only read from: no error of close() loses anything.
+        with suppress(OSError):
+            os.close(self._number)
+        self._number = None
 
 
 @attrs.frozen(eq=False)
 class FileSource:
-    """A document in a file from `start` on; `get` gives a descriptor of it, and `told` is what messages call it."""
+    """A document in an open file, from `offset` to its end; `label` names it in messages."""
 
-    told: str
-    get: Callable[[], int]
-    keeping: SharedDescriptor
-    start: int
-    mark: tuple[int, ...]
-    label: DocumentInfo
+    label: str
+    descriptor: SharedDescriptor
+    offset: int
+    state: os.stat_result
+    info: DocumentInfo
 
-    async def read(self, start: int, count: int, form: Encoder) -> bytes:
-        """Return so many bytes in a form; `InvalidDocumentError` where the file is not the one it was."""
-        return await FILE_POOL.call(self._read, self.start + start, min(count, self.label.size - start), form)
+    async def read(self, start: int, count: int, encode: Encoder) -> bytes:
+        """Return `count` bytes, encoded; `InvalidDocumentError` if the file changed since it was opened."""
+        return await FILE_POOL.call(self._read, self.offset + start, min(count, self.info.size - start), encode)
 
-    def _read(self, start: int, count: int, form: Encoder) -> bytes:
+    def _read(self, start: int, count: int, encode: Encoder) -> bytes:
         try:
-            with self.keeping.descriptor(self.get) as number:
-                piece = self.keeping.read(number, start, count)
-                mark = _mark(os.fstat(number))
+            with self.descriptor.borrow() as number:
+                piece = self.descriptor.read(number, start, count)
+                state = os.fstat(number)
         except (OSError, ValueError) as error:
-            msg = f"{self.told} cannot be read any more: {getattr(error, 'strerror', None) or error}"
+            msg = f"{self.label} cannot be read any more: {getattr(error, 'strerror', None) or error}"
             raise InvalidDocumentError(msg) from error
-        if mark != self.mark or len(piece) != count:
-            msg = f"{self.told} changed while it was being sent"
+        if len(piece) != count or not _is_unchanged(self.state, state):
+            msg = f"{self.label} changed while it was being sent"
             raise InvalidDocumentError(msg)
-        return form(piece)
+        return encode(piece)
 
 
-def open_file_source(
-    told: str, get: Callable[[], int], keeping: SharedDescriptor, name: str, start: int = 0
-) -> FileSource:
-    """Return the source that reads a file which has something behind `start`; raises `OSError`."""
-    with keeping.descriptor(get) as number:
+def open_file_source(label: str, descriptor: SharedDescriptor, filename: str, offset: int = 0) -> FileSource:
+    """Return the source of a file with something after `offset`; raises `OSError`."""
+    with descriptor.borrow() as number:
         state = os.fstat(number)
-        label = DocumentInfo.of(name, state.st_size - start, lambda: keeping.read(number, start, HEAD))
-    return FileSource(told, get, keeping, start, _mark(state), label)
+        info = DocumentInfo.of(filename, state.st_size - offset, lambda: descriptor.read(number, offset, HEAD_SIZE))
+    return FileSource(label, descriptor, offset, state, info)
 
 
-def _mark(state: os.stat_result) -> tuple[int, ...]:
-    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+def _is_unchanged(before: os.stat_result, now: os.stat_result) -> bool:
+    return (before.st_size, before.st_mtime_ns) == (now.st_size, now.st_mtime_ns)

@@ -1,30 +1,32 @@
-"""Documents given by their URL: an https one is passed on, the data of a `data:` one are decoded."""
+"""URLs of documents: https URLs are passed on, `data:` URLs are decoded, and those in answers are checked."""
 
 import re
 from base64 import b64decode
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 from urllib.parse import SplitResult, unquote, unquote_to_bytes, urlsplit
 
-from retab_async.documents.sources import last_part, written
+from retab_async.documents.sources import basename, clean_filename
 from retab_async.errors import InvalidDocumentError
 from retab_async.models import MIMEData
 
-# Of at least two letters: `C://x` is a path.
+# At least two letters: `C://x` is a path.
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _DATA = "data:"
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
-# Decoded at once: a multiple of 4, and few enough not to hold the interpreter for long.
-_PIECE = 512 * 1024
+# Characters decoded at once: a multiple of 4, and few enough not to hold the interpreter for long.
+_PIECE_SIZE = 512 * 1024
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_NO_URL = SplitResult("", "", "", "", "")
 
 _ADVICE = {
-    "http": "the API fetches over https alone: give its https:// address, or download it and pass its bytes",
+    "http": "the API fetches documents only over https: give the https:// URL, or download it and pass its bytes",
     "file": "pass the path by itself",
 }
-_OTHERWISE = "make a signed https:// URL of it, or download it and pass its bytes"
+_OTHER_ADVICE = "make a signed https:// URL of it, or download it and pass its bytes"
 
 
 class DataURL(NamedTuple):
-    """What a `data:` URL holds; the media type is empty where it declares none."""
+    """The content of a `data:` URL; the media type is empty if the URL declares none."""
 
     media_type: str
     content: bytes
@@ -35,19 +37,36 @@ def is_data_url(url: str) -> bool:
     return url[: len(_DATA)].lower() == _DATA
 
 
-def remote_document(document: object) -> MIMEData | None:
-    """Return the name and URL of a document that the API is to fetch, None for one whose bytes are to be sent.
+def is_https(url: Any) -> TypeGuard[str]:
+    """Tell whether a value is a text that begins as an https:// URL does."""
+    return isinstance(url, str) and url[:8].lower() == "https://"
 
-    Raises `InvalidDocumentError` for URLs that the API does not fetch, and for `MIMEData` that say too little.
+
+def is_upload_url(url: Any, base_url: str) -> bool:
+    """Tell whether documents may be sent to a URL from an answer: https, or http on the machine of a local API."""
+    if not isinstance(url, str) or not re.fullmatch(r"[!-~]+", url):
+        return False
+    parts = _parse(url)
+    if not parts.hostname or "@" in parts.netloc:
+        return False
+    is_local = base_url.startswith("http://") and parts.hostname in _LOOPBACK | {_parse(base_url).hostname}
+    return parts.scheme == "https" or (parts.scheme == "http" and is_local)
+
+
+def remote_document(document: object) -> MIMEData | None:
+    """Return the filename and URL of a document that the API fetches itself, None for one whose bytes are to be sent.
+
+    Raises:
+        InvalidDocumentError: The API does not fetch this URL, or the `MIMEData` is incomplete.
     """
     if isinstance(document, MIMEData):
-        return _passed_on(document)
+        return _remote_mime_data(document)
     if isinstance(document, str) and _SCHEME.match(document):
-        return _link(last_part(unquote(_parts(document).path)), document)
+        return _link(basename(unquote(_parse_https(document).path)), document)
     return None
 
 
-def _passed_on(document: MIMEData) -> MIMEData | None:
+def _remote_mime_data(document: MIMEData) -> MIMEData | None:
     filename, url = document.filename, document.url
     if not isinstance(filename, str) or not filename.strip():
         msg = "the filename of a MIMEData must be a text that is not blank"
@@ -57,39 +76,45 @@ def _passed_on(document: MIMEData) -> MIMEData | None:
         raise InvalidDocumentError(msg)
     if is_data_url(url):
         return None
-    _parts(url)
+    _parse_https(url)
     return _link(filename, url)
 
 
 def _link(filename: str, url: str) -> MIMEData:
-    return MIMEData(filename=written(filename) or "document", url=url)
+    return MIMEData(filename=clean_filename(filename) or "document", url=url)
 
 
-def _parts(url: str) -> SplitResult:
+def _parse_https(url: str) -> SplitResult:
     scheme = url.partition(":")[0].lower()
-    # The URL itself stays out of the messages: it may be signed.
+    # The messages do not quote the URL: it may be signed.
     if scheme != "https":
-        msg = f"a document cannot be given by a {scheme}:// URL: {_ADVICE.get(scheme, _OTHERWISE)}"
+        msg = f"a document cannot be given by a {scheme}:// URL: {_ADVICE.get(scheme, _OTHER_ADVICE)}"
         raise InvalidDocumentError(msg)
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = SplitResult("", "", "", "", "")
+    parts = _parse(url)
     if not parts.hostname or not url.isprintable():
-        msg = "this https:// URL of a document has no host, or letters in it that no URL has"
+        msg = "this https:// URL of a document has no valid host, or characters that no URL has"
         raise InvalidDocumentError(msg)
     return parts
 
 
+def _parse(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - an invalid port is found only when it is read
+    except ValueError:
+        return _NO_URL
+    return parts
+
+
 def decode_data_url(url: str) -> DataURL:
-    """Return what a `data:` URL holds; `InvalidDocumentError` where that is nothing, or cannot be decoded."""
+    """Return the content of a `data:` URL; `InvalidDocumentError` if it is empty or cannot be decoded."""
     head, comma, payload = url[len(_DATA) :].partition(",")
     if not comma:
         msg = "this data: URL has no comma, and so no data"
         raise InvalidDocumentError(msg)
     media_type, *parameters = (part.strip().lower() for part in head.split(";"))
     try:
-        content = _from_base64(payload) if "base64" in parameters else unquote_to_bytes(payload)
+        content = _decode_base64(payload) if "base64" in parameters else unquote_to_bytes(payload)
     except ValueError as error:
         msg = f"the data of this data: URL cannot be decoded: {error}"
         raise InvalidDocumentError(msg) from error
@@ -99,11 +124,11 @@ def decode_data_url(url: str) -> DataURL:
     return DataURL(media_type if _MEDIA_TYPE.fullmatch(media_type) else "", content)
 
 
-def _from_base64(payload: str) -> bytes:
+def _decode_base64(payload: str) -> bytes:
     payload = unquote(payload) if "%" in payload else payload
-    starts = range(0, len(payload), _PIECE)
-    pieces = [b64decode(payload[start : start + _PIECE], validate=True) for start in starts]
-    if any(len(piece) != _PIECE // 4 * 3 for piece in pieces[:-1]):
+    starts = range(0, len(payload), _PIECE_SIZE)
+    pieces = [b64decode(payload[start : start + _PIECE_SIZE], validate=True) for start in starts]
+    if any(len(piece) != _PIECE_SIZE // 4 * 3 for piece in pieces[:-1]):
         msg = "padding before the end"
         raise ValueError(msg)
     return b"".join(pieces)

@@ -1,8 +1,8 @@
-"""The API on loopback, from plain JSON, for tests, demonstrations and offline work.
+"""Emulator of the API on loopback, for tests, demonstrations and offline work.
 
-`async with Emulator() as emulator:` serves every kind of run, files and uploads at `emulator.url`. What runs find in
-their documents is invented; how they live, list, fail and are cancelled is not. Nothing here is shared with the client,
-on purpose.
+`async with Emulator() as emulator:` serves every kind of run, files and uploads at `emulator.url`. The results of runs
+are generated; their life cycle, lists, failures and cancels behave as the API's do. On purpose it shares no code with
+the client.
 """
 
 from retab_async.emulator.auth import RateLimit

@@ -1,4 +1,4 @@
-"""Which keys open the emulator."""
+"""API key check and rate limit of the emulator."""
 
 import math
 from collections import deque
@@ -6,7 +6,7 @@ from collections import deque
 import attrs
 from aiohttp import web
 
-from retab_async.emulator.answers import HTTPError
+from retab_async.emulator.responses import HTTPError
 
 UNAUTHORIZED = {
     "code": "HTTP_EXCEPTION",
@@ -15,19 +15,24 @@ UNAUTHORIZED = {
 }
 
 
-def check_key(request: web.BaseRequest, only: str | None) -> None:
-    """Refuse a request without the `only` key, or without any when that is None."""
+def check_key(request: web.BaseRequest, required: str | None) -> None:
+    """Reject a request without the `required` key, or without any key if that is None."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     given = {request.headers.get("Api-Key", ""), token.strip() if scheme.lower() == "bearer" else ""}
-    if not (only in given if only else any(given)):
+    if not (required in given if required else any(given)):
         raise HTTPError(401, UNAUTHORIZED)
 
 
 @attrs.frozen
 class RateLimit:
-    """Admit `limit` requests in any `per` seconds of the emulator's clock.
+    """Sliding-window rate limit of the emulator: `limit` requests in any `per` seconds of its clock.
 
-    The others are answered 429, with a Retry-After in whole seconds unless `retry_after` is false; they do not count.
+    Requests over the limit are answered 429 and do not count.
+
+    Args:
+        limit: Number of requests in a window, at least 1.
+        per: Length of the window in seconds, 60 by default.
+        retry_after: Whether a 429 has a `Retry-After` header, in whole seconds.
     """
 
     limit: int = attrs.field(validator=attrs.validators.ge(1))
@@ -35,15 +40,15 @@ class RateLimit:
     retry_after: bool = attrs.field(default=True, kw_only=True)
 
 
-class Window:
-    """The requests admitted within the last stretch."""
+class RateLimiter:
+    """Sliding-window limiter: rejects the requests over a `RateLimit`."""
 
     def __init__(self, rule: RateLimit) -> None:
         self._rule = rule
         self._admitted: deque[float] = deque()
 
-    def admit(self, now: float) -> None:
-        """Count a request in, or refuse it."""
+    def check(self, now: float) -> None:
+        """Count a request that arrives at `now`, or reject it with 429."""
         rule, admitted = self._rule, self._admitted
         while admitted and now - admitted[0] >= rule.per:
             admitted.popleft()

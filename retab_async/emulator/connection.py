@@ -1,4 +1,4 @@
-"""One request and its connection, in the hands of a fault."""
+"""A request and its connection: what a fault may do to them, and the sending of streams."""
 
 import asyncio
 import http.client
@@ -10,105 +10,23 @@ from typing import NamedTuple
 import attrs
 from aiohttp import ClientConnectionError, web
 
-from retab_async.emulator.answers import Response
+from retab_async.emulator.responses import Response
 
-# aiohttp does not tell a handler that its client has gone; a hanging one looks for itself this often.
-WATCH_INTERVAL = 0.05
-
-
-@attrs.frozen(kw_only=True)
-class Connection:
-    """One request under a fault, with what the fault may do to it."""
-
-    request: web.BaseRequest
-    proceed: Callable[[], Awaitable[Response]]
-    present: Callable[[Response], web.StreamResponse]
-    note_unanswered: Callable[[], None]
-    closing: asyncio.Event
-
-    async def hang(self) -> None:
-        """Answer nothing until the client goes or the emulator closes."""
-        self.note_unanswered()
-        closing = False
-        while self.request.transport is not None and not closing:
-            closing = await pause(WATCH_INTERVAL, self.closing)
-        self.reset()
-
-    async def delay(self, seconds: float) -> bool:
-        """Wait `seconds`, or until the emulator closes; tell whether the client did too, and note when it did not."""
-        await pause(seconds, self.closing)
-        if self.request.transport is None:
-            self.note_unanswered()
-            return False
-        return True
-
-    def reset(self) -> None:
-        """Send a TCP reset, unless the client has gone already."""
-        transport = self.request.transport
-        if transport is None:
-            return
-        # A linger of no time is what makes close() send RST in place of FIN.
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-
-    def truncate(self, answer: Response) -> None:
-        """Send the head of an answer and half of its body, then close."""
-        transport = self.request.transport
-        if transport is None:
-            return
-        body = answer.whole()
-        headers = {**self.present(answer).headers, "Content-Length": str(len(body) + 1)}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"HTTP/1.1 {answer.status} {http.client.responses.get(answer.status, '')}\r\n{lines}\r\n"
-        transport.write(head.encode() + body[: len(body) // 2])
-        transport.close()
-
-
-async def pause(seconds: float, closing: asyncio.Event) -> bool:
-    """Wait `seconds`, or until the emulator closes; tell whether it does."""
-    try:
-        async with asyncio.timeout(seconds):
-            await closing.wait()
-    except TimeoutError:
-        return False
-    return True
-
-
-# In seconds of real time, before every piece.
-PAUSE = 0.005
-
-
-async def play(exchange: Connection, response: web.StreamResponse, lines: Iterable[bytes]) -> bool:
-    """Send `lines`; tell whether all went, and note it when the client left or the emulator closed before."""
-    try:
-        await response.prepare(exchange.request)
-        for piece in _pieces(lines):
-            await asyncio.sleep(PAUSE)
-            if exchange.closing.is_set():
-                break
-            await response.write(piece)
-        else:
-            await response.write_eof()
-            return True
-    except (ConnectionError, ClientConnectionError):
-        pass  # the client went: noted below, as is a stream that the closing broke off
-    exchange.note_unanswered()
-    exchange.reset()
-    return False
-
-
-def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
-    # A line is not a chunk, and a client that takes one for the other is to be found out.
-    for line in lines:
-        middle = len(line) // 2
-        yield line[:middle]
-        yield line[middle:]
+# Seconds; aiohttp does not notify a handler of a client's disconnect, so a hanging handler polls for it.
+DISCONNECT_POLL_INTERVAL = 0.05
+# Seconds of real time before every chunk of a stream.
+CHUNK_INTERVAL = 0.005
 
 
 class RecordedRequest(NamedTuple):
-    """A request that was served; its status is None where no whole answer was sent.
+    """Request that the emulator served.
 
-    Its path goes without the `query`, which is as it was sent; `key` is its Idempotency-Key.
+    Attributes:
+        method: The HTTP method.
+        path: The path as it was sent, without the query.
+        status: The status of the response; None if no complete response was sent.
+        query: The query string as it was sent, without the `?`.
+        idempotency_key: The `Idempotency-Key` header.
     """
 
     method: str
@@ -119,6 +37,99 @@ class RecordedRequest(NamedTuple):
 
     @classmethod
     def of(cls, request: web.BaseRequest, status: int | None) -> "RecordedRequest":
-        """Record a request with the status of its answer."""
+        """Record a request with the status of its response."""
         url = request.rel_url
         return cls(request.method, url.raw_path, status, url.raw_query_string, request.headers.get("Idempotency-Key"))
+
+
+@attrs.frozen(kw_only=True)
+class Connection:
+    """One request and its connection, as faults see them.
+
+    Attributes:
+        request: The request.
+        handle: Lets the request take effect, and returns its usual response.
+        to_web_response: Converts a response for aiohttp, with the headers that all responses have.
+        record_unanswered: Records the request as one without a complete response.
+        closing: Set while the emulator closes.
+    """
+
+    request: web.BaseRequest
+    handle: Callable[[], Awaitable[Response]]
+    to_web_response: Callable[[Response], web.StreamResponse]
+    record_unanswered: Callable[[], None]
+    closing: asyncio.Event
+
+    async def hang(self) -> None:
+        """Send nothing until the client disconnects or the emulator closes."""
+        self.record_unanswered()
+        closing = False
+        while self.request.transport is not None and not closing:
+            closing = await sleep_unless_closing(DISCONNECT_POLL_INTERVAL, self.closing)
+        self.reset()
+
+    async def delay(self, seconds: float) -> bool:
+        """Wait `seconds`, or until the emulator closes; return whether the client is still connected."""
+        await sleep_unless_closing(seconds, self.closing)
+        if self.request.transport is None:
+            self.record_unanswered()
+            return False
+        return True
+
+    def reset(self) -> None:
+        """Send a TCP reset, unless the client has disconnected."""
+        transport = self.request.transport
+        if transport is None:
+            return
+        # With a linger time of zero close() sends RST instead of FIN.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+    def truncate(self, response: Response) -> None:
+        """Send the head of a response and half of its body, then close."""
+        transport = self.request.transport
+        if transport is None:
+            return
+        body = response.full_body()
+        headers = {**self.to_web_response(response).headers, "Content-Length": str(len(body) + 1)}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"HTTP/1.1 {response.status} {http.client.responses.get(response.status, '')}\r\n{lines}\r\n"
+        transport.write(head.encode() + body[: len(body) // 2])
+        transport.close()
+
+
+async def sleep_unless_closing(seconds: float, closing: asyncio.Event) -> bool:
+    """Wait `seconds`, or until the emulator closes; return whether it does."""
+    try:
+        async with asyncio.timeout(seconds):
+            await closing.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def send_stream(connection: Connection, response: web.StreamResponse, lines: Iterable[bytes]) -> bool:
+    """Send `lines`; return whether all were sent, and record the request as unanswered if not."""
+    try:
+        await response.prepare(connection.request)
+        for chunk in _chunks(lines):
+            await asyncio.sleep(CHUNK_INTERVAL)
+            if connection.closing.is_set():
+                break
+            await response.write(chunk)
+        else:
+            await response.write_eof()
+            return True
+    except (ConnectionError, ClientConnectionError):
+        pass  # the client disconnected: recorded below, like a stream that the closing interrupted
+    connection.record_unanswered()
+    connection.reset()
+    return False
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
+    # Two chunks a line, to reveal a client that takes a chunk for a line.
+    for line in lines:
+        middle = len(line) // 2
+        yield line[:middle]
+        yield line[middle:]

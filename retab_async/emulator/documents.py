@@ -1,4 +1,4 @@
-"""A run's documents: the file behind a URL or an id, wherever that leads, and what was received."""
+"""Documents of a run: loading them from a URL or a file id, and what was received."""
 
 import base64
 import hashlib
@@ -9,15 +9,22 @@ from urllib.parse import unquote_to_bytes
 
 import attrs
 
-from retab_async.emulator.answers import HTTPError, problem
-from retab_async.emulator.files import STORAGE, File, Files, guessed_type
+from retab_async.emulator.files import STORAGE_URL, File, FileStore, guess_media_type
+from retab_async.emulator.responses import HTTPError, problem
 from retab_async.emulator.run_timeline import RunTimeline
 from retab_async.emulator.validation import Loc
 
 
 @attrs.frozen
 class ReceivedDocument:
-    """What came as a run's document; one that stays on a server elsewhere has the size 0 and no digest."""
+    """Document as the emulator received it.
+
+    Attributes:
+        filename: The name sent with it.
+        mime_type: The MIME type.
+        size: The size in bytes; 0 for a document on another server.
+        sha256: The digest in hexadecimal; empty for a document on another server.
+    """
 
     filename: str
     mime_type: str
@@ -26,98 +33,97 @@ class ReceivedDocument:
 
 
 @attrs.frozen
-class Attached:
-    """A document of a run: its file, under the name that came with it."""
+class AttachedDocument:
+    """Document of a run: its file, under the name in the request."""
 
     filename: str
     file: File
 
-    @property
-    def received(self) -> ReceivedDocument:
-        """What came."""
+    def to_received(self) -> ReceivedDocument:
+        """Describe the document as `Emulator.document_of` does."""
         return ReceivedDocument(self.filename, self.file.mime_type, self.file.size, self.file.sha256)
 
     def view(self) -> dict[str, str]:
-        """Show the document as runs do."""
+        """Render the document as in a run."""
         return {"id": self.file.id, "filename": self.filename, "mime_type": self.file.mime_type}
 
 
 @attrs.frozen
-class Intake:
-    """Takes the documents of a new run in; refuses those that cannot be had."""
+class DocumentLoader:
+    """Loads the documents of a new run; rejects those that cannot be loaded."""
 
-    files: Files
-    life: RunTimeline
+    files: FileStore
+    timeline: RunTimeline
     date: datetime
 
-    def document(self, document: dict[str, str], loc: Loc) -> Attached:
-        """Take in a document that was read at `loc`; its file is a new one unless its URL is of the storage."""
-        place = document["url"].lower()
-        read = next(read for prefix, read in SOURCES if place.startswith(prefix))
-        return Attached(document["filename"], read(self, document, (*loc, "url")))
+    def load(self, document: dict[str, str], loc: Loc) -> AttachedDocument:
+        """Load the document at `loc` of the request: a new file, unless its URL is one of the storage."""
+        url = document["url"].lower()
+        load = next(load for prefix, load in LOADERS if url.startswith(prefix))
+        return AttachedDocument(document["filename"], load(self, document, (*loc, "url")))
 
-    def stored(self, file_id: str) -> Attached:
-        """Take in a file that is there."""
-        file = self.files.find(file_id, self.life.created)
-        return Attached(file.filename, file)
+    def load_file(self, file_id: str) -> AttachedDocument:
+        """Load an existing file by its id."""
+        file = self.files.find(file_id, self.timeline.created_at)
+        return AttachedDocument(file.filename, file)
 
-    def elsewhere(self, filename: str) -> Attached:
-        """Take in a file of which nothing is known but its name."""
-        return Attached(filename, self._unread(filename))
+    def external(self, filename: str) -> AttachedDocument:
+        """Make a document of which only the name is known."""
+        return AttachedDocument(filename, self._empty_file(filename))
 
-    def to_come(self, filename: str) -> Attached:
-        """Promise a file that the run makes, which is there once the run has completed."""
-        return Attached(filename, attrs.evolve(self._unread(filename), made_by=self.life))
+    def pending_output(self, filename: str) -> AttachedDocument:
+        """Make the file that the run produces; it exists once the run has completed."""
+        return AttachedDocument(filename, attrs.evolve(self._empty_file(filename), produced_by=self.timeline))
 
-    def _unread(self, filename: str) -> File:
-        return File(filename=filename, mime_type=guessed_type(filename), size=0, sha256="", created_at=self.date)
+    def _empty_file(self, filename: str) -> File:
+        return File(filename=filename, mime_type=guess_media_type(filename), size=0, sha256="", created_at=self.date)
 
 
-def _inline(intake: Intake, document: dict[str, str], loc: Loc) -> File:
+def _load_inline(intake: DocumentLoader, document: dict[str, str], loc: Loc) -> File:
     head, comma, payload = document["url"][len("data:") :].partition(",")
     if not comma:
-        _refuse(loc, "A data URL has a comma before its data", "data_url")
+        _reject(loc, "A data URL has a comma before its data", "data_url")
     mime_type, *parameters = head.lower().split(";")
-    content = _decoded(payload, loc, _from_base64 if "base64" in parameters else unquote_to_bytes)
+    content = _decode(payload, loc, _decode_base64 if "base64" in parameters else unquote_to_bytes)
     return File(
         filename=document["filename"],
-        mime_type=mime_type or guessed_type(document["filename"]),
+        mime_type=mime_type or guess_media_type(document["filename"]),
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         created_at=intake.date,
     )
 
 
-def _decoded(payload: str, loc: Loc, decode: Callable[[str], bytes]) -> bytes:
+def _decode(payload: str, loc: Loc, decode: Callable[[str], bytes]) -> bytes:
     try:
         return decode(payload)
     except ValueError as error:
-        _refuse(loc, f"The data of the URL cannot be decoded: {error}", "data_url")
+        _reject(loc, f"The data of the URL cannot be decoded: {error}", "data_url")
 
 
-def _from_base64(payload: str) -> bytes:
+def _decode_base64(payload: str) -> bytes:
     return base64.b64decode(payload, validate=True)
 
 
-def _stored(intake: Intake, document: dict[str, str], loc: Loc) -> File:
-    file = intake.files.stored(document["url"], intake.life.created)
+def _load_stored(intake: DocumentLoader, document: dict[str, str], loc: Loc) -> File:
+    file = intake.files.find_by_url(document["url"], intake.timeline.created_at)
     if file is None:
-        _refuse(loc, "The storage holds no such file", "file_not_found")
+        _reject(loc, "The storage holds no such file", "file_not_found")
     return file
 
 
-def _remote(intake: Intake, document: dict[str, str], _: Loc) -> File:
-    # Nothing is fetched from here.
-    return intake.elsewhere(document["filename"]).file
+def _load_remote(intake: DocumentLoader, document: dict[str, str], _: Loc) -> File:
+    # Nothing is downloaded.
+    return intake.external(document["filename"]).file
 
 
-def _refuse(loc: Loc, message: str, kind: str) -> NoReturn:
+def _reject(loc: Loc, message: str, kind: str) -> NoReturn:
     raise HTTPError(422, [problem(loc, message, kind)]) from None
 
 
-# The first prefix that fits counts.
-SOURCES: tuple[tuple[str, Callable[[Intake, dict[str, str], Loc], File]], ...] = (
-    ("data:", _inline),
-    (STORAGE, _stored),
-    ("https://", _remote),
+# The first matching prefix counts.
+LOADERS: tuple[tuple[str, Callable[[DocumentLoader, dict[str, str], Loc], File]], ...] = (
+    ("data:", _load_inline),
+    (STORAGE_URL, _load_stored),
+    ("https://", _load_remote),
 )

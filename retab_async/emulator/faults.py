@@ -1,25 +1,34 @@
-"""Trouble to order: what the next answers of a route are to be instead of the usual ones."""
+"""Scripted faults: what the next responses of a route are instead of the usual ones."""
 
 import http.client
 import json
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import attrs
 
-from retab_async.emulator.answers import JSON_TYPE, Response
 from retab_async.emulator.connection import Connection
+from retab_async.emulator.responses import JSON_TYPE, Response
 
 Play = Callable[[Connection], Awaitable[Response | None]]
+ANY_ROUTE = "*"
 
 
 @attrs.frozen
 class Fault:
-    """One answer that goes wrong; made by the methods below, ordered with `Emulator.fail`."""
+    """Scripted fault of one response, made by a class method and queued with `Emulator.fail`.
+
+    Most faults keep the request from taking effect. Those named `..._after_effect`, and `truncate`, let it take effect
+    first, which the client cannot know.
+
+    Args:
+        name: What the fault does, as shown in its repr.
+        play: Returns the response to send, or None if there is no connection left to send one on.
+    """
 
     name: str
-    # The answer to give, or None when there is no connection left to give one on.
     play: Play = attrs.field(repr=False)
 
     @classmethod
@@ -31,17 +40,31 @@ class Fault:
         headers: Mapping[str, str] | None = None,
         retry_after: float | str | None = None,
     ) -> "Fault":
-        """Answer with this status, and the request has no effect.
+        """Answer with a status; the request has no effect.
 
-        A dict is sent as JSON, a str as plain text, and bytes as they are, said to be JSON; None makes a `detail`.
-        `headers` win over those that follow from the rest.
+        Args:
+            code: The HTTP status, 200 to 599.
+            body: A dict is sent as JSON, a str as plain text, bytes as they are with the JSON content type. By default
+                the body is a `detail` that names the status.
+            headers: Headers to add; they replace those that follow from the other arguments.
+            retry_after: The `Retry-After` header, in seconds or as it is.
+
+        Raises:
+            TypeError: `code` is not an int.
+            ValueError: `code` is not an HTTP status.
         """
-        content, kind = _content(code, body)
+        if not isinstance(code, int) or isinstance(code, bool):
+            msg = f"a status is an int such as 503, not {code!r}"
+            raise TypeError(msg)
+        if not 200 <= code <= 599:
+            msg = f"a status is from 200 to 599, not {code}"
+            raise ValueError(msg)
+        content, content_type = _content(code, body)
         hint = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        answer = Response(code, content, {"Content-Type": kind, **hint, **_titled(headers)})
+        response = Response(code, content, {"Content-Type": content_type, **hint, **_title_case(headers)})
 
         async def play(_: Connection) -> Response:
-            return answer
+            return response
 
         return cls(f"status {code}", play)
 
@@ -49,75 +72,81 @@ class Fault:
     def reset(cls) -> "Fault":
         """Reset the connection; the request has no effect."""
 
-        async def play(exchange: Connection) -> None:
-            exchange.note_unanswered()
-            exchange.reset()
+        async def play(connection: Connection) -> None:
+            connection.record_unanswered()
+            connection.reset()
 
         return cls("reset", play)
 
     @classmethod
-    def late_reset(cls) -> "Fault":
-        """Reset the connection after the request took effect."""
+    def reset_after_effect(cls) -> "Fault":
+        """Let the request take effect, then reset the connection."""
 
-        async def play(exchange: Connection) -> None:
-            await exchange.proceed()
-            exchange.note_unanswered()
-            exchange.reset()
+        async def play(connection: Connection) -> None:
+            await connection.handle()
+            connection.record_unanswered()
+            connection.reset()
 
-        return cls("late_reset", play)
+        return cls("reset_after_effect", play)
 
     @classmethod
-    def cut(cls) -> "Fault":
-        """Let the request take effect and break its answer off within the body."""
+    def truncate(cls) -> "Fault":
+        """Let the request take effect, then close the connection in the middle of the response's body."""
 
-        async def play(exchange: Connection) -> None:
-            answer = await exchange.proceed()
-            exchange.note_unanswered()
-            exchange.truncate(answer)
+        async def play(connection: Connection) -> None:
+            response = await connection.handle()
+            connection.record_unanswered()
+            connection.truncate(response)
 
-        return cls("cut", play)
+        return cls("truncate", play)
 
     @classmethod
     def hang(cls) -> "Fault":
-        """Answer nothing until the client goes or the emulator closes; the request has no effect."""
+        """Send nothing until the client disconnects or the emulator closes; the request has no effect."""
 
-        async def play(exchange: Connection) -> None:
-            await exchange.hang()
+        async def play(connection: Connection) -> None:
+            await connection.hang()
 
         return cls("hang", play)
 
     @classmethod
-    def late_hang(cls) -> "Fault":
-        """Let the request take effect, and answer nothing until the client goes or the emulator closes."""
+    def hang_after_effect(cls) -> "Fault":
+        """Let the request take effect, then send nothing until the client disconnects or the emulator closes."""
 
-        async def play(exchange: Connection) -> None:
-            await exchange.proceed()
-            await exchange.hang()
+        async def play(connection: Connection) -> None:
+            await connection.handle()
+            await connection.hang()
 
-        return cls("late_hang", play)
-
-    @classmethod
-    def late(cls, seconds: float) -> "Fault":
-        """Let the request take effect at once, and answer so many seconds later, or when the emulator closes."""
-
-        async def play(exchange: Connection) -> Response | None:
-            answer = await exchange.proceed()
-            return answer if await exchange.delay(seconds) else None
-
-        return cls(f"late {seconds:g}", play)
+        return cls("hang_after_effect", play)
 
     @classmethod
-    def slow(cls, seconds: float) -> "Fault":
-        """Wait so many seconds, or until the emulator closes, before the request is read and takes effect as usual.
+    def delay_after_effect(cls, seconds: float) -> "Fault":
+        """Let the request take effect, and send its response later.
 
-        Who has gone by then has asked for nothing; but while a body beyond some 200 kB waits to be read, nobody is seen
-        to go.
+        Args:
+            seconds: The delay in seconds of real time, cut short when the emulator closes.
         """
 
-        async def play(exchange: Connection) -> Response | None:
-            return await exchange.proceed() if await exchange.delay(seconds) else None
+        async def play(connection: Connection) -> Response | None:
+            response = await connection.handle()
+            return response if await connection.delay(seconds) else None
 
-        return cls(f"slow {seconds:g}", play)
+        return cls(f"delay_after_effect {seconds:g}", play)
+
+    @classmethod
+    def delay(cls, seconds: float) -> "Fault":
+        """Wait before the request is read and takes effect; it has none if the client disconnects meanwhile.
+
+        A disconnect goes unnoticed while a body of more than about 200 kB waits to be read.
+
+        Args:
+            seconds: The delay in seconds of real time, cut short when the emulator closes.
+        """
+
+        async def play(connection: Connection) -> Response | None:
+            return await connection.handle() if await connection.delay(seconds) else None
+
+        return cls(f"delay {seconds:g}", play)
 
 
 def _content(code: int, body: bytes | str | dict[str, Any] | None) -> tuple[bytes, str]:
@@ -129,28 +158,39 @@ def _content(code: int, body: bytes | str | dict[str, Any] | None) -> tuple[byte
     return json.dumps(detail).encode(), JSON_TYPE
 
 
-def _titled(headers: Mapping[str, str] | None) -> dict[str, str]:
-    # One spelling, so that a header given replaces the one it is meant to.
+def _title_case(headers: Mapping[str, str] | None) -> dict[str, str]:
+    # One spelling, so that a given header replaces the generated one.
     return {name.title(): value for name, value in (headers or {}).items()}
 
 
 class FaultQueue:
-    """The faults still to come, by route."""
+    """Queues of the scripted faults, one for each route."""
 
     def __init__(self, routes: Iterable[str]) -> None:
-        self._routes = frozenset({*routes, "*"})
-        self._waiting: defaultdict[str, deque[Fault]] = defaultdict(deque)
+        self._routes = frozenset({*routes, ANY_ROUTE})
+        self._pending: defaultdict[str, deque[Fault]] = defaultdict(deque)
 
-    def add(self, route: str, faults: Iterable[Fault]) -> None:
-        """Put `faults` at the end of a route's queue; ValueError for a route that there is not."""
+    def add(self, route: str, faults: tuple[Fault, ...]) -> None:
+        """Append `faults` to the queue of a route; see `Emulator.fail` for the errors."""
         if route not in self._routes:
-            msg = f"no such route: {route!r}; there are {', '.join(sorted(self._routes))}"
-            raise ValueError(msg)
-        self._waiting[route].extend(faults)
+            raise ValueError(self._unknown(route))
+        if not faults:
+            msg = "no fault given: pass at least one, such as Fault.status(503), or Fault.reset()"
+            raise TypeError(msg)
+        for fault in faults:
+            if not isinstance(fault, Fault):
+                advice = f": use Fault.status({fault})" if isinstance(fault, int) else ""
+                msg = f"not a Fault: {fault!r}{advice}"
+                raise TypeError(msg)
+        self._pending[route].extend(faults)
 
     def take(self, route: str) -> Fault | None:
-        """Take the next fault of `route`, or else of every route."""
-        for name in (route, "*"):
-            if self._waiting.get(name):
-                return self._waiting[name].popleft()
+        """Remove and return the next fault of `route`, or else of every route."""
+        for name in (route, ANY_ROUTE):
+            if self._pending.get(name):
+                return self._pending[name].popleft()
         return None
+
+    def _unknown(self, route: str) -> str:
+        near = get_close_matches(route, self._routes, n=1, cutoff=0.0)
+        return f"no such route: {route!r}; did you mean {near[0]!r}? Routes: {', '.join(sorted(self._routes))}"

@@ -1,4 +1,4 @@
-"""The files that there are: those uploaded, those that came with a run, and those that runs made."""
+"""Files: those uploaded, those sent with a run, and those produced by runs."""
 
 import mimetypes
 import secrets
@@ -9,31 +9,34 @@ from urllib.parse import quote
 
 import attrs
 
-from retab_async.emulator.answers import HTTPError
 from retab_async.emulator.clocks import rfc_3339
+from retab_async.emulator.responses import HTTPError
 from retab_async.emulator.run_timeline import RunTimeline
 from retab_async.emulator.store import OrderedStore
 
-# What is below it means something inside the API alone.
-STORAGE = "https://storage.retab.com/"
-DOWNLOADS = "https://storage.googleapis.com/emulator/"
+# URLs below it have a meaning only inside the API.
+STORAGE_URL = "https://storage.retab.com/"
+DOWNLOAD_URL = "https://storage.googleapis.com/emulator/"
 LINK_LIFETIME = "60 minutes"
-ANY_TYPE = "application/octet-stream"
+DEFAULT_MEDIA_TYPE = "application/octet-stream"
 
 
 def new_file_id() -> str:
-    """Make the id of a file to be."""
+    """Make the id of a new file."""
     return f"file_{secrets.token_hex(8)}"
 
 
-def guessed_type(filename: str) -> str:
-    """Tell the MIME type by the name of a file."""
-    return mimetypes.guess_type(filename)[0] or ANY_TYPE
+def guess_media_type(filename: str) -> str:
+    """Return the MIME type for the name of a file."""
+    return mimetypes.guess_type(filename)[0] or DEFAULT_MEDIA_TYPE
 
 
 @attrs.frozen(kw_only=True)
 class File:
-    """One file, of whose bytes there are only the size and the digest; one `made_by` a run comes when it completes."""
+    """File, of whose content only size and digest are kept.
+
+    One `produced_by` a run exists once the run has completed.
+    """
 
     id: str = attrs.field(factory=new_file_id)
     filename: str
@@ -41,28 +44,28 @@ class File:
     size: int
     sha256: str
     created_at: datetime
-    made_by: RunTimeline | None = attrs.field(default=None, eq=False)
+    produced_by: RunTimeline | None = attrs.field(default=None, eq=False)
 
-    def is_there(self, now: float) -> bool:
-        """Tell whether anybody can have the file yet."""
-        return self.made_by is None or self.made_by.phase(now) == "completed"
+    def exists(self, now: float) -> bool:
+        """Return whether the file can be read yet."""
+        return self.produced_by is None or self.produced_by.phase(now) == "completed"
 
     @property
     def stored_name(self) -> str:
-        """Name the file as the storage does."""
+        """The name of the file in the storage."""
         return self.id + quote(PurePosixPath(self.filename).suffix, errors="replace")
 
     @property
     def url(self) -> str:
-        """Name the file as a document of a run."""
-        return f"{STORAGE}org_emulator/{self.stored_name}"
+        """The URL of the file in the storage."""
+        return f"{STORAGE_URL}org_emulator/{self.stored_name}"
 
     def mime_data(self) -> dict[str, str]:
-        """Show the file as a document of a run."""
+        """Render the file as a document of a run."""
         return {"filename": self.filename, "url": self.url}
 
     def view(self) -> dict[str, Any]:
-        """Show the file; nobody counts its pages here."""
+        """Render the file; its pages are not counted."""
         date = rfc_3339(self.created_at)
         return {
             "object": "file",
@@ -75,36 +78,36 @@ class File:
         }
 
     def link(self) -> dict[str, Any]:
-        """Show where the file could be had, if its bytes were kept."""
+        """Render the download link; nothing is behind it, because no content is kept."""
         return {
-            "download_url": f"{DOWNLOADS}{self.stored_name}?X-Sig={secrets.token_hex(8)}",
+            "download_url": f"{DOWNLOAD_URL}{self.stored_name}?X-Sig={secrets.token_hex(8)}",
             "expires_in": LINK_LIFETIME,
             "filename": self.filename,
             "mime_data": self.mime_data(),
         }
 
 
-class Files:
-    """Every file there is or is to be, by its id, by its place in the storage, and in order."""
+class FileStore:
+    """Files by id, by storage URL, and in order; those still to be produced included."""
 
     def __init__(self) -> None:
         self.ordered: OrderedStore[File] = OrderedStore()
         self._by_url: dict[str, File] = {}
 
     def add(self, file: File) -> None:
-        """Let `file` be found from now on; nothing changes for one that can be already."""
+        """Add `file`, unless it is there already."""
         if self.ordered.find(file.id) is None:
             self.ordered.add(file)
             self._by_url[file.url] = file
 
     def find(self, file_id: str, now: float) -> File:
-        """Find a file by its id, or refuse."""
+        """Return the file with an id, or reject with 404."""
         file = self.ordered.find(file_id)
-        if file is None or not file.is_there(now):
+        if file is None or not file.exists(now):
             raise HTTPError(404, "File not found")
         return file
 
-    def stored(self, url: str, now: float) -> File | None:
-        """Find a file by its place in the storage."""
+    def find_by_url(self, url: str, now: float) -> File | None:
+        """Return the file with a storage URL."""
         file = self._by_url.get(url)
-        return file if file is not None and file.is_there(now) else None
+        return file if file is not None and file.exists(now) else None

@@ -1,4 +1,4 @@
-"""Lists: what a query asks for, and the page that answers it."""
+"""Paginated lists: parsing of the query, and selection of the page."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -8,69 +8,76 @@ from typing import Any, Generic, NoReturn, TypeAlias
 import attrs
 from aiohttp import web
 
-from retab_async.emulator.answers import HTTPError, problem
-from retab_async.emulator.store import OrderedStore, ThingT
+from retab_async.emulator.responses import HTTPError, problem
+from retab_async.emulator.store import ItemT, OrderedStore
 
 MAX_LIMIT = 100
-# Tells whether a thing passes, at a time of the emulator's clock.
-Test: TypeAlias = Callable[[ThingT, float], bool]
+# Whether an item matches, at a time of the emulator's clock.
+Predicate: TypeAlias = Callable[[ItemT, float], bool]
 
 
 @attrs.frozen
-class Filter(Generic[ThingT]):
-    """A parameter of a query, and how its text becomes a test; where it is `repeatable`, one test passed is enough."""
+class Filter(Generic[ItemT]):
+    """Query parameter that filters a list; of the values of a `repeatable` one a single match is enough."""
 
     name: str
-    read: Callable[[str], Test[ThingT]]
+    parse: Callable[[str], Predicate[ItemT]]
     repeatable: bool = attrs.field(default=False, kw_only=True)
 
 
 @attrs.frozen(kw_only=True)
-class ListSpec(Generic[ThingT]):
-    """What a list can be asked for, and what is in it at all; a cursor that names nothing is refused, or ignored."""
+class ListSpec(Generic[ItemT]):
+    """Parameters of a list.
 
-    filters: tuple[Filter[ThingT], ...]
-    shows: Test[ThingT] = lambda _, __: True
+    Attributes:
+        filters: The filters it takes.
+        is_visible: Which items are in the list at all.
+        limit: The default page size.
+        rejects_unknown_cursor: Whether a cursor that is no id is rejected, or ignored.
+    """
+
+    filters: tuple[Filter[ItemT], ...]
+    is_visible: Predicate[ItemT] = lambda _, __: True
     limit: int = 10
-    refuses_stray_cursors: bool = True
+    rejects_unknown_cursor: bool = True
 
 
 @attrs.frozen(kw_only=True)
-class ListQuery(Generic[ThingT]):
-    """What a list request asks for; a thing has to pass one test of each group."""
+class ListQuery(Generic[ItemT]):
+    """Parsed query of a list request; an item has to match one predicate of each group."""
 
     before: str | None
     after: str | None
     limit: int
     ascending: bool
-    shows: Test[ThingT]
-    groups: tuple[tuple[Test[ThingT], ...], ...]
+    is_visible: Predicate[ItemT]
+    groups: tuple[tuple[Predicate[ItemT], ...], ...]
 
-    def admits(self, thing: ThingT, now: float) -> bool:
-        """Tell whether the filters let `thing` through."""
-        return self.shows(thing, now) and all(any(test(thing, now) for test in group) for group in self.groups)
+    def matches(self, item: ItemT, now: float) -> bool:
+        """Return whether the filters match `item`."""
+        return self.is_visible(item, now) and all(any(test(item, now) for test in group) for group in self.groups)
 
 
 @attrs.frozen(kw_only=True)
-class Page(Generic[ThingT]):
-    """The things on a page, and whether there are more before and after them."""
+class ListPage(Generic[ItemT]):
+    """Page of a list, and whether there are items before and after it."""
 
-    shown: list[ThingT]
-    earlier: bool
-    later: bool
+    items: list[ItemT]
+    has_earlier: bool
+    has_later: bool
 
     def envelope(self, views: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        """Answer with the views of the things."""
-        shown = self.shown
+        """Render the page with the views of its items."""
+        shown = self.items
         cursors = {
-            "before": shown[0].id if shown and self.earlier else None,
-            "after": shown[-1].id if shown and self.later else None,
+            "before": shown[0].id if shown and self.has_earlier else None,
+            "after": shown[-1].id if shown and self.has_later else None,
         }
         return {"data": list(views), "list_metadata": cursors}
 
 
-def read_wanted(listing: ListSpec[ThingT], request: web.BaseRequest) -> ListQuery[ThingT]:
-    """Read a list's query, refusing what cannot be meant."""
+def parse_query(listing: ListSpec[ItemT], request: web.BaseRequest) -> ListQuery[ItemT]:
+    """Parse the query of a list request; rejects contradictory or invalid parameters."""
     query = request.query
     before, after = query.get("before"), query.get("after")
     if before is not None and after is not None:
@@ -78,64 +85,64 @@ def read_wanted(listing: ListSpec[ThingT], request: web.BaseRequest) -> ListQuer
     return ListQuery(
         before=before,
         after=after,
-        limit=_limit(query.get("limit", str(listing.limit))),
-        ascending=one_of("order", query.get("order", "desc"), ("asc", "desc")) == "asc",
-        shows=listing.shows,
-        groups=tuple(_tests(rule, query.getall(rule.name)) for rule in listing.filters if rule.name in query),
+        limit=_parse_limit(query.get("limit", str(listing.limit))),
+        ascending=parse_choice("order", query.get("order", "desc"), ("asc", "desc")) == "asc",
+        is_visible=listing.is_visible,
+        groups=tuple(_predicates(rule, query.getall(rule.name)) for rule in listing.filters if rule.name in query),
     )
 
 
-def _tests(rule: Filter[ThingT], texts: list[str]) -> tuple[Test[ThingT], ...]:
-    return tuple(map(rule.read, texts if rule.repeatable else texts[:1]))
+def _predicates(rule: Filter[ItemT], texts: list[str]) -> tuple[Predicate[ItemT], ...]:
+    return tuple(map(rule.parse, texts if rule.repeatable else texts[:1]))
 
 
-def page(
-    things: OrderedStore[ThingT], listing: ListSpec[ThingT], wanted: ListQuery[ThingT], now: float
-) -> Page[ThingT]:
-    """Find the page that answers `wanted`."""
-    backward = wanted.before is not None
-    cursor = _cursor(things, listing, wanted.before if backward else wanted.after)
-    ahead, behind = _ways(things, cursor, upward=wanted.ascending != backward)
-    found = list(islice((thing for thing in things.at(ahead) if wanted.admits(thing, now)), wanted.limit + 1))
-    shown = found[: wanted.limit]
-    more = [len(found) > wanted.limit, any(wanted.admits(thing, now) for thing in things.at(behind))]
-    if backward:
+def select_page(
+    store: OrderedStore[ItemT], listing: ListSpec[ItemT], query: ListQuery[ItemT], now: float
+) -> ListPage[ItemT]:
+    """Select the page for a query."""
+    is_backward = query.before is not None
+    cursor = _cursor(store, listing, query.before if is_backward else query.after)
+    ahead, behind = _scan_ranges(store, cursor, ascending=query.ascending != is_backward)
+    found = list(islice((item for item in store.items_at(ahead) if query.matches(item, now)), query.limit + 1))
+    shown = found[: query.limit]
+    more = [len(found) > query.limit, any(query.matches(item, now) for item in store.items_at(behind))]
+    if is_backward:
         shown.reverse()
         more.reverse()
-    return Page(shown=shown, later=more[0], earlier=more[1])
+    return ListPage(items=shown, has_later=more[0], has_earlier=more[1])
 
 
-def _cursor(things: OrderedStore[ThingT], listing: ListSpec[ThingT], cursor: str | None) -> ThingT | None:
-    thing = None if cursor is None else things.find(cursor)
-    if cursor is not None and thing is None and listing.refuses_stray_cursors:
-        raise HTTPError(422, f"Cursor {cursor!r} names nothing in this list.")
-    return thing
+def _cursor(items: OrderedStore[ItemT], listing: ListSpec[ItemT], cursor: str | None) -> ItemT | None:
+    item = None if cursor is None else items.find(cursor)
+    if cursor is not None and item is None and listing.rejects_unknown_cursor:
+        raise HTTPError(422, f"Cursor {cursor!r} is no id of this list.")
+    return item
 
 
-def _ways(things: OrderedStore[ThingT], cursor: ThingT | None, *, upward: bool) -> tuple[range, range]:
-    # The places ahead of the cursor and those behind it, both from the nearest on; it is itself behind.
+def _scan_ranges(items: OrderedStore[ItemT], cursor: ItemT | None, *, ascending: bool) -> tuple[range, range]:
+    # The positions ahead of the cursor and those behind it, nearest first; the cursor itself is behind.
     if cursor is None:
-        return (range(len(things)) if upward else range(len(things) - 1, -1, -1)), range(0)
-    at = things.place(cursor)
-    if upward:
-        return range(at + 1, len(things)), range(at, -1, -1)
-    return range(at - 1, -1, -1), range(at, len(things))
+        return (range(len(items)) if ascending else range(len(items) - 1, -1, -1)), range(0)
+    at = items.position(cursor)
+    if ascending:
+        return range(at + 1, len(items)), range(at, -1, -1)
+    return range(at - 1, -1, -1), range(at, len(items))
 
 
-def _limit(text: str) -> int:
+def _parse_limit(text: str) -> int:
     # int() alone would also take "1_0", " 10 " and digits of other scripts; and a long one is costly.
     if not re.fullmatch(r"[+-]?\d{1,9}", text, re.ASCII) or not 1 <= int(text) <= MAX_LIMIT:
-        unusable("limit", f"Input should be an integer from 1 to {MAX_LIMIT}")
+        reject_parameter("limit", f"Input should be an integer from 1 to {MAX_LIMIT}")
     return int(text)
 
 
-def one_of(name: str, word: str, words: tuple[str, ...]) -> str:
-    """Read a parameter that is one of some words."""
-    if word not in words:
-        unusable(name, f"Input should be one of {', '.join(words)}")
-    return word
+def parse_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
+    """Parse a parameter that has to be one of `choices`."""
+    if value not in choices:
+        reject_parameter(name, f"Input should be one of {', '.join(choices)}")
+    return value
 
 
-def unusable(name: str, message: str) -> NoReturn:
-    """Refuse a parameter of a query."""
+def reject_parameter(name: str, message: str) -> NoReturn:
+    """Reject a query parameter."""
     raise HTTPError(422, [problem(("query", name), message, "value_error")])

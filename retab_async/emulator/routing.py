@@ -1,4 +1,4 @@
-"""From a request's method and path to the route that answers it."""
+"""Router: from a request's method and path to the route that handles it."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
@@ -7,11 +7,11 @@ from urllib.parse import unquote
 import attrs
 from aiohttp import web
 
-from retab_async.emulator.answers import HTTPError, Response
+from retab_async.emulator.responses import HTTPError, Response
 from retab_async.emulator.service import Service
 
-# Carries a request out, with the id out of its path; raises RefusedError where it cannot.
-Verb: TypeAlias = Callable[[Service, str, web.BaseRequest], Awaitable[Response]]
+# Handles a request, given the id in its path; raises HTTPError to reject it.
+Handler: TypeAlias = Callable[[Service, str, web.BaseRequest], Awaitable[Response]]
 # A path at its slashes; None stands for any id.
 Segments: TypeAlias = tuple[str | None, ...]
 # At most once in a path.
@@ -20,29 +20,29 @@ ANY_ID = "{id}"
 
 @attrs.frozen
 class Route:
-    """One method of one path, in which `{id}` is any id; a `guarded` one asks for a key and is counted by the rate."""
+    """Method and path, in which `{id}` is any id; an `authenticated` route needs a key and is rate limited."""
 
     method: str
     path: str
-    verb: Verb
-    guarded: bool = attrs.field(default=True, kw_only=True)
+    handler: Handler
+    authenticated: bool = attrs.field(default=True, kw_only=True)
 
     @property
     def name(self) -> str:
-        """Name the route as `Emulator.fail` has it."""
+        """The name of the route for `Emulator.fail`."""
         return f"{self.method} {self.path}"
 
 
 @attrs.frozen
 class RouteMatch:
-    """Where a request leads: a route, and the id in its path."""
+    """Route of a request, and the id in its path."""
 
     route: Route
     id: str = ""
 
 
 class Router:
-    """Routes by the form of their paths; one that is spelled out goes before one with an id."""
+    """Router: routes by the segments of their paths; a literal path takes precedence over one with an id."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._paths: dict[Segments, dict[str, Route]] = {}
@@ -51,22 +51,22 @@ class Router:
             self._paths.setdefault(segments, {})[route.method] = route
         self._ids_at = sorted({path.index(None) for path in self._paths if None in path})
 
-    def locate(self, method: str, raw_path: str) -> RouteMatch:
-        """Find where a request leads, its path as it was sent; a route that there is not refuses when it is asked."""
-        for segments, raw_id in self._readings(tuple(raw_path.split("/"))):
+    def match(self, method: str, raw_path: str) -> RouteMatch:
+        """Return the route for a path as it was sent; an unknown one gets a route that answers 404 or 405."""
+        for segments, raw_id in self._candidates(tuple(raw_path.split("/"))):
             methods = self._paths.get(segments)
             if methods is not None:
                 return RouteMatch(methods.get(method) or _not_allowed(methods), unquote(raw_id))
-        return RouteMatch(NOWHERE)
+        return RouteMatch(NOT_FOUND)
 
-    def _readings(self, sent: tuple[str, ...]) -> Iterator[tuple[Segments, str]]:
+    def _candidates(self, sent: tuple[str, ...]) -> Iterator[tuple[Segments, str]]:
         yield sent, ""
         for at in self._ids_at:
             if at < len(sent) and sent[at]:
                 yield (*sent[:at], None, *sent[at + 1 :]), sent[at]
 
 
-def _refusing(status: int, detail: str, headers: Mapping[str, str]) -> Route:
+def _error_route(status: int, detail: str, headers: Mapping[str, str]) -> Route:
     async def refuse(_: Service, __: str, ___: web.BaseRequest) -> Response:
         raise HTTPError(status, detail, headers)
 
@@ -74,7 +74,7 @@ def _refusing(status: int, detail: str, headers: Mapping[str, str]) -> Route:
 
 
 def _not_allowed(methods: Iterable[str]) -> Route:
-    return _refusing(405, "Method Not Allowed", {"Allow": ", ".join(sorted(methods))})
+    return _error_route(405, "Method Not Allowed", {"Allow": ", ".join(sorted(methods))})
 
 
-NOWHERE = _refusing(404, "Not Found", {})
+NOT_FOUND = _error_route(404, "Not Found", {})

@@ -1,34 +1,41 @@
-"""The life of a run, worked out from a clock whenever somebody asks; nothing runs in between."""
+"""Timeline of a run: its phase is a function of the clock, so nothing runs in the background."""
 
 import math
 
 import attrs
 
 TERMINAL = ("completed", "failed", "cancelled")
-# Every kind lives through these; what it calls them is its own affair.
+# The phases of every kind; each kind has its own status names for them.
 PHASES = ("queued", "in_progress", "awaiting_review", *TERMINAL)
 
 
 @attrs.define(kw_only=True, eq=False)
 class RunTimeline:
-    """How long a run waits and works, and when it was told to stop; times are those of the emulator's clock.
+    """Timeline of a run, in seconds of the emulator's clock.
 
-    One that `awaits_review` does so for good once its work is done. A cancel takes effect after `cancelling` seconds.
+    Attributes:
+        created_at: Time of its creation.
+        queued: Seconds for which it is queued.
+        running: Seconds for which it is then in progress.
+        fails: Whether it fails at the end, instead of completing.
+        awaits_review: Whether it waits for a review at the end, permanently.
+        cancel_delay: Seconds after which a cancel takes effect.
+        cancelled_at: Time at which the first cancel takes effect.
     """
 
-    created: float
+    created_at: float
     queued: float = 0.0
     running: float = 0.0
     fails: bool = False
     awaits_review: bool = False
-    cancelling: float = 0.0
+    cancel_delay: float = 0.0
     cancelled_at: float | None = None
 
     def phase(self, now: float) -> str:
-        """Give the phase at `now`: a cancel counts only if it took effect before the end."""
-        if self._cancelled(now):
+        """Return the phase at `now`; a cancel counts only if it takes effect before the end."""
+        if self._is_cancelled(now):
             return "cancelled"
-        age = now - self.created
+        age = now - self.created_at
         if age < self.queued:
             return "queued"
         if age < self.queued + self.running:
@@ -37,28 +44,30 @@ class RunTimeline:
             return "awaiting_review"
         return "failed" if self.fails else "completed"
 
-    def started(self, now: float) -> float | None:
-        """Tell when the work began, if it has by `now`."""
-        last = self.cancelled_at if self.cancelled_at is not None and self._cancelled(now) else now
-        return self.created + self.queued if last - self.created >= self.queued else None
+    def started_at(self, now: float) -> float | None:
+        """Return when the run became in progress, if it has by `now`."""
+        last = self.cancelled_at if self.cancelled_at is not None and self._is_cancelled(now) else now
+        return self.created_at + self.queued if last - self.created_at >= self.queued else None
 
-    def ended(self, now: float) -> float | None:
-        """Tell when the run was over, if it is by `now`."""
+    def ended_at(self, now: float) -> float | None:
+        """Return when the run became terminal, if it has by `now`."""
         phase = self.phase(now)
         if phase == "cancelled":
             return self.cancelled_at
-        return self.created + self.queued + self.running if phase in TERMINAL else None
+        return self.created_at + self.queued + self.running if phase in TERMINAL else None
 
     def cancel(self, now: float) -> None:
-        """Stop the run; one that is over, or told to stop before, stays as it is."""
+        """Cancel the run; a terminal or already cancelled one stays as it is."""
         if self.cancelled_at is None:
-            self.cancelled_at = now + self.cancelling
+            self.cancelled_at = now + self.cancel_delay
 
     def finish(self, now: float) -> None:
-        """Bring the work to its end, unless it is over."""
+        """End the work now, if the run is in progress."""
         if self.phase(now) == "in_progress":
-            self.running = now - self.created - self.queued
+            self.running = now - self.created_at - self.queued
 
-    def _cancelled(self, now: float) -> bool:
+    def _is_cancelled(self, now: float) -> bool:
         whole = math.inf if self.awaits_review else self.queued + self.running
-        return self.cancelled_at is not None and self.cancelled_at <= now and self.cancelled_at - self.created < whole
+        return (
+            self.cancelled_at is not None and self.cancelled_at <= now and self.cancelled_at - self.created_at < whole
+        )

@@ -1,4 +1,4 @@
-"""A run as the emulator keeps it, whatever its kind."""
+"""State of a run of any kind."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -7,42 +7,49 @@ from typing import Any
 import attrs
 
 from retab_async.emulator.clocks import rfc_3339
-from retab_async.emulator.documents import Attached
+from retab_async.emulator.documents import AttachedDocument
 from retab_async.emulator.run_timeline import RunTimeline
 
-# Where the only document of a run is among those attached.
-ONLY = 0
+# Key of the document of a run that has only one.
+ONLY_DOCUMENT = 0
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Run:
-    """One run: what was asked, its documents, when it was made, and its life.
+    """Run of any kind.
 
-    `words` has the words for the phases of its life that are shown by another name than their own.
+    Attributes:
+        id: The id.
+        sequence: Ascending number in the order of creation, over all kinds.
+        request: The fields of its create request.
+        documents: The documents, by index or block id.
+        created_at: The date of its creation.
+        timeline: Its phases over time.
+        status_names: The names under which its phases are shown.
+        error: The error that it fails with.
     """
 
     id: str
-    # Later runs have higher ones, whatever their kind.
-    number: int
-    asked: Mapping[str, Any]
-    attached: Mapping[str | int, Attached]
+    sequence: int
+    request: Mapping[str, Any]
+    documents: Mapping[str | int, AttachedDocument]
     created_at: datetime
-    life: RunTimeline
-    words: Mapping[str, str]
+    timeline: RunTimeline
+    status_names: Mapping[str, str]
     error: Mapping[str, Any] | None
 
     @property
-    def document(self) -> Attached:
-        """The document of a run that has one only."""
-        return self.attached[ONLY]
+    def document(self) -> AttachedDocument:
+        """The document of a run that has only one."""
+        return self.documents[ONLY_DOCUMENT]
 
     def status(self, now: float) -> str:
-        """Give the status as it is shown."""
-        phase = self.life.phase(now)
-        return self.words.get(phase, phase)
+        """Return the status as it is shown."""
+        phase = self.timeline.phase(now)
+        return self.status_names.get(phase, phase)
 
-    def date(self, moment: float | None) -> str | None:
-        """Write the date of a moment of the run's life."""
+    def format_time(self, moment: float | None) -> str | None:
+        """Format the date of a time of the clock."""
         if moment is None:
             return None
-        return rfc_3339(self.created_at + timedelta(seconds=moment - self.life.created))
+        return rfc_3339(self.created_at + timedelta(seconds=moment - self.timeline.created_at))

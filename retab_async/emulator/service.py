@@ -1,4 +1,4 @@
-"""What there is behind the routes: every run and file, and how runs are started."""
+"""State behind the routes: every run, file and upload, and the creation of runs."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -8,109 +8,121 @@ from typing import Any
 import attrs
 
 from retab_async.emulator.clocks import Calendar
-from retab_async.emulator.documents import Intake
-from retab_async.emulator.files import File, Files, guessed_type
-from retab_async.emulator.kinds import KINDS, Kind
+from retab_async.emulator.documents import DocumentLoader
+from retab_async.emulator.files import File, FileStore, guess_media_type
+from retab_async.emulator.kinds import KINDS, RunKind
 from retab_async.emulator.run_timeline import TERMINAL, RunTimeline
 from retab_async.emulator.runs import Run
 from retab_async.emulator.store import IdempotencyStore, OrderedStore
-from retab_async.emulator.uploads import Uploads
-from retab_async.emulator.validation import read_asked
+from retab_async.emulator.uploads import UploadStore
+from retab_async.emulator.validation import parse_body
 
 SAMPLE_NAME = "sample.pdf"
-# Runs let go of them: they may be large, and what is shown of them is kept apart.
-LET_GO = frozenset({"document", "documents"})
+# Not kept with a run: they may be large, and their description is kept apart.
+DROPPED_FIELDS = frozenset({"document", "documents"})
 
 
 @attrs.frozen(eq=False)
 class Service:
-    """Every run, file and upload there is; background runs take `queued` and `running` seconds.
+    """State of the emulator.
 
-    A reader of runs that are not over is told to come again after `poll_after` seconds, unless that is None.
+    Attributes:
+        calendar: The clock, and its dates.
+        queued: Seconds for which background runs are queued.
+        running: Seconds for which they are then in progress.
+        poll_after: `Retry-After` of reads and lists with active runs, in seconds; None for no header.
+        runs: The runs of each kind.
+        files: The files.
+        uploads: The pending and completed uploads.
+        idempotency: The responses that are repeated for an idempotency key.
     """
 
     calendar: Calendar
     queued: float
     running: float
     poll_after: float | None
-    runs: dict[Kind, OrderedStore[Run]] = attrs.field(
+    runs: dict[RunKind, OrderedStore[Run]] = attrs.field(
         init=False, factory=lambda: {kind: OrderedStore() for kind in KINDS.values()}
     )
-    files: Files = attrs.field(init=False, factory=Files)
-    uploads: Uploads = attrs.field(init=False, factory=Uploads)
-    replays: IdempotencyStore = attrs.field(init=False, factory=IdempotencyStore)
+    files: FileStore = attrs.field(init=False, factory=FileStore)
+    uploads: UploadStore = attrs.field(init=False, factory=UploadStore)
+    idempotency: IdempotencyStore = attrs.field(init=False, factory=IdempotencyStore)
     _numbers: Iterator[int] = attrs.field(init=False, factory=count)
 
-    def add(
+    def create_run(
         self,
-        kind: Kind,
-        asked: dict[str, Any],
-        life: RunTimeline,
+        kind: RunKind,
+        request: dict[str, Any],
+        timeline: RunTimeline,
         *,
         error: Mapping[str, Any] | None = None,
-        words: Mapping[str, str] | None = None,
+        status_names: Mapping[str, str] | None = None,
     ) -> Run:
-        """Start a run on a request that has been read; refuses documents that cannot be had."""
-        date = self.calendar.date(life.created)
-        attached = kind.attach(asked, Intake(self.files, life, date))
-        for document in attached.values():
+        """Create a run for a validated request; rejects documents that cannot be loaded."""
+        date = self.calendar.date(timeline.created_at)
+        documents = kind.load_documents(request, DocumentLoader(self.files, timeline, date))
+        for document in documents.values():
             self.files.add(document.file)
         run = Run(
             id=f"{kind.prefix}_{secrets.token_hex(10)}",
-            number=next(self._numbers),
-            asked={name: value for name, value in asked.items() if name not in LET_GO},
-            attached=attached,
+            sequence=next(self._numbers),
+            request={name: value for name, value in request.items() if name not in DROPPED_FIELDS},
+            documents=documents,
             created_at=date,
-            life=life,
-            words=kind.reworded(words or {}),
+            timeline=timeline,
+            status_names=kind.resolve_status_names(status_names or {}),
             error=error,
         )
         self.runs[kind].add(run)
         return run
 
-    def seed(self, kind: Kind, life: RunTimeline, *, error: Mapping[str, Any] | None, words: Mapping[str, str]) -> Run:
-        """Start a run on the sample request of its kind."""
+    def seed_run(
+        self, kind: RunKind, timeline: RunTimeline, *, error: Mapping[str, Any] | None, status_names: Mapping[str, str]
+    ) -> Run:
+        """Create a run for the sample request of its kind."""
         if kind.sample_file:
-            date = self.calendar.date(life.created)
-            mime_type = guessed_type(SAMPLE_NAME)
+            date = self.calendar.date(timeline.created_at)
+            mime_type = guess_media_type(SAMPLE_NAME)
             sample = File(
                 id=kind.sample_file, filename=SAMPLE_NAME, mime_type=mime_type, size=0, sha256="", created_at=date
             )
             self.files.add(sample)
-        asked = read_asked(kind.fields, {**kind.sample, "background": True})
-        return self.add(kind, asked, life, error=error, words=words)
+        request = parse_body(kind.fields, {**kind.sample, "background": True})
+        return self.create_run(kind, request, timeline, error=error, status_names=status_names)
 
-    def find(self, run_id: str) -> Run | None:
-        """Find a run of any kind."""
+    def find_run(self, run_id: str) -> Run | None:
+        """Return the run of any kind with an id."""
         return next(filter(None, (runs.find(run_id) for runs in self.runs.values())), None)
 
     def active_runs(self) -> list[str]:
-        """Give the ids of the runs that are not over, oldest first."""
+        """Return the ids of the runs that are not terminal, oldest first."""
         now = self.calendar.now()
-        alive = (run for runs in self.runs.values() for run in runs if run.life.phase(now) not in TERMINAL)
-        return [run.id for run in sorted(alive, key=lambda run: run.number)]
+        active = (run for runs in self.runs.values() for run in runs if run.timeline.phase(now) not in TERMINAL)
+        return [run.id for run in sorted(active, key=lambda run: run.sequence)]
 
 
 @attrs.frozen(kw_only=True)
 class SeedOptions:
-    """What seeded runs are to be like, as `Emulator.seed` has it."""
+    """Properties of seeded runs; see `Emulator.seed`."""
 
     queued: float
     running: float
     error: Mapping[str, Any] | None
     awaiting_review: bool
-    cancelling: float
-    status_words: Mapping[str, str]
+    cancel_delay: float
+    status_names: Mapping[str, str]
 
-    def create_runs(self, service: Service, collection: str, count: int) -> list[str]:
-        """Start the runs and give their ids; ValueError for what runs of the kind cannot become."""
-        kind = self._checked(collection)
+    def create_runs(self, service: Service, kind_name: str, count: int) -> list[str]:
+        """Create the runs and return their ids; ValueError if runs of the kind cannot be so."""
+        kind = self._validated_kind(kind_name)
         return [
-            service.seed(kind, self._life(service.calendar.now()), error=self.error, words=self.status_words).id
+            service.seed_run(
+                kind, self._timeline(service.calendar.now()), error=self.error, status_names=self.status_names
+            ).id
             for _ in range(count)
         ]
 
-    def _checked(self, collection: str) -> Kind:
+    def _validated_kind(self, collection: str) -> RunKind:
         kind = KINDS.get(collection)
         if kind is None:
             msg = f"no such kind of run: {collection!r}; there are {', '.join(sorted(KINDS))}"
@@ -119,16 +131,16 @@ class SeedOptions:
             msg = f"{collection} never await review"
             raise ValueError(msg)
         if self.awaiting_review and self.error is not None:
-            msg = "runs that await review do not go on to fail: give awaiting_review or an error"
+            msg = "runs that await review do not fail: pass awaiting_review or error, not both"
             raise ValueError(msg)
         return kind
 
-    def _life(self, now: float) -> RunTimeline:
+    def _timeline(self, now: float) -> RunTimeline:
         return RunTimeline(
-            created=now,
+            created_at=now,
             queued=self.queued,
             running=self.running,
             fails=self.error is not None,
             awaits_review=self.awaiting_review,
-            cancelling=self.cancelling,
+            cancel_delay=self.cancel_delay,
         )

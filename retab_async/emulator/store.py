@@ -1,4 +1,4 @@
-"""Things found by their ids, and walked in the order in which they came."""
+"""In-memory stores: items by id in the order of their creation, and responses by idempotency key."""
 
 import hashlib
 import json
@@ -8,94 +8,93 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 
-from retab_async.emulator.answers import HTTPError, Response
+from retab_async.emulator.responses import HTTPError, Response
+
+IDEMPOTENCY_SECONDS = 24 * 3600.0
 
 
 class Identified(Protocol):
-    """Something with an id."""
+    """Item with an id."""
 
     @property
     def id(self) -> str:
         """The id."""
 
 
-ThingT = TypeVar("ThingT", bound=Identified)
+ItemT = TypeVar("ItemT", bound=Identified)
 
 
-class OrderedStore(Generic[ThingT]):
-    """Things by their ids, and from the oldest to the newest."""
+class OrderedStore(Generic[ItemT]):
+    """Items by id, and in order from the oldest to the newest."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, ThingT] = {}
-        self._things: list[ThingT] = []
-        # Which one of all that ever came each of the things is, in the same order.
+        self._by_id: dict[str, ItemT] = {}
+        self._items: list[ItemT] = []
+        # Ascending sequence numbers, parallel to the items; they survive removals, so positions are found by bisection.
         self._numbers: list[int] = []
         self._number_of: dict[str, int] = {}
-        self._came = 0
+        self._added = 0
 
     def __len__(self) -> int:
-        return len(self._things)
+        return len(self._items)
 
-    def __iter__(self) -> Iterator[ThingT]:
-        return iter(self._things)
+    def __iter__(self) -> Iterator[ItemT]:
+        return iter(self._items)
 
-    def add(self, thing: ThingT) -> None:
-        """Put in the newest thing."""
-        self._by_id[thing.id] = thing
-        self._things.append(thing)
-        self._numbers.append(self._came)
-        self._number_of[thing.id] = self._came
-        self._came += 1
+    def add(self, item: ItemT) -> None:
+        """Append the newest item."""
+        self._by_id[item.id] = item
+        self._items.append(item)
+        self._numbers.append(self._added)
+        self._number_of[item.id] = self._added
+        self._added += 1
 
-    def find(self, thing_id: str) -> ThingT | None:
-        """Find a thing by its id."""
-        return self._by_id.get(thing_id)
+    def find(self, item_id: str) -> ItemT | None:
+        """Return the item with an id."""
+        return self._by_id.get(item_id)
 
-    def place(self, thing: ThingT) -> int:
-        """Tell how many things are older than `thing`."""
-        return bisect_left(self._numbers, self._number_of[thing.id])
+    def position(self, item: ItemT) -> int:
+        """Return the number of items older than `item`."""
+        return bisect_left(self._numbers, self._number_of[item.id])
 
-    def at(self, places: range) -> Iterator[ThingT]:
-        """Give the things at these places, the oldest being at 0."""
-        return map(self._things.__getitem__, places)
+    def items_at(self, positions: range) -> Iterator[ItemT]:
+        """Return the items at these positions; the oldest is at 0."""
+        return map(self._items.__getitem__, positions)
 
-    def remove(self, thing: ThingT) -> None:
-        """Forget `thing`."""
-        place = self.place(thing)
-        del self._things[place], self._numbers[place]
-        del self._by_id[thing.id], self._number_of[thing.id]
-
-
-LIFETIME = 24 * 3600.0
+    def remove(self, item: ItemT) -> None:
+        """Remove `item`."""
+        position = self.position(item)
+        del self._items[position], self._numbers[position]
+        del self._by_id[item.id], self._number_of[item.id]
 
 
 @attrs.frozen
-class _Kept:
-    print: bytes
-    answer: Response
-    until: float
+class _StoredResponse:
+    digest: bytes
+    response: Response
+    expires_at: float
 
 
 class IdempotencyStore:
-    """The answers of the last 24 hours by what their requests came with."""
+    """Responses of the last 24 hours by idempotency key."""
 
     def __init__(self) -> None:
-        self._kept: dict[Hashable, _Kept] = {}
+        self._entries: dict[Hashable, _StoredResponse] = {}
 
-    def recall(self, key: Hashable, asked: Any, now: float) -> Response | None:
-        """Give the answer that `key` got before; 409 when it was for something else."""
-        kept = self._kept.get(key)
-        if kept is None or now >= kept.until:
+    def get(self, key: Hashable, request: Any, now: float) -> Response | None:
+        """Return the earlier response to `key`; reject with 409 if that was for another request."""
+        entry = self._entries.get(key)
+        if entry is None or now >= entry.expires_at:
             return None
-        if kept.print != _print(asked):
+        if entry.digest != _digest(request):
             raise HTTPError(409, "This Idempotency-Key was used for a different request.")
-        return kept.answer
+        return entry.response
 
-    def keep(self, key: Hashable, asked: Any, answer: Response, now: float) -> None:
-        """Keep the answer to `asked` under `key`."""
-        self._kept[key] = _Kept(_print(asked), answer, now + LIFETIME)
+    def put(self, key: Hashable, request: Any, response: Response, now: float) -> None:
+        """Store the response to `request` under `key`."""
+        self._entries[key] = _StoredResponse(_digest(request), response, now + IDEMPOTENCY_SECONDS)
 
 
-def _print(asked: Any) -> bytes:
-    # A digest, because a request may carry a whole document.
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()
+def _digest(request: Any) -> bytes:
+    # A digest, because a request may contain a whole document.
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).digest()

@@ -1,20 +1,20 @@
-"""Uploads under way: announced, sent to their target, and completed into files."""
+"""Uploads: announced, sent to their target, and completed into files."""
 
 import secrets
 from typing import Any
 
 import attrs
 
-from retab_async.emulator.answers import HTTPError
 from retab_async.emulator.clocks import Calendar, rfc_3339
-from retab_async.emulator.files import File, guessed_type, new_file_id
+from retab_async.emulator.files import File, guess_media_type, new_file_id
+from retab_async.emulator.responses import HTTPError
 
-LIFETIME = 3600.0
+SESSION_SECONDS = 3600.0
 
 
 @attrs.frozen
-class Sent:
-    """What a PUT brought."""
+class UploadedBody:
+    """Size and digest of the bytes of a PUT."""
 
     size: int
     sha256: str
@@ -22,51 +22,56 @@ class Sent:
 
 @attrs.define(kw_only=True, eq=False)
 class Upload:
-    """One upload: the file it was announced to become, the signature of its target, and what was sent last.
+    """Upload session.
 
-    The digest of `announced` is empty where none was given.
+    Attributes:
+        announced: The file as it was announced; its digest is empty if none was given.
+        signature: The token in the URL of its target.
+        expires_at: Time at which the session expires.
+        body: What the last PUT brought.
+        file: The file, once completed.
     """
 
     announced: File
     signature: str = attrs.field(factory=lambda: secrets.token_hex(16))
-    until: float
-    sent: Sent | None = None
+    expires_at: float
+    body: UploadedBody | None = None
     file: File | None = None
 
     @classmethod
-    def of(cls, asked: dict[str, Any], calendar: Calendar) -> "Upload":
-        """Open an upload for a request that has been read."""
+    def open(cls, fields: dict[str, Any], calendar: Calendar) -> "Upload":
+        """Open a session for a validated request."""
         now = calendar.now()
         announced = File(
             id=new_file_id(),
-            filename=asked["filename"],
-            mime_type=asked["content_type"] or guessed_type(asked["filename"]),
-            size=asked["size_bytes"],
-            sha256=asked["sha256"].lower(),
+            filename=fields["filename"],
+            mime_type=fields["content_type"] or guess_media_type(fields["filename"]),
+            size=fields["size_bytes"],
+            sha256=fields["sha256"].lower(),
             created_at=calendar.date(now),
         )
-        return cls(announced=announced, until=now + LIFETIME)
+        return cls(announced=announced, expires_at=now + SESSION_SECONDS)
 
     def view(self, target: str, calendar: Calendar) -> dict[str, Any]:
-        """Show how to send the bytes, in the camelCase of this one answer."""
+        """Render how to send the bytes; only this response is in camelCase."""
         return {
             "fileId": self.announced.id,
             "uploadUrl": target,
             "uploadMethod": "PUT",
             "uploadHeaders": {"Content-Type": self.announced.mime_type},
             "mimeData": self.announced.mime_data(),
-            "expiresAt": rfc_3339(calendar.date(self.until)),
+            "expiresAt": rfc_3339(calendar.date(self.expires_at)),
         }
 
     def complete(self, sha256: str, now: float) -> File:
-        """Make the file, once; refuses what is late, or not what was announced here or in step 1."""
+        """Complete the session once; rejects an expired one, and bytes other than announced."""
         if self.file is None:
-            self.file = self._checked(sha256.lower(), now)
+            self.file = self._verified(sha256.lower(), now)
         return self.file
 
-    def _checked(self, sha256: str, now: float) -> File:
-        announced, sent = self.announced, self.sent
-        if now >= self.until:
+    def _verified(self, sha256: str, now: float) -> File:
+        announced, sent = self.announced, self.body
+        if now >= self.expires_at:
             raise HTTPError(410, "The upload has expired.")
         if sent is None:
             raise HTTPError(422, "Nothing was uploaded.")
@@ -79,25 +84,25 @@ class Upload:
         return attrs.evolve(announced, sha256=sent.sha256)
 
 
-class Uploads:
-    """The uploads by the ids of their files to be."""
+class UploadStore:
+    """Upload sessions by the ids of their files."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Upload] = {}
 
     def add(self, upload: Upload) -> None:
-        """Let `upload` be found from now on."""
+        """Add a session."""
         self._by_id[upload.announced.id] = upload
 
     def find(self, file_id: str) -> Upload:
-        """Find an upload, or refuse."""
+        """Return the session for a file id, or reject with 404."""
         upload = self._by_id.get(file_id)
         if upload is None:
             raise HTTPError(404, "Upload not found")
         return upload
 
-    def signed(self, file_id: str, signature: str) -> Upload:
-        """Find an upload for whoever has its signature, or refuse without saying what is wrong."""
+    def authorize(self, file_id: str, signature: str) -> Upload:
+        """Return the session with this id and signature, or reject with 403 whichever is wrong."""
         upload = self._by_id.get(file_id)
         if upload is None or upload.signature != signature:
             raise HTTPError(403, "The signature does not match.")

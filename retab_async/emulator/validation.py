@@ -1,7 +1,7 @@
-"""Reading a request's JSON by declared fields, gathering everything that is wrong with it before refusing.
+"""Request validation: declared fields, checked together, so that a 422 lists every problem.
 
-A reader takes a value and its place in the body. It gives the value back, with the defaults of nested objects filled
-in, and adds what is wrong to the list it was handed.
+A reader takes a value, its location in the body and a list of problems. It returns the value, with the defaults of
+nested objects filled in, and appends what is wrong to the list.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import attrs
 from aiohttp import web
 
-from retab_async.emulator.answers import HTTPError, problem
+from retab_async.emulator.responses import HTTPError, problem
 
 Loc: TypeAlias = tuple[str | int, ...]
 Problems: TypeAlias = list[dict[str, Any]]
@@ -23,7 +23,7 @@ SHA_256 = re.compile("[a-fA-F0-9]{64}")
 
 @attrs.frozen
 class Field:
-    """A key of a JSON object; one that is not `required` may be absent or null, and then has its `default`."""
+    """Field of a JSON object; one that is not `required` may be absent or null, and then has its `default`."""
 
     name: str
     read: Reader
@@ -31,46 +31,46 @@ class Field:
     default: Any = attrs.field(default=None, kw_only=True)
 
 
-def any_text(value: Any, loc: Loc, problems: Problems) -> Any:
+def any_str(value: Any, loc: Loc, problems: Problems) -> Any:
     """Read a string, empty or not."""
     if not isinstance(value, str):
         problems.append(problem(loc, "Input should be a valid string", "string_type"))
     return value
 
 
-def filled_text(value: Any, loc: Loc, problems: Problems) -> Any:
-    """Read a string that holds more than white space."""
-    if isinstance(any_text(value, loc, problems), str) and not value.strip():
+def non_blank_str(value: Any, loc: Loc, problems: Problems) -> Any:
+    """Read a string that is not blank."""
+    if isinstance(any_str(value, loc, problems), str) and not value.strip():
         problems.append(problem(loc, "String should not be blank", "string_too_short"))
     return value
 
 
 def sha256_hex(value: Any, loc: Loc, problems: Problems) -> Any:
     """Read a SHA-256 digest in hexadecimal, of either case."""
-    if isinstance(any_text(value, loc, problems), str) and not SHA_256.fullmatch(value):
+    if isinstance(any_str(value, loc, problems), str) and not SHA_256.fullmatch(value):
         problems.append(problem(loc, f"String should match '{SHA_256.pattern}'", "string_pattern_mismatch"))
     return value
 
 
 def document_url(value: Any, loc: Loc, problems: Problems) -> Any:
-    """Read where a document's bytes are: inside a `data:` URL, or behind an https one."""
-    if isinstance(any_text(value, loc, problems), str) and not value.lower().startswith(("data:", "https://")):
+    """Read the URL of a document: `data:` or https."""
+    if isinstance(any_str(value, loc, problems), str) and not value.lower().startswith(("data:", "https://")):
         problems.append(problem(loc, "URL scheme should be 'data' or 'https'", "url_scheme"))
     return value
 
 
-def flag(value: Any, loc: Loc, problems: Problems) -> Any:
-    """Read true or false."""
+def boolean(value: Any, loc: Loc, problems: Problems) -> Any:
+    """Read a boolean."""
     if not isinstance(value, bool):
         problems.append(problem(loc, "Input should be a valid boolean", "bool_type"))
     return value
 
 
-def whole_number(low: int, high: int) -> Reader:
-    """Make the reader of an integer from `low` to `high`."""
+def bounded_int(low: int, high: int) -> Reader:
+    """Make the reader of an integer from `low` to `high`, inclusive."""
 
     def read(value: Any, loc: Loc, problems: Problems) -> Any:
-        # True is an int to Python; to JSON it is not.
+        # True is an int in Python, but not in JSON.
         if not isinstance(value, int) or isinstance(value, bool):
             problems.append(problem(loc, "Input should be a valid integer", "int_type"))
         elif not low <= value <= high:
@@ -81,14 +81,14 @@ def whole_number(low: int, high: int) -> Reader:
 
 
 def any_object(value: Any, loc: Loc, problems: Problems) -> Any:
-    """Read an object with whatever is in it."""
+    """Read an object of any content."""
     if not isinstance(value, dict):
         problems.append(problem(loc, "Input should be a valid object", "dict_type"))
     return value
 
 
 def object_of(*fields: Field) -> Reader:
-    """Make the reader of an object with these fields; keys it does not know are dropped."""
+    """Make the reader of an object with these fields; unknown keys are dropped."""
 
     def read(value: Any, loc: Loc, problems: Problems) -> Any:
         if not isinstance(any_object(value, loc, problems), dict):
@@ -109,15 +109,15 @@ def _read_field(field: Field, source: dict[str, Any], loc: Loc, problems: Proble
     return field.read(value, place, problems)
 
 
-def filled_object(value: Any, loc: Loc, problems: Problems) -> Any:
-    """Read an object with something in it."""
+def non_empty_object(value: Any, loc: Loc, problems: Problems) -> Any:
+    """Read an object that is not empty."""
     if any_object(value, loc, problems) == {}:
         problems.append(problem(loc, "Object should not be empty", "too_short"))
     return value
 
 
 def map_of(item: Reader) -> Reader:
-    """Make the reader of an object with any keys, and values of one sort."""
+    """Make the reader of an object with any keys, and values for `item`."""
 
     def read(value: Any, loc: Loc, problems: Problems) -> Any:
         if not isinstance(any_object(value, loc, problems), dict):
@@ -127,19 +127,19 @@ def map_of(item: Reader) -> Reader:
     return read
 
 
-def one_of(*words: str) -> Reader:
-    """Make the reader of one of these words."""
+def one_of(*choices: str) -> Reader:
+    """Make the reader of an enumeration."""
 
     def read(value: Any, loc: Loc, problems: Problems) -> Any:
-        if value not in words:
-            problems.append(problem(loc, f"Input should be one of {', '.join(words)}", "enum"))
+        if value not in choices:
+            problems.append(problem(loc, f"Input should be one of {', '.join(choices)}", "enum"))
         return value
 
     return read
 
 
 def tagged(**variants: tuple[Field, ...]) -> Reader:
-    """Make the reader of an object whose `type` tells which fields it has."""
+    """Make the reader of a tagged union: an object whose `type` determines its fields."""
 
     def read(value: Any, loc: Loc, problems: Problems) -> Any:
         tag = value.get("type") if isinstance(any_object(value, loc, problems), dict) else None
@@ -153,15 +153,15 @@ def tagged(**variants: tuple[Field, ...]) -> Reader:
     return read
 
 
-def list_of(item: Reader, least: int = 1) -> Reader:
-    """Make the reader of a list with at least so many entries."""
+def list_of(item: Reader, min_items: int = 1) -> Reader:
+    """Make the reader of a list with at least `min_items` entries."""
 
     def read(value: Any, loc: Loc, problems: Problems) -> Any:
         if not isinstance(value, list):
             problems.append(problem(loc, "Input should be a valid list", "list_type"))
             return value
-        if len(value) < least:
-            problems.append(problem(loc, f"List should have at least {least} item", "too_short"))
+        if len(value) < min_items:
+            problems.append(problem(loc, f"List should have at least {min_items} item", "too_short"))
         return [item(entry, (*loc, place), problems) for place, entry in enumerate(value)]
 
     return read
@@ -171,7 +171,7 @@ MAX_BODY = 32 * 1024 * 1024
 
 
 async def read_json(request: web.BaseRequest) -> Any:
-    """Read the JSON of a request, or refuse it for its size or its form."""
+    """Read the JSON body of a request; rejects one that is too large or malformed."""
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
@@ -183,10 +183,10 @@ async def read_json(request: web.BaseRequest) -> Any:
         raise HTTPError(422, [problem(("body",), "JSON decode error", "json_invalid")]) from None
 
 
-def read_asked(fields: tuple[Field, ...], body: Any) -> dict[str, Any]:
-    """Read the fields of a request's JSON, or refuse it with everything that is wrong with it."""
+def parse_body(fields: tuple[Field, ...], body: Any) -> dict[str, Any]:
+    """Validate the JSON body of a request; the 422 lists every problem."""
     problems: Problems = []
-    asked: dict[str, Any] = object_of(*fields)(body, ("body",), problems)
+    values: dict[str, Any] = object_of(*fields)(body, ("body",), problems)
     if problems:
         raise HTTPError(422, problems)
-    return asked
+    return values

@@ -1,17 +1,17 @@
-"""The journal of a bulk cancel: one line an outcome, so that a job that was killed can go on where it stood.
+"""Journal of a bulk cancel: an append-only file of outcomes, so that a job that was killed can be resumed.
 
-A line is a JSON object, ended by a line break:
+Each line is a JSON object that ends with a line break:
 
 | key | value |
 |---|---|
-| `collection` | the kind of run, as "splits" |
+| `kind` | the kind of the run, such as "splits" |
 | `run_id` | the id that was to be cancelled |
-| `disposition` | what came of it; a word of `FINAL` is not asked about again |
-| `status` | the run's status where an answer told it, else null |
-| `reason` | why it is not cancelled, for people; may be empty |
-| `time` | when that was known: RFC 3339, in UTC |
+| `disposition` | the outcome; an id whose outcome is in `FINAL` is not sent again |
+| `status` | the run's status if an answer contained it, else null |
+| `reason` | why the run is not cancelled, for people; may be empty |
+| `time` | when the outcome was known: RFC 3339, in UTC |
 
-A text is kept to its first 1,000 characters. Keys that are not known are passed over.
+Texts are truncated to 1,000 characters. Unknown keys are ignored.
 """
 
 from retab_async.journal.entry import FINAL, Entry

@@ -1,4 +1,4 @@
-"""A journal at work: read once, then written by a thread of its own."""
+"""Journal file: locked, loaded once, then appended to by a writer thread."""
 
 import asyncio
 import logging
@@ -10,17 +10,16 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from pathlib import Path
 
 from retab_async.errors import JournalError
-from retab_async.journal.entry import FINAL, LONGEST_LINE, Entry, IdDigestSet, decode_entry, encode_entry, is_torn
+from retab_async.journal.entry import FINAL, MAX_LINE_BYTES, Entry, IdDigestSet, decode_entry, encode_entry, is_torn
 
 
 @contextmanager
 def locked_file(path: str) -> Iterator[int]:
-    """Give the descriptor of a file that nobody else holds, seen on the disk at the end; ValueError says why not."""
+    """Open a file under an exclusive lock and fsync it at the end; `ValueError` says why that is impossible."""
     try:
-        import fcntl  # noqa: PLC0415 - there is none on Windows, where all the rest must work
+        import fcntl  # noqa: PLC0415 - missing on Windows, where everything else must work
     except ImportError:
         msg = "journals need a POSIX system"
         raise ValueError(msg) from None
@@ -33,58 +32,48 @@ def locked_file(path: str) -> Iterator[int]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(_holder(file)) from None
-        # A child that was forked meanwhile has the same lock, and must not keep it.
+            msg = "another job is writing it"
+            raise ValueError(msg) from None
+        # Explicitly: a child that was forked meanwhile shares the lock, and would keep it.
         stack.callback(fcntl.flock, file, fcntl.LOCK_UN)
         yield file
         os.fsync(file)
 
 
-def _holder(file: int) -> str:
-    found = os.fstat(file)
-    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
-    try:
-        locks = [lock.split() for lock in Path("/proc/locks").read_text().splitlines()]
-    except OSError:
-        locks = []
-    pids = [lock[4] for lock in locks if lock[1] == "FLOCK" and lock[5] == place]
-    who = "another job in this process" if str(os.getpid()) in pids else " ".join(["process", *pids])
-    return f"{who} is writing it" if pids else "another job is writing it"
-
-
 def append(file: int, batch: bytes, end: int) -> None:
-    """Write a batch at the end of a file, which is there; raises `OSError` where the file is as it was."""
+    """Append a batch to a file of `end` bytes; after an `OSError` the file is unchanged."""
     rest = memoryview(batch)
     try:
         while rest:
             rest = rest[os.write(file, rest) :]
     except OSError:
-        # All or nothing, so that what is unwritten is known. Where even this fails, the next one to open it finds whole
-        # lines, which were told as unwritten, and a torn one behind them.
+        # All or nothing, so that the unwritten entries are known. If even this fails, the next job finds whole lines,
+        # which were reported as unwritten, and a torn one after them.
         with suppress(OSError):
             os.ftruncate(file, end)
         raise
 
 
-# Seconds between two writes: with a slow one in between, still less than the second that is promised.
-_INTERVAL = 0.5
-# A thread that waits for the interpreter's lock begins its 5 ms anew each time the lock is let go, and may miss every
-# one of these moments: with reads of 64 KiB, which let it go every few milliseconds, the event loop stood for seconds.
-_PIECE = 1 << 20
+# Seconds between two writes: even with a slow one in between, less than the promised second.
+_WRITE_INTERVAL = 0.5
+# A thread that waits for the interpreter's lock restarts its 5 ms each time the lock is released, and may never get it:
+# with reads of 64 KiB, which release it every few milliseconds, the event loop stood still for seconds.
+_READ_SIZE = 1 << 20
 
 _logger = logging.getLogger("retab_async")
 
 
 class Journal:
-    """A file of outcomes that is read once, and then written by a thread of its own.
+    """Append-only file of outcomes with a writer thread.
 
-    `counts`: the final outcomes of earlier runs of the job, by disposition. An id that was unconfirmed first and
-    cancelled later counts once; one that was given twice to the same run counts twice, as it did then.
+    Attributes:
+        counts: Final outcomes of earlier runs of the job, by disposition. An id that was unconfirmed first and
+            cancelled later counts once; an id that was given twice in the same run counts twice, as it did then.
     """
 
-    # Why a thread, and neither a task nor the loop's executor: it goes on when the task that closes the journal is
-    # cancelled, even in an anyio scope where every await fails at once; it neither ends with the loop's tasks nor waits
-    # for other work in the executor; and being no daemon it is waited for when the interpreter ends.
+    # A thread rather than a task or the loop's executor: it continues when the task that closes the journal is
+    # cancelled, even in an anyio scope where every await fails at once; it waits for no other work in the executor; and
+    # as it is no daemon, the interpreter waits for it at exit.
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.counts: Counter[str] = Counter()
@@ -94,14 +83,14 @@ class Journal:
         self._lock = threading.Lock()
         self._failure: JournalError | None = None
         self._closing = threading.Event()
-        self._opened, self._closed = _milestone(), _milestone()
+        self._opened, self._closed = _uncancellable_future(), _uncancellable_future()
 
     @classmethod
     async def open(cls, path: str | os.PathLike[str]) -> "Journal":
-        """Open a journal, or begin one that only its owner can read; POSIX only.
+        """Open a journal, or create one that only its owner can read; POSIX only. Drops a torn last line.
 
-        A last line that was cut short is dropped. `JournalError` where the file cannot be opened, holds anything but
-        lines of a journal, or is held by another job.
+        Raises:
+            JournalError: The file cannot be opened, is no journal, or is locked by another job.
         """
         journal = cls(path)
         threading.Thread(target=journal._write_loop, name="retab_async journal", daemon=False).start()
@@ -114,22 +103,22 @@ class Journal:
 
     @property
     def unwritten(self) -> list[Entry]:
-        """What is not in the file: after a failure, all that will not get there."""
+        """Entries that are not in the file yet; after a failure, those that will never be."""
         with self._lock:
             return [entry for entry, _ in self._pending]
 
-    def is_done(self, collection: str, run_id: str) -> bool:
-        """Whether an earlier run of the job came to a final outcome.
+    def is_done(self, kind: str, run_id: str) -> bool:
+        """Tell whether an earlier run of the job recorded a final outcome of an id.
 
-        What this one writes is not looked at, for memory's sake: an id that is given twice is cancelled twice, which is
-        harmless.
+        Entries of this run are not considered, to save memory: cancelling an id twice is harmless.
         """
-        return self._done.has(collection, run_id)
+        return self._done.has(kind, run_id)
 
     def write(self, entry: Entry) -> None:
-        """Take an entry, which is in the file within a second; never waits.
+        """Queue an entry, which is in the file within a second; never blocks.
 
-        `JournalError` where an earlier one could not be written. This one is then among the `unwritten`, too.
+        Raises:
+            JournalError: An earlier entry could not be written; this one is then `unwritten`, too.
         """
         line = encode_entry(entry)
         if self._closing.is_set():
@@ -139,14 +128,14 @@ class Journal:
         self.check()
 
     def check(self) -> None:
-        """Raise `JournalError` where entries do not reach the file any more."""
+        """Raise `JournalError` if entries do not reach the file any more."""
         if self._failure is not None:
             raise JournalError(str(self._failure)) from self._failure.__cause__
 
     async def aclose(self) -> None:
-        """Write what is left and see it on the disk; `JournalError` where anything is not.
+        """Write the remaining entries and fsync the file; `JournalError` if that fails.
 
-        A cancellation ends the waiting alone: the thread goes on, and a failure that nobody waits for is logged.
+        A cancellation ends only the waiting: the thread continues, and logs its failure.
         """
         self._closing.set()
         await asyncio.wrap_future(self._closed)
@@ -157,24 +146,24 @@ class Journal:
             with locked_file(self._path) as file:
                 self._load(file)
                 self._opened.set_result(None)
-                # A journal that nobody closed must not keep the interpreter from ending.
-                while not self._closing.wait(_INTERVAL) and threading.main_thread().is_alive():
+                # A journal that was never closed must not keep the interpreter alive.
+                while not self._closing.wait(_WRITE_INTERVAL) and threading.main_thread().is_alive():
                     self._drain(file)
                 self._drain(file)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end with this thread
+        except Exception as error:  # noqa: BLE001 - reported by `check`, in the tasks that use the journal
             self._fail(error)
         finally:
-            for milestone in (self._opened, self._closed):
-                if not milestone.done():
-                    milestone.set_result(None)
+            for future in (self._opened, self._closed):
+                if not future.done():
+                    future.set_result(None)
 
     def _fail(self, error: Exception) -> None:
-        known = self._opened.done()
+        is_open = self._opened.done()
         reason = getattr(error, "strerror", None) or str(error) or repr(error)
-        told = self._describe("written" if known else "opened", reason)
-        if known:
-            _logger.error("%s; entries that are not in it: %d", told, len(self.unwritten))
-        failure = JournalError(told)
+        message = self._describe("written" if is_open else "opened", reason)
+        if is_open:
+            _logger.error("%s; entries that are not in it: %d", message, len(self.unwritten))
+        failure = JournalError(message)
         failure.__cause__ = error
         self._failure = failure
 
@@ -183,13 +172,13 @@ class Journal:
 
     def _load(self, file: int) -> None:
         end = 0
-        with open(file, "rb", buffering=_PIECE, closefd=False) as lines:
-            for number, line in enumerate(iter(partial(lines.readline, LONGEST_LINE), b""), 1):
+        with open(file, "rb", buffering=_READ_SIZE, closefd=False) as lines:
+            for number, line in enumerate(iter(partial(lines.readline, MAX_LINE_BYTES), b""), 1):
                 if self._closing.is_set():
                     return
                 outcome = decode_entry(line)
                 if outcome is None and not is_torn(line, end, lines):
-                    msg = f"line {number} is no entry of a journal"
+                    msg = f"line {number} is not an entry of a journal"
                     raise ValueError(msg)
                 if outcome is None:
                     os.ftruncate(file, end)
@@ -201,19 +190,19 @@ class Journal:
         self._done.sort()
 
     def _drain(self, file: int) -> None:
-        found = os.fstat(file)
-        if not found.st_nlink:
-            msg = "the file was removed meanwhile, and with it what was in it"
+        state = os.fstat(file)
+        if not state.st_nlink:
+            msg = "the file was removed meanwhile, with all its entries"
             raise ValueError(msg)
         with self._lock:
             batch = self._pending[:]
-        append(file, b"".join(line for _, line in batch), found.st_size)
+        append(file, b"".join(line for _, line in batch), state.st_size)
         with self._lock:
             del self._pending[: len(batch)]
 
 
-def _milestone() -> "Future[None]":
-    # One that runs cannot be cancelled by whoever stops waiting for it.
-    milestone: Future[None] = Future()
-    milestone.set_running_or_notify_cancel()
-    return milestone
+def _uncancellable_future() -> "Future[None]":
+    # The cancellation of a task that waits for it does not reach a running future.
+    future: Future[None] = Future()
+    future.set_running_or_notify_cancel()
+    return future

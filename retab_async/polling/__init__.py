@@ -1,6 +1,6 @@
-"""Waiting for runs to end, alone or with all others who wait on the same collection; no task runs in the background."""
+"""Waiting for runs to finish, alone or batched with all other waits on the same kind, without a background task."""
 
-from retab_async.polling.state import RawPage, RunSource, Snapshot
+from retab_async.polling.source import RawPage, RunSource, Snapshot
 from retab_async.polling.waiter import StatusCallback, Waiter, WaitIterator
 
 __all__ = ["RawPage", "RunSource", "Snapshot", "StatusCallback", "WaitIterator", "Waiter"]

@@ -1,4 +1,4 @@
-"""Looks at runs for all who wait on one collection."""
+"""Poller of one kind of run: single reads for few waits, list scans for many."""
 
 import asyncio
 import logging
@@ -12,101 +12,110 @@ from typing import Any, Generic, TypeVar
 
 from retab_async.errors import RetabError
 from retab_async.models import Run
-from retab_async.polling.state import RawPage, RunSource, RunWait, Snapshot, WaitSession
+from retab_async.polling.source import RawPage, RunSource, Snapshot
+from retab_async.polling.state import RunWait, WaitSession
 from retab_async.retry import is_transient
 
 RunT = TypeVar("RunT", bound=Run)
 
-
-def count_near(parties: Iterable[WaitSession[RunT]], now: float) -> int:
-    """Count those whose next look is near and can be had from the list."""
-    return sum(seat.is_shareable and seat.is_due_soon(now) for party in parties for seat in party.waits.values())
-
-
-class ListScan(Generic[RunT]):
-    """A walk through the list, newest first: whom it is for, who was seen, and the `cursor` of the next page."""
-
-    def __init__(self, parties: Iterable[WaitSession[RunT]], now: float) -> None:
-        self._places: defaultdict[str, list[tuple[WaitSession[RunT], RunWait[RunT]]]] = defaultdict(list)
-        self._unseen: dict[RunWait[RunT], WaitSession[RunT]] = {}
-        for party in parties:
-            for seat in party.waits.values():
-                self._places[seat.run_id].append((party, seat))
-                if seat.is_shareable and seat.is_due_soon(now):
-                    self._unseen[seat] = party
-        self.cursor: str | None = None
-        self._passed: set[str | None] = set()
-        self._pages = 0
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether a page has come."""
-        return self._pages > 0
-
-    @property
-    def needs_page(self) -> bool:
-        """Whether to ask for another page: there is one, and single reads would not be cheaper by now."""
-        return self._pages < len(self._unseen) and self.cursor not in self._passed
-
-    def apply(self, page: RawPage, read_row: Callable[[dict[str, Any]], tuple[RunT, bool] | None], now: float) -> None:
-        """Tell everyone whose row is on a page, also those whose look is not near."""
-        for row in page.rows:
-            run_id = row.get("id") if isinstance(row, dict) else None
-            places = self._places.get(run_id) if isinstance(run_id, str) else None
-            found = read_row(row) if places else None
-            if places and found:
-                self._tell(places, Snapshot(*found, page.hint), now)
-        self._pages += 1
-        self._passed.add(self.cursor)
-        self.cursor = page.after or None
-
-    def fail(self, error: RetabError, now: float) -> None:
-        """Tell those who were not seen that this look failed."""
-        for seat, party in self._unseen.items():
-            party.fail(seat, error, now)
-
-    def poll_individually(self, looks: int) -> None:
-        """Leave those who were not seen to single reads, for so many looks."""
-        for seat in self._unseen:
-            seat.solo_polls = looks
-
-    def _tell(
-        self, places: list[tuple[WaitSession[RunT], RunWait[RunT]]], sighting: Snapshot[RunT], now: float
-    ) -> None:
-        for party, seat in places:
-            self._unseen.pop(seat, None)
-            seat.solo_polls = 0
-            # A list that lags behind a read must not undo what the read showed.
-            if not seat.needs_output or (sighting.is_whole and sighting.run.status.is_terminal):
-                party.observe(seat, sighting, now)
-
-
-SHARED_FROM = 8
-AT_ONCE = 16
-_FAILED_ENOUGH = 3
-# Who was not in the list now will not be there at the next look either, but one that lags shows a new run in time.
-_LOOKS_ALONE = 4
-# No timer is set for later than that: some loops cannot, and looking up once an hour costs nothing.
-_LONGEST_PAUSE = 3600.0
+# From this number of waits on, a list scan is cheaper than single reads.
+_MIN_SHARED = 8
+_MAX_CONCURRENT_READS = 16
+# A scan that fails this often in a row is replaced by single reads for a while.
+_MAX_SCAN_FAILURES = 3
+# A run that is not listed now will not be at the next poll either, but a list that lags shows a new one in time.
+_SOLO_POLLS = 4
+# Seconds: some loops refuse longer timers, and checking once an hour costs nothing.
+_MAX_PAUSE = 3600.0
 
 _logger = logging.getLogger("retab_async")
 
 
+class ListScan(Generic[RunT]):
+    """Scan of the list, newest runs first, for all waits whose next poll is near.
+
+    Args:
+        sessions: Sessions to report to, waits that are not due yet included.
+        now: The current time.
+
+    Attributes:
+        cursor: Where the next page begins, None for the first.
+    """
+
+    def __init__(self, sessions: Iterable[WaitSession[RunT]], now: float) -> None:
+        self._waits: defaultdict[str, list[tuple[WaitSession[RunT], RunWait[RunT]]]] = defaultdict(list)
+        self._unseen: dict[RunWait[RunT], WaitSession[RunT]] = {}
+        for session in sessions:
+            for wait in session.waits.values():
+                self._waits[wait.run_id].append((session, wait))
+                if wait.is_shareable and wait.is_due_soon(now):
+                    self._unseen[wait] = session
+        self.cursor: str | None = None
+        self._used_cursors: set[str | None] = set()
+        self._pages = 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a page has been read."""
+        return self._pages > 0
+
+    @property
+    def needs_page(self) -> bool:
+        """Whether to read another page: there is one, and single reads are not cheaper by now."""
+        return self._pages < len(self._unseen) and self.cursor not in self._used_cursors
+
+    def apply(self, page: RawPage, read_row: Callable[[dict[str, Any]], tuple[RunT, bool] | None], now: float) -> None:
+        """Report the rows of a page to their waits, those that are not due included."""
+        for row in page.rows:
+            run_id = row.get("id") if isinstance(row, dict) else None
+            waits = self._waits.get(run_id) if isinstance(run_id, str) else None
+            found = read_row(row) if waits else None
+            if waits and found:
+                self._report(waits, Snapshot(*found, page.hint), now)
+        self._pages += 1
+        self._used_cursors.add(self.cursor)
+        self.cursor = page.after or None
+
+    def fail(self, error: RetabError, now: float) -> None:
+        """Report a failed poll to the waits whose runs were not seen."""
+        for wait, session in self._unseen.items():
+            session.fail(wait, error, now)
+
+    def poll_individually(self, polls: int) -> None:
+        """Leave the waits whose runs were not seen to single reads, for their next N polls."""
+        for wait in self._unseen:
+            wait.solo_polls = polls
+
+    def _report(
+        self, waits: list[tuple[WaitSession[RunT], RunWait[RunT]]], snapshot: Snapshot[RunT], now: float
+    ) -> None:
+        for session, wait in waits:
+            self._unseen.pop(wait, None)
+            wait.solo_polls = 0
+            # A list that lags behind a read must not undo what the read showed.
+            if not wait.needs_output or (snapshot.is_whole and snapshot.run.status.is_terminal):
+                session.observe(wait, snapshot, now)
+
+
 class Poller(Generic[RunT]):
-    """Those who wait now and the one sweep that there may be; every look is made in the task of one of them."""
+    """Polls for all sessions of one kind of run, always in the task of one of them.
+
+    Args:
+        source: Reads of the kind.
+    """
 
     def __init__(self, source: RunSource[RunT]) -> None:
         self._source = source
         self._sessions: set[WaitSession[RunT]] = set()
         self._is_scanning = False
-        self._is_refused = not source.is_listed
-        self._failures = 0
+        self._is_list_unusable = not source.is_listed
+        self._scan_failures = 0
 
     @contextmanager
     def registered(self, session: WaitSession[RunT]) -> Iterator[None]:
-        """Count a party among those who wait, for as long as its task does."""
+        """Register a session for as long as its task waits."""
         if session in self._sessions:
-            msg = "this iterator is being waited for already"
+            msg = "this iterator is already being waited for: make one for each task"
             raise RuntimeError(msg)
         self._sessions.add(session)
         try:
@@ -115,71 +124,75 @@ class Poller(Generic[RunT]):
             self._sessions.remove(session)
 
     async def poll(self, session: WaitSession[RunT]) -> None:
-        """Look at what a party is due to look at, for all if they are many, or wait until there is something new."""
+        """Poll the due waits of a session, or of all sessions if they are many, or pause until one is due."""
         now = time.monotonic()
-        due = [seat for seat in session.waits.values() if seat.next_poll <= now]
-        alone = [seat for seat in due if not seat.is_shareable]
-        if alone:
-            await self._read(session, alone)
+        due = [wait for wait in session.waits.values() if wait.next_poll <= now]
+        solo = [wait for wait in due if not wait.is_shareable]
+        if solo:
+            await self._read(session, solo)
         elif self._is_scanning or not due:
-            later = (seat.next_poll - now for seat in session.waits.values() if seat.next_poll > now)
-            await session.pause(min((_LONGEST_PAUSE, *later)))
-        elif not self._is_refused and count_near(self._sessions, now) >= SHARED_FROM:
+            later = (wait.next_poll - now for wait in session.waits.values() if wait.next_poll > now)
+            await session.pause(min((_MAX_PAUSE, *later)))
+        elif not self._is_list_unusable and self._count_shareable(now) >= _MIN_SHARED:
             await self._scan(ListScan(self._sessions, now))
         else:
             await self._read(session, due)
 
-    async def _read(self, party: WaitSession[RunT], seats: Iterable[RunWait[RunT]]) -> None:
-        # The longest due first: where reads are slower than intervals, nobody is to be passed over for ever.
-        first, *others = nsmallest(AT_ONCE, seats, key=attrgetter("next_poll"))
+    def _count_shareable(self, now: float) -> int:
+        waits = (wait for session in self._sessions for wait in session.waits.values())
+        return sum(wait.is_shareable and wait.is_due_soon(now) for wait in waits)
+
+    async def _read(self, session: WaitSession[RunT], waits: Iterable[RunWait[RunT]]) -> None:
+        # The longest due first: where reads are slower than intervals, none is starved.
+        first, *others = nsmallest(_MAX_CONCURRENT_READS, waits, key=attrgetter("next_poll"))
         if not others:
-            await self._read_one(party, first)
+            await self._read_one(session, first)
             return
         async with asyncio.TaskGroup() as readers:
-            for seat in (first, *others):
-                readers.create_task(self._read_one(party, seat))
+            for wait in (first, *others):
+                readers.create_task(self._read_one(session, wait))
 
-    async def _read_one(self, party: WaitSession[RunT], seat: RunWait[RunT]) -> None:
-        seat.solo_polls = max(0, seat.solo_polls - 1)
-        include_output = seat.needs_output or not self._source.has_output
+    async def _read_one(self, session: WaitSession[RunT], wait: RunWait[RunT]) -> None:
+        wait.solo_polls = max(0, wait.solo_polls - 1)
+        include_output = wait.needs_output or not self._source.has_output
         try:
-            run, hint = await self._source.fetch(seat.run_id, include_output=include_output)
+            run, hint = await self._source.fetch(wait.run_id, include_output=include_output)
         except RetabError as error:
-            party.fail(seat, error, time.monotonic())
+            session.fail(wait, error, time.monotonic())
         else:
-            party.observe(seat, Snapshot(run, include_output, hint), time.monotonic())
+            session.observe(wait, Snapshot(run, include_output, hint), time.monotonic())
 
-    async def _scan(self, sweep: ListScan[RunT]) -> None:
+    async def _scan(self, scan: ListScan[RunT]) -> None:
         self._is_scanning = True
         try:
-            await self._scan_pages(sweep)
+            await self._scan_pages(scan)
         finally:
-            # Whoever had to wait for this goes on, and if it was broken off, one of them begins anew.
+            # The sessions that had to wait go on; if the scan was cancelled, one of them starts another.
             self._is_scanning = False
-            for party in self._sessions:
-                party.wake()
+            for session in self._sessions:
+                session.wake()
 
-    async def _scan_pages(self, sweep: ListScan[RunT]) -> None:
+    async def _scan_pages(self, scan: ListScan[RunT]) -> None:
         try:
-            while sweep.needs_page:
-                page = await self._source.fetch_raw_page(sweep.cursor)
-                sweep.apply(page, self._source.read_row, time.monotonic())
+            while scan.needs_page:
+                page = await self._source.fetch_raw_page(scan.cursor)
+                scan.apply(page, self._source.read_row, time.monotonic())
         except RetabError as error:
-            self._note_failure(sweep, error)
+            self._on_scan_failure(scan, error)
             return
-        self._failures = 0
-        sweep.poll_individually(_LOOKS_ALONE)
+        self._scan_failures = 0
+        scan.poll_individually(_SOLO_POLLS)
 
-    def _note_failure(self, sweep: ListScan[RunT], error: RetabError) -> None:
+    def _on_scan_failure(self, scan: ListScan[RunT], error: RetabError) -> None:
         if is_transient(error):
-            sweep.fail(error, time.monotonic())
-            self._failures += 1
-            if self._failures % _FAILED_ENOUGH == 0:
-                # It may be the list alone that is out of order.
-                sweep.poll_individually(_LOOKS_ALONE)
-        elif sweep.has_begun:
-            # A cursor that has gone stale: the run that it stood for was deleted.
-            sweep.poll_individually(1)
+            scan.fail(error, time.monotonic())
+            self._scan_failures += 1
+            if self._scan_failures % _MAX_SCAN_FAILURES == 0:
+                # The list alone may be out of order.
+                scan.poll_individually(_SOLO_POLLS)
+        elif scan.has_begun:
+            # A stale cursor: the run that it stood for was deleted.
+            scan.poll_individually(1)
         else:
-            _logger.debug("runs are read one by one from now on, for their list cannot be had: %s", error)
-            self._is_refused = True
+            _logger.debug("list unusable, runs are read one by one from now on: %s", error)
+            self._is_list_unusable = True

@@ -1,4 +1,4 @@
-"""Waiting for one run, or for many as they end."""
+"""Waiting for one run, or for many as they finish."""
 
 import asyncio
 import math
@@ -10,20 +10,27 @@ from typing import Generic, Self, TypeVar
 from retab_async.errors import ConfigurationError, RetabError, WaitTimeoutError
 from retab_async.models import Run
 from retab_async.polling.poller import Poller
-from retab_async.polling.state import RunSource, WaitSession
+from retab_async.polling.source import RunSource
+from retab_async.polling.state import WaitSession
 from retab_async.settings import check_seconds
 
 RunT = TypeVar("RunT", bound=Run)
 StatusCallback = Callable[[RunT], object]
 
-# What is left below this, in seconds, is over: a timeout of 0 would swallow a cancellation.
-_SHORTEST = 0.001
+# Seconds: a shorter remainder counts as none, because a timeout of 0 would swallow a cancellation.
+_MIN_TIMEOUT = 0.001
 
 
 class WaitIterator(Generic[RunT]):
-    """The runs of some ids as they end; an `ExceptionGroup` of what failed comes after the last one.
+    """Async iterator over runs as they finish; an `ExceptionGroup` of the waits that failed comes last.
 
-    Nothing is asked but while the next one is being waited for, so there is nothing to clean up when it is dropped.
+    Requests are sent only while the next run is awaited, so that an iterator that is dropped leaves nothing behind.
+
+    Args:
+        poller: Poller of the kind of run.
+        session: The waits.
+        timeout: Seconds for all of them together, from the first step on.
+        on_status: Called with a run whenever its status has changed.
     """
 
     def __init__(
@@ -46,10 +53,10 @@ class WaitIterator(Generic[RunT]):
 
     async def __anext__(self) -> RunT:
         while self._session.waits or self._session.results:
-            end = await self.next_result()
-            if not isinstance(end, RetabError):
-                return end
-            self._errors.append(end)
+            result = await self.next_result()
+            if not isinstance(result, RetabError):
+                return result
+            self._errors.append(result)
         if not self._errors:
             raise StopAsyncIteration
         errors, self._errors = self._errors, []
@@ -57,18 +64,18 @@ class WaitIterator(Generic[RunT]):
         raise ExceptionGroup(msg, errors)
 
     async def aclose(self) -> None:
-        """Wait for none of the others any more."""
+        """Drop the remaining waits."""
         with self._poller.registered(self._session):
             self._session.waits.clear()
             self._session.results.clear()
             self._errors.clear()
 
     async def next_result(self) -> RunT | RetabError:
-        """Return what the next wait came to; there must be one."""
+        """Return the run or error that ends the next wait; there must be one."""
         with self._poller.registered(self._session):
             if self._deadline is None:
                 self._deadline = time.monotonic() + self._timeout
-                # Those who begin in the same moment are to begin together.
+                # Waits that begin in one iteration of the loop are batched from the first poll on.
                 await asyncio.sleep(0)
             while True:
                 self._report_changes()
@@ -83,25 +90,29 @@ class WaitIterator(Generic[RunT]):
                 self._on_status(run)
 
     async def _poll(self, left: float) -> None:
-        if left < _SHORTEST:
+        if left < _MIN_TIMEOUT:
             self._time_out()
             return
         try:
-            async with asyncio.timeout(None if math.isinf(left) else left) as patience:
+            async with asyncio.timeout(None if math.isinf(left) else left) as deadline:
                 await self._poller.poll(self._session)
         except TimeoutError:
-            if not patience.expired():
+            if not deadline.expired():
                 raise
 
     def _time_out(self) -> None:
-        for seat in list(self._session.waits.values()):
-            error = WaitTimeoutError(run_id=seat.run_id, timeout=self._timeout, run=seat.run)
-            error.__cause__ = seat.failure
-            self._session.fail_wait(seat, error)
+        for wait in list(self._session.waits.values()):
+            error = WaitTimeoutError(run_id=wait.run_id, timeout=self._timeout, run=wait.run)
+            error.__cause__ = wait.failure
+            self._session.fail_wait(wait, error)
 
 
 class Waiter(Generic[RunT]):
-    """All waits on one collection: from eight on they share their looks."""
+    """Waits for runs of one kind; from eight on they are batched.
+
+    Args:
+        source: Reads of the kind.
+    """
 
     def __init__(self, source: RunSource[RunT]) -> None:
         self._poller = Poller(source)
@@ -110,16 +121,16 @@ class Waiter(Generic[RunT]):
         self,
         run_id: str,
         *,
-        timeout: float | None = 3600.0,  # noqa: ASYNC109 - it tells the last run seen
+        timeout: float | None = 3600.0,  # noqa: ASYNC109 - the error names the run as it was last seen
         poll_interval: float | None = None,
         on_status: StatusCallback[RunT] | None = None,
     ) -> RunT:
         """Return a run, with its output, once it is terminal, whatever its status."""
         waits = self.wait_many((run_id,), timeout=timeout, poll_interval=poll_interval, on_status=on_status)
-        end = await waits.next_result()
-        if isinstance(end, RetabError):
-            raise end
-        return end
+        result = await waits.next_result()
+        if isinstance(result, RetabError):
+            raise result
+        return result
 
     def wait_many(
         self,
@@ -129,14 +140,24 @@ class Waiter(Generic[RunT]):
         poll_interval: float | None = None,
         on_status: StatusCallback[RunT] | None = None,
     ) -> WaitIterator[RunT]:
-        """Return the runs of these ids as they end, each once; `timeout` is for all of them."""
+        """Return an iterator over the runs with these ids as they finish, each once.
+
+        Args:
+            runs: Ids of the runs.
+            timeout: Seconds for all of them together, None for no limit.
+            poll_interval: Seconds between two polls of a run, None for growing intervals.
+            on_status: Called with a run whenever its status has changed.
+
+        Raises:
+            ConfigurationError: One of the arguments cannot work.
+        """
         if isinstance(runs, str):
-            msg = f"ids must be several run ids, not the one text {runs!r:.200}"
+            msg = f"runs must be several ids, not the one string {runs!r:.200}"
             raise ConfigurationError(msg)
         if iscoroutinefunction(on_status):
-            msg = "on_status is called, not awaited: give a plain function"
+            msg = "on_status is called, not awaited: pass a plain function"
             raise ConfigurationError(msg)
-        patience = math.inf if timeout is None else check_seconds("timeout", timeout)
+        seconds = math.inf if timeout is None else check_seconds("timeout", timeout)
         if poll_interval is not None:
             check_seconds("poll_interval", poll_interval)
-        return WaitIterator(self._poller, WaitSession(runs, poll_interval), patience, on_status)
+        return WaitIterator(self._poller, WaitSession(runs, poll_interval), seconds, on_status)

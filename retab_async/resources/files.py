@@ -1,4 +1,4 @@
-"""Files: the documents that the service has, by themselves."""
+"""Files of an account: upload, look-up, download links and the list."""
 
 from collections.abc import Callable
 from datetime import date, datetime
@@ -9,7 +9,7 @@ import attrs
 from retab_async.api.kind import KindSpec
 from retab_async.api.parser import RunParser
 from retab_async.cleanup import CleanupQueue
-from retab_async.documents import Document, is_https, unsigned, upload_document
+from retab_async.documents import Document, is_https, redact_queries, upload_document
 from retab_async.errors import SchemaMismatchError
 from retab_async.listing import Page, RunPager, list_query
 from retab_async.models import FileRef, MIMEData, SparseRepr, UploadedFile
@@ -23,7 +23,7 @@ _PATH = "/v1/files"
 
 @attrs.frozen(kw_only=True, repr=False)
 class File(FileRef):
-    """A file that the service has; it will do as a document wherever its `FileRef` will."""
+    """A file that the service has; like any `FileRef`, it can be the document of a run."""
 
     object: str = "file"
     created_at: datetime | None = None
@@ -33,9 +33,13 @@ class File(FileRef):
 
 @attrs.frozen(kw_only=True, repr=False)
 class DownloadLink(SparseRepr):
-    """Where a file can be had: whoever has the `download_url` has the file, for as long as `expires_in` says.
+    """Signed URL of a file: it gives access to the file, without any key, until it expires.
 
-    `mime_data` is the file as a document.
+    Attributes:
+        download_url: The signed URL.
+        expires_in: How long the URL is valid, as the service writes it.
+        filename: The filename.
+        mime_data: The file as a document of another run.
     """
 
     download_url: str
@@ -49,7 +53,7 @@ class DownloadLink(SparseRepr):
 
 
 class Files(Namespace):
-    """The files of an account: `/v1/files`; the API deletes none."""
+    """Files of an account: `/v1/files`; the API cannot delete any."""
 
     def __init__(self, transport: Transport, cleanup: CleanupQueue) -> None:
         super().__init__(transport, cleanup)
@@ -57,20 +61,30 @@ class Files(Namespace):
         self._reader = RunParser(_PATH, File, KindSpec(status_path=()))
 
     async def upload(self, document: Document) -> UploadedFile:
-        """Send a document to the service, and return it as one for any number of creates.
+        """Upload a document, for any number of creates and for calls that take the id of a file.
 
-        A create sends, or uploads, its document by itself: this is for a document of several runs, and for what takes
-        the id of a file. Raises `InvalidDocumentError` for what cannot be read, or is where the API can have it: a URL,
-        a `FileRef`; and what the calls raise.
+        A create sends its document by itself, so a document of one run needs no upload.
+
+        Args:
+            document: Bytes, a path, a binary file object or a `data:` URL.
+
+        Raises:
+            InvalidDocumentError: The document cannot be read, or the API can fetch it itself: a URL, a `FileRef`.
+            RequestError: One of the requests failed.
 
         `POST /v1/files/upload`, a `PUT` to the address in the answer, `POST /v1/files/upload/{file_id}/complete`
         """
         return await upload_document(self._transport, document)
 
     async def get(self, file_id: str | FileRef | UploadedFile) -> File:
-        """Return what the service knows of a file.
+        """Return the metadata of a file.
 
-        Raises what the `get` of a collection of runs raises.
+        Args:
+            file_id: The id, or an object that has it.
+
+        Raises:
+            NotFoundError: The service has no such file.
+            RequestError: As for the `get` of runs.
 
         `GET /v1/files/{file_id}`
         """
@@ -79,12 +93,19 @@ class Files(Namespace):
         return self._reader.parse_run(response, id_)
 
     async def download_link(self, file_id: str | FileRef | UploadedFile) -> DownloadLink:
-        """Return where a file can be had, by whoever has the link; `ResponseError` for anything but an https:// URL.
+        """Return a signed URL of a file.
+
+        Args:
+            file_id: The id, or an object that has it.
+
+        Raises:
+            ResponseError: The answer has no https:// URL.
+            RequestError: As for the `get` of runs.
 
         `GET /v1/files/{file_id}/download-link`
         """
         request = Request("GET", run_path(_PATH, _id_of(file_id), "/download-link"))
-        response = unsigned(await self._transport.send(request))
+        response = redact_queries(await self._transport.send(request))
         try:
             link = _structurer()(parse_json(response))
         except SchemaMismatchError as error:
@@ -93,7 +114,7 @@ class Files(Namespace):
             raise response_error(response, "download_url: expected an https:// URL", "download_url")
         return link
 
-    # The official name.
+    # The name of the published API.
     get_download_link = download_link
 
     def list(
@@ -109,9 +130,18 @@ class Files(Namespace):
         before: str | None = None,
         after: str | None = None,
     ) -> RunPager[File]:
-        """Return the files that match all filters, newest first, as `async for` that asks page by page as it goes.
+        """Return an async iterator over the files that match all filters, newest first, which fetches page by page.
 
-        `sort_by`: what `order` goes by, `created_at` by default. The rest as in `ListedRuns.list`.
+        Args:
+            filename: Only files with this filename.
+            mime_type: Only files of this media type.
+            from_date: Only files created on or after this date.
+            to_date: Only files created on or before this date.
+            sort_by: The time that `order` refers to; `created_at` by default.
+            order: "desc" for the newest first, "asc" for the oldest first.
+            limit: Files a page, 1 to 100.
+            before: Only files before this id.
+            after: Only files after this id.
 
         `GET /v1/files`
         """
@@ -137,7 +167,7 @@ def _id_of(file: Any) -> Any:
 
 
 def _structurer() -> Callable[[object], DownloadLink]:
-    # As in `Reader`: what is not needed is not imported.
+    # Imported on first use: cattrs is slow to import.
     from retab_async.converter import make_structurer  # noqa: PLC0415
 
     return make_structurer(DownloadLink)

@@ -1,4 +1,4 @@
-"""How fast a client may go: what the server bears, learned from its answers, and what is known beforehand."""
+"""Client-side throttling: rate limits, given or learned from responses, concurrency, and the retry budget."""
 
 from retab_async.throttle.bulk_limiter import BulkLimiter, Permit
 from retab_async.throttle.rate_limit import RateLimit

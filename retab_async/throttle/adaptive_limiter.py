@@ -1,83 +1,88 @@
-"""When the next request may go: a gate that refusals close, and behind it the rate that was learned from them."""
+"""Adaptive rate limiter: a gate that throttling responses close, and the rate learned from when it opens again."""
 
 from collections import deque
 from math import inf
 
 from retab_async.throttle.rate_estimator import RateEstimator, RecoverySample
 
-# How far back is remembered what got through.
-_REMEMBERED = 4096
-# Without a word of the server about when to come back, probes go after: at first so many seconds, or this part of the
-# period; then this part of the time for which it has been closed; but at least so often.
+# Accepted requests whose times are kept.
+_KEPT_SENDS = 4096
+# Seconds until the first probe of a closed gate without a Retry-After: this, or this part of the learned period.
 _FIRST_PAUSE = 0.1
-_FINE = 1 / 40
-_NEXT_PAUSE = 0.3
-_LONGEST_PAUSE = 60.0
-# How much quicker than on average a count is used that comes back all at once.
-_HASTE = 5.0
-# So many successes after it opened, a gate without a rate behind it is open to all.
-_OPEN_TO_ALL = 32
-# A rate that was not refused for so many seconds and two periods limits nothing.
-_LONG_AGO = 300.0
-# What takes longer to answer was at work, and not on its way.
-_LONGEST_ROUND_TRIP = 2.0
+_FIRST_PAUSE_OF_PERIOD = 1 / 40
+# Later probes follow after this part of the time for which the gate has been closed, and at most these seconds.
+_PAUSE_GROWTH = 0.3
+_MAX_PAUSE = 60.0
+# How much faster than on average a count may be used up, since the server returns it all at once.
+_BURST_FACTOR = 5.0
+# Successes after which a gate that has opened without a learned rate limits nothing any more.
+_SLOW_START_SUCCESSES = 32
+# Seconds, beside two periods, after which a rate that was not refused is forgotten.
+_FORGET_AFTER = 300.0
+# Seconds: a longer latency is the server's work, not the network's.
+_MAX_ROUND_TRIP = 2.0
 
 
 class AdaptiveLimiter:
-    """The moment from which the next request may go, learned from answers and refusals; times are of one clock.
+    """Adaptive rate limiter, learning from accepted and throttled requests; all times are of one monotonic clock.
 
-    A refusal closes the gate, for as long as the server asks. Then one goes at a time, until one gets through; the
-    others follow, twice as many each round trip, at the rate that was learned, if it was a refusal for pace.
+    A throttling response closes the gate, for as long as the server asks. One request at a time then probes, until one
+    is accepted; the others follow, twice as many each round trip, within the rate that was learned.
+
+    Attributes:
+        estimate: The learned rate.
+        is_closed: Whether only probes may be sent.
+        retry_after_until: When the last Retry-After ends, `-inf` before the first.
     """
 
     def __init__(self) -> None:
         self.estimate = RateEstimator()
         self.is_closed = False
         self.retry_after_until = -inf
-        self._sent_at: deque[float] = deque(maxlen=_REMEMBERED)
+        self._sent_at: deque[float] = deque(maxlen=_KEPT_SENDS)
         self._probe_at = -inf
-        self._next_due = -inf
+        self._probe_due_at = -inf
         self._closed_at = -inf
-        self._refused_at = -inf
+        self._throttled_at = -inf
         self._reacted_at = -inf
         self._reopened_at = -inf
         self._slack = 0.0
-        self._is_learning = False
+        self._is_rate_limited = False
         self._successes = 0
         self._round_trip = 0.0
 
     def start(self, round_trip: float) -> None:
-        """Begin to take note of answers, with a first idea of how long one takes."""
-        self._round_trip = min(round_trip, _LONGEST_ROUND_TRIP)
+        """Start to record responses, with a first estimate of the round trip in seconds."""
+        self._round_trip = min(round_trip, _MAX_ROUND_TRIP)
         self._successes = 0
 
     def next_send_at(self, now: float) -> float:
-        """Return when the next may go; `-inf` where nothing is to be kept to."""
+        """Return when the next request may be sent, `-inf` where nothing limits it any more."""
         if self.is_closed:
             return max(self._probe_at, self.retry_after_until)
         if self.retry_after_until > now:
-            # One that was under way for longer than the probe that opened it was told to wait.
+            # It belongs to a request that was in flight for longer than the probe that opened the gate.
             return self.retry_after_until
         count, period = self.estimate.count, self.estimate.period
-        if now - self._refused_at > _LONG_AGO + 2 * period:
+        if now - self._throttled_at > _FORGET_AFTER + 2 * period:
             self.estimate.reset()
             return -inf
         last = self._sent_at[-1] if self._sent_at else -inf
-        gently = last + self._round_trip / (1 + self._successes)
+        slow_start = last + self._round_trip / (1 + self._successes)
         if not count:
-            return gently if self._successes < _OPEN_TO_ALL else -inf
-        evenly = last + period / (1 if count == 1 else count * _HASTE)
-        return max(gently, evenly, self._sent_at[-count] + period if count <= len(self._sent_at) else -inf)
+            return slow_start if self._successes < _SLOW_START_SUCCESSES else -inf
+        spaced = last + period / (1 if count == 1 else count * _BURST_FACTOR)
+        return max(slow_start, spaced, self._sent_at[-count] + period if count <= len(self._sent_at) else -inf)
 
     def on_sent(self, now: float) -> None:
-        """Count one that goes."""
+        """Record a request."""
         self._sent_at.append(now)
         if self.is_closed:
             self._probe_at = now + self._next_pause(now)
 
     def on_response(self, sent: float, now: float) -> bool:
-        """Take note that what went at that moment was taken; tells whether that opened the gate."""
-        self._round_trip += (min(now - sent, _LONGEST_ROUND_TRIP) - self._round_trip) / 8
+        """Record that a request was accepted; return whether that opened the gate."""
+        self._round_trip += (min(now - sent, _MAX_ROUND_TRIP) - self._round_trip) / 8
         if self.is_closed and sent > self._reacted_at:
             self._open(sent)
             return True
@@ -87,38 +92,47 @@ class AdaptiveLimiter:
         return False
 
     def on_throttled(self, sent: float, now: float, retry_after: float | None, *, is_rate_limited: bool) -> None:
-        """Take note of a refusal; what went before the last one was noted says nothing new, but for its pause."""
-        # A long time ago it has been forgotten.
+        """Record that a request was throttled.
+
+        Only the Retry-After counts of one that was sent before the last closing: it tells nothing else that is new.
+
+        Args:
+            sent: When the request was sent.
+            now: The current time.
+            retry_after: Seconds, None where the response does not tell.
+            is_rate_limited: Whether it was for the rate, so that one can be learned.
+        """
+        # The oldest ones are not kept.
         if sent in self._sent_at:
             self._sent_at.remove(sent)
-        self._refused_at = now
+        self._throttled_at = now
         if retry_after is not None:
             self.retry_after_until = max(self.retry_after_until, now + retry_after)
-        # In one tick of the clock nobody knows what was first.
+        # Within one tick of the clock the order is unknown.
         if sent <= self._reacted_at:
             return
         self._reacted_at = now
         if not self.is_closed:
-            self.is_closed, self._closed_at, self._is_learning = True, now, False
-        self._is_learning |= is_rate_limited
+            self.is_closed, self._closed_at, self._is_rate_limited = True, now, False
+        self._is_rate_limited |= is_rate_limited
         pause = self._next_pause(now)
-        self._probe_at = self._next_due = now + pause
+        self._probe_at = self._probe_due_at = now + pause
         # A number of whole seconds has been rounded up.
-        self._slack = (
-            pause if retry_after is None else min(retry_after, 1.0) if retry_after == int(retry_after) else 0.0
-        )
+        rounding = 0.0 if retry_after is None or retry_after != int(retry_after) else min(retry_after, 1.0)
+        self._slack = pause if retry_after is None else rounding
 
     def _next_pause(self, now: float) -> float:
-        fine = self.estimate.period * _FINE if self.estimate.count else _FIRST_PAUSE
-        return min(max(2 * self._round_trip, fine, _NEXT_PAUSE * (now - self._closed_at)), _LONGEST_PAUSE)
+        first = self.estimate.period * _FIRST_PAUSE_OF_PERIOD if self.estimate.count else _FIRST_PAUSE
+        return min(max(2 * self._round_trip, first, _PAUSE_GROWTH * (now - self._closed_at)), _MAX_PAUSE)
 
     def _open(self, sent: float) -> None:
         self.is_closed = False
-        if self._is_learning:
-            # What was due and did not go, or went without an answer, might have been taken.
-            since = min(sent, max(self._next_due, self.retry_after_until))
-            took, closed = since - self._reopened_at, since - self._closed_at
-            gone = [*(when for when in self._sent_at if when < since), since]
-            self.estimate.observe(gone, RecoverySample(since, took, closed, self._slack, self._successes))
+        if self._is_rate_limited:
+            # A probe that was due but not sent, or not answered, might have been accepted.
+            since = min(sent, max(self._probe_due_at, self.retry_after_until))
+            open_seconds, closed_seconds = since - self._reopened_at, since - self._closed_at
+            accepted = [*(when for when in self._sent_at if when < since), since]
+            sample = RecoverySample(since, open_seconds, closed_seconds, self._slack, self._successes)
+            self.estimate.observe(accepted, sample)
         self._reopened_at = sent
         self._successes = 1

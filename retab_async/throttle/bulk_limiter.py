@@ -1,4 +1,4 @@
-"""The way of bulk work: in turn, so many in flight as the server bears, within a rate limit that is known."""
+"""Limiter of one bulk job: FIFO order, adaptive concurrency, and a rate limit if one is given."""
 
 from math import inf
 
@@ -8,73 +8,82 @@ from retab_async.throttle.waiters import FifoGate
 
 
 class BulkLimiter:
-    """Lets the sends of one job through, at most `most` in flight, in the pace that they share with all others.
+    """Concurrency and rate limiter of one bulk job, below the throttle that all calls share.
 
-    One at a time stands at the gate of the pace, so that a job of thousands does not keep single calls waiting.
+    One request at a time waits at the gate of the throttle, so that a job of thousands does not delay single calls.
+
+    Args:
+        throttle: Throttle of the credential.
+        max_in_flight: Most requests of this job at once.
+        rate_limit: A limit that is known from the start, None to learn it.
     """
 
     def __init__(self, throttle: Throttle, max_in_flight: int, rate_limit: RateLimit | None) -> None:
         self.throttle = throttle
-        self.window = throttle.window
+        self.concurrency = throttle.concurrency
         self.max_in_flight = max_in_flight
-        self.rate_window = SlidingWindow(rate_limit) if rate_limit else None
+        self.known_rate = SlidingWindow(rate_limit) if rate_limit else None
         self._is_gate_taken = False
-        # One for all that go freely between two cuts: every id comes this way, and making one for each would be felt.
-        self._free = Permit(self, self.window.epoch)
-        self._gate = FifoGate(throttle.clock, self._wait, self._go)
+        # Shared by all requests of an epoch that are not limited: one object for each id would be measurable.
+        self._shared_permit = Permit(self, self.concurrency.epoch)
+        self._gate = FifoGate(throttle.clock, self._seconds_until_open, self._on_pass)
 
     def try_acquire(self) -> "Permit | None":
-        """Go at once where nothing is to be kept to; None means to `enter`. Also this passage has to be ended.
+        """Return a permit at once where nothing limits the request; None means to `acquire` one.
 
-        Whoever comes back goes again before those who wait: to wake one would cost a turn of the loop for each.
+        The permit has to be released. A finished sender reuses its slot before the waiters: waking one for every send
+        would cost a loop iteration each.
         """
-        window = self.window
-        is_full = window.in_flight >= window.limit or window.in_flight >= self.max_in_flight
-        if is_full or self.rate_window is not None or not self.throttle.is_unthrottled:
+        concurrency = self.concurrency
+        is_full = concurrency.in_flight >= concurrency.limit or concurrency.in_flight >= self.max_in_flight
+        if is_full or self.known_rate is not None or not self.throttle.is_unthrottled:
             return None
-        window.in_flight += 1
-        if self._free.epoch != window.epoch:
-            self._free = Permit(self, window.epoch)
-        return self._free
+        concurrency.in_flight += 1
+        if self._shared_permit.epoch != concurrency.epoch:
+            self._shared_permit = Permit(self, concurrency.epoch)
+        return self._shared_permit
 
     async def acquire(self) -> "Permit":
-        """Wait until the next send may go to the gate; its passage has to be ended, whatever becomes of it."""
+        """Wait until the next request may stand at the gate of the throttle; its permit has to be released."""
         if not self._gate.try_pass():
-            lanes = self.window.waiting
-            lanes.add(self)
+            waiting = self.concurrency.waiting
+            waiting.add(self)
             try:
                 await self._gate.wait_turn()
             finally:
                 if not len(self._gate):
-                    lanes.discard(self)
-        return Permit(self, self.window.epoch, is_at_gate=True)
+                    waiting.discard(self)
+        return Permit(self, self.concurrency.epoch, is_at_gate=True)
 
-    def wake(self, room: int) -> None:
-        """Have those who wait look again, as many as there is room for; only the first where they go one at a time."""
-        self._gate.wake(room if self.rate_window is None and self.throttle.is_unthrottled else min(room, 1))
+    def wake(self, free: int) -> None:
+        """Wake as many waiters as there are free slots, but only the first where they go one at a time."""
+        self._gate.wake(free if self.known_rate is None and self.throttle.is_unthrottled else min(free, 1))
 
     def leave_gate(self) -> None:
-        """Let the next one come to the gate."""
+        """Let the next request stand at the gate of the throttle."""
         self._is_gate_taken = False
         self._gate.wake()
 
-    def _wait(self) -> float:
-        window = self.window
-        if self._is_gate_taken or window.in_flight >= window.limit or window.in_flight >= self.max_in_flight:
+    def _seconds_until_open(self) -> float:
+        concurrency = self.concurrency
+        is_full = concurrency.in_flight >= concurrency.limit or concurrency.in_flight >= self.max_in_flight
+        if self._is_gate_taken or is_full:
             return inf
-        return self.rate_window.wait(self.throttle.clock()) if self.rate_window is not None else 0.0
+        return self.known_rate.seconds_until_free(self.throttle.clock()) if self.known_rate is not None else 0.0
 
-    def _go(self) -> None:
+    def _on_pass(self) -> None:
         self._is_gate_taken = True
-        self.window.in_flight += 1
-        if self.rate_window is not None:
-            self.rate_window.start()
+        self.concurrency.in_flight += 1
+        if self.known_rate is not None:
+            self.known_rate.start()
 
 
 class Permit:
-    """One send on a lane, or each of those that go freely; `cuts` are those of the window when it set out.
+    """Permission for one request of a bulk job, or for each of those that are not limited.
 
-    `is_at_gate`: it stands there, and sets out when its turn in the pace has come.
+    Attributes:
+        epoch: Epoch of the concurrency limit in which the request was sent.
+        is_at_gate: Whether the request still waits for its turn in the throttle.
     """
 
     __slots__ = ("_limiter", "epoch", "is_at_gate")
@@ -85,26 +94,26 @@ class Permit:
         self.is_at_gate = is_at_gate
 
     def mark_sent(self) -> None:
-        """Leave the gate, at which it is: its turn has come, it is sent."""
-        self.epoch = self._limiter.window.epoch
+        """Leave the gate, which the request stands at, because it is sent now."""
+        self.epoch = self._limiter.concurrency.epoch
         self._leave_gate()
 
     def on_throttled(self) -> None:
-        """Take note of a refusal for pace, or of a connection that was lost."""
-        self._limiter.window.decrease(self.epoch)
+        """Decrease the concurrency: the request was throttled or its connection lost."""
+        self._limiter.concurrency.decrease(self.epoch)
 
     def release(self, *, is_success: bool) -> None:
-        """Take note of its end, set out or not, and give back what it took."""
-        lane, window = self._limiter, self._limiter.window
-        if is_success and window.limit < lane.max_in_flight:
-            window.increase(lane.max_in_flight)
+        """Return the slot after the request, sent or not."""
+        limiter, concurrency = self._limiter, self._limiter.concurrency
+        if is_success and concurrency.limit < limiter.max_in_flight:
+            concurrency.increase(limiter.max_in_flight)
         if self.is_at_gate:
             self._leave_gate()
-        if lane.rate_window is not None:
-            lane.rate_window.finish(lane.throttle.clock())
-        window.in_flight -= 1
-        if window.waiting:
-            window.wake()
+        if limiter.known_rate is not None:
+            limiter.known_rate.finish(limiter.throttle.clock())
+        concurrency.in_flight -= 1
+        if concurrency.waiting:
+            concurrency.wake()
 
     def _leave_gate(self) -> None:
         self.is_at_gate = False

@@ -1,44 +1,52 @@
-"""How many requests of bulk work may be in flight, learned from refusals."""
+"""Congestion window of bulk jobs: how many of their requests may be in flight."""
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from retab_async.throttle.bulk_limiter import BulkLimiter
-
-
-_START = 8
+# A lost or throttled request leaves this part of the limit.
 _DECREASE = 0.7
+_INITIAL_LIMIT = 8
+
+
+class Wakeable(Protocol):
+    """A limiter whose callers wait for the window."""
+
+    def wake(self, free: int) -> None:
+        """Make as many waiters as there are free slots check the window again."""
 
 
 class AimdWindow:
-    """A limit that grows by one with each success until the first refusal, and after it by one a round trip.
+    """AIMD concurrency limit: additive increase on success, multiplicative decrease on a throttled or lost request.
 
-    A refusal or a lost connection takes three tenths of it, once for all that were in flight together; `cuts` counts
-    how often that was.
+    Up to the first decrease it grows by one with each success (slow start), after it by one a round trip.
+
+    Attributes:
+        limit: Requests that may be in flight.
+        in_flight: Requests that are.
+        epoch: Number of decreases so far; requests of one epoch that fail together decrease the limit once.
+        waiting: Limiters whose callers wait for the window.
     """
 
     def __init__(self) -> None:
-        self.limit = _START
+        self.limit = _INITIAL_LIMIT
         self.in_flight = 0
         self.epoch = 0
-        # Those on which somebody waits.
-        self.waiting: set[BulkLimiter] = set()
-        self._exact = float(_START)
+        self.waiting: set[Wakeable] = set()
+        self._exact_limit = float(_INITIAL_LIMIT)
 
     def wake(self) -> None:
-        """Have those who wait for room look again, as many as there is room for."""
-        room = max(0, self.limit - self.in_flight)
-        for lane in self.waiting:
-            lane.wake(room)
+        """Wake the waiting limiters."""
+        free = max(0, self.limit - self.in_flight)
+        for limiter in self.waiting:
+            limiter.wake(free)
 
     def increase(self, max_in_flight: int) -> None:
-        """Take note of a success of one who would allow itself `most`, beyond which nothing is learned."""
-        self._exact = min(self._exact + (1 / self._exact if self.epoch else 1), max_in_flight)
-        self.limit = int(self._exact)
+        """Count a success of a job with at most `max_in_flight` requests, which is as far as the limit may grow."""
+        self._exact_limit = min(self._exact_limit + (1 / self._exact_limit if self.epoch else 1), max_in_flight)
+        self.limit = int(self._exact_limit)
 
     def decrease(self, epoch: int) -> None:
-        """Take note that something came to nothing which was sent when there had been so many `cuts`."""
+        """Count a throttled or lost request that was sent in that epoch."""
         if epoch == self.epoch:
             self.epoch += 1
-            self._exact = max(1.0, self._exact * _DECREASE)
-            self.limit = int(self._exact)
+            self._exact_limit = max(1.0, self._exact_limit * _DECREASE)
+            self.limit = int(self._exact_limit)

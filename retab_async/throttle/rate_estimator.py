@@ -1,29 +1,34 @@
-"""What the server seems to bear: so many requests in so many seconds."""
+"""Estimator of a server's rate limit: how many requests it accepts in how many seconds."""
 
 from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
-# Fewer than this tell nothing about a rate.
-_TELLING = 4
-# The period becomes so much shorter with each growth, after as many successes as are held on for: at first, at the
-# least where many come at once, and at the most, which may be more for large counts.
-_GROWTH = 0.95
-_SHORT_HOLD = 8
-_HOLD_OF_MANY = 50
-_LONG_HOLD = 256
-_LONGEST_HOLD = 8
-_FAR_BEYOND = 4.0
-# How exact a measured period is held to be.
+# Fewer accepted requests say nothing about a rate.
+_MIN_SAMPLE = 4
+# Factor by which each speed-up shortens the period.
+_SPEED_UP = 0.95
+# Successes before a speed-up: at first, at least where a count is used at once, and at most (or this many counts).
+_MIN_HOLD = 8
+_MIN_HOLD_OF_COUNT = 50
+_MAX_HOLD = 256
+_MAX_HOLD_COUNTS = 8
+# A rate this many times as high as the one that was refused limits nothing any more.
+_FORGET_FACTOR = 4.0
+# Relative precision of a measured period.
 _TOLERANCE = 0.97
-_FIRST_DOUBT = 0.02
+_FIRST_STEP = 0.02
 
 
 class RecoverySample(NamedTuple):
-    """How it came that requests are taken again, with the one that went at `sent`.
+    """Observation of a gate that has opened again.
 
-    Seconds: `took` since the last reopening, `closed` since the first refusal, `slack` by which it may have come too
-    late. `passed`: how many got through since the last reopening.
+    Attributes:
+        sent: When the request that opened it was sent.
+        open_seconds: Seconds since it opened before.
+        closed_seconds: Seconds for which it was closed.
+        slack: Seconds by which it may have opened too late.
+        successes: Accepted requests since it opened before.
     """
 
     sent: float
@@ -34,109 +39,118 @@ class RecoverySample(NamedTuple):
 
 
 class RateEstimator:
-    """A count in a period; a count of 0 is none.
+    """Rate estimator: a count of requests in a period, learned from throttling.
 
     The first refusals show both: 300 sent at once and 60 s of refusals are 300 in 60 s. The period then shrinks by a
-    twentieth after so many successes, until that is refused: back to the last one that was borne, and the next try is
-    after twice as many. A count that is refused while most of it should be left was a burst which the server had saved
-    up: from there on it is one at a time, at the rate that got through.
+    twentieth after some successes, until that is refused; it returns to the last accepted one, and tries again after
+    twice as many. A count that is refused although most of it should be left was the burst of a bucket: from then on
+    one request is sent at a time, at the rate that was accepted.
+
+    Attributes:
+        count: Requests in a period, 0 where no limit is known.
+        period: Seconds.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.period = 0.0
-        # Successes since the last reopening after which to grow.
-        self._grows_at = 0
+        # Successes since the last opening at which to speed up, and between two speed-ups.
+        self._speed_up_at = 0
         self._hold = 0
-        # The shortest period that is believed to be borne, and one that was long enough for certain.
-        self._borne = 0.0
-        self._enough = 0.0
-        self._doubt = _FIRST_DOUBT
+        # The shortest period that is thought to be accepted, and one that certainly is.
+        self._accepted = 0.0
+        self._safe = 0.0
+        self._step = _FIRST_STEP
         self._is_suspect = False
-        self._rate_refused = 0.0
+        self._refused_rate = 0.0
 
     @property
     def rate(self) -> float | None:
-        """The requests a second, None where there is nothing to keep to."""
+        """Requests a second, None where no limit is known."""
         return self.count / self.period if self.count else None
 
     def reset(self) -> None:
-        """Keep to nothing any more."""
+        """Forget the limit."""
         self.count = 0
 
-    def speed_up(self, passed: int) -> None:
-        """Allow more if enough has got through since the last reopening; far beyond what was refused, allow all."""
-        if not self.count or passed < self._grows_at:
+    def speed_up(self, successes: int) -> None:
+        """Raise the rate if there were enough successes since the last opening; forget one far above the refused."""
+        if not self.count or successes < self._speed_up_at:
             return
-        self._grows_at = passed + self._hold
-        self._borne = self._enough = self.period
-        self.period *= _GROWTH
-        if self.count > self._rate_refused * _FAR_BEYOND * self.period:
+        self._speed_up_at = successes + self._hold
+        self._accepted = self._safe = self.period
+        self.period *= _SPEED_UP
+        if self.count > self._refused_rate * _FORGET_FACTOR * self.period:
             self.reset()
 
-    def observe(self, gone: Sequence[float], found: RecoverySample) -> None:
-        """Learn from a reopening; `gone` are the moments at which went what was not refused, this one last."""
-        if self.count:
-            self._correct(gone, found)
-        else:
-            self._learn(gone, found)
-        self._rate_refused = self.rate or 0.0
-        # What comes back all at once says nothing about the period: only the next opening does.
-        self._grows_at = self._hold + (self.count if self.count > 1 else 0)
+    def observe(self, accepted: Sequence[float], sample: RecoverySample) -> None:
+        """Learn from an opening.
 
-    def _learn(self, gone: Sequence[float], found: RecoverySample) -> None:
-        # The stretch up to now over which most got through a second: it begins with the burst that was too much.
-        earlier = islice(reversed(gone), 1, None)
-        stretches = ((number, found.sent - when) for number, when in enumerate(earlier, 1) if when < found.sent)
-        number, seconds = max(stretches, key=lambda stretch: stretch[0] / stretch[1], default=(0, 0.0))
-        if number >= _TELLING:
-            self._measure(number, seconds, found.slack)
-            self._hold = number
+        Args:
+            accepted: When each accepted request was sent, the one that opened the gate last.
+            sample: What was observed.
+        """
+        if self.count:
+            self._correct(accepted, sample)
+        else:
+            self._learn(accepted, sample)
+        self._refused_rate = self.rate or 0.0
+        # A count that is returned all at once says nothing about the period: only the next opening does.
+        self._speed_up_at = self._hold + (self.count if self.count > 1 else 0)
+
+    def _learn(self, accepted: Sequence[float], sample: RecoverySample) -> None:
+        # The span up to now with the highest rate: it begins with the burst that was too much.
+        earlier = islice(reversed(accepted), 1, None)
+        spans = ((count, sample.sent - when) for count, when in enumerate(earlier, 1) if when < sample.sent)
+        count, seconds = max(spans, key=lambda span: span[0] / span[1], default=(0, 0.0))
+        if count >= _MIN_SAMPLE:
+            self._measure(count, seconds, sample.slack)
+            self._hold = count
             self._is_suspect = False
 
     def _measure(self, count: int, seconds: float, slack: float) -> None:
         self.count = count
         self.period = seconds - slack / 2
-        self._borne = self._enough = seconds
-        self._hold = max(count, _HOLD_OF_MANY)
+        self._accepted = self._safe = seconds
+        self._hold = max(count, _MIN_HOLD_OF_COUNT)
 
-    def _correct(self, gone: Sequence[float], found: RecoverySample) -> None:
+    def _correct(self, accepted: Sequence[float], sample: RecoverySample) -> None:
         if self.count == 1:
-            self._slow_down(found)
-        elif found.successes >= 0.9 * self.count:
+            self._slow_down(sample)
+        elif sample.successes >= 0.9 * self.count:
             self._is_suspect = False
-            self._lengthen(gone, found)
-        elif found.successes >= self.count / 4 and found.closed_seconds > found.open_seconds / 3:
-            self._measure(found.successes, found.open_seconds, found.slack)
+            self._lengthen(accepted, sample)
+        elif sample.successes >= self.count / 4 and sample.closed_seconds > sample.open_seconds / 3:
+            self._measure(sample.successes, sample.open_seconds, sample.slack)
         elif self._is_suspect:
             self.count, self.period = 1, 2 * self.period / self.count
-            self._slow_down(found)
+            self._slow_down(sample)
         else:
-            # Once may be chance: requests overtake each other on the way.
+            # Once may be chance: requests overtake each other on the network.
             self._is_suspect = True
             self.period *= 1.1
-            self._hold = max(self.count, _HOLD_OF_MANY)
+            self._hold = max(self.count, _MIN_HOLD_OF_COUNT)
 
-    def _slow_down(self, found: RecoverySample) -> None:
-        if found.successes >= _TELLING:
-            self.period = max(self.period * 1.05, min(found.open_seconds / found.successes, self.period * 2))
-            self._hold = min(self._hold * 2, _LONG_HOLD)
+    def _slow_down(self, sample: RecoverySample) -> None:
+        if sample.successes >= _MIN_SAMPLE:
+            self.period = max(self.period * 1.05, min(sample.open_seconds / sample.successes, self.period * 2))
+            self._hold = min(self._hold * 2, _MAX_HOLD)
         else:
             self.period *= 2
-            self._hold = _SHORT_HOLD
+            self._hold = _MIN_HOLD
 
-    def _lengthen(self, gone: Sequence[float], found: RecoverySample) -> None:
-        counted = found.sent - gone[-min(self.count + 1, len(gone))]
-        measured = min(self.period + found.closed_seconds, counted)
-        if self._borne < _TOLERANCE * (measured - found.slack):
+    def _lengthen(self, accepted: Sequence[float], sample: RecoverySample) -> None:
+        counted = sample.sent - accepted[-min(self.count + 1, len(accepted))]
+        measured = min(self.period + sample.closed_seconds, counted)
+        if self._accepted < _TOLERANCE * (measured - sample.slack):
             shortest = self.period * 1.02
-            self._measure(self.count, measured, found.slack)
+            self._measure(self.count, measured, sample.slack)
             self.period = max(self.period, shortest)
             return
-        if self.period < self._borne:
-            self._hold = min(self._hold * 2, max(_LONG_HOLD, self.count * _LONGEST_HOLD))
-            self._doubt = _FIRST_DOUBT
+        if self.period < self._accepted:
+            self._hold = min(self._hold * 2, max(_MAX_HOLD, self.count * _MAX_HOLD_COUNTS))
+            self._step = _FIRST_STEP
         else:
-            self._borne = max(self._borne * (1 + self._doubt), (self._borne + self._enough) / 2)
-            self._doubt *= 2
-        self.period = self._borne = min(self._borne, measured)
+            self._accepted = max(self._accepted * (1 + self._step), (self._accepted + self._safe) / 2)
+            self._step *= 2
+        self.period = self._accepted = min(self._accepted, measured)

@@ -1,4 +1,4 @@
-"""A limit that is known beforehand, and the keeping of it."""
+"""Rate limits that are known from the start, and the sliding window that keeps to one."""
 
 from collections import deque
 from math import inf
@@ -18,11 +18,17 @@ def _check_per(_: object, attribute: "attrs.Attribute[float]", value: float) -> 
 
 @attrs.frozen
 class RateLimit:
-    """At most `requests` in any `per` seconds.
+    """Rate limit: at most `requests` in any `per` seconds.
 
-    Each counts from before it is sent until `per` seconds after its answer, so that neither its way nor how the server
-    counts (a rolling window, a fixed one, a bucket of tokens) makes it one too many. Raises `ConfigurationError` for a
-    number that is not whole and at least 1, and for seconds that are not above 0.
+    A request counts from before it is sent until `per` seconds after its response, so that the limit also holds for
+    servers with latency, and whether they count in a rolling window, in fixed windows, or in a token bucket.
+
+    Args:
+        requests: Number of requests, at least 1.
+        per: Seconds, above 0.
+
+    Raises:
+        ConfigurationError: One of the values is not such a number.
     """
 
     requests: int = attrs.field(validator=_check_requests)
@@ -30,26 +36,26 @@ class RateLimit:
 
 
 class SlidingWindow:
-    """What a rate limit leaves at a moment."""
+    """Sliding window of a known rate limit."""
 
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
-        self._outstanding = 0
+        self._in_flight = 0
         self._finished_at: deque[float] = deque()
 
-    def wait(self, now: float) -> float:
-        """Return the seconds until the next may go, `inf` where one that is out has to come back first."""
+    def seconds_until_free(self, now: float) -> float:
+        """Return the seconds until the next request may start, `inf` where one in flight has to finish first."""
         while self._finished_at and now >= self._finished_at[0] + self._limit.per:
             self._finished_at.popleft()
-        if self._outstanding + len(self._finished_at) < self._limit.requests:
+        if self._in_flight + len(self._finished_at) < self._limit.requests:
             return 0.0
         return self._finished_at[0] + self._limit.per - now if self._finished_at else inf
 
     def start(self) -> None:
-        """Count one that goes."""
-        self._outstanding += 1
+        """Count a request as in flight."""
+        self._in_flight += 1
 
     def finish(self, now: float) -> None:
-        """Count the answer to one, or its failure."""
-        self._outstanding -= 1
+        """Count a request as answered or failed."""
+        self._in_flight -= 1
         self._finished_at.append(now)

@@ -1,4 +1,4 @@
-"""The pace of a client: what all that it sends has in common."""
+"""Throttle of one credential: the learned rate, concurrency and retry budget of all its calls, and their statistics."""
 
 import logging
 import statistics
@@ -14,53 +14,63 @@ from retab_async.throttle.adaptive_limiter import AdaptiveLimiter
 from retab_async.throttle.concurrency_window import AimdWindow
 from retab_async.throttle.waiters import FifoGate
 
-_TOKENS = 500
-_RESERVE = 100
-_TRANSIENT = 14
-_THROTTLED = 5
+_MAX_TOKENS = 500
+# Tokens that only cancels may spend.
+_CANCEL_RESERVE = 100
+_TRANSIENT_COST = 14
+_THROTTLED_COST = 5
 
 _logger = logging.getLogger("retab_async")
 
 
 class RetryBudget:
-    """Tokens: each retry costs some, each success gives one back; the last hundred are kept for cancels."""
+    """Token budget of retries: a retry costs several tokens, a success returns one.
+
+    Attributes:
+        tokens: Tokens left, 500 at first; the last 100 are reserved for cancels.
+    """
 
     def __init__(self) -> None:
-        self.tokens = _TOKENS
-        self._is_known_to_be_used_up = False
+        self.tokens = _MAX_TOKENS
+        self._is_exhaustion_logged = False
 
     def spend(self, *, is_throttled: bool, is_cancel: bool) -> bool:
-        """Pay for a retry; False means that there is to be none."""
-        cost = _THROTTLED if is_throttled else _TRANSIENT
-        if self.tokens - cost >= (0 if is_cancel else _RESERVE):
+        """Pay for a retry, and return whether there is to be one."""
+        cost = _THROTTLED_COST if is_throttled else _TRANSIENT_COST
+        if self.tokens - cost >= (0 if is_cancel else _CANCEL_RESERVE):
             self.tokens -= cost
             return True
-        if not self._is_known_to_be_used_up:
-            self._is_known_to_be_used_up = True
-            _logger.warning("the retry budget is used up: failures are not tried again until calls succeed")
+        if not self._is_exhaustion_logged:
+            self._is_exhaustion_logged = True
+            _logger.warning("retry budget exhausted: failed calls are not retried until others succeed")
         return False
 
     def refund(self) -> None:
-        """Take note of a success."""
-        if self.tokens < _TOKENS:
+        """Return a token for a success."""
+        if self.tokens < _MAX_TOKENS:
             self.tokens += 1
-            if self.tokens == _TOKENS:
-                self._is_known_to_be_used_up = False
+            if self.tokens == _MAX_TOKENS:
+                self._is_exhaustion_logged = False
 
 
-_LATENCIES_KEPT = 1000
-# So many latencies tell how long a round trip is now.
+_KEPT_LATENCIES = 1000
+# As many latencies tell the current round trip.
 _RECENT_LATENCIES = 32
 
 
 @attrs.frozen(kw_only=True)
 class Stats:
-    """How a client is doing.
+    """Statistics of the calls with one key.
 
-    `in_flight`: requests sent and not yet answered. `limit`: how many of a bulk job may be. `rate`: the requests a
-    second that are kept to, None where none has been learned. `sent`: sends in all. `throttled`: answers 429.
-    `tokens`: what is left for retries. `latency_p50`, `latency_p95`: seconds from a send to its answer, over the last
-    1,000 answers, None before the first.
+    Attributes:
+        in_flight: Requests sent and not yet answered.
+        concurrency_limit: Requests of bulk jobs that may be in flight, learned from responses.
+        rate: Requests a second that calls are limited to, None where no limit has been learned.
+        sent: Requests sent in all.
+        throttled: Responses with status 429.
+        retry_tokens: Tokens left in the retry budget, at most 500.
+        latency_p50: Median seconds from a request to its response over the last 1,000 responses, None before the first.
+        latency_p95: 95th percentile of the same.
     """
 
     in_flight: int
@@ -74,39 +84,43 @@ class Stats:
 
 
 class Throttle:
-    """What everything sent with one credential tells about the server and is held to.
+    """Adaptive throttle shared by all requests with one credential.
 
-    `is_free`: nothing is to be kept to, and nobody has to ask for a turn. `took`: the seconds of the last success, None
-    before the first.
+    Args:
+        clock: Monotonic seconds.
+
+    Attributes:
+        is_unthrottled: Whether nothing limits the requests, so that none has to wait for its turn in the queue.
+        last_latency: Seconds that the last success took, None before the first.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.is_unthrottled = True
-        self.window = AimdWindow()
+        self.concurrency = AimdWindow()
         self.budget = RetryBudget()
         self.limiter = AdaptiveLimiter()
-        self.queue = FifoGate(clock, self._wait, lambda: None)
+        self.queue = FifoGate(clock, self._seconds_until_open, lambda: None)
         self.sent = 0
         self.throttled = 0
         self.last_latency: float | None = None
         self.in_flight = 0
         self._external: Throttle | None = None
-        self._latencies: deque[float] = deque(maxlen=_LATENCIES_KEPT)
-        self._announced_until = -inf
+        self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
+        self._logged_until = -inf
 
     @property
     def external(self) -> "Throttle":
-        """The pace of what goes to other addresses than the API's, which know nothing of its limits."""
+        """Throttle of the requests to hosts other than the API's, whose limits are their own."""
         self._external = self._external or Throttle(self.clock)
         return self._external
 
     def retry_after_left(self) -> float:
-        """Return the seconds for which the API has asked to be left alone, as far as they are not over."""
+        """Return the seconds that are left of a Retry-After."""
         return max(0.0, self.limiter.retry_after_until - self.clock())
 
     def on_sent(self) -> float:
-        """Count a send; returns its moment, by which its outcome is to be told."""
+        """Count a request, and return the time by which its outcome is to be reported."""
         now = self.clock()
         self.sent += 1
         self.in_flight += 1
@@ -114,11 +128,11 @@ class Throttle:
         return now
 
     def on_done(self, sent: float | None) -> None:
-        """Count a send as over, answered or not; None for one that never went."""
+        """Count a request as finished, answered or not; None for one that was not sent."""
         self.in_flight -= sent is not None
 
     def on_response(self, sent: float, *, is_success: bool) -> None:
-        """Take note of an answer that does not ask for less."""
+        """Record a response that does not throttle."""
         now = self.clock()
         self._latencies.append(now - sent)
         if is_success:
@@ -127,11 +141,19 @@ class Throttle:
         if self.is_unthrottled:
             return
         if self.limiter.on_response(sent, now):
-            _logger.debug("the API takes requests again, kept to %s a second", self.limiter.estimate.rate)
+            rate = self.limiter.estimate.rate
+            limit = "no rate limit learned" if rate is None else f"limited to {rate:.3g} requests a second"
+            _logger.debug("the API accepts requests again: %s", limit)
         self.queue.wake()
 
     def on_throttled(self, sent: float, retry_after: float | None, *, is_rate_limited: bool) -> None:
-        """Take note of an answer that asks for less: a 429 `is_for_pace`, a 503 with a Retry-After only for a pause."""
+        """Record a response that throttles.
+
+        Args:
+            sent: When the request was sent.
+            retry_after: Seconds, None where the response does not tell.
+            is_rate_limited: Whether the response is a 429, not a 503 that asks for a pause alone.
+        """
         now = self.clock()
         self.throttled += is_rate_limited
         self._latencies.append(now - sent)
@@ -139,16 +161,16 @@ class Throttle:
             self.is_unthrottled = False
             self.limiter.start(statistics.median(islice(reversed(self._latencies), _RECENT_LATENCIES)))
         self.limiter.on_throttled(sent, now, retry_after, is_rate_limited=is_rate_limited)
-        if retry_after is not None and now >= self._announced_until:
-            self._announced_until = now + retry_after
-            _logger.log(_level(retry_after), "the API asked for a pause of %.1f s", retry_after)
+        if retry_after is not None and now >= self._logged_until:
+            self._logged_until = now + retry_after
+            _logger.log(_log_level(retry_after), "the API asked for a pause of %.1f s", retry_after)
 
     def stats(self) -> Stats:
-        """Return the figures of this moment."""
+        """Return the current statistics."""
         latencies = sorted(self._latencies)
         return Stats(
             in_flight=self.in_flight,
-            concurrency_limit=self.window.limit,
+            concurrency_limit=self.concurrency.limit,
             rate=self.limiter.estimate.rate,
             sent=self.sent,
             throttled=self.throttled,
@@ -157,14 +179,14 @@ class Throttle:
             latency_p95=latencies[len(latencies) * 95 // 100] if latencies else None,
         )
 
-    def _wait(self) -> float:
+    def _seconds_until_open(self) -> float:
         now = self.clock()
-        opens = self.limiter.next_send_at(now)
-        if opens == -inf:
+        next_send_at = self.limiter.next_send_at(now)
+        if next_send_at == -inf:
             self.is_unthrottled = True
-        return max(0.0, opens - now)
+        return max(0.0, next_send_at - now)
 
 
-def _level(pause: float) -> int:
-    # Shorter ones come by the dozen where a server counts in fractions of a second, and nobody feels them.
+def _log_level(pause: float) -> int:
+    # A server that counts in fractions of a second asks for dozens of short pauses that have no visible effect.
     return logging.WARNING if pause >= 1 else logging.DEBUG

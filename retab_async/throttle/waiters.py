@@ -1,4 +1,4 @@
-"""A line of those who wait for a moment, first come, first served."""
+"""FIFO waiter queue, and what is built on it: a timed gate and a semaphore."""
 
 import asyncio
 from collections import deque
@@ -6,125 +6,202 @@ from collections.abc import Callable
 from itertools import islice
 from math import inf
 
-# The shortest nap, in seconds: a moment that is nearer is not worth a timer of its own.
-_SHORTEST = 0.0005
+# Seconds: an earlier wakeup is not worth a timer of its own.
+_MIN_SLEEP = 0.0005
+
+
+class QueuedWaiter:
+    """One waiting task in a `WaiterQueue`.
+
+    Attributes:
+        is_urgent: Whether it stands before those that are not.
+        is_queued: Whether it is in the queue.
+        is_woken: Whether its last sleep ended by `wake`, not by time or cancellation.
+    """
+
+    __slots__ = ("_future", "is_queued", "is_urgent", "is_woken")
+
+    def __init__(self, *, is_urgent: bool) -> None:
+        self.is_urgent = is_urgent
+        self.is_queued = True
+        self.is_woken = False
+        self._future: asyncio.Future[None] | None = None
+
+    def wake(self) -> bool:
+        """End the sleep; return False if it has ended already."""
+        if self._future is None or self._future.done():
+            return False
+        self.is_woken = True
+        self._future.set_result(None)
+        return True
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until woken, for at most that many seconds; `inf` for no limit."""
+        loop = asyncio.get_running_loop()
+        self.is_woken = False
+        self._future = future = loop.create_future()
+        timer = None if seconds == inf else loop.call_later(max(seconds, _MIN_SLEEP), _time_out, future)
+        try:
+            await future
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+
+def _time_out(future: "asyncio.Future[None]") -> None:
+    # The wakeup may have come in the same iteration of the loop.
+    if not future.done():
+        future.set_result(None)
+
+
+class WaiterQueue:
+    """FIFO queue of waiting tasks, the urgent ones before all others."""
+
+    def __init__(self) -> None:
+        self._waiters: deque[QueuedWaiter] = deque()
+        self._urgent = 0
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    @property
+    def first(self) -> QueuedWaiter | None:
+        """The waiter whose turn is next."""
+        return self._waiters[0] if self._waiters else None
+
+    def join(self, *, is_urgent: bool = False) -> QueuedWaiter:
+        """Queue a new waiter."""
+        waiter = QueuedWaiter(is_urgent=is_urgent)
+        self._waiters.insert(self._urgent if is_urgent else len(self._waiters), waiter)
+        self._urgent += is_urgent
+        return waiter
+
+    def leave(self, waiter: QueuedWaiter) -> None:
+        """Remove a waiter, if it is still queued."""
+        if waiter.is_queued:
+            waiter.is_queued = False
+            self._waiters.remove(waiter)
+            self._urgent -= waiter.is_urgent
+
+    def wake(self, count: int = 1) -> None:
+        """Wake the first N waiters, which stay queued until they leave."""
+        for waiter in islice(self._waiters, count):
+            waiter.wake()
 
 
 class TurnDeadlineError(Exception):
-    """Whose turn would come only after the moment at which it is of no use any more."""
+    """The caller's turn would come only after its deadline."""
 
 
 class FifoGate:
-    """Lets one after the other pass, each as soon as `wait` says that it may.
+    """Timed FIFO gate: lets tasks pass one after the other, each as soon as `seconds_until_open` allows.
 
-    `wait` returns the seconds until the next may go, `inf` where only a `nudge` can tell; `go` is called in the same
-    moment in which one goes, so that the next one's wait can count it. Those who are urgent come before all others.
+    Args:
+        clock: Monotonic seconds, as the deadlines are.
+        seconds_until_open: Returns the seconds until the next may pass, `inf` where only `wake` can tell.
+        on_pass: Called in the moment in which one passes, so that it counts before the next one is considered.
     """
 
-    def __init__(self, clock: Callable[[], float], wait: Callable[[], float], go: Callable[[], None]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], seconds_until_open: Callable[[], float], on_pass: Callable[[], None]
+    ) -> None:
         self._clock = clock
-        self._wait = wait
-        self._on_pass = go
-        self._queue: deque[asyncio.Future[None]] = deque()
-        # How many of them are urgent.
-        self._urgent = 0
+        self._seconds_until_open = seconds_until_open
+        self._on_pass = on_pass
+        self._queue = WaiterQueue()
 
     def __len__(self) -> int:
         return len(self._queue)
 
     def try_pass(self) -> bool:
-        """Go at once if nobody waits and it is time; False means to `stand`."""
-        if self._queue or self._wait() > 0:
+        """Pass at once if the gate is open and the queue empty; False means to `wait_turn`."""
+        if len(self._queue) or self._seconds_until_open() > 0:
             return False
         self._on_pass()
         return True
 
     async def wait_turn(self, deadline: float = inf, *, is_urgent: bool = False) -> None:
-        """Wait for the turn, and go; raises `TooLateError` as soon as it is plain that it comes only after `ends`."""
-        loop = asyncio.get_running_loop()
-        bell: asyncio.Future[None] = loop.create_future()
-        self._queue.insert(self._urgent if is_urgent else len(self._queue), bell)
-        self._urgent += is_urgent
+        """Wait for the caller's turn, and pass.
+
+        Args:
+            deadline: The latest moment to pass, in seconds of the clock.
+            is_urgent: Whether to stand before those that are not.
+
+        Raises:
+            TurnDeadlineError: As soon as the turn can only come after the deadline.
+        """
+        waiter = self._queue.join(is_urgent=is_urgent)
         try:
-            while (seconds := self._seconds(bell, deadline)) > 0:
-                await _nap(loop, bell, seconds)
-                bell = self._renewed(bell, loop)
+            while (seconds := self._seconds_left(waiter, deadline)) > 0:
+                await waiter.sleep(seconds)
             self._on_pass()
         finally:
-            self._queue.remove(bell)
-            self._urgent -= is_urgent
-            # Whoever is first now has to look for itself, also where this one was cancelled in its own moment.
+            self._queue.leave(waiter)
+            # The next one has to set its own timer, also where this one was cancelled just as its turn came.
             self.wake()
 
     def wake(self, count: int = 1) -> None:
-        """Have the first in the line look again, or as many as there may be room for, one after the other."""
-        for bell in islice(self._queue, count):
-            _ring(bell)
+        """Make the first N waiters check again whether the gate is open, in their order."""
+        self._queue.wake(count)
 
-    def _seconds(self, bell: "asyncio.Future[None]", ends: float) -> float:
-        left = ends - self._clock()
-        wait = self._wait()
-        if left <= 0 or left < wait < inf:
+    def _seconds_left(self, waiter: QueuedWaiter, deadline: float) -> float:
+        left = deadline - self._clock()
+        closed = self._seconds_until_open()
+        if left <= 0 or left < closed < inf:
             raise TurnDeadlineError
-        return min(wait, left) if self._queue[0] is bell else left
-
-    def _renewed(self, bell: "asyncio.Future[None]", loop: asyncio.AbstractEventLoop) -> "asyncio.Future[None]":
-        fresh: asyncio.Future[None] = loop.create_future()
-        self._queue[self._queue.index(bell)] = fresh
-        return fresh
-
-
-async def _nap(loop: asyncio.AbstractEventLoop, bell: "asyncio.Future[None]", seconds: float) -> None:
-    alarm = None if seconds == inf else loop.call_later(max(seconds, _SHORTEST), _ring, bell)
-    try:
-        await bell
-    finally:
-        if alarm is not None:
-            alarm.cancel()
-
-
-def _ring(bell: "asyncio.Future[None]") -> None:
-    if not bell.done():
-        bell.set_result(None)
+        return min(closed, left) if self._queue.first is waiter else left
 
 
 class FifoSemaphore:
-    """So many places, handed out in the order in which they were asked for.
+    """FIFO semaphore whose free slots are taken by a plain call.
 
-    A semaphore in all but its cost: taking a place that is free is a plain call, with no coroutine and no scan of those
-    who wait, on the way of every request.
+    Unlike `asyncio.Semaphore` it needs neither a coroutine nor a scan of the waiters where a slot is free, which is on
+    the way of every request.
+
+    Args:
+        count: Number of slots.
     """
 
     def __init__(self, count: int) -> None:
         self._free = count
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._queue = WaiterQueue()
+
+    def __len__(self) -> int:
+        return len(self._queue)
 
     def try_acquire(self) -> bool:
-        """Take a place if one is free; False means to `wait` for one."""
+        """Take a free slot; False means to `acquire` one."""
         if not self._free:
             return False
         self._free -= 1
         return True
 
     async def acquire(self, seconds: float | None) -> None:
-        """Wait for a place that another one gives back; raises `TimeoutError` after so many seconds, if any."""
-        turn = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
-        came = False
+        """Wait for a released slot.
+
+        Args:
+            seconds: How long to wait, None for no limit.
+
+        Raises:
+            TimeoutError: No slot was released in that time.
+        """
+        waiter = self._queue.join()
+        is_acquired = False
         try:
-            async with asyncio.timeout(seconds):
-                await turn
-            came = True
+            await waiter.sleep(inf if seconds is None else seconds)
+            is_acquired = waiter.is_woken
         finally:
-            # Cancelled in the moment in which the turn came: the next one is to have it.
-            if not came and turn.done() and not turn.cancelled():
+            self._queue.leave(waiter)
+            if waiter.is_woken and not is_acquired:
+                # Cancelled just as its turn came.
                 self.release()
+        if not is_acquired:
+            raise TimeoutError
 
     def release(self) -> None:
-        """Hand a place to the first who waits and has not given up, or keep it free."""
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
+        """Hand the slot to the first waiter, or keep it free."""
+        while (waiter := self._queue.first) is not None:
+            self._queue.leave(waiter)
+            if waiter.wake():
                 return
         self._free += 1

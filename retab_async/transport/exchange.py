@@ -16,6 +16,7 @@ from retab_async.protocol import MAX_ERROR_BYTES, Body, DeliveryState, Request, 
 from retab_async.settings import Settings
 from retab_async.throttle import FifoSemaphore
 from retab_async.transport.error_mapping import ErrorMapper
+from retab_async.transport.fast_exchange import FastExchange
 from retab_async.transport.response_lines import ResponseLines
 from retab_async.transport.session import CONNECTION_LOST_ERRORS, ConnectionPool, opened_sockets
 
@@ -86,6 +87,9 @@ class Exchange:
             "User-Agent": settings.user_agent,
             settings.credential.header: settings.credential.value,
         }
+        self._fast = (
+            None if settings.proxy else FastExchange(self._base_url, self._headers, errors.timeout, self._redact)
+        )
         options = {
             "headers": CIMultiDict(self._headers),
             # The key would be sent along to wherever a redirect points.
@@ -106,6 +110,10 @@ class Exchange:
             TimeoutError: There was none in time.
         """
         until = time.monotonic() + seconds
+        if self._fast is not None and request.body is None and not (request.external_url or request.is_streamed):
+            wires = self._pool.wires()
+            if wires is not None and (response := await self._fast.run(wires, request, number, until, delivery)):
+                return response
         opened: list[socket] = []
         opened_sockets.set(opened)
         # A request without a body is sent as soon as it is written; a body records it itself.
@@ -134,6 +142,7 @@ class Exchange:
 
     async def _send(self, request: Request, number: int, seconds: float, delivery: DeliveryState) -> Response:
         session = self._pool.session()
+        self._pool.lend_connection()
         timeout = self._usual_timeout if seconds == self._timeout else self._timeout_of(seconds)
         body = None if request.body is None else StreamedPayload(request.body, delivery)
         failure: RetabError | None = None

@@ -14,6 +14,7 @@ import aiohttp
 from retab_async.errors import ClientStateError, ConfigurationError
 from retab_async.settings import check_count
 from retab_async.throttle import FifoSemaphore
+from retab_async.transport import wire
 
 # The sockets that were opened for the current send of this task: none means that it used a kept-alive one.
 opened_sockets: ContextVar[list[socket]] = ContextVar("retab_async_opened_sockets")
@@ -66,6 +67,7 @@ class ConnectionPool:
         self._process: int | None = None
         self._ssl = ssl
         self._trace_configs = list(trace_configs)
+        self._wires: wire.WirePool | None = None
         self.closed = False
 
     def __del__(self) -> None:
@@ -97,6 +99,17 @@ class ConnectionPool:
             raise ClientStateError(msg)
         return session
 
+    def wires(self) -> wire.WirePool | None:
+        """Return the connections of the fast path; None if a request has to go through the session."""
+        self.session()
+        wires = self._wires
+        return wires if wires is not None and wires.is_usable and not wire.is_session_instrumented() else None
+
+    def lend_connection(self) -> None:
+        """Give an idle connection of the fast path to the session, which is about to need one."""
+        if self._wires is not None:
+            self._wires.lend()
+
     def options(self, method: str) -> dict[str, Any]:
         """Return the aiohttp options that every request of a method needs in this session."""
         if self.is_user_session:
@@ -110,7 +123,11 @@ class ConnectionPool:
         self.closed = True
         # A forked process that took its sockets off the event loop would take them off its parent's as well.
         if self._session is not None and not self.is_user_session and not self.is_forked:
-            await self._session.close()
+            try:
+                await self._session.close()
+            finally:
+                if self._wires is not None:
+                    self._wires.close()
 
     def _bind_to_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         if self.closed:
@@ -128,6 +145,8 @@ class ConnectionPool:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=self._trace_configs,
             )
+            if not self._trace_configs and wire.is_supported():
+                self._wires = wire.WirePool(connector, loop)
         self._process = os.getpid()
         self._loop = loop
 
@@ -135,7 +154,8 @@ class ConnectionPool:
 def _open_socket(address: aiohttp.AddrInfoType) -> socket:
     family, kind, protocol, _, _ = address
     opened = socket(family, kind, protocol)
-    opened_sockets.get().append(opened)
+    if (sockets := opened_sockets.get(None)) is not None:
+        sockets.append(opened)
     return opened
 
 

@@ -1,8 +1,8 @@
-"""The register of the kinds of run, one file each.
+"""Registry of the kinds of run, one file each.
 
-Nobody reads a document here. Results are made up from the request alone, so that they agree with it and with
-themselves: its names, pages counted from 1, a likelihood for everything voted on, credits for the pages read. To add a
-kind, declare it in a file of its own and put it into `KINDS`.
+Documents are not read. Results are generated from the request alone, consistent with it and in themselves: its names,
+pages counted from 1, a likelihood for every value voted on, credits for the pages. To add a kind, declare it in a file
+of its own and add it to `KINDS`.
 """
 
 from retab_async.emulator.kinds.blueprints import BLUEPRINTS
@@ -11,7 +11,7 @@ from retab_async.emulator.kinds.edits import EDITS
 from retab_async.emulator.kinds.eval_runs import EVAL_RUNS
 from retab_async.emulator.kinds.experiment_runs import EXPERIMENT_RUNS
 from retab_async.emulator.kinds.extractions import EXTRACTIONS
-from retab_async.emulator.kinds.kind import Kind
+from retab_async.emulator.kinds.kind import RunKind
 from retab_async.emulator.kinds.parses import PARSES
 from retab_async.emulator.kinds.partitions import PARTITIONS
 from retab_async.emulator.kinds.schemas import SCHEMAS
@@ -19,7 +19,7 @@ from retab_async.emulator.kinds.splits import SPLITS
 from retab_async.emulator.kinds.workflow_runs import WORKFLOW_RUNS
 
 KINDS = {
-    kind.collection: kind
+    kind.name: kind
     for kind in (
         SPLITS,
         PARTITIONS,
@@ -35,4 +35,4 @@ KINDS = {
     )
 }
 
-__all__ = ["KINDS", "Kind"]
+__all__ = ["KINDS", "RunKind"]

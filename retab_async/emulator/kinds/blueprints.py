@@ -1,24 +1,24 @@
-"""File blueprints: the make-up of a file that is there."""
+"""File blueprints: the structure of an existing file."""
 
 from typing import Any
 
-from retab_async.emulator.documents import Attached, Intake
+from retab_async.emulator.documents import AttachedDocument, DocumentLoader
 from retab_async.emulator.kinds import common
-from retab_async.emulator.kinds.common import brief
-from retab_async.emulator.kinds.kind import Kind
-from retab_async.emulator.runs import ONLY, Run
-from retab_async.emulator.validation import Field, any_text, filled_text, one_of
+from retab_async.emulator.kinds.common import status_view
+from retab_async.emulator.kinds.kind import RunKind
+from retab_async.emulator.runs import ONLY_DOCUMENT, Run
+from retab_async.emulator.validation import Field, any_str, non_blank_str, one_of
 
 SAMPLE_FILE = "file_sample"
 
 
-def _attach(asked: dict[str, Any], intake: Intake) -> dict[str | int, Attached]:
-    return {ONLY: intake.stored(asked["file_id"])}
+def _load_documents(request: dict[str, Any], intake: DocumentLoader) -> dict[str | int, AttachedDocument]:
+    return {ONLY_DOCUMENT: intake.load_file(request["file_id"])}
 
 
-def _invent(run: Run) -> dict[str, Any]:
+def _output(run: Run) -> dict[str, Any]:
     return {
-        "summary": run.asked["intent"] or f"What there is in {run.document.filename}.",
+        "summary": run.request["intent"] or f"Contents of {run.document.filename}.",
         "sections": [{"label": "beginning", "pages": [1]}, {"label": "end", "pages": [2]}],
     }
 
@@ -26,30 +26,30 @@ def _invent(run: Run) -> dict[str, Any]:
 def _view(run: Run, now: float) -> dict[str, Any]:
     return {
         "object": "file.blueprint",
-        **brief(run, now),
+        **status_view(run, now),
         "file": run.document.view(),
-        "intent": run.asked["intent"],
-        "mode": run.asked["mode"],
-        "output": _invent(run) if run.life.phase(now) == "completed" else {},
-        "created_at": run.date(run.life.created),
-        "started_at": run.date(run.life.started(now)),
-        "completed_at": run.date(run.life.ended(now)),
+        "intent": run.request["intent"],
+        "mode": run.request["mode"],
+        "output": _output(run) if run.timeline.phase(now) == "completed" else {},
+        "created_at": run.format_time(run.timeline.created_at),
+        "started_at": run.format_time(run.timeline.started_at(now)),
+        "completed_at": run.format_time(run.timeline.ended_at(now)),
     }
 
 
-BLUEPRINTS = Kind(
-    collection="files/blueprints",
+BLUEPRINTS = RunKind(
+    name="files/blueprints",
     title="File blueprint",
     prefix="fbp",
     fields=(
-        Field("file_id", filled_text, required=True),
-        Field("intent", any_text),
+        Field("file_id", non_blank_str, required=True),
+        Field("intent", any_str),
         Field("mode", one_of("instant", "reasoning")),
         common.BACKGROUND,
     ),
-    attach=_attach,
+    load_documents=_load_documents,
     sample={"file_id": SAMPLE_FILE},
     sample_file=SAMPLE_FILE,
     view=_view,
-    brief=brief,
+    status_view=status_view,
 )

@@ -1,24 +1,24 @@
-"""Classifications: the one of several categories that a document is of."""
+"""Classifications: the category of a document."""
 
 from typing import Any
 
 from retab_async.emulator.kinds import common
-from retab_async.emulator.kinds.common import brief, consensus, primitive, primitive_listing, usage
-from retab_async.emulator.kinds.kind import Kind
+from retab_async.emulator.kinds.common import consensus, document_run_listing, document_run_view, status_view, usage
+from retab_async.emulator.kinds.kind import RunKind
 from retab_async.emulator.runs import Run
-from retab_async.emulator.validation import Field, any_text, filled_text, list_of, object_of, whole_number
+from retab_async.emulator.validation import Field, any_str, bounded_int, list_of, non_blank_str, object_of
 
 PAGES = 2
 CATEGORY = object_of(
-    Field("name", filled_text, required=True),
-    Field("handle_key", any_text),
-    Field("description", any_text, default=""),
+    Field("name", non_blank_str, required=True),
+    Field("handle_key", any_str),
+    Field("description", any_str, default=""),
 )
 
 
-def _invent(run: Run) -> dict[str, Any]:
-    votes, first_pages = run.asked["n_consensus"], run.asked["first_n_pages"]
-    category = run.asked["categories"][0]["name"]
+def _results(run: Run) -> dict[str, Any]:
+    votes, first_pages = run.request["n_consensus"], run.request["first_n_pages"]
+    category = run.request["categories"][0]["name"]
     output = {"reasoning": f"{run.document.filename} reads like: {category}.", "category": category}
     return {
         "output": output,
@@ -27,28 +27,28 @@ def _invent(run: Run) -> dict[str, Any]:
     }
 
 
-CLASSIFICATIONS = Kind(
-    collection="classifications",
+CLASSIFICATIONS = RunKind(
+    name="classifications",
     title="Classification",
     prefix="clss",
     fields=(
         common.DOCUMENT,
         Field("categories", list_of(CATEGORY), required=True),
         common.MODEL,
-        Field("first_n_pages", whole_number(1, common.ANY_NUMBER)),
+        Field("first_n_pages", bounded_int(1, common.MAX_INT)),
         common.INSTRUCTIONS,
         common.votes(16),
         common.BUST_CACHE,
         common.BACKGROUND,
     ),
-    attach=common.attach_document,
+    load_documents=common.load_document,
     sample={"document": common.SAMPLE_DOCUMENT, "categories": [{"name": "invoice"}, {"name": "contract"}]},
-    view=primitive(
+    view=document_run_view(
         ("model", "n_consensus", "categories", "instructions"),
         {"output": {"reasoning": "", "category": ""}, "consensus": None, "usage": None},
-        _invent,
+        _results,
     ),
-    brief=brief,
-    listing=primitive_listing(),
+    status_view=status_view,
+    listing=document_run_listing(),
     deletable=True,
 )

@@ -1,30 +1,30 @@
-"""Experiment runs: one block of a workflow, tried on the documents of an experiment."""
+"""Experiment runs: one block of a workflow, run on the documents of an experiment."""
 
 from typing import Any
 
-from retab_async.emulator.filters import equals, sorted_by, statuses
+from retab_async.emulator.filters import equals, sort_order, status_filters
 from retab_async.emulator.kinds.common import (
+    BATCH_STATUS_NAMES,
     BATCH_STATUSES,
-    BATCH_WORDS,
-    STARTED_BY,
+    TRIGGER_AND_DATES,
     batch,
     fingerprint,
     workflow_of,
 )
-from retab_async.emulator.kinds.kind import Kind
+from retab_async.emulator.kinds.kind import RunKind
 from retab_async.emulator.listing import ListSpec
 from retab_async.emulator.runs import Run
-from retab_async.emulator.validation import Field, filled_text
+from retab_async.emulator.validation import Field, non_blank_str
 
 DOCUMENTS = 2
 
 
 def _block(run: Run) -> str:
-    return f"block_{fingerprint(run.asked['experiment_id'])}"
+    return f"block_{fingerprint(run.request['experiment_id'])}"
 
 
 def _view(run: Run, now: float) -> dict[str, Any]:
-    phase, experiment_id = run.life.phase(now), run.asked["experiment_id"]
+    phase, experiment_id = run.timeline.phase(now), run.request["experiment_id"]
     return {
         **batch(run, now),
         "experiment_id": experiment_id,
@@ -45,33 +45,33 @@ def _view(run: Run, now: float) -> dict[str, Any]:
     }
 
 
-def _cancelled(run: Run, _: str, now: float) -> dict[str, Any]:
+def _cancel_view(run: Run, _: str, now: float) -> dict[str, Any]:
     return {name: value for name, value in _view(run, now).items() if name in {"id", "lifecycle"}}
 
 
-EXPERIMENT_RUNS = Kind(
-    collection="workflows/experiments/runs",
+EXPERIMENT_RUNS = RunKind(
+    name="workflows/experiments/runs",
     title="Experiment run",
     prefix="exprun",
     fields=(
-        Field("experiment_id", filled_text, required=True),
-        Field("workflow_id", filled_text),
-        Field("plan_token", filled_text),
+        Field("experiment_id", non_blank_str, required=True),
+        Field("workflow_id", non_blank_str),
+        Field("plan_token", non_blank_str),
     ),
     sample={"experiment_id": "exp_sample", "workflow_id": "wrk_sample"},
     view=_view,
-    status_names=BATCH_WORDS,
+    status_names=BATCH_STATUS_NAMES,
     listing=ListSpec(
         filters=(
             equals("workflow_id", workflow_of),
-            equals("experiment_id", lambda run: run.asked["experiment_id"]),
+            equals("experiment_id", lambda run: run.request["experiment_id"]),
             equals("block_id", _block),
-            *statuses(*BATCH_STATUSES),
-            *STARTED_BY,
-            sorted_by("created_at"),
+            *status_filters(*BATCH_STATUSES),
+            *TRIGGER_AND_DATES,
+            sort_order("created_at"),
         ),
         limit=20,
     ),
     cancel_404_phases=("completed", "failed"),
-    cancelled=_cancelled,
+    cancel_view=_cancel_view,
 )

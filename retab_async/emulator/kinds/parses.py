@@ -5,8 +5,8 @@ from typing import Any
 
 from retab_async.emulator.filters import DATES, FILENAME
 from retab_async.emulator.kinds import common
-from retab_async.emulator.kinds.common import brief, primitive, usage
-from retab_async.emulator.kinds.kind import Kind
+from retab_async.emulator.kinds.common import document_run_view, status_view, usage
+from retab_async.emulator.kinds.kind import RunKind
 from retab_async.emulator.listing import ListSpec
 from retab_async.emulator.runs import Run
 from retab_async.emulator.validation import Field, one_of
@@ -19,14 +19,14 @@ TABLES = {
 }
 
 
-def _invent(run: Run) -> dict[str, Any]:
+def _results(run: Run) -> dict[str, Any]:
     title = PurePosixPath(run.document.filename).stem
-    pages = [f"# {title}\n\n{TABLES[run.asked['table_parsing_format']]}", f"The end of {title}."]
+    pages = [f"# {title}\n\n{TABLES[run.request['table_parsing_format']]}", f"The end of {title}."]
     return {"output": {"pages": pages, "text": "\n\n".join(pages)}, "usage": usage(len(pages))}
 
 
-PARSES = Kind(
-    collection="parses",
+PARSES = RunKind(
+    name="parses",
     title="Parse",
     prefix="prs",
     fields=(
@@ -37,14 +37,14 @@ PARSES = Kind(
         common.BUST_CACHE,
         common.BACKGROUND,
     ),
-    attach=common.attach_document,
+    load_documents=common.load_document,
     sample={"document": common.SAMPLE_DOCUMENT},
-    view=primitive(
+    view=document_run_view(
         ("model", "table_parsing_format", "instructions"),
         {"output": {"pages": [], "text": ""}, "usage": None},
-        _invent,
+        _results,
     ),
-    brief=brief,
+    status_view=status_view,
     listing=ListSpec(filters=(FILENAME, *DATES)),
     deletable=True,
 )

@@ -1,4 +1,4 @@
-"""Values that fit a JSON Schema, as far as simple schemas go."""
+"""Sample values for simple JSON Schemas."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 MAX_DEPTH = 24
-HUGE = 1e15
+MAX_NUMBER = 1e15
 TEXTS = {
     "date": "2026-01-31",
     "date-time": "2026-01-31T12:00:00Z",
@@ -15,25 +15,25 @@ TEXTS = {
     "uri": "https://example.com/",
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
-# In the place of a value that there cannot be: of a schema within itself, or one that is too deep or none at all.
-NOTHING = object()
+# In place of a value for a recursive, too deep or invalid schema.
+NO_VALUE = object()
 
 
-def fitting_object(schema: dict[str, Any]) -> dict[str, Any]:
-    """Make up an object for a schema; an empty one where the schema is for something else."""
-    value = _Maker(schema).make(schema, "value", ())
+def sample_object(schema: dict[str, Any]) -> dict[str, Any]:
+    """Generate an object for a schema; an empty one if the schema is not for an object."""
+    value = _SampleBuilder(schema).build(schema, "value", ())
     return value if isinstance(value, dict) else {}
 
 
 @attrs.frozen
-class _Maker:
+class _SampleBuilder:
     root: dict[str, Any]
 
-    def make(self, schema: Any, name: str, above: tuple[int, ...]) -> Any:
-        """Make a value up; `above` has the schemas that this one is within, so as to end where it is its own part."""
+    def build(self, schema: Any, name: str, above: tuple[int, ...]) -> Any:
+        """Generate a value; `above` are the ids of the enclosing schemas, to stop at recursion."""
         schema = self._resolved(schema)
         if not isinstance(schema, dict) or id(schema) in above or len(above) > MAX_DEPTH:
-            return NOTHING
+            return NO_VALUE
         if "const" in schema:
             return schema["const"]
         if _list(schema, "enum"):
@@ -41,8 +41,8 @@ class _Maker:
         within = (*above, id(schema))
         choices = _list(schema, "anyOf") or _list(schema, "oneOf") or _list(schema, "allOf")
         if choices:
-            made = (self.make(choice, name, within) for choice in choices)
-            return next((value for value in made if value is not None and value is not NOTHING), None)
+            made = (self.build(choice, name, within) for choice in choices)
+            return next((value for value in made if value is not None and value is not NO_VALUE), None)
         return self._of_type(schema, name, within)
 
     def _resolved(self, schema: Any) -> Any:
@@ -59,16 +59,16 @@ class _Maker:
         if kind == "object":
             return self._object(schema, within)
         if kind == "array":
-            item = self.make(schema.get("items"), name, within)
-            return [] if item is NOTHING or schema.get("maxItems") == 0 else [item] * _least_items(schema)
+            item = self.build(schema.get("items"), name, within)
+            return [] if item is NO_VALUE or schema.get("maxItems") == 0 else [item] * _least_items(schema)
         simple = SIMPLE.get(kind) if isinstance(kind, str) else None
         return simple(schema) if simple else _text(schema, name)
 
     def _object(self, schema: dict[str, Any], within: tuple[int, ...]) -> dict[str, Any]:
         properties = schema.get("properties")
         entries = properties.items() if isinstance(properties, dict) else ()
-        made = {name: self.make(entry, name, within) for name, entry in entries}
-        return {name: value for name, value in made.items() if value is not NOTHING}
+        made = {name: self.build(entry, name, within) for name, entry in entries}
+        return {name: value for name, value in made.items() if value is not NO_VALUE}
 
 
 def _type(schema: dict[str, Any]) -> Any:
@@ -87,8 +87,8 @@ def _list(schema: dict[str, Any], key: str) -> list[Any]:
 
 def _bound(schema: dict[str, Any], key: str) -> float | None:
     value = schema.get(key)
-    # Neither what JSON has no number for, nor what no float holds.
-    return value if isinstance(value, int | float) and abs(value) < HUGE else None
+    # Excludes NaN, infinities and numbers beyond a float.
+    return value if isinstance(value, int | float) and abs(value) < MAX_NUMBER else None
 
 
 def _number(schema: dict[str, Any]) -> float:

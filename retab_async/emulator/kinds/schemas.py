@@ -1,11 +1,11 @@
-"""Schema generations: a JSON Schema for documents like the ones given."""
+"""Schema generations: a JSON Schema for documents like those in the request."""
 
 from typing import Any
 
-from retab_async.emulator.documents import Attached, Intake
+from retab_async.emulator.documents import AttachedDocument, DocumentLoader
 from retab_async.emulator.kinds import common
-from retab_async.emulator.kinds.common import brief
-from retab_async.emulator.kinds.kind import Kind
+from retab_async.emulator.kinds.common import status_view
+from retab_async.emulator.kinds.kind import RunKind
 from retab_async.emulator.runs import Run
 from retab_async.emulator.validation import Field, list_of
 
@@ -16,18 +16,18 @@ PROPERTIES = {
 }
 
 
-def _attach(asked: dict[str, Any], intake: Intake) -> dict[str | int, Attached]:
+def _load_documents(request: dict[str, Any], intake: DocumentLoader) -> dict[str | int, AttachedDocument]:
     return {
-        place: intake.document(document, ("body", "documents", place))
-        for place, document in enumerate(asked["documents"])
+        place: intake.load(document, ("body", "documents", place))
+        for place, document in enumerate(request["documents"])
     }
 
 
-def _invent(run: Run) -> dict[str, Any]:
-    names = ", ".join(attached.filename for attached in run.attached.values())
+def _json_schema(run: Run) -> dict[str, Any]:
+    names = ", ".join(attached.filename for attached in run.documents.values())
     return {
         "type": "object",
-        "description": run.asked["instructions"] or f"What there is in {names}.",
+        "description": run.request["instructions"] or f"Contents of {names}.",
         "properties": PROPERTIES,
         "required": list(PROPERTIES),
     }
@@ -36,15 +36,15 @@ def _invent(run: Run) -> dict[str, Any]:
 def _view(run: Run, now: float) -> dict[str, Any]:
     return {
         "object": "schema",
-        **brief(run, now),
+        **status_view(run, now),
         "strict": True,
-        "json_schema": _invent(run) if run.life.phase(now) == "completed" else {},
-        "created_at": run.date(run.life.created),
+        "json_schema": _json_schema(run) if run.timeline.phase(now) == "completed" else {},
+        "created_at": run.format_time(run.timeline.created_at),
     }
 
 
-SCHEMAS = Kind(
-    collection="schemas",
+SCHEMAS = RunKind(
+    name="schemas",
     path="schemas/generate",
     title="Schema generation",
     prefix="sch",
@@ -54,9 +54,9 @@ SCHEMAS = Kind(
         common.INSTRUCTIONS,
         common.BACKGROUND,
     ),
-    attach=_attach,
+    load_documents=_load_documents,
     sample={"documents": [common.SAMPLE_DOCUMENT]},
-    # The API names no code for this one; a client has to take any 2xx.
-    created=200,
+    # The API documents no status here; a client has to accept any 2xx.
+    created_status=200,
     view=_view,
 )

@@ -1,4 +1,4 @@
-"""The runs of a kind: create, stream, read, list, cancel, delete."""
+"""Routes of a kind of run: create, stream, get, list, cancel, delete."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -6,48 +6,48 @@ from typing import Any
 
 from aiohttp import web
 
-from retab_async.emulator.answers import HTTPError, Response, problem
-from retab_async.emulator.kinds import Kind
-from retab_async.emulator.listing import ListSpec, page, read_wanted
+from retab_async.emulator.kinds import RunKind
+from retab_async.emulator.listing import ListSpec, parse_query, select_page
+from retab_async.emulator.responses import HTTPError, Response, problem
 from retab_async.emulator.routing import Route
 from retab_async.emulator.run_timeline import TERMINAL, RunTimeline
 from retab_async.emulator.runs import Run
 from retab_async.emulator.service import Service
-from retab_async.emulator.validation import Field, any_text, read_asked, read_json
+from retab_async.emulator.validation import Field, any_str, parse_body, read_json
 
-TRUTH = {"true": True, "1": True, "false": False, "0": False}
-COMMAND = (Field("command_id", any_text),)
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+CANCEL_FIELDS = (Field("command_id", any_str),)
 
 
 async def create(
-    kind: Kind, service: Service, _: str, request: web.BaseRequest, *, always: dict[str, Any] | None = None
+    kind: RunKind, service: Service, _: str, request: web.BaseRequest, *, fixed_fields: dict[str, Any] | None = None
 ) -> Response:
-    """Start a run, whose request `always` has some fields; one that is not for the background is completed at once."""
+    """Create a run, with some `fixed_fields` in its request; a foreground run is completed at once."""
     body = await read_json(request)
     key = request.headers.get("Idempotency-Key")
-    sent = (kind.collection, body, always)
-    earlier = service.replays.recall(key, sent, service.calendar.now()) if key else None
+    sent = (kind.name, body, fixed_fields)
+    earlier = service.idempotency.get(key, sent, service.calendar.now()) if key else None
     if earlier is not None:
         return earlier
-    asked = read_asked(kind.fields, body) | (always or {})
-    kind.validate(asked)
-    answer = _streamed(kind, service, asked) if asked.get("stream") else _created(kind, service, asked)
+    fields = parse_body(kind.fields, body) | (fixed_fields or {})
+    kind.validate(fields)
+    answer = _create_streamed(kind, service, fields) if fields.get("stream") else _create(kind, service, fields)
     if key:
-        service.replays.keep(key, sent, answer, service.calendar.now())
+        service.idempotency.put(key, sent, answer, service.calendar.now())
     return answer
 
 
-def _created(kind: Kind, service: Service, asked: dict[str, Any]) -> Response:
+def _create(kind: RunKind, service: Service, fields: dict[str, Any]) -> Response:
     now = service.calendar.now()
-    # Kinds without the choice are always for the background.
-    times = (service.queued, service.running) if asked.get("background", True) else (0.0, 0.0)
-    run = service.add(kind, asked, RunTimeline(created=now, queued=times[0], running=times[1]))
-    return Response.json(kind.created, kind.view(run, service.calendar.now()))
+    # Kinds without this field always run in the background.
+    times = (service.queued, service.running) if fields.get("background", True) else (0.0, 0.0)
+    run = service.create_run(kind, fields, RunTimeline(created_at=now, queued=times[0], running=times[1]))
+    return Response.json(kind.created_status, kind.view(run, service.calendar.now()))
 
 
-def _streamed(kind: Kind, service: Service, asked: dict[str, Any]) -> Response:
-    # It ends with its stream. Who goes away leaves it to end by itself, as any create does that is not waited for.
-    run = service.add(kind, asked, RunTimeline(created=service.calendar.now(), running=service.running))
+def _create_streamed(kind: RunKind, service: Service, fields: dict[str, Any]) -> Response:
+    # The run ends with its stream, or by itself if the client disconnects.
+    run = service.create_run(kind, fields, RunTimeline(created_at=service.calendar.now(), running=service.running))
 
     def states() -> Iterator[dict[str, Any]]:
         for output in kind.stream_outputs(run) if kind.stream_outputs else ():
@@ -55,83 +55,83 @@ def _streamed(kind: Kind, service: Service, asked: dict[str, Any]) -> Response:
             if view["status"] == "cancelled":
                 break
             yield {**view, "status": "in_progress", "output": output, "consensus": None, "usage": None}
-        run.life.finish(service.calendar.now())
+        run.timeline.finish(service.calendar.now())
         yield kind.view(run, service.calendar.now())
 
     return Response.stream(states)
 
 
-async def read(kind: Kind, service: Service, run_id: str, request: web.BaseRequest) -> Response:
-    """Show a run, or its status alone where that is to be had."""
-    word = request.query.get("include_output", "true")
-    if kind.brief and word not in TRUTH:
+async def get(kind: RunKind, service: Service, run_id: str, request: web.BaseRequest) -> Response:
+    """Return a run, or only its status where the kind supports that."""
+    include_output = request.query.get("include_output", "true")
+    if kind.status_view and include_output not in BOOLEANS:
         raise HTTPError(422, [problem(("query", "include_output"), "Input should be a boolean", "bool_parsing")])
     run = _find(kind, service, run_id)
-    show = kind.view if kind.brief is None or TRUTH[word] else kind.brief
-    return Response.json(200, show(run, service.calendar.now()), _hint(service, [run]))
+    show = kind.view if kind.status_view is None or BOOLEANS[include_output] else kind.status_view
+    return Response.json(200, show(run, service.calendar.now()), _poll_hint(service, [run]))
 
 
-async def show_page(
-    kind: Kind, service: Service, _: str, request: web.BaseRequest, *, listing: ListSpec[Run]
+async def list_runs(
+    kind: RunKind, service: Service, _: str, request: web.BaseRequest, *, spec: ListSpec[Run]
 ) -> Response:
-    """Show a page of runs."""
+    """List runs."""
     now = service.calendar.now()
-    found = page(service.runs[kind], listing, read_wanted(listing, request), now)
-    envelope = found.envelope(kind.view(run, now) for run in found.shown)
-    return Response.json(200, envelope, _hint(service, found.shown))
+    found = select_page(service.runs[kind], spec, parse_query(spec, request), now)
+    envelope = found.envelope(kind.view(run, now) for run in found.items)
+    return Response.json(200, envelope, _poll_hint(service, found.items))
 
 
-async def delete(kind: Kind, service: Service, run_id: str, _: web.BaseRequest) -> Response:
-    """Forget a run."""
+async def delete(kind: RunKind, service: Service, run_id: str, _: web.BaseRequest) -> Response:
+    """Delete a run."""
     service.runs[kind].remove(_find(kind, service, run_id))
     return Response(204, headers={})
 
 
-async def cancel(kind: Kind, service: Service, run_id: str, request: web.BaseRequest) -> Response:
-    """Stop a run, and answer as its kind does; the same command gets the same answer again."""
-    command = read_asked(COMMAND, await read_json(request))["command_id"] if kind.has_command_id else None
+async def cancel(kind: RunKind, service: Service, run_id: str, request: web.BaseRequest) -> Response:
+    """Cancel a run; a repeated `command_id` gets the same response again."""
+    command = parse_body(CANCEL_FIELDS, await read_json(request))["command_id"] if kind.has_command_id else None
     now = service.calendar.now()
     run = _find(kind, service, run_id)
-    earlier = service.replays.recall((run.id, command), "cancel", now) if command else None
+    earlier = service.idempotency.get((run.id, command), "cancel", now) if command else None
     if earlier is not None:
         return earlier
-    answer = Response.json(200, _cancelled(kind, run, now))
+    answer = Response.json(200, _cancel(kind, run, now))
     if command:
-        service.replays.keep((run.id, command), "cancel", answer, now)
+        service.idempotency.put((run.id, command), "cancel", answer, now)
     return answer
 
 
-def _cancelled(kind: Kind, run: Run, now: float) -> dict[str, Any]:
-    before = run.life.phase(now)
+def _cancel(kind: RunKind, run: Run, now: float) -> dict[str, Any]:
+    before = run.timeline.phase(now)
     if before in kind.cancel_404_phases:
         raise HTTPError(404, f"{kind.title} not found, or not in a state to be cancelled")
-    run.life.cancel(now)
-    return kind.cancelled(run, before, now) if kind.cancelled else kind.view(run, now)
+    run.timeline.cancel(now)
+    return kind.cancel_view(run, before, now) if kind.cancel_view else kind.view(run, now)
 
 
-def _find(kind: Kind, service: Service, run_id: str) -> Run:
+def _find(kind: RunKind, service: Service, run_id: str) -> Run:
     run = service.runs[kind].find(run_id)
     if run is None:
         raise HTTPError(404, f"{kind.title} not found")
     return run
 
 
-def _hint(service: Service, runs: Iterable[Run]) -> dict[str, str]:
+def _poll_hint(service: Service, runs: Iterable[Run]) -> dict[str, str]:
     now = service.calendar.now()
-    if service.poll_after is None or all(run.life.phase(now) in TERMINAL for run in runs):
+    if service.poll_after is None or all(run.timeline.phase(now) in TERMINAL for run in runs):
         return {}
     return {"Retry-After": str(service.poll_after)}
 
 
-def routes(kind: Kind) -> Iterator[Route]:
-    """Give the routes of a kind."""
+def routes(kind: RunKind) -> Iterator[Route]:
+    """Return the routes of a kind."""
     path = f"/v1/{kind.path}"
     yield Route("POST", path, partial(create, kind))
-    yield Route("GET", f"{path}/{{id}}", partial(read, kind))
+    yield Route("GET", f"{path}/{{id}}", partial(get, kind))
     yield Route("POST", f"{path}/{{id}}/cancel", partial(cancel, kind))
     if kind.listing:
-        yield Route("GET", path, partial(show_page, kind, listing=kind.listing))
+        yield Route("GET", path, partial(list_runs, kind, spec=kind.listing))
     if kind.deletable:
         yield Route("DELETE", f"{path}/{{id}}", partial(delete, kind))
     if kind.stream_outputs:
-        yield Route("POST", f"{path}/stream", partial(create, kind, always={"stream": True}))
+        yield Route("POST", f"{path}/stream", partial(create, kind, fixed_fields={"stream": True}))

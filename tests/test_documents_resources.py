@@ -1,4 +1,4 @@
-"""What a create holds of its documents: shared, closed, removed or silent ones, and the threads that read them."""
+"""Descriptors and threads of documents: shared, closed, removed and silent ones."""
 
 import asyncio
 import gzip
@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from threading import Semaphore, Thread
+from threading import Thread
 from typing import IO, Any
 
 import pytest
@@ -26,16 +26,16 @@ from payloads import KEY
 from raw_server import until
 
 from retab_async import AsyncRetab, Subdocument
-from retab_async.documents import sources, thread_pool
+from retab_async.documents import thread_pool
 from retab_async.documents.open import open_document
-from retab_async.documents.sources import PIECE, SharedDescriptor, Source
+from retab_async.documents.sources import PIECE_SIZE, SharedDescriptor, Source
 from retab_async.documents.thread_pool import FILE_POOL, DaemonThreadPool
 from retab_async.emulator import Emulator, Fault
 from retab_async.errors import InvalidDocumentError
 
 PART = Subdocument("invoice")
 CREATE = "POST /v1/splits"
-CONTENT = bytes(range(256)) * (3 * PIECE // 256) + b"end"
+CONTENT = bytes(range(256)) * (3 * PIECE_SIZE // 256) + b"end"
 
 
 @pytest.fixture
@@ -57,15 +57,14 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_open() -> Iterator[None]:
-    before, room = descriptors(), sources._ROOM._value
+def no_descriptor_leaks() -> Iterator[None]:
+    before = descriptors()
     yield
     deadline = time.monotonic() + 5
     while descriptors() > before and time.monotonic() < deadline:
         time.sleep(0.01)
 
     assert descriptors() <= before
-    assert sources._ROOM._value == room
 
 
 def descriptors() -> int:
@@ -73,11 +72,7 @@ def descriptors() -> int:
 
 
 async def whole(source: Source) -> bytes:
-    return b"".join([await source.read(start, PIECE, bytes) for start in range(0, source.label.size, PIECE)])
-
-
-def remove(path: Path) -> None:
-    path.unlink()
+    return b"".join([await source.read(start, PIECE_SIZE, bytes) for start in range(0, source.info.size, PIECE_SIZE)])
 
 
 def digest(content: bytes) -> str:
@@ -85,7 +80,7 @@ def digest(content: bytes) -> str:
 
 
 class Wrapped:
-    """A file object that is none of Python's own, and goes back as far as the one in it does."""
+    """A file object that is not one of Python's own."""
 
     def __init__(self, file: Any) -> None:
         self.file = file
@@ -99,13 +94,13 @@ class Wrapped:
 
 
 class Silent:
-    """Something whose `read` does not come back before it is told to."""
+    """A file object whose read() blocks until `resumed` is set."""
 
     def __init__(self) -> None:
-        self.goes_on = threading.Event()
+        self.resumed = threading.Event()
 
     def read(self, _: int, /) -> bytes:
-        self.goes_on.wait(30)
+        self.resumed.wait(30)
         return b""
 
 
@@ -149,12 +144,13 @@ def named(path: Path) -> Any:
     return file
 
 
-OPENERS = [plain, unbuffered, in_memory, wrapped, zipped, spooled, spooled_in_memory, named]
+SHAREABLE = [plain, unbuffered, in_memory, spooled, spooled_in_memory, named]
+OPENERS = [*SHAREABLE, wrapped, zipped]
 
 
-@pytest.mark.parametrize("make", OPENERS)
 class TestFileObjects:
-    async def test_one_that_several_creates_share_is_sent_whole_by_each(
+    @pytest.mark.parametrize("make", SHAREABLE)
+    async def test_concurrent_creates_of_one_file_each_send_it_whole(
         self, emulator: Emulator, client: AsyncRetab, path: Path, make: Callable[[Path], Any]
     ) -> None:
         with_it = make(path)
@@ -171,7 +167,8 @@ class TestFileObjects:
         assert with_it.tell() == 4
         with_it.close()
 
-    async def test_one_that_is_closed_meanwhile_is_there_still(self, path: Path, make: Callable[[Path], Any]) -> None:
+    @pytest.mark.parametrize("make", OPENERS)
+    async def test_a_file_object_may_be_closed_once_it_is_opened(self, path: Path, make: Callable[[Path], Any]) -> None:
         file = make(path)
         file.seek(4)
         async with open_document(file) as source:
@@ -179,10 +176,11 @@ class TestFileObjects:
 
             assert [await whole(source) for _ in range(2)] == [CONTENT, CONTENT]
 
-    async def test_the_run_of_a_create_that_was_left_is_cancelled_though_the_file_is_closed(
+    @pytest.mark.parametrize("make", OPENERS)
+    async def test_cleanup_of_a_cancelled_create_works_though_the_file_is_closed(
         self, emulator: Emulator, client: AsyncRetab, path: Path, make: Callable[[Path], Any]
     ) -> None:
-        emulator.fail(CREATE, Fault.late_hang())
+        emulator.fail(CREATE, Fault.hang_after_effect())
 
         async def leave() -> None:
             file = make(path)
@@ -205,7 +203,7 @@ class TestFileObjects:
 
 class TestPaths:
     @pytest.mark.parametrize("away", [Path.unlink, lambda path: path.with_suffix(".new").replace(path)])
-    async def test_a_file_that_is_removed_or_replaced_meanwhile_is_there_still(
+    async def test_a_file_may_be_removed_or_replaced_once_it_is_opened(
         self, path: Path, away: Callable[[Path], Any]
     ) -> None:
         path.with_suffix(".new").write_bytes(b"another one")
@@ -214,10 +212,10 @@ class TestPaths:
 
             assert [await whole(source) for _ in range(2)] == [b"skip" + CONTENT] * 2
 
-    async def test_the_run_of_a_create_that_was_left_is_cancelled_though_the_folder_is_gone(
+    async def test_cleanup_of_a_cancelled_create_works_though_the_folder_is_gone(
         self, emulator: Emulator, client: AsyncRetab
     ) -> None:
-        emulator.fail(CREATE, Fault.late_hang())
+        emulator.fail(CREATE, Fault.hang_after_effect())
 
         async def leave() -> None:
             with tempfile.TemporaryDirectory() as folder:
@@ -235,66 +233,36 @@ class TestPaths:
         assert emulator.active_runs() == []
 
 
-class TestDescriptors:
-    """No more of them are kept than the connections leave room for."""
+class TestSharedDescriptor:
+    def test_the_last_reader_closes_a_released_descriptor(self, path: Path) -> None:
+        shared = SharedDescriptor()
+        shared.set(number := os.open(path, os.O_RDONLY))
+        with shared.borrow() as first:
+            with shared.borrow() as second:
+                shared.release()
+                assert first == second == number
+            os.fstat(number)
 
-    async def test_without_room_each_read_has_its_own(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sources, "_ROOM", Semaphore(0))
-        before = descriptors()
-        with path.open("rb") as file:
-            file.seek(4)
-            async with open_document(path) as of_path, open_document(file) as of_file:
-                assert descriptors() == before + (sys.platform == "linux")
-                assert await whole(of_path) == b"skip" + CONTENT
-                assert await whole(of_file) == CONTENT
-                remove(path)
-                file.close()
-                with pytest.raises(InvalidDocumentError, match="cannot be read any more: No such file"):
-                    await whole(of_path)
-                with pytest.raises(
-                    InvalidDocumentError, match="BufferedReader cannot be read any more: I/O operation on closed file"
-                ):
-                    await whole(of_file)
-        monkeypatch.undo()
-
-    async def test_room_that_comes_free_is_used(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sources, "_ROOM", Semaphore(0))
-        async with open_document(path) as source:
-            monkeypatch.setattr(sources, "_ROOM", Semaphore(1))
-            await source.read(0, PIECE, bytes)
-            remove(path)
-
-            assert await whole(source) == b"skip" + CONTENT
-            assert sources._ROOM._value == 0
-        assert sources._ROOM._value == 1
-        monkeypatch.undo()
-
-    def test_one_is_closed_by_the_last_thread_that_reads_from_it(self, path: Path) -> None:
-        held = SharedDescriptor()
-        with held.descriptor(lambda: os.open(path, os.O_RDONLY)) as first:
-            with held.descriptor(lambda: -1) as second:
-                held.leave()
-                assert first == second
-            os.fstat(first)
-            # Nor is another one kept.
-            with held.descriptor(lambda: -1):
-                pass
         with pytest.raises(OSError, match="Bad file"):
-            os.fstat(first)
-        with held.descriptor(lambda: os.open(path, os.O_RDONLY)) as late:
-            os.fstat(late)
-        with pytest.raises(OSError, match="Bad file"):
-            os.fstat(late)
+            os.fstat(number)
+        with pytest.raises(ValueError, match="closed"), shared.borrow():
+            pass
 
-    def test_one_that_comes_when_all_is_over_is_closed(self, path: Path) -> None:
-        held = SharedDescriptor()
-        held.leave()
-        held.keep(number := os.open(path, os.O_RDONLY))
+    def test_a_descriptor_set_after_the_release_is_closed(self, path: Path) -> None:
+        shared = SharedDescriptor()
+        shared.release()
+        shared.set(number := os.open(path, os.O_RDONLY))
 
         with pytest.raises(OSError, match="Bad file"):
             os.fstat(number)
 
-    async def test_without_pread_nobody_moves_about_in_the_callers_file(
+    async def test_a_read_after_the_document_was_closed_raises(self, path: Path) -> None:
+        async with open_document(path) as source:
+            pass
+        with pytest.raises(InvalidDocumentError, match="cannot be read any more: it is closed"):
+            await whole(source)
+
+    async def test_without_pread_the_position_of_the_callers_file_is_kept(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delattr(os, "pread", raising=False)
@@ -307,15 +275,15 @@ class TestDescriptors:
                 assert file.tell() == 5
 
 
-class TestTakingOver:
-    async def test_what_was_written_and_not_flushed_is_sent(self, path: Path) -> None:
+class TestOpening:
+    async def test_unflushed_writes_are_sent(self, path: Path) -> None:
         with path.open("r+b") as file:
             file.write(b"SKIP")
             file.seek(0)
             async with open_document(file) as source:
                 assert await whole(source) == b"SKIP" + CONTENT
 
-    async def test_a_file_that_its_owner_writes_to_has_changed(self, path: Path) -> None:
+    async def test_a_write_by_the_caller_while_the_file_is_sent_raises(self, path: Path) -> None:
         os.utime(path, (1, 1))
         with path.open("r+b") as file:
             async with open_document(file) as source:
@@ -324,7 +292,7 @@ class TestTakingOver:
                 with pytest.raises(InvalidDocumentError, match="this BufferedRandom changed while it was being sent"):
                     await whole(source)
 
-    async def test_a_bytes_io_is_free_to_be_written_to(self) -> None:
+    async def test_a_bytes_io_may_be_written_to_once_it_is_opened(self) -> None:
         file = io.BytesIO(CONTENT)
         async with open_document(file) as source:
             file.write(b"other")
@@ -333,7 +301,7 @@ class TestTakingOver:
             assert await whole(source) == CONTENT
 
     @pytest.mark.parametrize("mode", ["wb", "ab"])
-    async def test_a_file_that_is_for_writing_alone_is_refused(self, path: Path, mode: Any) -> None:
+    async def test_a_write_only_file_is_rejected(self, path: Path, mode: Any) -> None:
         for buffering in (0, -1):
             with (
                 path.open(mode, buffering) as file,
@@ -341,44 +309,34 @@ class TestTakingOver:
             ):
                 await read(file)
 
-    async def test_a_file_at_its_end_is_refused_with_advice(self, path: Path) -> None:
+    async def test_a_file_at_its_end_is_rejected_with_advice(self, path: Path) -> None:
         with path.open("rb") as file:
             file.read()
             with pytest.raises(InvalidDocumentError, match=r"seek\(0\)"):
                 await read(file)
 
-    async def test_a_device_without_an_end_is_refused(self) -> None:
+    async def test_a_device_without_an_end_is_rejected(self) -> None:
         with (
             plain(Path("/dev/zero")) as file,
             pytest.raises(InvalidDocumentError, match="this BufferedReader is a device, not a file"),
         ):
             await read(file)
 
-    async def test_a_copy_that_cannot_be_written_is_told_as_such(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def full(*_: Any) -> Any:
+    async def test_a_copy_that_cannot_be_written_is_reported_as_such(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: Any, **__: Any) -> Any:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr("retab_async.documents.files.TemporaryFile", full)
         with pytest.raises(InvalidDocumentError, match="this Wrapped cannot be copied to a temporary file: No space"):
             await read(Wrapped(io.BytesIO(CONTENT)))
 
-    async def test_one_that_cannot_go_back_after_all_is_sent_all_the_same(self) -> None:
+    async def test_a_file_whose_seek_fails_is_sent_all_the_same(self) -> None:
         class Forward(io.BytesIO):
             def seek(self, *_: Any) -> int:
                 raise OSError(29, "Illegal seek")
 
         async with open_document(Forward(CONTENT)) as source:
             assert await whole(source) == CONTENT
-
-    async def test_a_pipe_that_two_want_goes_to_one_of_them(self) -> None:
-        with piped() as (pipe, end):
-            Thread(target=lambda: (end.write(CONTENT), end.close())).start()
-            results = await asyncio.gather(*[read(pipe) for _ in range(2)], return_exceptions=True)
-
-        assert sorted(str(result) for result in results if not isinstance(result, bytes)) == [
-            "this BufferedReader has nothing to read: it is empty, or at its end already (seek(0) goes back)"
-        ]
-        assert CONTENT in results
 
 
 async def read(document: Any) -> bytes:
@@ -399,11 +357,11 @@ def reading_threads() -> int:
 
 @asynccontextmanager
 async def crowded_pool() -> AsyncIterator[None]:
-    """The loop's own threads are all in use."""
+    """Occupy all threads of the loop's default executor."""
     release = threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        asyncio.get_running_loop().set_default_executor(pool)
-        pool.submit(release.wait)
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.get_running_loop().set_default_executor(executor)
+        executor.submit(release.wait)
         try:
             yield
         finally:
@@ -411,8 +369,9 @@ async def crowded_pool() -> AsyncIterator[None]:
 
 
 class TestSilence:
-    async def test_what_gives_nothing_holds_nobody_up(self, emulator: Emulator, path: Path) -> None:
-        """Not the loop's own threads, which look up names and open other files; and not its own cancellation."""
+    async def test_silent_documents_block_neither_other_calls_nor_their_own_cancellation(
+        self, emulator: Emulator, path: Path
+    ) -> None:
         silent = [Silent() for _ in range(40)]
         url = emulator.url.replace("127.0.0.1", "localhost")
         async with client_for(url) as client:
@@ -427,10 +386,10 @@ class TestSilence:
                 run = await client.splits.create(document=path, subdocuments=[PART], background=True)
                 await client.splits.cancel(run.id)
         for each in silent:
-            each.goes_on.set()
+            each.resumed.set()
         await until(lambda: not reading_threads())
 
-    async def test_a_document_needs_none_of_the_loops_own_threads(self, path: Path) -> None:
+    async def test_documents_need_no_thread_of_the_default_executor(self, path: Path) -> None:
         async with crowded_pool(), asyncio.timeout(5):
             assert await read(path) == b"skip" + CONTENT
             assert await read(Wrapped(io.BytesIO(CONTENT))) == CONTENT
@@ -440,33 +399,33 @@ class TestSilence:
 
     @pytest.mark.parametrize("buffering", [0, -1])
     @pytest.mark.parametrize("closes", [True, False])
-    async def test_a_silent_pipe_that_is_left_can_be_closed_and_keeps_no_thread(
+    async def test_a_silent_pipe_of_a_cancelled_create_can_be_closed_and_keeps_no_thread(
         self, buffering: int, *, closes: bool
     ) -> None:
         with piped(buffering) as (pipe, end):
-            end.write(bytes(PIECE // 8))
+            end.write(bytes(PIECE_SIZE // 8))
             task = asyncio.create_task(read(pipe))
             await asyncio.sleep(0.05)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             if closes:
-                # A thread that is reading in there would hold this up for ever.
+                # A thread that is blocked in read() would block this for ever.
                 pipe.close()
             await until(lambda: not reading_threads())
 
-    async def test_a_pipe_may_take_its_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("retab_async.documents.files._TICK", 1)
+    async def test_a_slow_pipe_is_read_to_its_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("retab_async.documents.files._POLL_INTERVAL", 1)
         with piped() as (pipe, end):
             task = asyncio.create_task(read(pipe))
-            for piece in (b"to", b"ld"):
+            for piece in (b"te", b"xt"):
                 await asyncio.sleep(0.03)
                 end.write(piece)
             end.close()
 
-            assert await task == b"told"
+            assert await task == b"text"
 
-    async def test_what_a_pipe_has_in_its_buffer_is_sent_too(self) -> None:
+    async def test_buffered_bytes_of_a_pipe_are_sent_too(self) -> None:
         with piped() as (pipe, end):
             end.write(b"skip, kept, ")
             assert pipe.read(6) == b"skip, "
@@ -475,24 +434,24 @@ class TestSilence:
 
             assert await read(pipe) == b"kept, and more"
 
-    async def test_where_nobody_can_ask_a_pipe_it_is_read_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_without_poll_a_pipe_is_read_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delattr(select, "poll", raising=False)
         with piped() as (pipe, end):
-            end.write(b"told")
+            end.write(b"text")
             end.close()
 
-            assert await read(pipe) == b"told"
+            assert await read(pipe) == b"text"
 
     async def test_a_socket_is_read_to_its_end(self) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs, ours.makefile("rb") as file:
-            theirs.sendall(b"told")
+            theirs.sendall(b"text")
             theirs.shutdown(socket.SHUT_WR)
 
-            assert await read(file) == b"told"
+            assert await read(file) == b"text"
 
     @pytest.mark.parametrize("document", ["sys.stdin.buffer", "Silent()", "os.fdopen(os.pipe()[0], 'rb')"])
-    def test_a_program_ends_though_something_is_silent(self, document: str) -> None:
+    def test_a_program_exits_though_a_document_is_silent(self, document: str) -> None:
         script = f"""
             import asyncio, os, sys, threading
             from retab_async.documents.open import open_document
@@ -519,22 +478,22 @@ class TestSilence:
             assert process.stdout.read() == b"timed out\n"
 
 
-class TestCrews:
+class TestDaemonThreadPool:
     @pytest.mark.parametrize("error", [KeyError("a"), StopIteration("a"), asyncio.CancelledError("a"), SystemExit("a")])
-    async def test_whatever_is_raised_is_raised_here(self, error: BaseException) -> None:
+    async def test_any_exception_is_raised_in_the_caller(self, error: BaseException) -> None:
         def fail() -> None:
             raise error
 
         caught = None
         try:
             await FILE_POOL.call(fail)
-        except BaseException as raised:  # noqa: BLE001 - this is about all of them
+        except BaseException as raised:  # noqa: BLE001 - all of them are under test
             caught = raised
 
         assert caught is error or (isinstance(error, StopIteration) and caught and caught.__cause__ is error)
 
-    async def test_so_many_at_the_most_are_at_work_and_none_when_nothing_is_left(self) -> None:
-        crew = DaemonThreadPool(3)
+    async def test_threads_are_bounded_and_exit_when_the_queue_is_empty(self) -> None:
+        pool = DaemonThreadPool(3)
         at_work, most = 0, 0
         lock = threading.Lock()
 
@@ -548,42 +507,72 @@ class TestCrews:
                 at_work -= 1
             return number
 
-        assert await asyncio.gather(*[crew.call(work, number) for number in range(20)]) == list(range(20))
+        assert await asyncio.gather(*[pool.call(work, number) for number in range(20)]) == list(range(20))
         assert 1 < most <= 3
-        await until(lambda: crew._size == 0)
+        await until(lambda: pool._size == 0)
 
-    async def test_what_was_given_up_before_its_turn_is_not_begun(self) -> None:
-        crew = DaemonThreadPool(1)
-        goes_on = threading.Event()
-        begun: list[int] = []
-        tasks = [asyncio.create_task(crew.call(goes_on.wait)), asyncio.create_task(crew.call(begun.append, 1))]
+    async def test_a_call_cancelled_while_queued_is_not_started(self) -> None:
+        pool = DaemonThreadPool(1)
+        resumed = threading.Event()
+        started: list[int] = []
+        tasks = [asyncio.create_task(pool.call(resumed.wait)), asyncio.create_task(pool.call(started.append, 1))]
         await asyncio.sleep(0.02)
-        for task in tasks:
+        for task in reversed(tasks):
             task.cancel()
         await asyncio.wait(tasks)
-        goes_on.set()
-        await until(lambda: crew._size == 0)
+        resumed.set()
+        await until(lambda: pool._size == 0)
 
-        assert not begun
+        assert not started
+
+    async def test_a_thread_stuck_in_a_cancelled_call_is_replaced(self) -> None:
+        pool = DaemonThreadPool(1)
+        resumed, started = threading.Event(), threading.Event()
+
+        def block() -> None:
+            started.set()
+            resumed.wait(10)
+
+        stuck = asyncio.create_task(pool.call(block))
+        await until(started.is_set)
+        queued = asyncio.create_task(pool.call(str, 1))
+        await asyncio.sleep(0)
+        stuck.cancel()
+
+        assert await asyncio.wait_for(queued, 5) == "1"
+        resumed.set()
+        await until(lambda: not reading_threads())
+        assert pool._size == 0
+
+    async def test_a_call_cancelled_after_its_end_is_cancelled(self) -> None:
+        done = threading.Event()
+        task = asyncio.create_task(DaemonThreadPool(1).call(done.set))
+        await asyncio.sleep(0)
+        # The loop is blocked, so that the signal of the thread comes after the cancellation.
+        done.wait(5)
+        time.sleep(0.05)  # noqa: ASYNC251
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     def test_a_call_may_outlive_its_loop(self) -> None:
-        crew = DaemonThreadPool(1)
-        goes_on = threading.Event()
+        pool = DaemonThreadPool(1)
+        resumed = threading.Event()
 
         async def leave() -> None:
             async with asyncio.timeout(0.01):
-                await crew.call(goes_on.wait)
+                await pool.call(resumed.wait)
 
         with pytest.raises(TimeoutError):
             asyncio.run(leave())
-        goes_on.set()
+        resumed.set()
         deadline = time.monotonic() + 5
-        while crew._size and time.monotonic() < deadline:
+        while pool._size and time.monotonic() < deadline:
             time.sleep(0.001)
 
-        assert crew._size == 0
+        assert pool._size == 0
 
-    async def test_a_thread_that_cannot_be_started_is_an_error_and_takes_no_place(
+    async def test_a_thread_that_cannot_be_started_raises_and_does_not_count(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Refused(Thread):
@@ -591,12 +580,12 @@ class TestCrews:
                 msg = "can't start new thread"
                 raise RuntimeError(msg)
 
-        crew = DaemonThreadPool(1)
-        begun: list[int] = []
+        pool = DaemonThreadPool(1)
+        started: list[int] = []
         with monkeypatch.context() as without:
             without.setattr(thread_pool, "Thread", Refused)
             with pytest.raises(RuntimeError, match="can't start"):
-                await crew.call(begun.append, 1)
+                await pool.call(started.append, 1)
 
-        await crew.call(begun.append, 2)
-        assert begun == [2]
+        await pool.call(started.append, 2)
+        assert started == [2]

@@ -1,4 +1,4 @@
-"""What the emulator says back, as values: an answer, and the refusal that becomes one."""
+"""Responses of the emulator as values: a `Response`, and the `HTTPError` that becomes one."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +8,7 @@ import attrs
 
 JSON_TYPE = "application/json"
 STREAM_TYPE = "application/stream+json"
-# json.dumps would build an encoder anew for every answer.
+# json.dumps would build an encoder anew for every response.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -16,13 +16,20 @@ def _json_headers() -> dict[str, str]:
     return {"Content-Type": JSON_TYPE}
 
 
-def _encoded(payload: Any) -> bytes:
+def _encode(payload: Any) -> bytes:
     return _ENCODER.encode(payload).encode()
 
 
 @attrs.frozen
 class Response:
-    """One HTTP answer before it is sent: status, body, headers; or `lines` that come one by one in place of a body."""
+    """HTTP response before it is sent.
+
+    Attributes:
+        status: The HTTP status.
+        body: The whole body; empty for a stream.
+        headers: The headers, without those that the server adds to every response.
+        lines: Makes the lines of a stream; sent one by one in place of `body`.
+    """
 
     status: int
     body: bytes = b""
@@ -31,25 +38,25 @@ class Response:
 
     @classmethod
     def json(cls, status: int, payload: Any, headers: Mapping[str, str] | None = None) -> "Response":
-        """Answer with a JSON document; `headers` join that of its type."""
-        return cls(status, _encoded(payload), {**_json_headers(), **(headers or {})})
+        """Make a JSON response; `headers` are added to its content type."""
+        return cls(status, _encode(payload), {**_json_headers(), **(headers or {})})
 
     @classmethod
     def stream(cls, payloads: Callable[[], Iterator[Any]]) -> "Response":
-        """Answer with a JSON document on each line, made when its turn comes."""
+        """Make a stream with one JSON document a line, each encoded just before it is sent."""
 
         def lines() -> Iterator[bytes]:
-            return (_encoded(payload) + b"\n" for payload in payloads())
+            return (_encode(payload) + b"\n" for payload in payloads())
 
         return cls(200, headers={"Content-Type": STREAM_TYPE}, lines=lines)
 
-    def whole(self) -> bytes:
-        """Give all of the body at once."""
+    def full_body(self) -> bytes:
+        """Return the whole body, also of a stream."""
         return b"".join(self.lines()) if self.lines else self.body
 
 
 class HTTPError(Exception):
-    """Ends a request with `{"detail": ...}` from wherever its fault was found; `headers` join those of the answer."""
+    """Error response `{"detail": ...}`, raised by any code that handles a request."""
 
     def __init__(self, status: int, detail: Any, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status, detail)
@@ -57,11 +64,11 @@ class HTTPError(Exception):
         self.detail = detail
         self.headers = dict(headers or {})
 
-    def answer(self) -> Response:
-        """Give the refusal as it goes over the wire."""
+    def to_response(self) -> Response:
+        """Convert the error to the response to send."""
         return Response.json(self.status, {"detail": self.detail}, self.headers)
 
 
 def problem(loc: tuple[str | int, ...], message: str, kind: str) -> dict[str, Any]:
-    """Give one entry of a 422's `detail` list, in FastAPI's form."""
+    """Make one entry of a 422's `detail` list, in FastAPI's form."""
     return {"type": kind, "loc": list(loc), "msg": message}

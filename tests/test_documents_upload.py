@@ -1,4 +1,4 @@
-"""Documents on their way: creates, uploads and links against the emulator and against raw sockets."""
+"""Creates with documents, uploads and file references, against the emulator and raw sockets."""
 
 import asyncio
 import hashlib
@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ from raw_server import RawServer, Step, raw_server, reply, reset, say_and_stall,
 
 from retab_async import AsyncRetab
 from retab_async.documents import DocumentField, build_create_body, transfer_seconds
-from retab_async.documents.create_body import _LARGEST
+from retab_async.documents.create_body import _MAX_BODY_BYTES
+from retab_async.documents.upload import _UploadSession
 from retab_async.emulator import Emulator, Fault
 from retab_async.errors import (
     APIConnectionError,
@@ -40,25 +42,25 @@ ANNOUNCE, TARGET, COMPLETE = "POST /v1/files/upload", "PUT /upload/{id}", "POST 
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(queued=600, api_key=KEY) as opened:
-        yield opened
+    async with Emulator(queued=600, api_key=KEY) as running:
+        yield running
 
 
 @pytest.fixture
-async def opened(emulator: Emulator) -> AsyncIterator[AsyncRetab]:
-    async with client_for(emulator.url) as client:
-        yield client
+async def client(emulator: Emulator) -> AsyncIterator[AsyncRetab]:
+    async with client_for(emulator.url) as made:
+        yield made
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that takes no more than two KiB to itself."""
-    monkeypatch.setattr("retab_async.documents.create_body._LARGEST", 2048)
+    """Limit the body of a request to two KiB."""
+    monkeypatch.setattr("retab_async.documents.create_body._MAX_BODY_BYTES", 2048)
 
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """40 MiB of which no two MiB are the same."""
+    """Write a file of 40 MiB of which no two MiB are equal."""
     path = tmp_path / "large.pdf"
     with path.open("wb") as file:
         for number in range(40):
@@ -85,12 +87,12 @@ def descriptors() -> int:
 class TestCreates:
     @pytest.mark.parametrize("make", [lambda path: path, lambda path: path.read_bytes(), lambda path: path.open("rb")])
     async def test_a_document_arrives_byte_for_byte(
-        self, emulator: Emulator, opened: AsyncRetab, tmp_path: Path, make: Callable[[Path], Any]
+        self, emulator: Emulator, client: AsyncRetab, tmp_path: Path, make: Callable[[Path], Any]
     ) -> None:
         content = PDF + os.urandom(2_000_000)
         (tmp_path / "a.pdf").write_bytes(content)
         document = make(tmp_path / "a.pdf")
-        run = await create(opened, document)
+        run = await create(client, document)
         getattr(document, "close", bool)()
 
         received = emulator.document_of(run["id"])
@@ -100,22 +102,24 @@ class TestCreates:
             digest(content),
         )
 
-    @pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.late_reset(), Fault.cut()])
-    async def test_another_try_sends_it_all_again(self, emulator: Emulator, opened: AsyncRetab, fault: Fault) -> None:
+    @pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.reset_after_effect(), Fault.truncate()])
+    async def test_a_retry_sends_the_whole_document_again(
+        self, emulator: Emulator, client: AsyncRetab, fault: Fault
+    ) -> None:
         emulator.fail("POST /v1/splits", fault)
         content = os.urandom(1_000_000)
-        run = await create(opened, io.BytesIO(content))
+        run = await create(client, io.BytesIO(content))
 
         assert emulator.document_of(run["id"]).sha256 == digest(content)
         assert emulator.active_runs() == [run["id"]]
 
-    async def test_a_file_that_changes_under_way_is_no_run(
-        self, emulator: Emulator, opened: AsyncRetab, tmp_path: Path
+    async def test_a_file_that_changes_while_it_is_sent_starts_no_run(
+        self, emulator: Emulator, client: AsyncRetab, tmp_path: Path
     ) -> None:
         path = tmp_path / "a.bin"
         path.write_bytes(bytes(9_000_000))
         os.utime(path, (1, 1))
-        transport, trail = opened.splits._api.transport, DeliveryState()
+        transport, trail = client.splits._api.transport, DeliveryState()
         async with build_create_body(transport, {"document": DocumentField(path), **FIELDS}) as body:
             path.write_bytes(b"x" * 9_000_000)
             with pytest.raises(InvalidDocumentError, match="changed while"):
@@ -123,20 +127,20 @@ class TestCreates:
 
         assert not trail.may_have_taken_effect
         assert emulator.active_runs() == []
-        assert connections_in_use(opened) == 0
+        assert connections_in_use(client) == 0
 
-    async def test_a_url_is_left_to_the_api(self, emulator: Emulator, opened: AsyncRetab) -> None:
-        run = await create(opened, "https://files.example.com/far.pdf?v=2")
+    async def test_a_url_is_passed_on_to_the_api(self, emulator: Emulator, client: AsyncRetab) -> None:
+        run = await create(client, "https://files.example.com/far.pdf?v=2")
 
         assert emulator.document_of(run["id"]).size == 0
         assert run["file"]["filename"] == "far.pdf"
 
 
 class TestUploads:
-    async def test_what_is_too_large_for_the_body_is_uploaded(
-        self, emulator: Emulator, opened: AsyncRetab, large: Path
+    async def test_a_document_too_large_for_the_body_is_uploaded(
+        self, emulator: Emulator, client: AsyncRetab, large: Path
     ) -> None:
-        run = await create(opened, large)
+        run = await create(client, large)
 
         received = emulator.document_of(run["id"])
         assert (received.filename, received.mime_type) == ("large.pdf", "application/pdf")
@@ -148,47 +152,47 @@ class TestUploads:
             "POST /v1",
         ]
 
-    async def test_the_largest_body_is_what_the_service_takes(self, opened: AsyncRetab) -> None:
-        async with build_create_body(opened.splits._api.transport, {"document": DocumentField(b"x"), **FIELDS}) as body:
+    async def test_a_body_of_exactly_the_limit_is_sent_inline(self, client: AsyncRetab) -> None:
+        async with build_create_body(client.splits._api.transport, {"document": DocumentField(b"x"), **FIELDS}) as body:
             frame = body.length - 4
-        fits = b"x" * ((_LARGEST - frame) // 4 * 3)
+        fits = b"x" * ((_MAX_BODY_BYTES - frame) // 4 * 3)
         sizes = []
         for content in (fits, fits + b"x"):
             async with build_create_body(
-                opened.splits._api.transport, {"document": DocumentField(content), **FIELDS}
+                client.splits._api.transport, {"document": DocumentField(content), **FIELDS}
             ) as body:
                 sizes.append(body.length)
 
-        assert _LARGEST - 4 < sizes[0] <= _LARGEST
+        assert _MAX_BODY_BYTES - 4 < sizes[0] <= _MAX_BODY_BYTES
         assert sizes[1] < 1000
 
     @pytest.mark.parametrize("route", [ANNOUNCE, TARGET, COMPLETE])
-    @pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.late_reset(), Fault.cut()])
+    @pytest.mark.parametrize("fault", [Fault.status(503), Fault.reset(), Fault.reset_after_effect(), Fault.truncate()])
     @pytest.mark.usefixtures("small")
-    async def test_each_step_is_tried_again(
-        self, emulator: Emulator, opened: AsyncRetab, route: str, fault: Fault
+    async def test_each_step_of_an_upload_is_retried(
+        self, emulator: Emulator, client: AsyncRetab, route: str, fault: Fault
     ) -> None:
         emulator.fail(route, fault)
         content = os.urandom(1_000_000)
-        run = await create(opened, io.BytesIO(content))
+        run = await create(client, io.BytesIO(content))
 
         assert emulator.document_of(run["id"]).sha256 == digest(content)
 
     @pytest.mark.parametrize("route", [ANNOUNCE, TARGET, COMPLETE])
     @pytest.mark.usefixtures("small")
-    async def test_a_step_that_is_refused_is_the_error_and_starts_nothing(
-        self, emulator: Emulator, opened: AsyncRetab, route: str
+    async def test_a_rejected_step_of_an_upload_raises_and_starts_no_run(
+        self, emulator: Emulator, client: AsyncRetab, route: str
     ) -> None:
         emulator.fail(route, Fault.status(403))
         with pytest.raises(PermissionDeniedError, match=r"Forbidden \((POST|PUT) .*status 403") as raised:
-            await create(opened, bytes(5000))
+            await create(client, bytes(5000))
 
         assert "X-Sig" not in f"{raised.value}{raised.value!r}{raised.value.url}"
         assert emulator.active_runs() == []
 
     @pytest.mark.usefixtures("small")
-    async def test_a_file_that_changes_is_not_completed(
-        self, emulator: Emulator, opened: AsyncRetab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    async def test_an_upload_of_a_file_that_changes_is_not_completed(
+        self, emulator: Emulator, client: AsyncRetab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = tmp_path / "a.bin"
         path.write_bytes(bytes(9000))
@@ -199,15 +203,15 @@ class TestUploads:
                 path.write_bytes(b"x" * 9000)
             return await send(request, *args)
 
-        transport = opened.splits._api.transport
+        transport = client.splits._api.transport
         send = transport.send
         monkeypatch.setattr(transport, "send", changing)
         with pytest.raises(InvalidDocumentError, match="changed while"):
-            await create(opened, path)
+            await create(client, path)
 
         assert not [served for served in emulator.requests if served.path.endswith("/complete")]
 
-    async def test_cancelled_before_the_answer_it_leaves_nothing_open(self, large: Path) -> None:
+    async def test_an_upload_cancelled_before_the_answer_leaks_no_descriptor(self, large: Path) -> None:
         session = SESSION | {"uploadUrl": "{url}/put?sig=0123456789"}
         for make in (lambda: large, lambda: OnceOnly(large.read_bytes())):
             before = descriptors()
@@ -224,23 +228,23 @@ class TestUploads:
             assert descriptors() == before
 
 
-class TestDoubt:
-    """Whether there may be a run is told of a create, and not of what comes before it."""
+class TestInDoubt:
+    """`in_doubt` of a create refers to its run, not to the uploads before it."""
 
     @pytest.mark.parametrize("route", [ANNOUNCE, TARGET, COMPLETE])
-    @pytest.mark.parametrize("fault", [Fault.status(500), Fault.late_reset()])
+    @pytest.mark.parametrize("fault", [Fault.status(500), Fault.reset_after_effect()])
     @pytest.mark.usefixtures("small")
-    async def test_an_upload_that_fails_leaves_none(
-        self, emulator: Emulator, opened: AsyncRetab, route: str, fault: Fault
+    async def test_a_failed_upload_is_not_in_doubt(
+        self, emulator: Emulator, client: AsyncRetab, route: str, fault: Fault
     ) -> None:
         emulator.fail(route, *[fault] * 9)
         with pytest.raises(RequestError) as raised:
-            await create(opened, bytes(5000))
+            await create(client, bytes(5000))
 
         assert not raised.value.in_doubt
 
     @pytest.mark.parametrize("step", [reply("", 500), reset])
-    async def test_a_link_that_cannot_be_had_leaves_none(self, step: Step) -> None:
+    async def test_a_failed_file_look_up_is_not_in_doubt(self, step: Step) -> None:
         async with raw_server(*[step] * 9) as server, client_for(server.url) as client:
             with pytest.raises(RequestError) as raised:
                 await create(client, FileRef(id="file_1"))
@@ -261,7 +265,7 @@ SESSION: dict[str, Any] = {
     "uploadUrl": "{url}/bucket/obj?X-Sig=secret0123456789&part=1",
     "uploadMethod": "PUT",
     "uploadHeaders": {
-        "content-type": "application/x-told",
+        "content-type": "application/x-own",
         "x-goog-a": "b",
         "Host": "evil",
         "Content-Length": "1",
@@ -273,12 +277,12 @@ COMPLETED = {"filename": "big.pdf", "url": "https://storage.retab.com/org/file_8
 
 
 def announcing(session: dict[str, Any]) -> Step:
-    """Answer with a session whose `{url}` is that of the server itself."""
+    """Answer with an upload session whose `{url}` is that of the server itself."""
 
     async def step(wire: Any) -> None:
         host, port = wire.writer.get_extra_info("sockname")
-        told = json.dumps(session).replace("{url}", f"http://{host}:{port}").replace("{port}", str(port))
-        await reply(told.encode())(wire)
+        body = json.dumps(session).replace("{url}", f"http://{host}:{port}").replace("{port}", str(port))
+        await reply(body.encode())(wire)
 
     return step
 
@@ -289,7 +293,7 @@ class TestSessions:
         async with raw_server(*steps) as server, client_for(server.url) as client:
             return server, await create(client, bytes(5000))
 
-    async def test_the_bytes_go_where_the_api_says_with_its_headers_and_without_the_key(self) -> None:
+    async def test_the_bytes_are_sent_where_the_api_says_with_its_headers_and_without_the_key(self) -> None:
         server, _ = await self.upload(announcing(SESSION), reply(), reply(COMPLETED), reply({"id": "splt_1"}))
         announced, put, completed, created = server.requests
 
@@ -300,7 +304,7 @@ class TestSessions:
         }
         assert (put.method, put.target) == ("PUT", "/bucket/obj?X-Sig=secret0123456789&part=1")
         assert put.body == bytes(5000)
-        assert put.headers["content-type"] == "application/x-told"
+        assert put.headers["content-type"] == "application/x-own"
         assert put.headers["x-goog-a"] == "b"
         assert put.headers["host"] == f"127.0.0.1:{server.port}"
         assert "idempotency-key" not in put.headers
@@ -309,21 +313,21 @@ class TestSessions:
         assert json.loads(created.body) == {"document": COMPLETED, **FIELDS}
 
     @pytest.mark.parametrize("missing", ["uploadHeaders", "uploadMethod", "mimeData", "expiresAt"])
-    async def test_what_the_api_leaves_out_is_as_usual(self, missing: str) -> None:
+    async def test_missing_fields_of_a_session_have_defaults(self, missing: str) -> None:
         session = {name: value for name, value in SESSION.items() if name != missing}
         server, _ = await self.upload(announcing(session), reply(), reply(COMPLETED), reply({"id": "splt_1"}))
 
-        expected = "application/octet-stream" if missing == "uploadHeaders" else "application/x-told"
+        expected = "application/octet-stream" if missing == "uploadHeaders" else "application/x-own"
         assert server.requests[1].headers["content-type"] == expected
 
-    async def test_loopback_by_another_name_is_loopback(self) -> None:
+    async def test_localhost_counts_as_loopback(self) -> None:
         session = SESSION | {"uploadUrl": "http://localhost:{port}/put"}
         server, _ = await self.upload(announcing(session), reply(), reply(COMPLETED), reply({"id": "splt_1"}))
 
         assert server.requests[1].target == "/put"
 
     @pytest.mark.parametrize(
-        ("told", "place"),
+        ("answer", "field"),
         [
             ([], ""),
             (SESSION | {"fileId": None}, "fileId"),
@@ -342,14 +346,14 @@ class TestSessions:
             (SESSION | {"uploadHeaders": {"a": "c\r\nApi-Key: d"}}, "uploadHeaders"),
         ],
     )
-    async def test_an_answer_that_does_not_say_where_is_refused(self, told: Any, place: str) -> None:
+    async def test_an_invalid_upload_session_raises(self, answer: Any, field: str) -> None:
         with pytest.raises(ResponseError) as raised:
-            await self.upload(announcing(told), reply())
+            await self.upload(announcing(answer), reply())
 
-        assert raised.value.path == place
+        assert raised.value.path == field
         assert "secret0123456789" not in f"{raised.value}{raised.value.body}".replace("user:secret0123456789", "")
 
-    async def test_a_redirect_of_the_bytes_is_not_followed(self) -> None:
+    async def test_a_redirect_of_the_put_is_not_followed(self) -> None:
         async with raw_server(reply()) as elsewhere:
             moved = reply(b"", 307, {"Location": f"{elsewhere.url}/put"})
             with pytest.raises(APIError, match="redirect"):
@@ -357,7 +361,7 @@ class TestSessions:
 
         assert elsewhere.connections == 0
 
-    async def test_over_https_nothing_goes_out_in_the_clear(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_an_https_api_cannot_send_documents_to_http(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async with raw_server(announcing(SESSION), reply()) as server, client_for(server.url) as client:
             transport = client.splits._api.transport
             monkeypatch.setattr(type(transport), "base_url", "https://127.0.0.1")
@@ -367,7 +371,7 @@ class TestSessions:
         assert len(server.requests) == 1
 
     @pytest.mark.parametrize(
-        ("told", "place"),
+        ("answer", "field"),
         [
             ([], "filename"),
             (COMPLETED | {"filename": " "}, "filename"),
@@ -375,11 +379,11 @@ class TestSessions:
             (COMPLETED | {"url": "http://storage.retab.com/a"}, "url"),
         ],
     )
-    async def test_an_upload_must_become_something(self, told: Any, place: str) -> None:
-        with pytest.raises(ResponseError, match=place) as raised:
-            await self.upload(announcing(SESSION), reply(), reply(told))
+    async def test_an_invalid_answer_to_complete_raises(self, answer: Any, field: str) -> None:
+        with pytest.raises(ResponseError, match=field) as raised:
+            await self.upload(announcing(SESSION), reply(), reply(answer))
 
-        assert raised.value.path == place
+        assert raised.value.path == field
 
     @pytest.mark.parametrize(
         "echo",
@@ -388,7 +392,7 @@ class TestSessions:
             json.dumps({"message": "no", "details": {"signature": "secret0123456789"}}),
         ],
     )
-    async def test_an_error_does_not_quote_the_signature(self, echo: str) -> None:
+    async def test_an_error_of_the_put_does_not_quote_the_signature(self, echo: str) -> None:
         with pytest.raises(APIError) as raised:
             await self.upload(announcing(SESSION), reply(echo.encode(), 403))
 
@@ -403,14 +407,19 @@ class TestSessions:
         assert "/bucket/obj" in caplog.text
         assert "secret0123456789" not in caplog.text
 
-    async def test_details_that_do_not_quote_it_are_kept(self) -> None:
+    def test_the_repr_of_a_session_shows_neither_url_nor_headers(self) -> None:
+        session = _UploadSession("file_1", "https://example.com/put?X-Sig=secret0123456789", {"Token": "secret"})
+
+        assert repr(session) == "_UploadSession(file_1)"
+
+    async def test_details_without_the_signature_are_kept(self) -> None:
         with pytest.raises(APIError) as raised:
             await self.upload(announcing(SESSION), reply({"message": "no", "details": {"a": 1}}, 403))
 
         assert raised.value.details == {"a": 1}
 
     @pytest.mark.parametrize(("step", "expected"), [(reset, APIConnectionError), (stall, APITimeoutError)])
-    async def test_what_is_behind_a_lost_connection_is_left_out(self, step: Step, expected: type[RequestError]) -> None:
+    async def test_the_cause_of_a_lost_put_is_omitted(self, step: Step, expected: type[RequestError]) -> None:
         async with (
             raw_server(announcing(SESSION), step) as server,
             client_for(server.url, timeout=0.2, retry=ONCE) as client,
@@ -421,7 +430,7 @@ class TestSessions:
         assert raised.value.__cause__ is None
         assert "secret0123456789" not in str(raised.value)
 
-    async def test_an_answer_that_breaks_off_is_quoted_without_signatures(self) -> None:
+    async def test_a_truncated_session_is_quoted_without_signatures(self) -> None:
         body = b'{"uploadUrl": "https://example.com/put?X-Sig=secret0123456789'
         with pytest.raises(ResponseError) as raised:
             await self.upload(reply(body))
@@ -432,15 +441,15 @@ class TestSessions:
 LINK: dict[str, Any] = {
     "download_url": "https://storage.googleapis.com/a.pdf?X-Sig=secret0123456789",
     "expires_in": "60 minutes",
-    "filename": "told.pdf",
-    "mime_data": {"filename": "told.pdf", "url": "https://storage.retab.com/org/file_1.pdf"},
+    "filename": "link.pdf",
+    "mime_data": {"filename": "link.pdf", "url": "https://storage.retab.com/org/file_1.pdf"},
 }
 
 
 class TestFileRefs:
-    async def test_the_file_of_one_run_serves_another(self, emulator: Emulator, opened: AsyncRetab) -> None:
-        first = await create(opened, PDF)
-        second = await create(opened, FileRef(**first["file"]))
+    async def test_the_file_of_one_run_is_a_document_of_another(self, emulator: Emulator, client: AsyncRetab) -> None:
+        first = await create(client, PDF)
+        second = await create(client, FileRef(**first["file"]))
 
         assert second["file"]["id"] == first["file"]["id"]
         assert emulator.document_of(second["id"]) == emulator.document_of(first["id"])
@@ -450,13 +459,13 @@ class TestFileRefs:
         [
             ("own.pdf", LINK, {"filename": "own.pdf", "url": LINK["mime_data"]["url"]}),
             ("bad\udcff.pdf", LINK, {"filename": "bad?.pdf", "url": LINK["mime_data"]["url"]}),
-            ("", LINK, {"filename": "told.pdf", "url": LINK["mime_data"]["url"]}),
-            ("", LINK | {"mime_data": None}, {"filename": "told.pdf", "url": LINK["download_url"]}),
-            ("\n", LINK | {"filename": "to\nld.pdf"}, {"filename": "told.pdf", "url": LINK["mime_data"]["url"]}),
+            ("", LINK, {"filename": "link.pdf", "url": LINK["mime_data"]["url"]}),
+            ("", LINK | {"mime_data": None}, {"filename": "link.pdf", "url": LINK["download_url"]}),
+            ("\n", LINK | {"filename": "li\nnk.pdf"}, {"filename": "link.pdf", "url": LINK["mime_data"]["url"]}),
             ("", {"download_url": "https://a.b/c"}, {"filename": "file_1", "url": "https://a.b/c"}),
         ],
     )
-    async def test_a_file_that_the_api_has_is_told_by_its_url(self, own: str, link: Any, expected: Any) -> None:
+    async def test_a_file_ref_is_sent_as_its_url(self, own: str, link: Any, expected: Any) -> None:
         async with raw_server(reply(link), reply({"id": "splt_1"})) as server, client_for(server.url) as client:
             await create(client, FileRef(id="file_1", filename=own))
 
@@ -464,7 +473,7 @@ class TestFileRefs:
         assert json.loads(server.requests[1].body)["document"] == expected
 
     @pytest.mark.parametrize("link", [[], {}, {"mime_data": [], "download_url": "http://a.b/c?X-Sig=secret0123456789"}])
-    async def test_an_answer_without_an_https_url_is_refused(self, link: Any) -> None:
+    async def test_a_link_without_an_https_url_raises(self, link: Any) -> None:
         async with raw_server(reply(link)) as server, client_for(server.url) as client:
             with pytest.raises(ResponseError, match="no https:// URL of the file") as raised:
                 await create(client, FileRef(id="file_1"))
@@ -472,16 +481,16 @@ class TestFileRefs:
         assert "secret0123456789" not in f"{raised.value}{raised.value.body}"
         assert not raised.value.in_doubt
 
-    async def test_an_id_that_could_lead_elsewhere_is_refused_before_anything_is_sent(self, opened: AsyncRetab) -> None:
+    async def test_an_unsafe_file_id_is_rejected_before_anything_is_sent(self, client: AsyncRetab) -> None:
         for wrong in ("../splits", "a b", "x" * 1000):
-            with pytest.raises(InvalidDocumentError, match="a FileRef whose id is no file's") as raised:
-                await create(opened, FileRef(id=wrong))
+            with pytest.raises(InvalidDocumentError, match="the id of this FileRef is no file's") as raised:
+                await create(client, FileRef(id=wrong))
 
             assert len(str(raised.value)) < 300
 
 
 class TestCancellation:
-    async def test_cancelled_in_the_middle_of_a_body_nothing_is_left(self, tmp_path: Path) -> None:
+    async def test_a_create_cancelled_in_the_middle_of_its_body_leaks_nothing(self, tmp_path: Path) -> None:
         path = tmp_path / "a.bin"
         path.write_bytes(bytes(20_000_000))
 
@@ -513,7 +522,7 @@ class TestCancellation:
 
     @pytest.mark.parametrize("step", [stall, say_and_stall(b"HTTP/1.1 200 OK\r\nContent-")])
     @pytest.mark.usefixtures("small")
-    async def test_cancelled_in_each_step_of_an_upload_the_next_call_works(self, step: Step) -> None:
+    async def test_a_create_cancelled_in_any_step_of_an_upload_leaves_the_client_usable(self, step: Step) -> None:
         answers = (announcing(SESSION), reply(), reply(COMPLETED), reply({"id": "splt_1"}))
         for number in range(4):
             async with raw_server(*answers[:number], step, *answers) as server, client_for(server.url) as client:
@@ -532,8 +541,8 @@ def once(path: Path) -> OnceOnly:
     return OnceOnly(path.read_bytes())
 
 
-class TestSeveral:
-    """Requests of several documents, wherever in the JSON they are."""
+class TestSeveralDocuments:
+    """Requests with several documents, anywhere in the JSON."""
 
     @staticmethod
     async def sent(client: AsyncRetab, fields: Any) -> Any:
@@ -543,34 +552,36 @@ class TestSeveral:
         assert len(content) == body.length
         return json.loads(content)
 
-    async def test_each_is_in_its_place(self, opened: AsyncRetab) -> None:
-        told = await self.sent(
-            opened,
+    async def test_each_document_is_in_its_place(self, client: AsyncRetab) -> None:
+        body = await self.sent(
+            client,
             {
                 "documents": [DocumentField(b"first"), DocumentField("https://x.test/second.pdf")],
-                "inputs": {"block": DocumentField(b"third"), "note": "url"},
+                "inputs": MappingProxyType({"block": DocumentField(b"third"), "note": "url"}),
                 "after": ("kept", None, 5),
             },
         )
 
-        assert [each["url"].partition(",")[2] for each in (told["documents"][0], told["inputs"]["block"])] == [
+        assert [each["url"].partition(",")[2] for each in (body["documents"][0], body["inputs"]["block"])] == [
             "Zmlyc3Q=",
             "dGhpcmQ=",
         ]
-        assert told["documents"][1] == {"filename": "second.pdf", "url": "https://x.test/second.pdf"}
-        assert told["inputs"]["note"] == "url"
-        assert told["after"] == ["kept", None, 5]
+        assert body["documents"][1] == {"filename": "second.pdf", "url": "https://x.test/second.pdf"}
+        assert body["inputs"]["note"] == "url"
+        assert body["after"] == ["kept", None, 5]
 
     @pytest.mark.usefixtures("small")
-    async def test_the_largest_are_uploaded_until_the_rest_fits(self, emulator: Emulator, opened: AsyncRetab) -> None:
+    async def test_the_largest_documents_are_uploaded_until_the_rest_fits(
+        self, emulator: Emulator, client: AsyncRetab
+    ) -> None:
         sizes = (500, 4000, 700, 1500)
-        told = await self.sent(opened, {"documents": [DocumentField(bytes(size)) for size in sizes]})
+        body = await self.sent(client, {"documents": [DocumentField(bytes(size)) for size in sizes]})
 
-        assert [each["url"][:6] for each in told["documents"]] == ["data:a", "https:", "data:a", "https:"]
+        assert [each["url"][:6] for each in body["documents"]] == ["data:a", "https:", "data:a", "https:"]
         assert sum(served.method == "PUT" for served in emulator.requests) == 2
 
-    async def test_nothing_is_sent_where_one_of_them_cannot_be(self, emulator: Emulator, opened: AsyncRetab) -> None:
+    async def test_nothing_is_sent_if_one_document_is_invalid(self, emulator: Emulator, client: AsyncRetab) -> None:
         with pytest.raises(InvalidDocumentError):
-            await self.sent(opened, {"documents": [DocumentField(FileRef(id="file_1")), DocumentField("missing.pdf")]})
+            await self.sent(client, {"documents": [DocumentField(FileRef(id="file_1")), DocumentField("missing.pdf")]})
 
         assert emulator.requests == []

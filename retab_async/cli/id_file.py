@@ -1,0 +1,160 @@
+"""Id files: runs listed one a line, as plain ids, CSV, TSV or JSON lines."""
+
+import csv
+import re
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+import attrs
+import click
+import orjson
+
+from retab_async.cli.console import escape_control_chars
+from retab_async.errors import InvalidRunIdError
+from retab_async.protocol import run_path
+from retab_async.resources import RESOURCES
+
+_DELIMITER = re.compile(r"[\t;,]")
+_QUOTED = re.compile(r'"[^"]*"')
+_ID_HEADINGS = frozenset({"id", "run_id"})
+_KIND_HEADING = "kind"
+_MAX_CHARS_SHOWN = 100
+
+
+class IdFileError(click.UsageError):
+    """A line of an id file is not clearly a run."""
+
+
+@attrs.frozen(kw_only=True)
+class IdFormat:
+    """What an id file holds.
+
+    Attributes:
+        source: The name of the file, for errors.
+        kind: The kind of all its runs, or None if each row names its own.
+        column: The heading of the column of ids, or None for `id` or `run_id`.
+    """
+
+    source: str
+    kind: str | None = None
+    column: str | None = None
+
+
+class _Columns(NamedTuple):
+    """The layout that a heading declares."""
+
+    delimiter: str
+    run_id: int
+    kind: int | None
+
+
+def normalize_kind(text: str) -> str:
+    """Return the name of a kind as the registry has it, `workflows.runs` for `workflows/runs`."""
+    return text.strip().replace("/", ".")
+
+
+class IdFileParser:
+    """Parser of an id file, line by line.
+
+    A line is an id; or a kind and an id, separated by a comma, a semicolon or a tab; or a tab-separated line that
+    begins with an id, as `list` prints it; or a JSON object with an `id`, as `list --json` prints it. After a heading,
+    the columns are those that it names. Blank lines and those that begin with `#` are skipped. Every other line is an
+    error: a guess could cancel the wrong run.
+    """
+
+    def __init__(self, file_format: IdFormat) -> None:
+        self._format = file_format
+        self._columns: _Columns | None = None
+        self._is_first = True
+        self._number = 0
+        self._line = ""
+
+    def parse(self, line: str) -> tuple[str, str] | None:
+        """Return the kind and the id of a line, or None if it has none; raises `IdFileError`."""
+        self._number += 1
+        self._line = line
+        if not line or line.isspace() or line.startswith("#"):
+            return None
+        if line.startswith("{"):
+            return self._parse_json(line)
+        if self._is_first:
+            self._is_first = False
+            self._columns = self._parse_heading(line)
+            if self._columns:
+                return None
+        return self._parse_row(line, self._columns) if self._columns else self._parse_plain(line.strip())
+
+    def _parse_heading(self, line: str) -> _Columns | None:
+        match = _DELIMITER.search(_QUOTED.sub("", line))
+        delimiter = match[0] if match else ","
+        names = [cell.lower() for cell in self._split(line, delimiter)]
+        wanted = _ID_HEADINGS if self._format.column is None else {self._format.column.strip().lower()}
+        found = [number for number, name in enumerate(names) if name in wanted]
+        if len(found) == 1:
+            kind = names.index(_KIND_HEADING) if _KIND_HEADING in names else None
+            if kind is None and self._format.kind is None:
+                self._reject("there is no column kind: add one, or pass --kind")
+            return _Columns(delimiter, found[0], kind)
+        if found:
+            self._reject("several columns may be the id: pass --column NAME")
+        if self._format.column is not None:
+            self._reject(f"there is no column {self._format.column!r}")
+        return None
+
+    def _parse_row(self, line: str, columns: _Columns) -> tuple[str, str]:
+        cells = self._split(line, columns.delimiter)
+        kind = "" if columns.kind is None else _cell(cells, columns.kind)
+        return self._check(kind, _cell(cells, columns.run_id))
+
+    def _parse_plain(self, line: str) -> tuple[str, str]:
+        # Neither a kind nor an id contains a delimiter, so the first one ends the first cell.
+        match = _DELIMITER.search(line)
+        if match is None:
+            return self._check("", self._split(line, ",")[0])
+        cells = self._split(line, match[0])
+        while cells and not cells[-1]:
+            cells.pop()
+        if len(cells) > 1 and normalize_kind(cells[0]) in RESOURCES:
+            return self._check(cells[0], cells[1])
+        if len(cells) > 1 and match[0] != "\t":
+            self._reject("several columns without a heading: add one with the name id")
+        return self._check("", _cell(cells, 0))
+
+    def _parse_json(self, line: str) -> tuple[str, str]:
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            self._reject("not valid JSON")
+        run_id, kind = row.get("id"), row.get("kind")
+        return self._check(kind if isinstance(kind, str) else "", run_id if isinstance(run_id, str) else "")
+
+    def _check(self, kind: str, run_id: str) -> tuple[str, str]:
+        found = normalize_kind(kind) or self._format.kind
+        if found is None:
+            self._reject("no kind: write KIND,ID, or pass --kind")
+        if found not in RESOURCES:
+            self._reject(f"{kind!r:.100} is not a kind: the kinds are {', '.join(RESOURCES)}")
+        if self._format.kind is not None and found != self._format.kind:
+            self._reject(f"this is a run of {found}, but the command cancels runs of {self._format.kind}")
+        try:
+            run_path("", run_id)
+        except InvalidRunIdError:
+            self._reject(f"{run_id!r:.100} is not a run id" if run_id else "no run id")
+        return found, run_id
+
+    def _split(self, line: str, delimiter: str) -> list[str]:
+        if '"' not in line:
+            return [cell.strip() for cell in line.split(delimiter)]
+        try:
+            (cells,) = csv.reader([line.strip(" ")], delimiter=delimiter, skipinitialspace=True, strict=True)
+        except csv.Error:
+            self._reject("its quotes do not match")
+        return [cell.strip() for cell in cells]
+
+    def _reject(self, reason: str) -> NoReturn:
+        msg = f"{self._format.source}, line {self._number}: {reason}: {self._line:.{_MAX_CHARS_SHOWN}}"
+        raise IdFileError(escape_control_chars(msg))
+
+
+def _cell(cells: Sequence[str], number: int) -> str:
+    return cells[number] if number < len(cells) else ""

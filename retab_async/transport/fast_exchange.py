@@ -1,0 +1,92 @@
+"""HTTP exchange on the fast connection path, for requests without a body that go to the API itself."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from yarl import URL
+
+from retab_async.protocol import MAX_ERROR_BYTES, DeliveryState, Request, Response
+from retab_async.transport.wire import CONNECTION_LOST_ERRORS, RequestHead, Wire, WirePool, WireResponse
+
+# No wait has less, in seconds: a timeout of 0 would swallow a cancellation.
+_MIN_SECONDS = 0.001
+
+
+class FastExchange:
+    """HTTP exchange over wires: sends requests with the headers of one client, each once.
+
+    Args:
+        base_url: Address of the API.
+        headers: Headers of every request, the credential among them.
+        connect_timeout: Seconds for opening a connection.
+        redact: Replaces the credential in a text.
+    """
+
+    def __init__(
+        self, base_url: URL, headers: Mapping[str, str], connect_timeout: float, redact: Callable[[str], str]
+    ) -> None:
+        self._base_url = base_url
+        self._prefix = base_url.raw_path.rstrip("/")
+        self._headers = headers
+        self._connect_timeout = connect_timeout
+        self._redact = redact
+        self._heads: dict[str, RequestHead] = {}
+
+    async def run(
+        self, wires: WirePool, request: Request, number: int, deadline: float, delivery: DeliveryState
+    ) -> Response | None:
+        """Send attempt `number` of a request and return its response; None if the fast path turns out to be unusable.
+
+        A kept-alive connection that the server had closed costs another send.
+
+        Raises:
+            aiohttp.ClientError: There was no response.
+            TimeoutError: There was none before the deadline, in `time.monotonic()` seconds.
+        """
+        delivery.is_sent = True
+        wires.watch(deadline)
+        while True:
+            wire = wires.acquire_idle()
+            if wire is None:
+                left = max(deadline - time.monotonic(), _MIN_SECONDS)
+                wire = await wires.open(self._base_url, min(left, self._connect_timeout))
+                if wire is None:
+                    return None
+            try:
+                response = await wire.send(self._head(request.method), self._target(request), deadline)
+                if response is None:
+                    response = await _read_delegated(wires, wire, request, deadline)
+                else:
+                    wires.release(wire)
+            except CONNECTION_LOST_ERRORS:
+                wires.discard(wire)
+                if not wire.is_reused:
+                    raise
+                # The server had closed this kept-alive connection: send again, uncounted.
+                delivery.in_doubt = True
+            except BaseException:
+                wires.discard(wire)
+                raise
+            else:
+                return Response(request, response.status, response.headers, response.body, number, self._redact)
+
+    def _head(self, method: str) -> RequestHead:
+        head = self._heads.get(method)
+        if head is None:
+            head = self._heads[method] = RequestHead(method, self._base_url, self._headers)
+        return head
+
+    def _target(self, request: Request) -> bytes:
+        query = f"?{request.query}" if request.query else ""
+        return f"{self._prefix}{request.path}{query}".encode("ascii")
+
+
+async def _read_delegated(wires: WirePool, wire: Wire, request: Request, deadline: float) -> WireResponse:
+    async with asyncio.timeout(max(deadline - time.monotonic(), _MIN_SECONDS)):
+        response, is_reusable = await wire.read_delegated(request.max_response_bytes, MAX_ERROR_BYTES)
+    if is_reusable:
+        wires.hand_back(wire)
+    else:
+        wires.discard(wire)
+    return response

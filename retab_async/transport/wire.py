@@ -1,0 +1,442 @@
+"""Fast connection path: a bodyless request is one write on an aiohttp connection, a plain response is read in place.
+
+`ClientSession` costs several times the work of sending a short request and reading a short response. This module keeps
+aiohttp's connector (DNS, happy eyeballs, TLS) and its HTTP parser, and replaces what lies between them. Any response
+that is not plain (compressed, chunked, 1xx, long, malformed, ...) is replayed into aiohttp's own response handler, so
+that limits, decompression and errors are aiohttp's. This is the only module that depends on aiohttp's internals;
+`is_supported` checks them, and without them every request takes the ClientSession path.
+"""
+
+import asyncio
+import inspect
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from math import inf
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpResponseParser, RawResponseMessage
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
+# Longer bodies are read by aiohttp, which stops at the size limit.
+_MAX_PLAIN_BYTES = 64 * 1024
+_READ_BUFFER_BYTES = 64 * 1024
+MAX_HEADER_BYTES = 8190
+_IDLE_SECONDS = 15.0
+_READ_BUFSIZE = 2**16
+# Timers of the event loop may fire a little early.
+_CLOCK_SLACK_SECONDS = 0.001
+_DISABLING_VARIABLE = "RETAB_NO_FAST_WIRE"
+# Test doubles and instrumentation replace this method; they expect to see every request.
+_REQUEST = aiohttp.ClientSession._request  # noqa: SLF001 - compared, never called
+# A connection that was lost; on a kept-alive one the server may just have closed it.
+CONNECTION_LOST_ERRORS = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientOSError,
+    aiohttp.ClientConnectionResetError,
+)
+
+
+def is_supported() -> bool:
+    """Report whether aiohttp has the internals that this module uses, unmodified, and the platform suits it."""
+    # On Windows' default loop, reads into a shared buffer complete later.
+    if sys.platform == "win32" or os.environ.get(_DISABLING_VARIABLE):
+        return False
+    try:
+        connect = inspect.signature(aiohttp.TCPConnector.connect).parameters
+        params = inspect.signature(ResponseHandler.set_response_params).parameters
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return (
+        list(connect) == ["self", "req", "traces", "timeout"]
+        and {"skip_payload", "read_until_eof", "auto_decompress", "read_bufsize", "max_line_size", "max_field_size"}
+        <= set(params)
+        and all(hasattr(ResponseHandler, name) for name in ("read", "data_received", "connection_lost", "should_close"))
+        and all(hasattr(aiohttp.connector.Connection, name) for name in ("protocol", "transport", "close", "release"))
+        and isinstance(_REQUEST, FunctionType)
+        and not hasattr(_REQUEST, "__wrapped__")
+        and _REQUEST.__module__ == "aiohttp.client"
+    )
+
+
+def is_session_instrumented() -> bool:
+    """Report whether `ClientSession._request` has been replaced since this module was imported."""
+    return aiohttp.ClientSession._request is not _REQUEST  # noqa: SLF001 - compared, never called
+
+
+class RequestHead:
+    """Prepared header bytes of the requests with one method and one credential."""
+
+    __slots__ = ("_fields", "_method")
+
+    def __init__(self, method: str, url: URL, headers: Mapping[str, str]) -> None:
+        # aiohttp chooses the headers, so that both paths send the same ones.
+        request = aiohttp.ClientRequest(method, url, headers=headers, loop=asyncio.get_running_loop())
+        fields = dict(request.headers)
+        if method in aiohttp.ClientRequest.POST_METHODS:
+            fields.setdefault("Content-Type", "application/octet-stream")
+        self._method = method.encode("ascii")
+        self._fields = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode("utf-8")
+
+    def encode(self, target: bytes) -> bytes:
+        """Return the bytes of a request for a target, which is a path with an optional query."""
+        return b"%b %b HTTP/1.1\r\n%b\r\n" % (self._method, target, self._fields)
+
+
+class WireResponse(NamedTuple):
+    """Status, headers and decoded body of a response; the body is cut one byte past its limit."""
+
+    status: int
+    headers: "CIMultiDictProxy[str]"
+    body: bytes
+
+
+class _ParserProtocol:
+    """Flow control that the parser's streams require; plain responses are too short to need any."""
+
+    _reading_paused = False
+
+    def pause_reading(self) -> None:
+        """Ignore the request to pause."""
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
+        """Ignore the request to resume."""
+
+
+class Wire(asyncio.BufferedProtocol):
+    """Connection that sends one request at a time and reads its response, if it is plain.
+
+    A wire is idle without a waiter, busy with one, and delegated once aiohttp's response handler has taken it over.
+
+    Attributes:
+        deadline: `time.monotonic()` seconds at which the current request times out.
+        idle_since: `time.monotonic()` seconds at which the last response ended.
+        is_reused: Whether it has completed a request before the current one.
+    """
+
+    # asyncio reads into this buffer; a protocol without one costs an allocation of 256 KiB per read on the stock loop.
+    __slots__ = (
+        "_connection",
+        "_handler",
+        "_loop",
+        "_message",
+        "_parser",
+        "_payload",
+        "_received",
+        "_transport",
+        "_view",
+        "_waiter",
+        "deadline",
+        "idle_since",
+        "is_reused",
+    )
+
+    def __init__(
+        self,
+        connection: Any,
+        loop: asyncio.AbstractEventLoop,
+        buffer: memoryview,
+    ) -> None:
+        self.deadline = inf
+        self.idle_since = 0.0
+        self.is_reused = False
+        self._connection = connection
+        self._handler: ResponseHandler = connection.protocol
+        self._transport: asyncio.Transport = connection.transport
+        self._loop = loop
+        self._view = buffer
+        self._waiter: asyncio.Future[WireResponse | None] | None = None
+        self._received = b""
+        self._message: RawResponseMessage | None = None
+        self._payload: Any = None
+        self._parser = HttpResponseParser(
+            _ParserProtocol(),  # type: ignore[arg-type]
+            loop,
+            _READ_BUFSIZE,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            payload_exception=aiohttp.ClientPayloadError,
+            read_until_eof=True,
+            # The handler decompresses, with its limits.
+            auto_decompress=False,
+        )
+        self._transport.set_protocol(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection can take another request."""
+        return self._connection is not None and not self._transport.is_closing()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the event loop delivers the connection's data to this object."""
+        return self._transport.get_protocol() is self
+
+    def send(self, head: RequestHead, target: bytes, deadline: float) -> "asyncio.Future[WireResponse | None]":
+        """Write a request and return a future of its response, None if the response is left to `read_delegated`."""
+        self.deadline = deadline
+        waiter = self._waiter = self._loop.create_future()
+        # The bytes hold the credential: they are no local variable.
+        self._transport.write(head.encode(target))
+        return waiter
+
+    async def read_delegated(self, max_bytes: int, max_error_bytes: int) -> tuple[WireResponse, bool]:
+        """Read a response through aiohttp's handler, and report whether the connection is reusable.
+
+        Args:
+            max_bytes: Size limit of a 2xx body; one byte more is read.
+            max_error_bytes: Size limit of any other body.
+
+        Raises:
+            aiohttp.ClientError: The response is malformed, or the connection was lost.
+        """
+        handler = self._handler
+        while True:
+            try:
+                message, payload = await handler.read()
+            except HttpProcessingError as error:
+                raise aiohttp.ClientResponseError(
+                    None,  # type: ignore[arg-type]
+                    (),
+                    status=error.code,
+                    message=error.message,
+                    headers=error.headers,
+                ) from error
+            if not 100 <= message.code < 200 or message.code == 101:
+                break
+        limit = max_bytes if 200 <= message.code < 300 else max_error_bytes
+        body = bytearray(await payload.read(limit + 1))
+        while len(body) <= limit and not payload.at_eof():
+            body += await payload.read(limit + 1 - len(body))
+        is_reusable = payload.at_eof() and not handler.should_close
+        return WireResponse(message.code, message.headers, bytes(body)), is_reusable
+
+    def rest(self) -> None:
+        """Make the connection idle after a complete response."""
+        self.deadline = inf
+        self.is_reused = True
+        self.idle_since = time.monotonic()
+
+    def expire(self) -> None:
+        """Fail the current request with a `TimeoutError`."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(TimeoutError())
+
+    def close(self) -> None:
+        """Close the connection, once or more often."""
+        connection, self._connection = self._connection, None
+        self._waiter = None
+        if connection is not None:
+            connection.close()
+
+    def release(self) -> None:
+        """Give the connection back to aiohttp's connector."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._transport.set_protocol(self._handler)
+            connection.release()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """Return the shared buffer to read into; the loop reports each read before it makes the next one."""
+        return self._view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Parse what was received, and complete or delegate the current response."""
+        waiter = self._waiter
+        if waiter is None:
+            # Unsolicited bytes would be read as the next response.
+            self.close()
+            return
+        data = bytes(self._view[:nbytes])
+        self._received = self._received + data if self._received else data
+        try:
+            messages, _, _ = self._parser.feed_data(data)
+        except Exception:  # noqa: BLE001 - aiohttp's handler raises the same for the same bytes
+            self._delegate(waiter)
+            return
+        if self._message is None:
+            if not messages:
+                return
+            self._message, self._payload = messages[0]
+        if len(messages) > 1 or not _is_plain(self._message):
+            self._delegate(waiter)
+        elif self._payload.is_eof():
+            self._complete(waiter, self._message)
+
+    def eof_received(self) -> None:
+        """Let the transport close itself; `connection_lost` follows."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail the current request as aiohttp does, or forget the idle connection."""
+        waiter = self._waiter
+        if waiter is None:
+            self._handler.connection_lost(exc)
+            self.close()
+            return
+        if self._received:
+            self._delegate(waiter)
+            self._handler.connection_lost(exc)
+            return
+        self._waiter = None
+        self._handler.connection_lost(exc)
+        if not waiter.done():
+            waiter.set_exception(self._handler.exception() or aiohttp.ServerDisconnectedError())
+
+    def _complete(self, waiter: "asyncio.Future[WireResponse | None]", message: RawResponseMessage) -> None:
+        body = self._payload.read_nowait(-1)
+        end_of_head = len(self._received) - len(body)
+        if self._received[end_of_head - 4 : end_of_head] != b"\r\n\r\n":
+            # Further bytes follow the body; they must not become the head of the next response.
+            self._delegate(waiter)
+            return
+        self._waiter = self._message = self._payload = None
+        self._received = b""
+        if not waiter.done():
+            waiter.set_result(WireResponse(message.code, message.headers, body))
+        if message.should_close:
+            self.close()
+
+    def _delegate(self, waiter: "asyncio.Future[WireResponse | None]") -> None:
+        received, self._received = self._received, b""
+        self._waiter = self._message = self._payload = None
+        self._transport.set_protocol(self._handler)
+        self._handler.set_response_params(
+            read_until_eof=True,
+            auto_decompress=True,
+            read_bufsize=_READ_BUFSIZE,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+        self._handler.data_received(received)
+        if not waiter.done():
+            waiter.set_result(None)
+
+
+class WirePool:
+    """Pool of wires on one connector: last in first out, closed after 15 s of idleness, one timer for all deadlines."""
+
+    def __init__(self, connector: aiohttp.TCPConnector, loop: asyncio.AbstractEventLoop) -> None:
+        self._connector = connector
+        self._loop = loop
+        self._buffer = memoryview(bytearray(_READ_BUFFER_BYTES))
+        self._wires: set[Wire] = set()
+        self._idle: deque[Wire] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = inf
+        self._sweep: asyncio.TimerHandle | None = None
+        self.is_usable = True
+
+    @property
+    def idle_count(self) -> int:
+        """The number of idle wires."""
+        return len(self._idle)
+
+    def acquire_idle(self) -> Wire | None:
+        """Return the most recently used idle wire, None if there is none."""
+        while self._idle:
+            wire = self._idle.pop()
+            if wire.is_open:
+                return wire
+            self.discard(wire)
+        return None
+
+    async def open(self, url: URL, connect_seconds: float) -> Wire | None:
+        """Open a connection, or take over an idle one of the connector; return None if that does not work here.
+
+        Raises:
+            aiohttp.ClientError: The connection failed, or took longer than `connect_seconds`.
+        """
+        request = aiohttp.ClientRequest("GET", url, loop=self._loop)
+        try:
+            async with asyncio.timeout(connect_seconds):
+                connection = await self._connector.connect(request, [], aiohttp.ClientTimeout(total=None))
+        except TimeoutError as error:
+            msg = f"Connection timeout to host {url.origin()}"
+            raise aiohttp.ConnectionTimeoutError(msg) from error
+        wire = Wire(connection, self._loop, self._buffer)
+        if not wire.is_connected:
+            self.is_usable = False
+            wire.release()
+            return None
+        self._wires.add(wire)
+        return wire
+
+    def watch(self, deadline: float) -> None:
+        """Make sure that the timer fires at a deadline, in `time.monotonic()` seconds."""
+        if deadline < self._alarm_at:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm_at = deadline
+            self._alarm = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._expire_overdue)
+
+    def release(self, wire: Wire) -> None:
+        """Keep a wire for the next request, if it is still open."""
+        if not wire.is_open:
+            self.discard(wire)
+            return
+        wire.rest()
+        self._idle.append(wire)
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(_IDLE_SECONDS, self._close_idle)
+
+    def discard(self, wire: Wire) -> None:
+        """Close a wire and forget it."""
+        self._wires.discard(wire)
+        wire.close()
+
+    def hand_back(self, wire: Wire) -> None:
+        """Give a delegated wire's connection back to aiohttp's connector."""
+        self._wires.discard(wire)
+        wire.release()
+
+    def lend(self) -> None:
+        """Give one idle connection to aiohttp's connector, so that the ClientSession path opens none on top."""
+        wire = self.acquire_idle()
+        if wire is not None:
+            self.hand_back(wire)
+
+    def close(self) -> None:
+        """Cancel the timers and drop the idle wires, after the connector was closed."""
+        self.is_usable = False
+        for timer in (self._alarm, self._sweep):
+            if timer is not None:
+                timer.cancel()
+        self._alarm = self._sweep = None
+        # A wire in flight belongs to its request, which discards it when its connection is lost.
+        while self._idle:
+            self.discard(self._idle.pop())
+
+    def _expire_overdue(self) -> None:
+        self._alarm, self._alarm_at = None, inf
+        now = time.monotonic() + _CLOCK_SLACK_SECONDS
+        earliest = inf
+        for wire in self._wires:
+            if wire.deadline <= now:
+                wire.expire()
+            else:
+                earliest = min(earliest, wire.deadline)
+        self.watch(earliest)
+
+    def _close_idle(self) -> None:
+        self._sweep = None
+        oldest = time.monotonic() - _IDLE_SECONDS + _CLOCK_SLACK_SECONDS
+        while self._idle and self._idle[0].idle_since <= oldest:
+            self.discard(self._idle.popleft())
+        if self._idle:
+            self._sweep = self._loop.call_later(max(0.05, self._idle[0].idle_since - oldest), self._close_idle)
+
+
+def _is_plain(message: RawResponseMessage) -> bool:
+    if message.code != 200 or message.chunked or message.compression or message.upgrade:
+        return False
+    length = message.headers.get("Content-Length")
+    return length is not None and int(length) <= _MAX_PLAIN_BYTES
