@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
 from retab_async.errors import APIError, ResponseError, error_class
-from retab_async.protocol.json_loader import load_json
+from retab_async.protocol.json_loader import JSONLimitError, load_json
 from retab_async.protocol.problems import MESSAGE_LENGTH, Problem, read_problem
 from retab_async.protocol.requests import MIB, Request
 from retab_async.text import single_line
@@ -74,6 +74,8 @@ def parse_json(response: Response) -> Any:
     """
     try:
         return load_json(response.body)
+    except JSONLimitError as error:
+        reason = str(error)
     except ValueError:
         reason = "the answer is not JSON" if response.body else "the answer is empty"
     raise response_error(response, reason)
