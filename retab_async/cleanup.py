@@ -154,7 +154,7 @@ class CleanupSlots(FifoSemaphore):
         return super().try_acquire()
 
     async def acquire(self, seconds: float | None) -> None:
-        """Wait for a slot of its own; raises `TimeoutError` after so many seconds, if any."""
+        """Wait for a slot of its own; raise `TimeoutError` after `seconds`, if given."""
         self._waiting += 1
         try:
             await super().acquire(seconds)

@@ -121,7 +121,7 @@ class RunScope(Generic[RunT]):
     What is certain when the block has been left, and the run was neither finished nor detached:
 
     - normally, or by an `Exception`: the run is cancelled or finished, unless the API could not be reached within 5
-      seconds (or so many blocks were left at once that its turn did not come within 15);
+      seconds (or its turn did not come within 15 seconds, because many blocks were left at once);
     - by the task's cancellation, which is also how `asyncio.timeout`, a `TaskGroup` and anyio's scopes end a block, or
       by any other exception that is not an `Exception`: that is not delayed. The client's cleanup queue sends the
       cancel in the background; `aclose()` waits for it, 10 seconds and more if many are pending;

@@ -183,7 +183,7 @@ _UNDONE: dict[str, dict[str, Any]] = {
     "workflows.experiments.runs": {"score": None, "parent_run_id": None},
 }
 
-_TOLD: dict[str, Any] = {"code": "bad_document", "message": "The document could not be read.", "details": {"page": 4}}
+_ERROR: dict[str, Any] = {"code": "bad_document", "message": "The document could not be read.", "details": {"page": 4}}
 _DETAILS = {
     "message": "timed out",
     "stack_trace": None,
@@ -228,7 +228,7 @@ def body(kind: str, state: str) -> dict[str, Any]:
     full = FULL[kind] if state == "completed" else FULL[kind] | _UNDONE[kind]
     if kind in WORKFLOWS:
         return full | {"lifecycle": LIFECYCLES[state]}
-    return full | {"status": state, "error": _TOLD if state == "failed" else None}
+    return full | {"status": state, "error": _ERROR if state == "failed" else None}
 
 
 def bare(kind: str, state: str) -> dict[str, Any]:

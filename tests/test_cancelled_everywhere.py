@@ -284,7 +284,7 @@ def in_a_pipe(_: Scene) -> Any:
 
 DOCUMENTS = (in_memory, in_a_file, in_a_file_object, in_a_pipe)
 
-# Blocks that own a run: no run of theirs is active afterwards.
+# Blocks that own a run, which is not active afterwards.
 OWNING: dict[str, Callable[[Scene], Awaitable[object]]] = {
     **{f"running, {document.__name__}": partial(Scene.run, document=document) for document in DOCUMENTS},
     "running, left before its end": Scene.leave,

@@ -41,7 +41,7 @@ class AttemptRunner:
         pool: The connections.
         settings: Credential, base URL and headers.
         timeout: Seconds for one attempt.
-        throttle: Is asked for each turn, and told each outcome.
+        throttle: Grants each turn and records each outcome.
         slots: Connection slots of its own instead of the pool's; its attempts then also pass the throttle's queue.
     """
 
