@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -120,16 +121,40 @@ class TestWait:
 
         assert len(emulator.requests) == 2
 
-    async def test_the_hint_of_the_server_wins(self) -> None:
+    @pytest.mark.parametrize(("poll_interval", "requests"), [(None, 3), (0.4, 3), (0.04, 9)])
+    async def test_hint_is_used_unless_an_interval_is_given(self, poll_interval: float | None, requests: int) -> None:
+        hint = 0.4 if poll_interval is None else 30
         async with (
-            Emulator(queued=0, running=0.3, poll_after=0.4) as emulator,
+            Emulator(queued=0, running=0.35, poll_after=hint) as emulator,
             client_for(emulator.url) as client,
         ):
             (run_id,) = emulator.seed("splits")
             async with asyncio.timeout(2):
-                await waiter_for(client).wait(run_id, poll_interval=30)
+                await waiter_for(client).wait(run_id, poll_interval=poll_interval)
 
+        assert len(emulator.requests) == requests or (requests == 9 and 3 < len(emulator.requests) <= 12)
+
+    async def test_hint_does_not_extend_past_the_timeout(self) -> None:
+        async with (
+            Emulator(queued=0, running=0.2, poll_after=30) as emulator,
+            client_for(emulator.url) as client,
+        ):
+            (run_id,) = emulator.seed("splits")
+            run = await waiter_for(client).wait(run_id, timeout=0.4)
+
+        assert run.status == "completed"
         assert len(emulator.requests) == 3
+
+    @pytest.mark.parametrize("count", [1, 9])
+    async def test_process_frozen_past_the_timeout_polls_once_more(
+        self, count: int, emulator: Emulator, waiter: Waiter[Split]
+    ) -> None:
+        ids = emulator.seed("splits", count, running=0.3)
+        waits = [asyncio.create_task(waiter.wait(run_id, timeout=0.5, poll_interval=0.2)) for run_id in ids]
+        await asyncio.sleep(0.05)
+        time.sleep(0.8)  # noqa: ASYNC251 - a frozen process runs no other task
+
+        assert {run.status for run in await asyncio.gather(*waits)} == {RunStatus.COMPLETED}
 
     async def test_on_status_is_called_once_per_status(self, emulator: Emulator, waiter: Waiter[Split]) -> None:
         (run_id,) = emulator.seed("splits", queued=0.2, running=0.2)
@@ -235,6 +260,62 @@ class TestErrors:
         with pytest.raises(ResponseError, match="status"):
             await waiter.wait(run_id, poll_interval=0.02)
 
+    @pytest.mark.parametrize(
+        "fault",
+        [Fault.status(200, body="<html>"), Fault.status(200, body=""), Fault.status(200, body="[]")],
+        ids=["html", "empty", "list"],
+    )
+    async def test_response_that_stays_unreadable_ends_a_wait(
+        self, fault: Fault, emulator: Emulator, waiter: Waiter[Split]
+    ) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail(READ, *[fault] * 100)
+
+        with pytest.raises(ResponseError):
+            await waiter.wait(run_id, poll_interval=0.01)
+        assert len(emulator.requests) == 5
+
+    async def test_output_that_stays_unreadable_ends_a_wait(self, emulator: Emulator, waiter: Waiter[Split]) -> None:
+        (run_id,) = emulator.seed("splits", running=0)
+        cheap = Fault.status(200, body={"id": run_id, "status": "completed"})
+        emulator.fail(READ, cheap, *[Fault.status(200, body='{"id":')] * 100)
+
+        with pytest.raises(ResponseError):
+            await waiter.wait(run_id, poll_interval=0.01)
+        assert len(emulator.requests) == 6
+
+    @pytest.mark.parametrize("status", [302, 408, 425, 429, 500, 501, 503, 505, 507, 520, 524, 529, 530])
+    async def test_gateway_status_does_not_end_a_wait(self, status: int, emulator: Emulator) -> None:
+        (run_id,) = emulator.seed("splits", running=0.1)
+        emulator.fail(READ, *[Fault.status(status)] * 9)
+        async with client_for(emulator.url, retry=ONCE) as client:
+            run = await waiter_for(client).wait(run_id, poll_interval=0.01)
+
+        assert run.status == "completed"
+
+    @pytest.mark.parametrize("count", [1, 9])
+    async def test_unknown_id_is_not_found_though_the_timeout_is_short(
+        self, count: int, client: AsyncRetab, waiter: Waiter[Split]
+    ) -> None:
+        waits = (waiter.wait(f"splt_unknown{number}", timeout=0.2) for number in range(count))
+        results = await asyncio.gather(*waits, return_exceptions=True)
+
+        assert {type(result) for result in results} == {NotFoundError}
+        assert connections_in_use(client) == 0
+
+    async def test_run_of_this_client_is_waited_for_until_it_is_visible(
+        self, emulator: Emulator, client: AsyncRetab
+    ) -> None:
+        (run_id,) = emulator.seed("splits", running=0)
+        emulator.fail(READ, *[Fault.status(404)] * 9)
+        until_visible = time.monotonic() + 60
+        waiter = Waiter(client.splits._api, lambda _: until_visible)
+
+        assert (await waiter.wait(run_id, poll_interval=0.01)).status == "completed"
+        with pytest.raises(WaitTimeoutError) as raised:
+            await waiter.wait("splt_invisible", timeout=0.1, poll_interval=0.01)
+        assert isinstance(raised.value.__cause__, NotFoundError)
+
     async def test_invalid_id_ends_a_wait_before_any_request(self, emulator: Emulator, waiter: Waiter[Split]) -> None:
         with pytest.raises(InvalidRunIdError):
             await waiter.wait("../files")
@@ -280,10 +361,11 @@ class TestErrors:
         self, emulator: Emulator, client: AsyncRetab, waiter: Waiter[Split]
     ) -> None:
         (run_id,) = emulator.seed("splits")
-        emulator.fail(READ, Fault.hang())
+        emulator.fail(READ, Fault.hang(), Fault.hang())
 
         with pytest.raises(WaitTimeoutError, match="never seen"):
             await waiter.wait(run_id, timeout=0.1)
+        assert len(emulator.requests) == 2
         assert connections_in_use(client) == 0
 
     async def test_retry_after_of_a_failed_poll_is_waited_for(self, emulator: Emulator) -> None:
@@ -451,7 +533,7 @@ class TestBatching:
     async def test_another_wait_takes_over_when_the_polling_one_ends(
         self, leaving: str, emulator: Emulator, client: AsyncRetab, waiter: Waiter[Split]
     ) -> None:
-        ids = emulator.seed("splits", 12, running=0)
+        ids = [*emulator.seed("splits", running=60), *emulator.seed("splits", 11, running=0)]
         emulator.fail(LIST, Fault.hang())
         timeout = 0.1 if leaving == "timed out" else 60
         first = asyncio.create_task(waiter.wait(ids[0], timeout=timeout))
@@ -555,7 +637,7 @@ class TestWaitMany:
         self, emulator: Emulator, client: AsyncRetab, waiter: Waiter[Split]
     ) -> None:
         ids = emulator.seed("splits", 3)
-        emulator.fail(READ, *[Fault.hang()] * 3)
+        emulator.fail(READ, *[Fault.hang()] * 6)
         before = tasks()
         with pytest.raises(ExceptionGroup) as raised:
             await anext(waiter.wait_many(ids, timeout=0.1))
@@ -655,13 +737,13 @@ class TestClientMethods:
         assert [run.id async for run in client.splits.wait_many([split, split.id])] == [split.id]
 
     async def test_wait_many_refuses_one_id(self, client: AsyncRetab) -> None:
-        with pytest.raises(InvalidRequestError, match="several"):
+        with pytest.raises(InvalidRequestError, match="not a single one"):
             client.splits.wait_many("splt_1")
 
     async def test_wait_many_refuses_one_run(self, client: AsyncRetab, emulator: Emulator) -> None:
         split = await client.splits.get(*emulator.seed("splits"))
 
-        with pytest.raises(InvalidRequestError, match="several"):
+        with pytest.raises(InvalidRequestError, match="not a single one"):
             client.splits.wait_many(split)  # type: ignore[arg-type]
 
     async def test_coroutine_function_as_on_status_is_refused(self, client: AsyncRetab) -> None:

@@ -2,25 +2,30 @@
 
 import asyncio
 from itertools import islice
+from math import inf
 from typing import Any
 
 import pytest
 
 from retab_async.errors import (
     APIConnectionError,
+    APIError,
     APITimeoutError,
+    AuthenticationError,
     ClientStateError,
     InternalServerError,
     InvalidRunIdError,
     NotFoundError,
+    PermissionDeniedError,
     RateLimitError,
     ResponseError,
     RetabError,
     ValidationError,
+    WaitTimeoutError,
 )
 from retab_async.models import Primitive, Run, RunStatus
-from retab_async.polling import RawPage, Snapshot, Waiter
-from retab_async.polling.state import RunWait, WaitSession, intervals, is_fatal
+from retab_async.polling import RawPage, Snapshot, Waiter, WaitIterator
+from retab_async.polling.state import RunWait, WaitSession, intervals, max_repeats
 
 CALL: dict[str, Any] = {"method": "GET", "url": "/v1/splits/splt_1"}
 RUNNING = Primitive(id="splt_1", status=RunStatus.IN_PROGRESS)
@@ -130,21 +135,113 @@ class TestRunWait:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (InvalidRunIdError("../x"), True),
-        (ClientStateError("closed"), True),
-        (api(ValidationError, 422), True),
-        (api(NotFoundError, 404), False),
-        (api(RateLimitError, 429), False),
-        (api(InternalServerError, 501), True),
-        (api(InternalServerError, 502), False),
-        (api(ResponseError, 200), False),
-        (APITimeoutError("late", **CALL), False),
-        (APIConnectionError("not trusted", transient=False, **CALL), True),
+        (InvalidRunIdError("../x"), 1),
+        (ClientStateError("closed"), 1),
+        (api(AuthenticationError, 401), 1),
+        (api(PermissionDeniedError, 403), 1),
+        (api(ValidationError, 422), 1),
+        (api(APIError, 418), 1),
+        (api(NotFoundError, 404), 3),
+        (api(RateLimitError, 429), inf),
+        (api(APIError, 302), inf),
+        (api(InternalServerError, 501), inf),
+        (api(InternalServerError, 502), inf),
+        (api(InternalServerError, 599), inf),
+        (api(ResponseError, 200), 5),
+        (api(ResponseError, 200, path="status"), 3),
+        (APITimeoutError("late", **CALL), inf),
+        (APITimeoutError("no turn before the deadline", transient=False, **CALL), inf),
+        (APIConnectionError("not trusted", transient=False, **CALL), 5),
     ],
     ids=str,
 )
-def test_error_is_fatal_or_not(error: RetabError, *, expected: bool) -> None:
-    assert is_fatal(error) is expected
+def test_error_ends_a_wait_after_repeats(error: RetabError, expected: float) -> None:
+    wait = wait_of(*range(20))
+    polls = 0
+    while wait.result is None and polls < 10:
+        wait.fail(error, 100.0 + polls)
+        polls += 1
+
+    assert max_repeats(error) == expected
+    assert polls == min(expected, 10)
+    assert wait.result is (error if expected < 10 else None)
+
+
+def test_different_unreadable_responses_do_not_end_a_wait() -> None:
+    wait = wait_of(*range(20))
+    for number in range(10):
+        wait.fail(ResponseError(f"not JSON: page {number}", status_code=200, **CALL), 100)
+
+    assert wait.result is None
+
+
+def test_404_ends_no_wait_before_the_run_is_visible() -> None:
+    wait: RunWait[Run] = RunWait("splt_1", iter(range(20)), not_found_until=160)
+    for now in (100, 120, 140, 159):
+        wait.fail(api(NotFoundError, 404), now)
+    assert wait.result is None
+    assert isinstance(wait.timed_out(59, 159), WaitTimeoutError)
+
+    wait.fail(api(NotFoundError, 404), 161)
+    assert isinstance(wait.result, NotFoundError)
+
+
+def test_timeout_of_a_run_that_was_never_found_is_a_not_found_error() -> None:
+    wait, error = wait_of(1, 2), api(NotFoundError, 404)
+    wait.fail(error, 100)
+
+    assert wait.timed_out(0.5, 100.5) is error
+
+
+def test_timeout_of_a_run_that_was_seen_before_a_404_is_a_timeout() -> None:
+    wait = wait_of(1, 2)
+    wait.observe(Snapshot(RUNNING, is_whole=False), 100)
+    wait.fail(api(NotFoundError, 404), 101)
+
+    assert isinstance(wait.timed_out(1, 101), WaitTimeoutError)
+
+
+class TestWaitSession:
+    @pytest.mark.parametrize("hint", [None, 0.01])
+    def test_fixed_interval_takes_precedence_over_hints(self, hint: float | None) -> None:
+        session: WaitSession[Run] = WaitSession(["splt_1"], 2.0)
+        session.observe(session.waits["splt_1"], Snapshot(RUNNING, is_whole=False, hint=hint), 100)
+
+        assert session.waits["splt_1"].next_poll == 102
+
+    def test_absurd_hint_is_bounded(self) -> None:
+        session: WaitSession[Run] = WaitSession(["splt_1"], None)
+        session.observe(session.waits["splt_1"], Snapshot(RUNNING, is_whole=False, hint=86400), 100)
+
+        assert session.waits["splt_1"].next_poll == 400
+
+    async def test_unchanged_snapshot_wakes_its_task_only_for_an_earlier_poll(self) -> None:
+        session: WaitSession[Run] = WaitSession(["splt_1"], None)
+        wait = session.waits["splt_1"]
+        session.observe(wait, Snapshot(RUNNING, is_whole=False, hint=50), 100)
+        pausing = asyncio.create_task(session.pause(60))
+        await asyncio.sleep(0)
+        session.observe(wait, Snapshot(RUNNING, is_whole=False, hint=60), 100)
+        await asyncio.sleep(0)
+        assert not pausing.done()
+
+        session.observe(wait, Snapshot(RUNNING, is_whole=False, hint=1), 101)
+        async with asyncio.timeout(1):
+            await pausing
+
+    def test_retry_after_exempts_from_the_last_poll(self) -> None:
+        session: WaitSession[Run] = WaitSession(["splt_1", "splt_2"], 9.0)
+        throttled, running = session.waits.values()
+        session.fail(throttled, api(RateLimitError, 429, retry_after=30), 100)
+        session.observe(running, Snapshot(RUNNING, is_whole=False), 100)
+        session.poll_once_more(101)
+
+        assert (throttled.next_poll, running.next_poll) == (130, 101)
+        assert not session.is_polled_since(101)
+        session.observe(running, Snapshot(DONE, is_whole=False), 102)
+        assert not session.is_polled_since(101)
+        session.observe(running, Snapshot(DONE, is_whole=True), 103)
+        assert session.is_polled_since(101)
 
 
 class FakeSource:
@@ -255,19 +352,48 @@ async def test_foreign_exception_of_a_read_reaches_its_caller() -> None:
     assert not waiter._poller._sessions
 
 
-async def test_timeout_that_passed_between_two_steps_ends_the_waits() -> None:
+@pytest.mark.parametrize("finished", [1, 3])
+async def test_timeout_that_passed_between_two_steps_polls_once_more(finished: int) -> None:
     source = FakeSource(3)
     source.finish("splt_0")
     waits = Waiter(source).wait_many(source.statuses, timeout=0.05, poll_interval=0.01)
     first = await anext(waits)
+    source.finish(*list(source.statuses)[:finished])
     await asyncio.sleep(0.06)
-    count = len(source.calls)
-    with pytest.raises(ExceptionGroup) as raised:
-        await anext(waits)
+    source.calls.clear()
+    others = [run.id for run in await take(waits, finished - 1)]
 
-    assert first.id == "splt_0"
-    assert len(raised.value.exceptions) == 2
-    assert len(source.calls) == count
+    assert [first.id, *others] == list(source.statuses)[:finished]
+    if finished == 1:
+        with pytest.raises(ExceptionGroup) as raised:
+            await anext(waits)
+        assert {type(error) for error in raised.value.exceptions} == {WaitTimeoutError}
+    assert sorted(set(source.calls)) == ["splt_1", "splt_2"]
+
+
+async def take(waits: WaitIterator[Run], count: int) -> list[Run]:
+    return [await anext(waits) for _ in range(count)]
+
+
+async def test_last_poll_that_hangs_is_cut_off() -> None:
+    source = FakeSource(1)
+    source.gate.clear()
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(WaitTimeoutError):
+        await Waiter(source).wait("splt_0", timeout=0.05)
+
+    assert source.calls == ["splt_0", "splt_0"]
+    assert asyncio.get_running_loop().time() - began < 5
+
+
+async def test_last_poll_fetches_the_output_of_a_run_that_has_finished() -> None:
+    source = FakeSource(1)
+    waiting = asyncio.create_task(Waiter(source).wait("splt_0", timeout=0.1, poll_interval=60))
+    await asyncio.sleep(0.05)
+    source.finish()
+
+    assert (await waiting).status is RunStatus.COMPLETED
+    assert source.calls == ["splt_0"] * 3
 
 
 def test_session_ignores_polls_after_a_result() -> None:

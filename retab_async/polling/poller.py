@@ -7,14 +7,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from heapq import nsmallest
+from math import inf
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from retab_async.errors import RetabError
 from retab_async.models import Run
 from retab_async.polling.source import RawPage, RunSource, Snapshot
-from retab_async.polling.state import RunWait, WaitSession
-from retab_async.retry import is_transient
+from retab_async.polling.state import RunWait, WaitSession, max_repeats
 
 RunT = TypeVar("RunT", bound=Run)
 
@@ -107,6 +107,8 @@ class Poller(Generic[RunT]):
     def __init__(self, source: RunSource[RunT]) -> None:
         self._source = source
         self._sessions: set[WaitSession[RunT]] = set()
+        # Those with due waits that pause until the scan has ended.
+        self._blocked: set[WaitSession[RunT]] = set()
         self._is_scanning = False
         self._is_list_unusable = not source.is_listed
         self._scan_failures = 0
@@ -131,12 +133,20 @@ class Poller(Generic[RunT]):
         if solo:
             await self._read(session, solo)
         elif self._is_scanning or not due:
-            later = (wait.next_poll - now for wait in session.waits.values() if wait.next_poll > now)
-            await session.pause(min((_MAX_PAUSE, *later)))
+            await self._pause(session, now, is_blocked=bool(due))
         elif not self._is_list_unusable and self._count_shareable(now) >= _MIN_SHARED:
             await self._scan(ListScan(self._sessions, now))
         else:
             await self._read(session, due)
+
+    async def _pause(self, session: WaitSession[RunT], now: float, *, is_blocked: bool) -> None:
+        later = (wait.next_poll - now for wait in session.waits.values() if wait.next_poll > now)
+        if is_blocked:
+            self._blocked.add(session)
+        try:
+            await session.pause(min((_MAX_PAUSE, *later)))
+        finally:
+            self._blocked.discard(session)
 
     def _count_shareable(self, now: float) -> int:
         waits = (wait for session in self._sessions for wait in session.waits.values())
@@ -169,7 +179,7 @@ class Poller(Generic[RunT]):
         finally:
             # The sessions that had to wait go on; if the scan was cancelled, one of them starts another.
             self._is_scanning = False
-            for session in self._sessions:
+            for session in self._blocked:
                 session.wake()
 
     async def _scan_pages(self, scan: ListScan[RunT]) -> None:
@@ -184,7 +194,7 @@ class Poller(Generic[RunT]):
         scan.poll_individually(_SOLO_POLLS)
 
     def _on_scan_failure(self, scan: ListScan[RunT], error: RetabError) -> None:
-        if is_transient(error):
+        if max_repeats(error) == inf:
             scan.fail(error, time.monotonic())
             self._scan_failures += 1
             if self._scan_failures % _MAX_SCAN_FAILURES == 0:

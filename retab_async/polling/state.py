@@ -5,11 +5,21 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
+from math import inf
 from typing import Generic, TypeVar
 
 import attrs
 
-from retab_async.errors import NotFoundError, ResponseError, RetabError
+from retab_async.errors import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    NotFoundError,
+    RequestError,
+    ResponseError,
+    RetabError,
+    WaitTimeoutError,
+)
 from retab_async.models import Run
 from retab_async.polling.source import Snapshot
 from retab_async.retry import is_transient, retry_after_of
@@ -21,8 +31,13 @@ _FIRST_INTERVAL = 0.5
 _GROWTH = 1.5
 _JITTER = 0.2
 _MAX_INTERVAL = 10.0
-# A new run may not be visible everywhere yet, and a gateway may say anything once.
-_MAX_MISSES = 3
+# Seconds: a longer hint of the server is not believed.
+_MAX_HINT = 300.0
+# Failed polls in a row that end a wait: 404s, and identical unreadable responses. A single one may come from a gateway,
+# or from a replica that lags behind.
+_MAX_NOT_FOUND = 3
+_MAX_MISMATCHES = 3
+_MAX_UNREADABLE = 5
 
 
 def intervals(fixed: float | None, draw: Callable[[float, float], float] = random.uniform) -> Iterator[float]:
@@ -38,14 +53,27 @@ def _growing(draw: Callable[[float, float], float]) -> Iterator[float]:
         mean = min(mean * _GROWTH, _MAX_INTERVAL / (1 + _JITTER))
 
 
-def is_retryable_miss(error: RetabError) -> bool:
-    """Return whether an error ends a wait only when it is repeated: a 404, or JSON of another shape."""
-    return isinstance(error, NotFoundError) or (isinstance(error, ResponseError) and bool(error.path))
+def max_repeats(error: RetabError) -> float:
+    """Return how many times in a row an error ends a wait: 1 for a refusal, `inf` for what a wait outlasts."""
+    if isinstance(error, NotFoundError):
+        return _MAX_NOT_FOUND
+    if isinstance(error, ResponseError):
+        return _MAX_MISMATCHES if error.path else _MAX_UNREADABLE
+    # An `APITimeoutError` that is not transient is the deadline of one poll, not of the wait.
+    if is_transient(error) or isinstance(error, APITimeoutError):
+        return inf
+    if isinstance(error, APIError):
+        return 1 if 400 <= error.status_code < 500 else inf
+    # A certificate that is not trusted, for one.
+    return _MAX_UNREADABLE if isinstance(error, APIConnectionError) else 1
 
 
-def is_fatal(error: RetabError) -> bool:
-    """Return whether a failed poll ends the wait at once; a 404 or an unreadable response may be gone the next time."""
-    return not isinstance(error, NotFoundError | ResponseError) and not is_transient(error)
+def _is_same(error: RetabError, before: RetabError | None) -> bool:
+    if isinstance(error, NotFoundError):
+        return isinstance(before, NotFoundError)
+    if not (isinstance(error, RequestError) and isinstance(before, RequestError)):
+        return False
+    return type(error) is type(before) and error.message == before.message
 
 
 @attrs.define(eq=False)
@@ -61,10 +89,14 @@ class RunWait(Generic[RunT]):
         result: Terminal run or error that ended the wait, None before.
         needs_output: Whether the run is known to be terminal, and only its output is missing.
         solo_polls: How many of the next polls are single reads, not list scans.
+        polled_at: When the last poll ended, `-inf` before the first.
+        retry_after_until: When a Retry-After of a failed poll ends, `-inf` where there is none.
     """
 
     run_id: str
     _intervals: Iterator[float]
+    _takes_hints: bool = True
+    _not_found_until: float = -inf
     next_poll: float = 0.0
     interval: float = 0.0
     run: RunT | None = None
@@ -72,7 +104,9 @@ class RunWait(Generic[RunT]):
     result: RunT | RetabError | None = None
     needs_output: bool = False
     solo_polls: int = 0
-    _misses: int = 0
+    polled_at: float = -inf
+    retry_after_until: float = -inf
+    _repeats: int = 0
 
     def is_due_soon(self, now: float) -> bool:
         """Return whether the next poll is near enough to take part in one now, so that waits stay batched."""
@@ -86,7 +120,8 @@ class RunWait(Generic[RunT]):
     def observe(self, snapshot: Snapshot[RunT], now: float) -> bool:
         """Record a successful poll; return whether the status has changed."""
         run, before = snapshot.run, self.run
-        self.run, self.failure, self._misses = run, None, 0
+        self.run, self.failure, self._repeats = run, None, 0
+        self.polled_at, self.retry_after_until = now, -inf
         if not run.status.is_terminal:
             self.needs_output = False
             self._schedule(now, snapshot.hint)
@@ -99,17 +134,31 @@ class RunWait(Generic[RunT]):
 
     def fail(self, error: RetabError, now: float) -> None:
         """Record a failed poll, which may end the wait."""
+        self._repeats = self._repeats + 1 if _is_same(error, self.failure) else 1
         self.failure = error
-        self._misses = self._misses + 1 if is_retryable_miss(error) else 0
-        if is_fatal(error) or self._misses >= _MAX_MISSES:
+        self.polled_at = now
+        if self._repeats >= max_repeats(error) and not self._may_not_be_visible(error, now):
             self.result = error
             return
         self._schedule(now)
-        self.next_poll = max(self.next_poll, now + retry_after_of(error))
+        self.retry_after_until = now + retry_after_of(error)
+        self.next_poll = max(self.next_poll, self.retry_after_until)
+
+    def timed_out(self, timeout: float, now: float) -> RetabError:
+        """Return the error for a wait without a result after `timeout` seconds."""
+        failure = self.failure
+        if self.run is None and isinstance(failure, NotFoundError) and not self._may_not_be_visible(failure, now):
+            return failure
+        error = WaitTimeoutError(run_id=self.run_id, timeout=timeout, run=self.run)
+        error.__cause__ = failure
+        return error
+
+    def _may_not_be_visible(self, error: RetabError, now: float) -> bool:
+        return isinstance(error, NotFoundError) and now < self._not_found_until
 
     def _schedule(self, now: float, hint: float | None = None) -> None:
-        if hint:
-            self.interval = hint
+        if hint and self._takes_hints:
+            self.interval = min(hint, _MAX_HINT)
         elif self.is_due_soon(now):
             # A response to another wait in between is no reason to poll less often.
             self.interval = next(self._intervals)
@@ -121,7 +170,8 @@ class WaitSession(Generic[RunT]):
 
     Args:
         run_ids: Ids of the runs; repeated ones count once.
-        poll_interval: Seconds between two polls, None for growing intervals.
+        poll_interval: Seconds between two polls, whatever the server hints; None for growing intervals or its hints.
+        not_found_until: Returns until when, in `time.monotonic()`, the run with an id may not be visible yet.
 
     Attributes:
         waits: Waits without a result, by run id.
@@ -129,8 +179,17 @@ class WaitSession(Generic[RunT]):
         results: What ended waits.
     """
 
-    def __init__(self, run_ids: Iterable[str], poll_interval: float | None) -> None:
-        self.waits: dict[str, RunWait[RunT]] = {each: RunWait(each, intervals(poll_interval)) for each in run_ids}
+    def __init__(
+        self,
+        run_ids: Iterable[str],
+        poll_interval: float | None,
+        not_found_until: Callable[[str], float] = lambda _: -inf,
+    ) -> None:
+        takes_hints = poll_interval is None
+        self.waits: dict[str, RunWait[RunT]] = {
+            run_id: RunWait(run_id, intervals(poll_interval), takes_hints, not_found_until(run_id))
+            for run_id in dict.fromkeys(run_ids)
+        }
         self.changes: deque[RunT] = deque()
         self.results: deque[RunT | RetabError] = deque()
         self._woken = asyncio.Event()
@@ -138,8 +197,12 @@ class WaitSession(Generic[RunT]):
     def observe(self, wait: RunWait[RunT], snapshot: Snapshot[RunT], now: float) -> None:
         """Record a successful poll of one of the waits."""
         if wait.result is None:
+            due = wait.next_poll
             if wait.observe(snapshot, now):
                 self.changes.append(snapshot.run)
+                self.wake()
+            elif wait.next_poll < due:
+                self.wake()
             self._settle(wait)
 
     def fail(self, wait: RunWait[RunT], error: RetabError, now: float) -> None:
@@ -148,10 +211,22 @@ class WaitSession(Generic[RunT]):
             wait.fail(error, now)
             self._settle(wait)
 
-    def fail_wait(self, wait: RunWait[RunT], error: RetabError) -> None:
-        """End one of the waits with an error."""
-        wait.result = error
-        self._settle(wait)
+    def poll_once_more(self, now: float) -> None:
+        """Make the waits due, but for those that a Retry-After still holds back."""
+        for wait in self.waits.values():
+            if wait.retry_after_until <= now:
+                wait.next_poll = min(wait.next_poll, now)
+
+    def is_polled_since(self, since: float) -> bool:
+        """Return whether no wait needs a poll any more that `poll_once_more` made due at that time."""
+        waits = (wait for wait in self.waits.values() if wait.retry_after_until <= since)
+        return all(wait.polled_at >= since and not wait.needs_output for wait in waits)
+
+    def time_out(self, timeout: float, now: float) -> None:
+        """End the waits without a result after `timeout` seconds."""
+        for wait in list(self.waits.values()):
+            wait.result = wait.timed_out(timeout, now)
+            self._settle(wait)
 
     def wake(self) -> None:
         """End the pause of the task that waits."""
@@ -172,4 +247,4 @@ class WaitSession(Generic[RunT]):
         if wait.result is not None and wait.run_id in self.waits:
             del self.waits[wait.run_id]
             self.results.append(wait.result)
-        self.wake()
+            self.wake()

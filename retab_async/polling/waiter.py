@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from inspect import iscoroutinefunction
 from typing import Generic, Self, TypeVar
 
-from retab_async.errors import ConfigurationError, RetabError, WaitTimeoutError
+from retab_async.errors import ConfigurationError, RetabError
 from retab_async.models import Run
 from retab_async.polling.poller import Poller
 from retab_async.polling.source import RunSource
@@ -19,6 +19,9 @@ StatusCallback = Callable[[RunT], object]
 
 # Seconds: a shorter remainder counts as none, because a timeout of 0 would swallow a cancellation.
 _MIN_TIMEOUT = 0.001
+# Seconds beyond the timeout that the last poll may take: at most these, and no more than the timeout or these.
+_MAX_LAST_POLL = 5.0
+_MIN_LAST_POLL = 1.0
 
 
 class WaitIterator(Generic[RunT]):
@@ -81,7 +84,10 @@ class WaitIterator(Generic[RunT]):
                 self._report_changes()
                 if self._session.results:
                     return self._session.results.popleft()
-                await self._poll(self._deadline - time.monotonic())
+                if (left := self._deadline - time.monotonic()) >= _MIN_TIMEOUT:
+                    await self._poll(left)
+                else:
+                    await self._poll_once_more()
 
     def _report_changes(self) -> None:
         while self._session.changes:
@@ -90,9 +96,6 @@ class WaitIterator(Generic[RunT]):
                 self._on_status(run)
 
     async def _poll(self, left: float) -> None:
-        if left < _MIN_TIMEOUT:
-            self._time_out()
-            return
         try:
             async with asyncio.timeout(None if math.isinf(left) else left) as deadline:
                 await self._poller.poll(self._session)
@@ -100,11 +103,16 @@ class WaitIterator(Generic[RunT]):
             if not deadline.expired():
                 raise
 
-    def _time_out(self) -> None:
-        for wait in list(self._session.waits.values()):
-            error = WaitTimeoutError(run_id=wait.run_id, timeout=self._timeout, run=wait.run)
-            error.__cause__ = wait.failure
-            self._session.fail_wait(wait, error)
+    async def _poll_once_more(self) -> None:
+        # The process may have been frozen, or the last poll cut short, and the runs finished meanwhile.
+        started = time.monotonic()
+        last_deadline = started + min(max(self._timeout, _MIN_LAST_POLL), _MAX_LAST_POLL)
+        self._session.poll_once_more(started)
+        while not self._session.is_polled_since(started):
+            if (left := last_deadline - time.monotonic()) < _MIN_TIMEOUT:
+                break
+            await self._poll(left)
+        self._session.time_out(self._timeout, time.monotonic())
 
 
 class Waiter(Generic[RunT]):
@@ -112,10 +120,13 @@ class Waiter(Generic[RunT]):
 
     Args:
         source: Reads of the kind.
+        not_found_until: Returns until when, in `time.monotonic()`, the run with an id may not be visible yet, so that
+            404s do not end a wait for it.
     """
 
-    def __init__(self, source: RunSource[RunT]) -> None:
+    def __init__(self, source: RunSource[RunT], not_found_until: Callable[[str], float] = lambda _: -math.inf) -> None:
         self._poller = Poller(source)
+        self._not_found_until = not_found_until
 
     async def wait(
         self,
@@ -145,7 +156,8 @@ class Waiter(Generic[RunT]):
         Args:
             runs: Ids of the runs.
             timeout: Seconds for all of them together, None for no limit.
-            poll_interval: Seconds between two polls of a run, None for growing intervals.
+            poll_interval: Seconds between two polls of a run, whatever the server hints; None for growing intervals, or
+                those that it hints.
             on_status: Called with a run whenever its status has changed.
 
         Raises:
@@ -160,4 +172,4 @@ class Waiter(Generic[RunT]):
         seconds = math.inf if timeout is None else check_seconds("timeout", timeout)
         if poll_interval is not None:
             check_seconds("poll_interval", poll_interval)
-        return WaitIterator(self._poller, WaitSession(runs, poll_interval), seconds, on_status)
+        return WaitIterator(self._poller, WaitSession(runs, poll_interval, self._not_found_until), seconds, on_status)

@@ -156,9 +156,10 @@ class RunResource(Generic[RunT]):
             on_status: Called with the run whenever its status has changed.
 
         Raises:
-            WaitTimeoutError: The run, as last seen, did not finish in time.
+            WaitTimeoutError: The run, as last seen, did not finish in time, nor by a last poll after it.
             NotFoundError: The API does not know the run.
-            APIError: Another 4xx; transient failures do not end a wait.
+            APIError: Another 4xx; no other failure of a poll ends a wait.
+            ResponseError: The response stayed unreadable for several polls.
         """
         return await self._waiter.wait(
             self._id_of(run_id), timeout=timeout, poll_interval=poll_interval, on_status=on_status
