@@ -71,7 +71,7 @@ async def first_page(resource: Any, _: str = "") -> Any:
 
 
 async def created(resource: Any, _: str = "") -> Any:
-    return await resource._api.create(Request("POST", resource.path), DeliveryState())
+    return await resource._api.send_create(Request("POST", resource.path), DeliveryState())
 
 
 async def cancelled_among_many(resource: Any, run_id: str) -> Any:
@@ -165,7 +165,7 @@ def test_any_text_as_an_id_reaches_its_own_route_or_nothing_is_sent(
 ) -> None:
     kind, verb = method_of
     method, tail, call = BY_ID[verb]
-    fake.session.respond_with(json.dumps(bare(kind, "completed")).encode())
+    fake.session.respond_with(json.dumps({**bare(kind, "completed"), "id": text}).encode())
     try:
         fake.call(kind, call, text)
     except InvalidRunIdError:

@@ -10,6 +10,7 @@ import orjson
 
 from retab_async.api.kind import KindSpec
 from retab_async.api.parser import RunParser, poll_hint
+from retab_async.api.recent_runs import RecentRuns
 from retab_async.documents import build_create_body, transfer_seconds
 from retab_async.documents.thread_pool import DaemonThreadPool
 from retab_async.errors import NotFoundError, RequestError, ResponseError
@@ -54,11 +55,15 @@ class RunApi(Generic[RunT]):
         path: The route of the kind, such as `/v1/splits`.
         parser: Parses the responses.
         spec: The wire format of the kind.
+        recent_runs: Records the runs that are created.
     """
 
-    def __init__(self, transport: Transport, path: str, parser: RunParser[RunT], spec: KindSpec) -> None:
+    def __init__(
+        self, transport: Transport, path: str, parser: RunParser[RunT], spec: KindSpec, recent_runs: RecentRuns
+    ) -> None:
         self.transport = transport
         self.path = path
+        self.recent_runs = recent_runs
         # The name of the kind on the client: schema generations, /v1/schemas/generate, are `client.schemas`.
         self.kind = path.removeprefix("/v1/").removesuffix("/generate").replace("/", ".")
         self.is_listed = spec.is_listed
@@ -68,7 +73,7 @@ class RunApi(Generic[RunT]):
 
     def with_transport(self, transport: Transport) -> "RunApi[RunT]":
         """Return a copy that sends over another transport."""
-        return RunApi(transport, self.path, self._parser, self._spec)
+        return RunApi(transport, self.path, self._parser, self._spec, self.recent_runs)
 
     async def cancel(self, run_id: str) -> RunT:
         """Cancel a run; a response without a readable status is followed by a read of the run."""
@@ -115,10 +120,12 @@ class RunApi(Generic[RunT]):
         """Send a prepared create; `delivery` tracks whether it may have taken effect, even if this is cancelled."""
         response = await self._send(request, delivery=delivery)
         try:
-            return await _parse(self._parser.parse_create, response)
+            run = await _parse(self._parser.parse_create, response)
         except ResponseError:
             delivery.in_doubt = True
             raise
+        self.recent_runs.add(run.id)
+        return run
 
     async def open_stream(self, fields: Mapping[str, Any], key: str) -> Response:
         """Create a run whose states are the `lines` of the response, which the caller must close."""
@@ -170,6 +177,7 @@ class RunApi(Generic[RunT]):
         except NotFoundError as error:
             if not error.in_doubt:
                 raise
+        self.recent_runs.discard(run_id)
 
     def _read_request(self, run_id: str, *, include_output: bool) -> Request:
         path = run_path(self.path, run_id)

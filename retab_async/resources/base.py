@@ -46,8 +46,8 @@ class RunResource(Generic[RunT]):
     def __init__(self, transport: Transport, cleanup: CleanupQueue) -> None:
         self._cleanup = cleanup
         parser = RunParser(self.path, self.run_type, self.spec)
-        self._api = RunApi(transport, self.path, parser, self.spec)
-        self._waiter = Waiter(self._api)
+        self._api = RunApi(transport, self.path, parser, self.spec, cleanup.recent_runs)
+        self._waiter = Waiter(self._api, cleanup.recent_runs.not_found_until)
 
     async def cancel(self, run_id: str | RunT) -> RunT:
         """Cancel a run and return its new state.

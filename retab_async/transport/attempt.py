@@ -51,7 +51,7 @@ class AttemptRunner:
         self._pool = pool
         self._throttle = throttle
         self._is_urgent = slots is not None
-        self._slots = slots = slots or pool.slots
+        self._slots = slots = pool.slots if slots is None else slots
         self._timeout = timeout
         self._errors = ErrorMapper(pool, timeout)
         self._exchange = Exchange(pool, settings, self._errors, slots)
