@@ -205,7 +205,7 @@ async def test_a_fault_of_a_kept_alive_connection_ends_as_specified(
 ) -> None:
     async with no_leaks(caplog):
         async with raw_server(*case.steps) as server, client_for(server.url, **case.settings) as client:
-            await client.splits.get("splt_before")
+            await client.splits.get(SPLIT_ID)
             leaks = LeakCheck(client)
             outcome = await came_of(VERBS[verb](client))
             await leaks.check()
