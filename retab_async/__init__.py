@@ -2,7 +2,7 @@
 
 import logging
 
-from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, Order
+from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason, Order
 from retab_async.cleanup import UnconfirmedCancel
 from retab_async.client import AnyRun, AsyncRetab
 from retab_async.documents import Document
@@ -136,6 +136,7 @@ __all__ = [
     "EditConfig",
     "EditResult",
     "Edits",
+    "EndReason",
     "ErrorDetails",
     "ErrorLifecycle",
     "EvalRunBlockTarget",

@@ -9,7 +9,7 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
-from retab_async.bulk import CancelJob, CancelOptions, Order
+from retab_async.bulk import CancelJob, CancelOptions, IdSource, Order
 from retab_async.cleanup import CleanupQueue, UnconfirmedCancel
 from retab_async.models import Run
 from retab_async.resources import RESOURCES, RunResources
@@ -147,6 +147,7 @@ class AsyncRetab(RunResources):
         journal: str | os.PathLike[str] | None = None,
         order: Order = "completion",
         wait: bool = False,
+        wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
     ) -> CancelJob[Run]:
         """Cancel runs of several kinds: `await` it for a `CancelReport`, or `async with` it for each `CancelOutcome`.
@@ -155,29 +156,31 @@ class AsyncRetab(RunResources):
 
         Args:
             runs: Runs, or pairs of a kind and an id: `("splits", id)`, `(client.splits, id)`. Anything else, such as a
-                bare id, is rejected: the kind is not guessed.
+                bare id, is `invalid`: the kind is not guessed.
             concurrency: See `RunResource.cancel_many`, as for the following arguments.
             rate_limit: The known limit of the credential.
             journal: A file that records the outcomes, to resume the job with.
             order: The order of the outcomes, `completion` or `input`.
             wait: Whether to follow accepted runs until they are finished.
+            wait_timeout: Seconds for which one run is followed.
             outage_timeout: Seconds of an outage after which the remaining runs are given up.
 
         Raises:
             InvalidRequestError: An argument is invalid.
             ConfigurationError: An option is invalid.
         """
-        options = CancelOptions.checked(
+        options = CancelOptions(
             concurrency=concurrency,
             rate_limit=rate_limit,
             journal=journal,
             order=order,
             wait=wait,
+            wait_timeout=wait_timeout,
             outage_timeout=outage_timeout,
         )
         resources: dict[str, RunResource[Any]] = {name: attrgetter(name)(self) for name in RESOURCES}
-        kinds = [resource._cancel_target for resource in resources.values()]  # noqa: SLF001 - one of us
-        return CancelJob(runs, kinds, partial(_resolve_run, resources), options)
+        targets = [resource._cancel_target for resource in resources.values()]  # noqa: SLF001 - one of us
+        return CancelJob(IdSource(runs, partial(_resolve_run, resources)), targets, options)
 
     async def aclose(self, timeout: float | None = None) -> tuple[UnconfirmedCancel, ...]:  # noqa: ASYNC109 - see Args
         """Send the pending cancels, those of blocks that are still open included, then close the connections.

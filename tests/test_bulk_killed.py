@@ -46,7 +46,7 @@ def sends(emulator: Emulator) -> Counter[str]:
     return Counter(request.path.split("/")[-2] for request in emulator.requests)
 
 
-async def test_what_a_killed_job_and_a_second_one_did_is_exact(tmp_path: Path) -> None:
+async def test_a_killed_job_and_its_resumption_have_one_outcome_for_each_id(tmp_path: Path) -> None:
     ids, journal = tmp_path / "ids.txt", tmp_path / "cancel.jsonl"
     async with Emulator(queued=600, latency=0.03) as emulator:
         seeded = emulator.seed("splits", 400)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import date
+from itertools import count
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ class Pages:
         return RunScan(self, scan_queries(statuses, from_date=None, to_date=None), **told)
 
 
-async def test_all_that_is_not_over_is_cancelled(emulator: Emulator, client: AsyncRetab) -> None:
+async def test_all_active_runs_are_cancelled(emulator: Emulator, client: AsyncRetab) -> None:
     going, waiting = emulator.seed("splits", 130), emulator.seed("splits", 130, queued=1000)
     over = emulator.seed("splits", 3, running=0)
     partition = emulator.seed("partitions")
@@ -76,7 +77,7 @@ async def test_all_that_is_not_over_is_cancelled(emulator: Emulator, client: Asy
     assert not set(cancelled) & set(over)
 
 
-async def test_filters_are_those_of_the_list(emulator: Emulator, client: AsyncRetab) -> None:
+async def test_filters_are_sent_with_the_list(emulator: Emulator, client: AsyncRetab) -> None:
     emulator.seed("splits", 2)
     none = await client.splits.cancel_matching(
         filename="nobody's", from_date=date(2020, 1, 1), to_date=date(2040, 1, 1)
@@ -88,7 +89,7 @@ async def test_filters_are_those_of_the_list(emulator: Emulator, client: AsyncRe
     assert all("order=asc" in served.query for served in emulator.requests if served.method == "GET")
 
 
-async def test_a_dry_run_tells_and_sends_nothing(emulator: Emulator, client: AsyncRetab) -> None:
+async def test_a_dry_run_reports_planned_runs_and_sends_only_lists(emulator: Emulator, client: AsyncRetab) -> None:
     ids = emulator.seed("splits", 150)
     async with client.splits.cancel_matching(dry_run=True, order="input") as outcomes:
         planned = [outcome async for outcome in outcomes]
@@ -102,7 +103,7 @@ async def test_a_dry_run_tells_and_sends_nothing(emulator: Emulator, client: Asy
     assert len(emulator.active_runs()) == 150
 
 
-async def test_runs_that_come_meanwhile_are_met_too(emulator: Emulator, client: AsyncRetab) -> None:
+async def test_runs_created_during_the_scan_are_cancelled(emulator: Emulator, client: AsyncRetab) -> None:
     emulator.seed("splits", 30)
     added = 0
     async with client.splits.cancel_matching(concurrency=2) as outcomes:
@@ -115,7 +116,7 @@ async def test_runs_that_come_meanwhile_are_met_too(emulator: Emulator, client: 
     assert emulator.active_runs() == []
 
 
-async def test_a_run_that_moves_on_is_met_once() -> None:
+async def test_a_run_that_changes_status_is_found_once() -> None:
     """It is queued in the first walk and in progress in the second, and there is a new one then."""
     pages = Pages(
         Page(items=()),
@@ -128,7 +129,7 @@ async def test_a_run_that_moves_on_is_met_once() -> None:
     assert [query.split("status=")[1] for query in pages.queries] == ["pending", "queued", "in_progress"] * 3
 
 
-async def test_pages_are_walked_by_their_cursors_and_never_round_and_round() -> None:
+async def test_a_repeated_cursor_ends_the_list() -> None:
     pages = Pages(
         Page(items=(run_of("a"),), after="a"),
         Page(items=(run_of("b"),), after="b"),
@@ -140,25 +141,48 @@ async def test_pages_are_walked_by_their_cursors_and_never_round_and_round() -> 
     assert len(pages.queries) == 4
 
 
+async def test_a_list_with_ever_new_cursors_and_no_new_run_ends(caplog: pytest.LogCaptureFixture) -> None:
+    endless = (Page(items=(run_of("a"), run_of("b", "completed")), after=f"cursor_{n}") for n in count())
+    pages = Pages()
+
+    async def fetch(query: str) -> Page[Run]:
+        pages.queries.append(query)
+        return next(endless)
+
+    scan = RunScan(fetch, scan_queries(["queued"], from_date=None, to_date=None), outage_timeout=5, single_pass=False)
+
+    assert [run.id async for run in scan] == ["a"]
+    # One page in each of two passes, and ten that brought nothing.
+    assert len(pages.queries) == 2 * 11
+    assert "list has no end: 10 pages in a row" in caplog.text
+
+
+async def test_pages_of_terminal_runs_are_read_to_the_end() -> None:
+    finished = [Page(items=(run_of(f"run_{n}", "completed"),), after=f"run_{n}") for n in range(30)]
+    pages = Pages(*finished, Page(items=(run_of("last"),)))
+
+    assert [run.id async for run in pages.walk(single_pass=True)] == ["last"]
+
+
 def refused(kind: type[Any] = ValidationError, status: int = 422) -> Exception:
     error: Exception = kind("no such cursor", status_code=status, method="GET", url="/v1/splits")
     return error
 
 
-async def test_a_list_whose_cursor_is_gone_is_walked_from_the_start() -> None:
+async def test_a_stale_cursor_restarts_the_list() -> None:
     pages = Pages(Page(items=(run_of("a"),), after="a"), refused(), Page(items=(run_of("a"), run_of("b"))))
 
     assert [run.id async for run in pages.walk()] == ["a", "b"]
 
 
-async def test_a_cursor_that_is_gone_again_and_again_is_an_error() -> None:
+async def test_a_cursor_that_is_stale_without_progress_raises() -> None:
     pages = Pages(Page(items=(run_of("a"),), after="a"), refused(), Page(items=(run_of("a"),), after="a"), refused())
 
     with pytest.raises(ValidationError):
         assert [run.id async for run in pages.walk()]
 
 
-async def test_a_list_that_is_refused_ends_the_job_after_what_was_found(client: AsyncRetab, emulator: Emulator) -> None:
+async def test_a_refused_list_ends_the_job_after_the_found_runs(client: AsyncRetab, emulator: Emulator) -> None:
     ids = emulator.seed("splits", 100)
     emulator.fail(LIST, *[Fault.delay_after_effect(0)] * 3, Fault.status(401))
     job = client.splits.cancel_matching()
@@ -168,10 +192,10 @@ async def test_a_list_that_is_refused_ends_the_job_after_what_was_found(client: 
     assert job.report.counts == {"cancelled": len(ids)}
 
 
-async def test_a_list_that_cannot_be_had_for_now_is_asked_for_again(
+async def test_an_unavailable_list_is_requested_again(
     client: AsyncRetab, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(list_scan, "_PAUSE", 0.05)
+    monkeypatch.setattr(list_scan, "_RETRY_SECONDS", 0.05)
     emulator.seed("splits", 10)
     emulator.fail(LIST, Fault.status(503), Fault.reset(), Fault.delay_after_effect(0), Fault.status(503))
     report = await client.splits.cancel_matching()
@@ -179,7 +203,7 @@ async def test_a_list_that_cannot_be_had_for_now_is_asked_for_again(
     assert report.counts == {"cancelled": 10}
 
 
-async def test_but_only_for_as_long_as_patience_lasts() -> None:
+async def test_an_unavailable_list_is_given_up_after_the_outage_timeout() -> None:
     pages = Pages(*[refused(InternalServerError, 503)] * 3)
 
     with pytest.raises(InternalServerError):
@@ -187,14 +211,14 @@ async def test_but_only_for_as_long_as_patience_lasts() -> None:
     assert len(pages.queries) == 1
 
 
-async def test_what_a_list_request_cannot_say_is_refused_at_once(client: AsyncRetab) -> None:
+async def test_invalid_filters_raise_at_once(client: AsyncRetab) -> None:
     with pytest.raises(InvalidRequestError):
         client.splits.cancel_matching(filename="")
     with pytest.raises(InvalidRequestError):
         client.splits.cancel_matching(dry_run=1)  # type: ignore[arg-type]
 
 
-async def test_leaving_it_while_a_page_is_on_its_way_leaves_nothing(emulator: Emulator, client: AsyncRetab) -> None:
+async def test_leaving_during_a_list_request_leaves_no_task(emulator: Emulator, client: AsyncRetab) -> None:
     emulator.fail(LIST, Fault.hang())
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):

@@ -64,7 +64,7 @@ def test_cancel_reports_each_failure_and_exits_1(emulator: Emulator, capsys: pyt
     assert code == 1
     assert [(line[0], line[1]) for line in lines] == [
         ("splt_unknown", "not_found"),
-        ("a/b", "rejected"),
+        ("a/b", "invalid"),
         (good, "cancelled"),
     ]
 

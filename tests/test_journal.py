@@ -147,7 +147,7 @@ class TestWriting:
         assert journal.unwritten == []
 
     async def test_the_time_of_an_entry_defaults_to_now(self) -> None:
-        made = Entry(kind="splits", run_id="splt_1", disposition="requested")
+        made = Entry(kind="splits", run_id="splt_1", disposition="accepted")
 
         assert timedelta(0) <= datetime.now(UTC) - made.time < timedelta(seconds=60)
 
@@ -201,7 +201,7 @@ class TestReopening:
             assert not journal.is_done("splits", "splt_2")
             assert journal.counts == {disposition: 1}
 
-    @pytest.mark.parametrize("disposition", ["requested", "unconfirmed"])
+    @pytest.mark.parametrize("disposition", ["accepted", "unconfirmed"])
     async def test_an_outcome_that_is_not_final_is_not_done(self, path: Path, disposition: str) -> None:
         await written(path, entry(disposition=disposition))
 
@@ -211,7 +211,7 @@ class TestReopening:
 
     async def test_an_outcome_that_became_final_later_counts_once(self, path: Path) -> None:
         await written(path, entry(disposition="unconfirmed"), entry("splt_2", "finished"))
-        await written(path, entry(disposition="requested"), entry("splt_3"))
+        await written(path, entry(disposition="accepted"), entry("splt_3"))
         await written(path, entry())
 
         async with opened(path) as journal:
@@ -255,7 +255,7 @@ ENTRIES = st.lists(
         Entry,
         kind=st.sampled_from(["splits", "partitions"]),
         run_id=st.text(max_size=8),
-        disposition=st.sampled_from([*sorted(FINAL), "requested", "unconfirmed"]),
+        disposition=st.sampled_from([*sorted(FINAL), "accepted", "unconfirmed"]),
         status=st.none() | st.text(st.characters(), max_size=4),
         reason=st.text(st.characters(), max_size=8),
     ),

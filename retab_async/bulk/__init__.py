@@ -1,9 +1,10 @@
-"""Cancelling many runs: a fixed crew that pulls ids from one iterator, and waits while the server is away."""
+"""Bulk cancels: a pool of workers that pulls ids from one iterable, with a circuit breaker and a journal."""
 
+from retab_async.bulk.id_source import IdSource
 from retab_async.bulk.job import CancelJob
 from retab_async.bulk.list_scan import RunScan, scan_queries
 from retab_async.bulk.options import CancelOptions, Order
-from retab_async.bulk.results import CancelOutcome, CancelReport, Disposition
+from retab_async.bulk.results import CancelOutcome, CancelReport, Disposition, EndReason
 from retab_async.bulk.sender import CancelTarget
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "CancelReport",
     "CancelTarget",
     "Disposition",
+    "EndReason",
+    "IdSource",
     "Order",
     "RunScan",
     "scan_queries",

@@ -1,100 +1,139 @@
-"""Whether the server is there: told by answers, doubted by failures in a row, found out by probes."""
+"""Circuit breaker of a bulk job: opens after consecutive transient failures, closes when a send succeeds."""
 
+import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from enum import Enum
 
 from retab_async.errors import RequestError
 from retab_async.retry import retry_after_of
 
-# Failures in a row, with no answer between them, from which on the server counts as away: as many as there are
-# workers, within these bounds.
-FEWEST_FAILURES = 3
-MOST_FAILURES = 8
+# The circuit opens after as many consecutive failures as there are workers, within these bounds.
+MIN_FAILURES = 3
+MAX_FAILURES = 8
 
-_FIRST_PAUSE = 0.25
-_GROWTH = 1.5
-# With the time of a send that hangs, this keeps the return from being noticed later than two seconds after it.
-_LONGEST_PAUSE = 1.5
-_SHORTEST_PROBE = 1.75
-_LONGEST_PROBE = 5.0
-# A probe may take so many times as long as the last success took.
-_SLOWER = 4
+# Seconds between the starts of two probes.
+_FIRST_INTERVAL = 0.25
+_INTERVAL_GROWTH = 1.5
+# With the time of a probe that hangs, this keeps the recovery from being noticed more than two seconds late.
+_MAX_INTERVAL = 1.5
+_MIN_PROBE_SECONDS = 1.75
+_MAX_PROBE_SECONDS = 5.0
+# Timeout of a probe as a multiple of the latency of the last success.
+_LATENCY_FACTOR = 4
 
 
-def probe_timeout(took: float | None) -> float:
-    """Return how many seconds a probe may take: not many, where answers used to come quickly."""
-    return min(max(_SHORTEST_PROBE, took * _SLOWER), _LONGEST_PROBE) if took is not None else _LONGEST_PROBE
+class CircuitState(Enum):
+    """State of a circuit breaker."""
+
+    CLOSED = "closed"
+    """Sends pass."""
+    OPEN = "open"
+    """Only probes pass, one at a time."""
+    GIVEN_UP = "given up"
+    """The outage timeout has expired: nothing is sent any more."""
+
+
+def probe_timeout(last_latency: float | None) -> float:
+    """Return the timeout of a probe in seconds: short where the server used to respond quickly."""
+    if last_latency is None:
+        return _MAX_PROBE_SECONDS
+    return min(max(_MIN_PROBE_SECONDS, last_latency * _LATENCY_FACTOR), _MAX_PROBE_SECONDS)
 
 
 class CircuitBreaker:
-    """What the workers of a job know together about the server.
+    """Circuit breaker that all workers of a job share.
 
-    `is_away`: nothing but probes is to be sent. `is_lost`: it was away for longer than the job's outage_timeout, or is going
-    to be, and nothing is to be sent any more. `outages`: how often it was away. `is_doubted`: the last send failed, so
-    that the next answer is to be told. `error`: the last failure. `is_probed`: somebody sees to the probes.
+    Args:
+        outage_timeout: Seconds from the first failure after which the circuit gives up.
+        draw: Draws the jitter of the probe interval.
+
+    Attributes:
+        state: Whether sends pass.
+        is_suspect: The last send failed, so that the next success has to be reported.
+        outages: Number of outages confirmed by a failed probe so far.
+        error: The last failure.
     """
 
     def __init__(self, outage_timeout: float, draw: Callable[[float, float], float] = random.uniform) -> None:
         self._outage_timeout = outage_timeout
         self._draw = draw
-        self.is_doubted = False
-        self._streak = 0
+        self._failures = 0
         self._failing_since = 0.0
-        self._began_probe = 0.0
-        self._interval = _FIRST_PAUSE
-        self._probes_failed = 0
-        self.is_away = False
-        self.is_lost = False
-        self.is_probed = False
+        self._probe_started_at = 0.0
+        self._probe_interval = _FIRST_INTERVAL
+        self._failed_probes = 0
+        self._probe_lock = asyncio.Lock()
+        self._is_settled = asyncio.Event()
+        self.state = CircuitState.CLOSED
+        self.is_suspect = False
         self.outages = 0
         self.error: RequestError | None = None
 
-    def answer(self) -> bool:
-        """Note an answer, after a doubt; tells whether that ends an absence."""
-        self._streak = 0
-        self.is_doubted = False
-        if not self.is_away:
-            return False
-        self.is_away = False
-        # Without a probe that failed it was not the server: some ids failed that came together.
-        self.outages += self._probes_failed > 0
-        return True
+    def on_success(self) -> None:
+        """Record a response of the server, and close the circuit."""
+        self._failures = 0
+        self.is_suspect = False
+        if self.state is CircuitState.OPEN:
+            # Without a failed probe it was no outage: some ids that always fail came together.
+            self.outages += self._failed_probes > 0
+            self._leave_open(CircuitState.CLOSED)
 
-    def fail(self, error: RequestError, workers: int) -> None:
-        """Note a failure that may pass, in one of so many workers."""
+    def on_failure(self, error: RequestError, workers: int) -> None:
+        """Record a transient failure, and open the circuit after enough of them in a row."""
         self.error = error
-        if self._streak == 0:
+        if self._failures == 0:
             self._failing_since = time.monotonic()
-        self._streak += 1
-        self.is_doubted = True
-        if not (self.is_away or self.is_lost) and self._streak >= max(FEWEST_FAILURES, min(MOST_FAILURES, workers)):
-            self.is_away = True
-            self._interval = _FIRST_PAUSE
-            self._probes_failed = 0
-            self._began_probe = time.monotonic()
+        self._failures += 1
+        self.is_suspect = True
+        if self.state is CircuitState.CLOSED and self._failures >= max(MIN_FAILURES, min(MAX_FAILURES, workers)):
+            self.state = CircuitState.OPEN
+            self._is_settled.clear()
+            self._probe_interval = _FIRST_INTERVAL
+            self._failed_probes = 0
+            self._probe_started_at = time.monotonic()
 
-    def pause(self) -> float:
-        """Return the seconds until the next probe, or until patience ends."""
-        now = time.monotonic()
-        asked = min(retry_after_of(self.error), _LONGEST_PROBE)
-        due = self._began_probe + max(asked, self._interval * self._draw(0.8, 1.0))
-        return max(0.0, min(due, self._failing_since + self._outage_timeout) - now)
+    def give_up(self, error: RequestError | None = None) -> None:
+        """Let nothing pass any more."""
+        self.error = error or self.error
+        self._leave_open(CircuitState.GIVEN_UP)
 
-    def is_overdue(self) -> bool:
-        """Tell whether patience has ended."""
+    @asynccontextmanager
+    async def probe_turn(self) -> AsyncIterator[bool]:
+        """Wait for the turn to probe the server; False where the circuit has left the open state meanwhile."""
+        async with self._probe_lock:
+            seconds = self.probe_delay()
+            if self.state is CircuitState.OPEN and seconds > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self._is_settled.wait()
+            if self.state is CircuitState.OPEN and self.is_expired:
+                self.give_up()
+            if self.state is not CircuitState.OPEN:
+                yield False
+                return
+            self.start_probe()
+            yield True
+            self._failed_probes += self.state is CircuitState.OPEN
+
+    def probe_delay(self) -> float:
+        """Return the seconds until the next probe is due or the outage timeout expires."""
+        asked = min(retry_after_of(self.error), _MAX_PROBE_SECONDS)
+        due = self._probe_started_at + max(asked, self._probe_interval * self._draw(0.8, 1.0))
+        return max(0.0, min(due, self._failing_since + self._outage_timeout) - time.monotonic())
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the outage timeout has expired."""
         return time.monotonic() >= self._failing_since + self._outage_timeout
 
-    def begin_probe(self) -> None:
-        """Note that a probe is being sent, and take longer to the next one."""
-        self._began_probe = time.monotonic()
-        self._interval = min(self._interval * _GROWTH, _LONGEST_PAUSE)
+    def start_probe(self) -> None:
+        """Record that a probe is sent, and lengthen the interval to the next one."""
+        self._probe_started_at = time.monotonic()
+        self._probe_interval = min(self._probe_interval * _INTERVAL_GROWTH, _MAX_INTERVAL)
 
-    def fail_probe(self) -> None:
-        """Note that a probe came to nothing."""
-        self._probes_failed += 1
-
-    def give_up(self) -> None:
-        """Send nothing any more."""
-        self.is_away = False
-        self.is_lost = True
+    def _leave_open(self, state: CircuitState) -> None:
+        self.state = state
+        self._is_settled.set()

@@ -1,161 +1,183 @@
-"""Taking ids from their source, one ticket for each."""
+"""Source of the items of a bulk job: ids from any iterable, normalised to (kind, id)."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sized
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeAlias
 
-from retab_async.bulk.reporter import OutcomeReporter
-from retab_async.bulk.results import Disposition
-from retab_async.bulk.sender import CancelItem
-from retab_async.errors import InvalidRequestError, InvalidRunIdError
-from retab_async.models import Run
+from retab_async.bulk.results import EndReason
+from retab_async.errors import RequestError
 from retab_async.validation import reject
 
-T = TypeVar("T")
+# Normalises what a caller gave to the kind of a run and its id, or raises the error that says why not.
+IdReader: TypeAlias = Callable[[Any], tuple[str, str]]
+
+_MAX_SHOWN = 200
+# Seconds for which an iterable without a length is still consumed after an outage: it may be endless.
+_DRAIN_SECONDS = 1.0
 
 
-class ItemSource(Generic[T]):
-    """The items of an iterable, one at a time; `is_closed` when there are no more to be taken.
+class CancelItem:
+    """One id of a bulk cancel, from its source to its outcome.
 
-    `is_sized` tells whether it has a length, and so an end.
+    Attributes:
+        kind: Kind of the run; empty for what could not be normalised.
+        run_id: The id.
+        value: What the caller gave for it.
+        number: Position among the ids of the job that have an outcome.
+        attempts: Number of sends.
+        failures: Transient failures since the last outage.
+        deadline: When the last attempt must have begun, in `time.monotonic()`; 0 before the first failure.
+        error: The last failure.
     """
 
-    def __init__(self, items: Iterable[T] | AsyncIterable[T]) -> None:
-        if isinstance(items, str | bytes) or not isinstance(items, Iterable | AsyncIterable):
-            reject(f"ids must be an iterable of several ids or runs, not {items!r:.200}")
-        self._items = items
-        self._ahead: AsyncIterator[T] | None = None
-        # Of an ordinary iterable: returns the next item, or raises StopIteration, and what the iterable raises.
-        self.next_at_hand: Callable[[], T] = iter(()).__next__
+    # Class attributes: most items succeed at once and never set these.
+    number = 0
+    attempts = 0
+    failures = 0
+    deadline = 0.0
+    error: Exception | None = None
+
+    def __init__(self, kind: str, run_id: str, value: Any = None) -> None:
+        self.kind = kind
+        self.run_id = run_id
+        self.value = value
+
+
+class IdSource:
+    """Items of an iterable, one at a time; an error of the iterable closes the source.
+
+    Args:
+        values: Ids or runs; synchronous or asynchronous, of any length.
+        read: Normalises one of them.
+
+    Attributes:
+        is_async: Whether to use `take_async` instead of `take`.
+        is_closed: Whether no more items are available.
+        end_reason: Why the source was closed; None if it is open or has failed.
+        failure: The error that ends the job; the job raises it.
+        refusal: The error with which the server refused the caller.
+    """
+
+    def __init__(self, values: Iterable[Any] | AsyncIterable[Any], read: IdReader) -> None:
+        if isinstance(values, str | bytes) or not isinstance(values, Iterable | AsyncIterable):
+            reject(f"ids must be an iterable of several ids or runs, not {values!r:.200}")
+        self._values = values
+        self._read = read
+        self._iterator: AsyncIterator[Any] | None = None
+        self._next: Callable[[], Any] = iter(()).__next__
         self._turn = asyncio.Lock()
-        self.is_async = isinstance(items, AsyncIterable)
-        self.is_sized = isinstance(items, Sized)
+        self._takers: set[asyncio.Task[Any]] = set()
+        self._interrupted: set[asyncio.Task[Any]] = set()
+        self._drain_timer: asyncio.TimerHandle | None = None
+        self.is_async = isinstance(values, AsyncIterable)
         self.is_closed = False
+        self.end_reason: EndReason | None = None
+        self.failure: BaseException | None = None
+        self.refusal: RequestError | None = None
+
+    @property
+    def has_takers(self) -> bool:
+        """Whether a worker is waiting for the next item of an asynchronous iterable."""
+        return bool(self._takers)
+
+    def has_interrupted(self, worker: "asyncio.Task[Any]") -> bool:
+        """Tell whether a worker was cancelled because it waited for an item when the source was closed."""
+        return worker in self._interrupted
 
     def open(self) -> None:
-        """Begin to iterate, unless it was closed before."""
+        """Start the iteration, unless the source was closed before."""
         if self.is_closed:
             return
-        if isinstance(self._items, AsyncIterable):
-            self._ahead = aiter(self._items)
+        if isinstance(self._values, AsyncIterable):
+            self._iterator = aiter(self._values)
         else:
-            self.next_at_hand = iter(self._items).__next__
+            self._next = iter(self._values).__next__
 
-    async def next(self) -> T:
-        """Return the next item of an asynchronous iterable, in turn; raises `StopAsyncIteration` at the end."""
-        async with self._turn:
-            if self._ahead is None or self.is_closed:
-                raise StopAsyncIteration
-            return await anext(self._ahead)
-
-    def close(self) -> None:
-        """Give nothing more."""
-        self.is_closed = True
-        self.next_at_hand = iter(()).__next__
-
-    async def aclose(self) -> None:
-        """Close an iterator that was made here; the caller's own generator is the caller's to go on with."""
-        self.close()
-        close = getattr(self._ahead, "aclose", None)
-        if close is not None and self._ahead is not self._items:
-            await close()
-
-
-RunT = TypeVar("RunT", bound=Run)
-
-# From an item to the name of its collection and its id.
-Read = Callable[[Any], tuple[str, str]]
-
-_SHOWN = 200
-
-
-class IdSource(Generic[RunT]):
-    """Makes tickets of what a source has; `taken` counts them, `takers` are the workers that wait for the source.
-
-    With `keeps_runs` the items are runs, and the tickets keep them. What the source raises goes to `on_failure`; what
-    cannot be an id is reported `rejected` at once.
-    """
-
-    def __init__(
-        self,
-        source: ItemSource[Any],
-        read: Read,
-        reporting: OutcomeReporter[RunT],
-        on_failure: Callable[[Exception], None],
-        *,
-        keeps_runs: bool,
-    ) -> None:
-        self._source = source
-        self._read = read
-        self._reporting = reporting
-        self._on_failure = on_failure
-        self._keeps_runs = keeps_runs
-        self._has_ledger = reporting.has_ledger
-        # Whether taking may have to wait for somebody.
-        self.is_async = source.is_async
-        self.taken = 0
-        self.takers: set[asyncio.Task[Any]] = set()
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing more is to be had."""
-        return self._source.is_closed
-
-    @property
-    def is_sized(self) -> bool:
-        """Whether the ids have a known number."""
-        return self._source.is_sized
-
-    def close(self) -> None:
-        """Take nothing more."""
-        self._source.close()
-
-    def take(self) -> CancelItem[RunT] | None:
-        """Return the ticket of the next id of an ordinary iterable; None where it has no more, or that one is settled.
-
-        With an asynchronous iterable it is `take_later` that does it.
-        """
+    def take(self) -> CancelItem | None:
+        """Return the next item of a synchronous iterable; None when the source is closed."""
         try:
-            return self._ticket(self._source.next_at_hand())
+            return self._to_item(self._next())
         except StopIteration:
             self.close()
-        except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
-            self._on_failure(error)
+        except Exception as error:  # noqa: BLE001 - the job raises it
+            self.fail(error)
         return None
 
-    async def take_later(self) -> CancelItem[RunT] | None:
-        """Return what `take` returns, from an asynchronous iterable."""
-        try:
-            return self._ticket(await self._pull())
-        except StopAsyncIteration:
-            self.close()
-        except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
-            self._on_failure(error)
-        return None
-
-    async def _pull(self) -> Any:
+    async def take_async(self) -> CancelItem | None:
+        """Return the next item of an asynchronous iterable; None when the source is closed."""
         taker = asyncio.current_task()
-        assert taker is not None  # noqa: S101 - this is a worker's
-        self.takers.add(taker)
+        assert taker is not None  # noqa: S101 - workers are tasks
+        self._takers.add(taker)
         try:
-            return await self._source.next()
+            async with self._turn:
+                if self._iterator is None or self.is_closed:
+                    return None
+                return self._to_item(await anext(self._iterator))
+        except StopAsyncIteration:
+            self._takers.discard(taker)
+            self.close()
+        except asyncio.CancelledError as error:
+            # Of an open source nobody cancels a worker: the producer was cancelled, and another worker would take that
+            # for the end of the ids.
+            if not self.is_closed:
+                self._takers.discard(taker)
+                self.fail(error)
+            raise
+        except Exception as error:  # noqa: BLE001 - the job raises it
+            self._takers.discard(taker)
+            self.fail(error)
         finally:
-            self.takers.discard(taker)
+            self._takers.discard(taker)
+        return None
 
-    def _ticket(self, item: Any) -> CancelItem[RunT] | None:
+    def close(self, reason: EndReason | None = EndReason.COMPLETED) -> None:
+        """Take no more items; workers that wait for one are cancelled."""
+        if not self.is_closed:
+            self.end_reason = reason
+        self.is_closed = True
+        self._next = iter(()).__next__
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+        for taker in self._takers - self._interrupted:
+            self._interrupted.add(taker)
+            taker.cancel()
+
+    def fail(self, error: BaseException) -> None:
+        """Close the source; the job raises the first error when it ends."""
+        self.failure = self.failure or error
+        self.close(None)
+
+    def refuse(self, error: RequestError) -> None:
+        """Close the source, because the server refuses the caller of all items."""
+        self.refusal = self.refusal or error
+        self.close(EndReason.REFUSED)
+
+    def drain(self) -> None:
+        """Close the source soon, unless it has a length and so an end."""
+        if not (self.is_closed or self._drain_timer or isinstance(self._values, Sized)):
+            self._drain_timer = asyncio.get_running_loop().call_later(_DRAIN_SECONDS, self.close, EndReason.OUTAGE)
+
+    async def aclose(self) -> None:
+        """Close an iterator that was made here; a generator stays open for its owner."""
+        self.close()
+        close = getattr(self._iterator, "aclose", None)
+        if close is not None and self._iterator is not self._values:
+            await close()
+
+    def _to_item(self, value: Any) -> CancelItem:
         try:
-            resource, run_id = self._read(item)
-        except (InvalidRunIdError, InvalidRequestError) as error:
-            self._reject(item, error)
-            return None
-        if self._has_ledger and self._reporting.settled_earlier(resource, run_id):
-            return None
-        number = self.taken
-        self.taken = number + 1
-        return CancelItem(resource, run_id, number, item if self._keeps_runs else None)
+            kind, run_id = self._read(value)
+        except Exception as error:  # noqa: BLE001 - it is the outcome of this value alone
+            item = CancelItem("", _shown(value))
+            item.error = error
+            return item
+        return CancelItem(kind, run_id, value)
 
-    def _reject(self, item: Any, error: Exception) -> None:
-        shown = item if isinstance(item, str) else f"{item!r:.{_SHOWN}}"
-        ticket: CancelItem[RunT] = CancelItem("", shown, self.taken)
-        self.taken += 1
-        self._reporting.report(ticket, Disposition.REJECTED, error=error)
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return f"{value!r:.{_MAX_SHOWN}}"
+    except Exception:  # noqa: BLE001 - a foreign repr may fail in any way, with RecursionError for one
+        return f"<{type(value).__name__}>"

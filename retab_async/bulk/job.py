@@ -1,164 +1,161 @@
-"""A job as its caller has it: awaited for a report, or entered for its outcomes as they come."""
+"""Cancel job: the public handle of a bulk cancel."""
 
 from collections import Counter
-from collections.abc import AsyncIterable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from retab_async.bulk.id_source import ItemSource, Read
+from retab_async.bulk.follower import MAX_FOLLOWED
+from retab_async.bulk.id_source import IdSource
 from retab_async.bulk.options import CancelOptions
-from retab_async.bulk.reporter import Ledger, OutcomeQueue
-from retab_async.bulk.results import CancelOutcome, CancelReport, OutcomeCounts
+from retab_async.bulk.reporter import OutcomeQueue, OutcomeReporter
+from retab_async.bulk.results import CancelOutcome, CancelReport, Disposition, EndReason, OutcomeCounts
 from retab_async.bulk.runner import JobRunner
 from retab_async.bulk.sender import CancelTarget
 from retab_async.errors import JournalError
 from retab_async.journal import Journal
 from retab_async.models import Run
+from retab_async.throttle import FifoSemaphore
 
 RunT = TypeVar("RunT", bound=Run)
 
-# Of the outcomes of a stream, which may have no end.
-_MOST_FAILURES_KEPT = 1000
+# Of a stream, which may be endless.
+_MAX_FAILURES_KEPT = 1000
 
 
 class CancelJob(Generic[RunT]):
-    """The cancelling of many runs, once: `report = await job`, or `async with job as outcomes: async for ...`.
+    """A bulk cancel, run once: `report = await job`, or `async with job as outcomes: async for outcome in outcomes`.
 
-    Nothing is taken or sent before that. Awaited it gives a `CancelReport`. Iterated over it gives each `CancelOutcome`
-    as it comes; whoever takes them slowly slows the job down, and no more than twice `concurrency` ids are on their way
-    at any time. Leaving the block, as much as cancelling the `await`, ends the job at once: ids that are being sent
-    then have no outcome, and nothing goes on behind it.
+    Nothing is taken from the ids or sent before that. Awaited, it returns a `CancelReport`. Iterated over, it yields
+    each `CancelOutcome` as it completes; a slow consumer slows the job down, and at most twice `concurrency` ids are
+    under way (with `wait` 5,000 more). Leaving the block, or cancelling the `await`, ends the job at once: ids in
+    flight then have no outcome, and no task is left.
 
-    What the iterable of the ids raises, or what is wrong with the program and not with one id, stops the taking of ids.
-    Those that are being sent come to their outcomes, then the `await` or the iteration raises it; `report` is there all
-    the same.
+    An exception of the iterable of the ids, a `JournalError` or a `ClientStateError` closes the source; ids in flight
+    get their outcomes, then the `await` or the iteration raises it. `report` is available all the same.
     """
 
-    def __init__(
-        self,
-        ids: Iterable[Any] | AsyncIterable[Any],
-        kinds: Iterable[CancelTarget[RunT]],
-        read: Read,
-        terms: CancelOptions,
-    ) -> None:
-        self._source: ItemSource[Any] = ItemSource(ids)
-        self._kinds = {kind.name: kind for kind in kinds}
-        self._read = read
-        self._terms = terms
-        self._tally = OutcomeCounts()
-        self._handover: OutcomeQueue[RunT] | None = None
-        self._engine: JobRunner[RunT] | None = None
+    def __init__(self, source: IdSource, targets: Iterable[CancelTarget[RunT]], options: CancelOptions) -> None:
+        self._source = source
+        self._targets = tuple(targets)
+        self._options = options
+        self._counts = OutcomeCounts()
+        self._queue: OutcomeQueue[RunT] | None = None
+        self._runner: JobRunner[RunT] | None = None
         self._journal: Journal | None = None
-        self._is_begun = False
-        self._leaving = AsyncExitStack()
+        self._is_started = False
+        self._has_raised = False
+        self._exit_stack = AsyncExitStack()
 
     @property
     def report(self) -> CancelReport:
-        """What became of the ids so far, and at the end of all of them."""
-        engine = self._engine
+        """The report so far; complete when the job has ended."""
+        runner = self._runner
         return CancelReport(
-            counts=+Counter(self._tally.counts),
-            failures=self._tally.failures(in_order=self._terms.in_order),
-            elapsed=engine.elapsed if engine else 0.0,
-            ended_early=engine.ended_early if engine else False,
+            counts=+Counter(self._counts.counts),
+            failures=self._counts.failures(in_order=self._options.order == "input"),
+            elapsed=runner.elapsed if runner else 0.0,
+            end_reason=runner.end_reason if runner else None,
+            error=self._source.refusal,
         )
 
     @property
     def unwritten(self) -> int:
-        """How many outcomes are not in the journal: after a `JournalError`, all that will not get there."""
+        """Number of outcomes that are not in the journal; after a `JournalError`, those that were lost."""
         return len(self._journal.unwritten) if self._journal is not None else 0
 
     def stop(self) -> None:
-        """Take no more ids; those that were taken come to their outcomes, and the job ends as one with fewer ids does.
+        """Take no more ids; those taken already get their outcomes, and the job ends as usual.
 
-        From the event loop of the job, once or more often, before it is begun too.
+        Call it in the event loop of the job, before or after the start, any number of times.
         """
-        self._source.close()
-        if self._engine is not None:
-            self._engine.close_intake()
+        self._source.close(EndReason.STOPPED)
 
     def __await__(self) -> Generator[Any, None, CancelReport]:
-        return self._to_its_end().__await__()
+        return self._run().__await__()
 
     async def __aenter__(self) -> Self:
-        self._tally = OutcomeCounts(_MOST_FAILURES_KEPT)
-        self._handover = OutcomeQueue(2 * self._terms.concurrency, in_order=self._terms.in_order)
-        engine = await self._begin(self._handover)
-        self._leaving.push_async_callback(engine.aclose)
-        self._leaving.callback(self._handover.clear)
+        options = self._options
+        self._counts = OutcomeCounts(_MAX_FAILURES_KEPT)
+        slots = FifoSemaphore(2 * options.concurrency + (MAX_FOLLOWED if options.wait else 0))
+        self._queue = OutcomeQueue(slots, in_order=options.order == "input")
+        runner = await self._start(slots)
+        self._exit_stack.push_async_callback(runner.aclose)
+        self._exit_stack.callback(self._queue.clear)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            await self._leaving.aclose()
+            await self._exit_stack.aclose()
         finally:
-            await self._close_journal(is_told=kind is None)
+            await self._close_journal(raises=kind is None)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> CancelOutcome[RunT]:
-        if self._engine is None or self._handover is None:
+        if self._runner is None or self._queue is None:
             msg = "iterate over a job inside its block: `async with ... as outcomes: async for outcome in outcomes:`"
             raise RuntimeError(msg)
-        outcome = await self._handover.take()
+        outcome = await self._queue.get()
         if outcome is not None:
             return outcome
-        failure, self._engine.failure = self._engine.failure, None
+        failure = None if self._has_raised else self._source.failure
+        self._has_raised = True
         raise failure or StopAsyncIteration
 
-    async def _to_its_end(self) -> CancelReport:
-        engine = await self._begin(None)
+    def __repr__(self) -> str:
+        counts = self.report.counts
+        figures = ", ".join(f"{count} {disposition}" for disposition, count in sorted(counts.items()))
+        state = "not started" if not self._is_started else self.report.end_reason or "running"
+        return f"<CancelJob {state}: {figures or 'no outcomes'}>"
+
+    async def _run(self) -> CancelReport:
+        slots = FifoSemaphore(self._options.concurrency + MAX_FOLLOWED) if self._options.wait else None
+        runner = await self._start(slots)
         is_finished = False
         try:
-            await engine.finish()
+            await runner.finish()
             is_finished = True
         finally:
             try:
-                await engine.aclose()
+                await runner.aclose()
             finally:
-                await self._close_journal(is_told=is_finished and engine.failure is None)
-        if engine.failure is not None:
-            raise engine.failure
+                await self._close_journal(raises=is_finished and self._source.failure is None)
+        if self._source.failure is not None:
+            raise self._source.failure
         return self.report
 
-    async def _begin(self, handover: OutcomeQueue[RunT] | None) -> JobRunner[RunT]:
-        if self._is_begun:
-            msg = "this job was begun before: it is for one `await`, or one `async with`"
+    async def _start(self, slots: FifoSemaphore | None) -> JobRunner[RunT]:
+        if self._is_started:
+            msg = "this job was started before: it is for one `await`, or one `async with`"
             raise RuntimeError(msg)
-        self._is_begun = True
-        ledger = None
-        if self._terms.journal is not None:
-            self._journal = await Journal.open(self._terms.journal)
-            ledger = Ledger(self._journal)
-            self._tally.counts.update(ledger.earlier)
-        engine: JobRunner[RunT] = JobRunner(
-            source=self._source,
-            kinds=self._kinds,
-            read=self._read,
-            terms=self._terms,
-            tally=self._tally,
-            handover=handover,
-            ledger=ledger,
+        self._is_started = True
+        if self._options.journal is not None and not self._options.dry_run:
+            self._journal = await Journal.open(self._options.journal)
+            self._counts.counts.update({Disposition(word): count for word, count in self._journal.counts.items()})
+        reporter: OutcomeReporter[RunT] = OutcomeReporter(
+            counts=self._counts, slots=slots, queue=self._queue, journal=self._journal, on_failure=self._source.fail
         )
+        runner = JobRunner(self._source, self._targets, self._options, reporter, self._queue)
         try:
-            engine.start()
-            self._engine = engine
+            runner.start()
+            self._runner = runner
         finally:
-            # What cannot even be iterated over, such as a file that is closed, leaves nobody who would let go of it.
-            if self._engine is None:
-                await self._close_journal(is_told=False)
-        return engine
+            # What cannot be iterated over, such as a closed file, fails here, and no one else closes the journal.
+            if self._runner is None:
+                await self._close_journal(raises=False)
+        return runner
 
-    async def _close_journal(self, *, is_told: bool) -> None:
+    async def _close_journal(self, *, raises: bool) -> None:
         if self._journal is None:
             return
         try:
             await self._journal.aclose()
         except JournalError:
-            # Where something else is raised already, the log has it.
-            if is_told:
+            # If another exception is raised already, the log has this one.
+            if raises:
                 raise

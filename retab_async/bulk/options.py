@@ -1,7 +1,9 @@
-"""What a job was told about how to go about it."""
+"""Options of a bulk cancel, validated."""
 
 from os import PathLike, fspath
-from typing import Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+import attrs
 
 from retab_async.errors import ConfigurationError
 from retab_async.settings import check_count, check_seconds
@@ -11,48 +13,57 @@ from retab_async.validation import reject, strict_bool
 Order: TypeAlias = Literal["completion", "input"]
 
 
-class CancelOptions(NamedTuple):
-    """How many cancels at once, whether outcomes come in the order of the ids, whether runs are followed to their end.
+def _check_concurrency(_: object, attribute: "attrs.Attribute[int]", value: Any) -> None:
+    check_count(attribute.name, value)
 
-    `outage_timeout`: seconds for which the server may be away. With `is_dry` nothing is sent, and nothing is taken down.
+
+def _check_timeout(_: object, attribute: "attrs.Attribute[float]", value: Any) -> None:
+    check_seconds(attribute.name, value)
+
+
+def _check_flag(_: object, attribute: "attrs.Attribute[bool]", value: Any) -> None:
+    strict_bool(attribute.name, value)
+
+
+def _check_order(_: object, attribute: "attrs.Attribute[Order]", value: Any) -> None:  # noqa: ARG001 - attrs gives it
+    if value not in {"completion", "input"}:
+        reject(f"order must be 'completion' or 'input', not {value!r:.200}")
+
+
+def _check_rate_limit(_: object, attribute: "attrs.Attribute[RateLimit | None]", value: Any) -> None:
+    if value is not None and not isinstance(value, RateLimit):
+        msg = f"{attribute.name} must be a RateLimit, as RateLimit(300, per=60), not {value!r:.200}"
+        raise ConfigurationError(msg)
+
+
+def _to_path(value: str | PathLike[str] | None) -> str | None:
+    return None if value is None else fspath(value)
+
+
+@attrs.frozen(kw_only=True)
+class CancelOptions:
+    """Options of a bulk cancel.
+
+    Attributes:
+        concurrency: Maximum number of cancels in flight, and of workers.
+        order: Order of the outcomes: as they complete, or as the ids came.
+        wait: Follow accepted runs until they are terminal.
+        wait_timeout: Seconds for which one run is followed.
+        outage_timeout: Seconds without any response after which the job stops sending.
+        rate_limit: Limit to keep from the start; None learns it.
+        journal: File that records each outcome.
+        dry_run: Send nothing and write no journal.
+
+    Raises:
+        ConfigurationError: A number or the rate limit is invalid.
+        InvalidRequestError: The order or a flag is invalid.
     """
 
-    concurrency: int
-    in_order: bool
-    waits: bool
-    outage_timeout: float
-    is_dry: bool
-    rate_limit: RateLimit | None
-    journal: str | PathLike[str] | None
-
-    @classmethod
-    def checked(  # noqa: PLR0913 - all that a job is told
-        cls,
-        *,
-        concurrency: int,
-        order: Order,
-        wait: bool,
-        outage_timeout: float,
-        rate_limit: RateLimit | None,
-        journal: str | PathLike[str] | None,
-        dry_run: bool = False,
-    ) -> Self:
-        """Return the terms as a caller gives them; raises `InvalidRequestError` and `ConfigurationError`."""
-        if order not in {"completion", "input"}:
-            reject(f"order must be 'completion' or 'input', not {order!r:.200}")
-        return cls(
-            concurrency=check_count("concurrency", concurrency),
-            in_order=order == "input",
-            waits=strict_bool("wait", wait),
-            outage_timeout=check_seconds("outage_timeout", outage_timeout),
-            is_dry=strict_bool("dry_run", dry_run),
-            rate_limit=_checked_limit(rate_limit),
-            journal=None if dry_run or journal is None else fspath(journal),
-        )
-
-
-def _checked_limit(rate_limit: RateLimit | None) -> RateLimit | None:
-    if rate_limit is not None and not isinstance(rate_limit, RateLimit):
-        msg = f"rate_limit must be a RateLimit, as RateLimit(300, per=60), not {rate_limit!r:.200}"
-        raise ConfigurationError(msg)
-    return rate_limit
+    concurrency: int = attrs.field(validator=_check_concurrency)
+    order: Order = attrs.field(validator=_check_order)
+    wait: bool = attrs.field(validator=_check_flag)
+    wait_timeout: float = attrs.field(validator=_check_timeout)
+    outage_timeout: float = attrs.field(validator=_check_timeout)
+    rate_limit: RateLimit | None = attrs.field(validator=_check_rate_limit)
+    journal: str | None = attrs.field(converter=_to_path)
+    dry_run: bool = attrs.field(default=False, validator=_check_flag)

@@ -1,165 +1,161 @@
-"""From what became of an id to the outcome, and to all who are told of it."""
+"""Reporting of outcomes: to the journal, the counts and the consumer of a stream."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from retab_async.bulk.id_source import CancelItem
 from retab_async.bulk.results import CancelOutcome, Disposition, OutcomeCounts
-from retab_async.bulk.sender import CancelItem
-from retab_async.errors import RequestError
 from retab_async.journal import Entry, Journal
 from retab_async.models import Run
-
-
-class Ledger:
-    """Takes outcomes down in a journal, and knows what earlier runs of the job have settled.
-
-    What it raises ends the job, as the producer's exceptions do.
-    """
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    @property
-    def earlier(self) -> dict[Disposition, int]:
-        """How many ids came to which final outcome in earlier runs of the job."""
-        return {Disposition(word): count for word, count in self._journal.counts.items()}
-
-    def is_settled(self, resource: str, run_id: str) -> bool:
-        """Tell whether an id needs no further cancel."""
-        return self._journal.is_done(resource, run_id)
-
-    def note(self, outcome: CancelOutcome[Any]) -> None:
-        """Take down an outcome, before it is told to anybody."""
-        # What belongs to no collection cannot be recognised when it comes again.
-        if outcome.kind:
-            status = str(outcome.run.status) if outcome.run is not None else None
-            reason = str(outcome.error) if outcome.error is not None else ""
-            self._journal.write(
-                Entry(
-                    kind=outcome.kind,
-                    run_id=outcome.run_id,
-                    disposition=str(outcome.disposition),
-                    status=status,
-                    reason=reason,
-                )
-            )
-
+from retab_async.throttle import FifoSemaphore
 
 RunT = TypeVar("RunT", bound=Run)
 
 
 class OutcomeQueue(Generic[RunT]):
-    """Outcomes on their way, as they come or in the order of their numbers; handing one over never waits.
+    """Bounded queue of outcomes, in the order of completion or of the ids.
 
-    Instead no more than `room` ids are to be under way between the source and the consumer: `is_full` tells when, and
-    `on_room` is called when there is room for one more.
+    A slot is reserved before an id is taken from its source and released when its outcome is consumed, so that a slow
+    consumer stops the job and `put` never waits.
     """
 
-    def __init__(self, room: int, *, in_order: bool) -> None:
-        self._room = room
+    def __init__(self, slots: FifoSemaphore, *, in_order: bool) -> None:
+        self._slots = slots
         self._in_order = in_order
-        self._consumed = 0
-        self._next = 0
+        self._next_number = 0
         self._early: dict[int, CancelOutcome[RunT]] = {}
         self._ready: deque[CancelOutcome[RunT]] = deque()
-        self._news = asyncio.Event()
+        self._has_changed = asyncio.Event()
         self._is_closed = False
-        self.on_room: Callable[[], None] = lambda: None
-
-    def is_full(self, taken: int) -> bool:
-        """Tell whether, with so many ids taken, the consumer has to take some outcomes first."""
-        return taken - self._consumed >= self._room
 
     def put(self, number: int, outcome: CancelOutcome[RunT]) -> None:
-        """Hand an outcome over, of the id of that number, counted from 0."""
+        """Add the outcome of the id with this number, counted from 0."""
         if self._in_order:
             self._early[number] = outcome
-            while self._next in self._early:
-                self._ready.append(self._early.pop(self._next))
-                self._next += 1
+            while self._next_number in self._early:
+                self._ready.append(self._early.pop(self._next_number))
+                self._next_number += 1
         else:
             self._ready.append(outcome)
-        self._news.set()
+        self._has_changed.set()
 
     def close(self) -> None:
-        """Say that there will be no more."""
+        """Mark the end of the outcomes."""
         self._is_closed = True
-        self._news.set()
+        self._has_changed.set()
 
     def clear(self) -> None:
-        """Drop what nobody will take any more."""
+        """Drop the outcomes that were not consumed."""
         self._ready.clear()
 
-    async def take(self) -> CancelOutcome[RunT] | None:
-        """Return the next outcome, or None after the last one."""
+    async def get(self) -> CancelOutcome[RunT] | None:
+        """Return the next outcome; None after the last one."""
         while not self._ready:
             if self._is_closed:
                 return None
-            self._news.clear()
-            await self._news.wait()
-        self._consumed += 1
-        self.on_room()
+            self._has_changed.clear()
+            await self._has_changed.wait()
+        self._slots.release()
         return self._ready.popleft()
 
 
 class OutcomeReporter(Generic[RunT]):
-    """Makes outcomes; they are noted in the ledger, counted, and handed over, where there is somebody who iterates."""
+    """Records the outcome of each item once: in the journal, in the counts and in the queue.
+
+    Args:
+        counts: Counts all outcomes and keeps the failures.
+        slots: Bounds the items between the source and the end of their outcomes; None for no bound.
+        queue: Hands outcomes to the consumer of a stream, which then releases the slots; None if the job is awaited.
+        journal: Records outcomes; None for none.
+        on_failure: Called when the journal cannot record an outcome.
+    """
 
     def __init__(
         self,
-        tally: OutcomeCounts,
-        handover: OutcomeQueue[RunT] | None,
-        ledger: Ledger | None,
+        *,
+        counts: OutcomeCounts,
+        slots: FifoSemaphore | None,
+        queue: OutcomeQueue[RunT] | None,
+        journal: Journal | None,
         on_failure: Callable[[Exception], None],
     ) -> None:
-        self._tally = tally
-        self._handover = handover
-        self._ledger = ledger
+        self._counts = counts
+        self._slots = slots
+        self._queue = queue
+        self._journal = journal
         self._on_failure = on_failure
-        self.has_ledger = ledger is not None
-        # What counts outcomes that nobody is to see, None where somebody is.
-        self.counts_of_unseen = tally.counts if handover is None and ledger is None else None
+        self._admitted = 0
+        self._needs_outcomes = queue is not None or journal is not None
+
+    def try_reserve(self) -> bool:
+        """Reserve a slot for one item if one is free."""
+        return self._slots is None or self._slots.try_acquire()
+
+    async def reserve(self) -> None:
+        """Wait for a slot for one item."""
+        if self._slots is not None and not self._slots.try_acquire():
+            await self._slots.acquire(None)
+
+    def cancel_reservation(self) -> None:
+        """Release a slot for which there is no item."""
+        if self._slots is not None:
+            self._slots.release()
+
+    def admit(self, item: CancelItem) -> bool:
+        """Assign a number to an item; False if an earlier run of the job has settled it."""
+        if self._journal is not None and item.kind and self._journal.is_done(item.kind, item.run_id):
+            return False
+        item.number = self._admitted
+        self._admitted += 1
+        return True
 
     def report(
-        self,
-        ticket: CancelItem[RunT],
-        disposition: Disposition,
-        run: RunT | None = None,
-        error: Exception | None = None,
+        self, item: CancelItem, disposition: Disposition, run: RunT | None = None, error: Exception | None = None
     ) -> None:
-        """Give a ticket its outcome."""
-        outcome = CancelOutcome(
-            run_id=ticket.run_id,
-            kind=ticket.kind,
-            disposition=disposition,
-            run=run,
-            error=error if error is None else _told(error),
-            attempts=ticket.attempts,
+        """Record the outcome of an item."""
+        if self._needs_outcomes or error is not None:
+            outcome = CancelOutcome(
+                run_id=item.run_id,
+                kind=item.kind,
+                disposition=disposition,
+                run=run,
+                error=None if error is None else _without_tracebacks(error),
+                attempts=item.attempts,
+            )
+            self._record(item.number, outcome)
+        else:
+            self._counts.count(disposition)
+        if self._queue is None and self._slots is not None:
+            self._slots.release()
+
+    def _record(self, number: int, outcome: CancelOutcome[RunT]) -> None:
+        # What belongs to no kind could not be recognised in another run of the job.
+        if self._journal is not None and outcome.kind:
+            self._write(self._journal, outcome)
+        self._counts.add(number, outcome)
+        if self._queue is not None:
+            self._queue.put(number, outcome)
+
+    def _write(self, journal: Journal, outcome: CancelOutcome[RunT]) -> None:
+        entry = Entry(
+            kind=outcome.kind,
+            run_id=outcome.run_id,
+            disposition=str(outcome.disposition),
+            status=None if outcome.run is None else str(outcome.run.status),
+            reason="" if outcome.error is None else str(outcome.error),
         )
-        if self._ledger is not None:
-            self._note(self._ledger, outcome)
-        self._tally.add(ticket.number, outcome)
-        if self._handover is not None:
-            self._handover.put(ticket.number, outcome)
-
-    def settled_earlier(self, resource: str, run_id: str) -> bool:
-        """Tell whether an id came to its final outcome in an earlier run of the job, and is counted already."""
-        return self._ledger is not None and self._ledger.is_settled(resource, run_id)
-
-    def _note(self, ledger: Ledger, outcome: CancelOutcome[RunT]) -> None:
         try:
-            ledger.note(outcome)
-        except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
+            journal.write(entry)
+        except Exception as error:  # noqa: BLE001 - the job raises it
             self._on_failure(error)
 
 
-def _told(error: Exception) -> Exception:
-    if isinstance(error, RequestError):
-        # Kept by the thousand, its frames would keep every answer alive.
-        kept: BaseException | None = error
-        while kept is not None:
-            kept.__traceback__ = None
-            kept = kept.__cause__ or kept.__context__
+def _without_tracebacks(error: Exception) -> Exception:
+    # Errors are kept by the thousand; their frames would keep every response alive.
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
     return error

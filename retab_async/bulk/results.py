@@ -1,4 +1,4 @@
-"""What became of each of many cancels, and of all of them together."""
+"""Results of a bulk cancel: the outcome of each id, and the report of the job."""
 
 from collections import Counter
 from enum import StrEnum
@@ -14,41 +14,70 @@ RunT_co = TypeVar("RunT_co", bound=Run, covariant=True)
 
 
 class Disposition(StrEnum):
-    """What became of one id.
+    """What happened to one id.
 
-    `cancelled`; `finished`: it had completed or failed before; `requested`: accepted, and not over yet; `not_found`;
-    `rejected`: the API refused it, or it could not be an id; `unconfirmed`: nothing is known for certain; `planned`:
-    what a dry run would cancel.
+    Attributes:
+        CANCELLED: The run is cancelled.
+        FINISHED: The run had completed or failed before.
+        ACCEPTED: The cancel was accepted; the run is not terminal yet.
+        NOT_FOUND: The API knows no such run.
+        REJECTED: The API rejected the cancel of this id.
+        INVALID: Not an id of a run; nothing was sent.
+        UNCONFIRMED: The cancel may or may not have taken effect, or was not sent; worth another call.
+        PLANNED: A dry run would cancel it.
     """
 
     CANCELLED = "cancelled"
     FINISHED = "finished"
-    ACCEPTED = "requested"
+    ACCEPTED = "accepted"
     NOT_FOUND = "not_found"
     REJECTED = "rejected"
+    INVALID = "invalid"
     UNCONFIRMED = "unconfirmed"
     PLANNED = "planned"
 
     @property
     def is_failure(self) -> bool:
-        """Whether the run may still be going on, as far as is known: not_found, rejected or unconfirmed."""
+        """Whether the run may still be active: not_found, rejected, invalid or unconfirmed."""
         return self in FAILURES
 
 
-FAILURES = frozenset({Disposition.NOT_FOUND, Disposition.REJECTED, Disposition.UNCONFIRMED})
+FAILURES = frozenset({Disposition.NOT_FOUND, Disposition.REJECTED, Disposition.INVALID, Disposition.UNCONFIRMED})
+
+# Refusals of the caller, the route or the request as a whole, not of one id.
+_NOT_ABOUT_THE_ID = frozenset({401, 402, 405, 407, 411, 413, 414, 415, 417, 421, 426, 431, 451})
 
 _BY_STATUS = {status: Disposition.FINISHED for status in RunStatus if status.is_terminal}
 _BY_STATUS[RunStatus.CANCELLED] = Disposition.CANCELLED
 
 
+class EndReason(StrEnum):
+    """Why a job ended.
+
+    Attributes:
+        COMPLETED: All ids have their outcome.
+        STOPPED: `CancelJob.stop` was called.
+        OUTAGE: The server was unavailable for longer than `outage_timeout`; ids that were not sent are unconfirmed.
+        REFUSED: The server refused the caller (401, 402, 407, or 403 for each of the first ten ids).
+    """
+
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    OUTAGE = "outage"
+    REFUSED = "refused"
+
+
 @attrs.frozen(kw_only=True)
 class CancelOutcome(Generic[RunT_co]):
-    """One id and what became of it.
+    """Outcome of the cancel of one id.
 
-    `run_id`: the id, or for what could not be one what it looks like. `resource`: the name of its collection
-    (`splits`), empty where that was not to be learned. `run`: as it then was, where the API told. `error`: what went
-    wrong; on one that is `requested`, why it could not be followed to its end. `attempts`: how often it was sent; 0
-    for never, and what was refused for pace is not counted.
+    Attributes:
+        run_id: The id; for what could not be one, its repr.
+        kind: Kind of the run (`splits`); empty if it could not be determined.
+        disposition: What happened.
+        run: The run as the API returned it, if it did.
+        error: What failed; for `ACCEPTED`, why the run could not be followed to its end.
+        attempts: Number of sends, without those that were throttled; 0 for none.
     """
 
     run_id: str
@@ -61,60 +90,77 @@ class CancelOutcome(Generic[RunT_co]):
 
 @attrs.frozen(kw_only=True)
 class CancelReport:
-    """What became of many ids.
+    """Report of a bulk cancel.
 
-    `counts`: how many of each disposition, 0 for those that there were none of. `failures`: the outcomes that are
-    not_found, rejected or unconfirmed; of a stream the first 1,000. `elapsed`: seconds. `ended_early`: the server was
-    away for too long, and there were more ids than could be asked for, in an iterable of no known length; those were
-    not taken, and are not counted.
+    Attributes:
+        counts: Number of ids of each disposition; 0 for a disposition that did not occur.
+        failures: Outcomes that are failures; of a stream the first 1,000.
+        elapsed: Seconds from the start to the end, or until now.
+        end_reason: Why the job ended; None while it runs, and if an exception ended it.
+        error: The refusal of the caller, if `end_reason` is `REFUSED`.
     """
 
     counts: Counter[Disposition]
     failures: tuple[CancelOutcome[Run], ...]
     elapsed: float
-    ended_early: bool = False
+    end_reason: EndReason | None = None
+    error: Exception | None = attrs.field(default=None, hash=False)
 
     def raise_for_failures(self) -> None:
-        """Raise an `ExceptionGroup` of the failures' errors, if there are any."""
+        """Raise an `ExceptionGroup` of the errors of the failures, if there are any."""
         failed = sum(self.counts[disposition] for disposition in FAILURES)
         if failed:
             msg = f"{failed} of {self.counts.total()} cancels failed"
-            # Ids that were never sent for the same reason share its error.
+            # Ids that were not sent for the same reason share its error.
             errors = {id(outcome.error): outcome.error for outcome in self.failures if outcome.error is not None}
             raise ExceptionGroup(msg, list(errors.values()))
 
 
 def disposition_of_run(run: Run) -> Disposition:
-    """Return what the answer to a cancel says."""
+    """Return the disposition that the response to a cancel shows."""
     return _BY_STATUS.get(run.status) or Disposition.ACCEPTED
 
 
 def disposition_of_error(error: Exception) -> Disposition:
-    """Return what the error that a cancel ended with says."""
+    """Return the disposition of an id whose cancel failed."""
     if isinstance(error, NotFoundError):
         return Disposition.NOT_FOUND
     if isinstance(error, InvalidRunIdError | InvalidRequestError):
-        return Disposition.REJECTED
-    is_refusal = isinstance(error, APIError) and 400 <= error.status_code < 500 and not is_transient(error)
-    return Disposition.REJECTED if is_refusal else Disposition.UNCONFIRMED
+        return Disposition.INVALID
+    is_rejection = (
+        isinstance(error, APIError)
+        and 400 <= error.status_code < 500
+        and error.status_code not in _NOT_ABOUT_THE_ID
+        and not is_transient(error)
+    )
+    return Disposition.REJECTED if is_rejection else Disposition.UNCONFIRMED
 
 
 class OutcomeCounts:
-    """Counts outcomes and keeps those that failed, `most` of them where that is given."""
+    """Counts outcomes and keeps the failures.
 
-    def __init__(self, most: int | None = None) -> None:
-        # A Counter takes three times as long to count one.
+    Args:
+        max_failures: Number of failures to keep; None for all.
+    """
+
+    def __init__(self, max_failures: int | None = None) -> None:
+        # Counting in a Counter takes three times as long.
         self.counts = dict.fromkeys(Disposition, 0)
         self._failures: list[tuple[int, CancelOutcome[Run]]] = []
-        self._most = most
+        self._max_failures = max_failures
+
+    def count(self, disposition: Disposition) -> None:
+        """Count an outcome that is no failure."""
+        self.counts[disposition] += 1
 
     def add(self, number: int, outcome: CancelOutcome[Run]) -> None:
-        """Count an outcome, of the id of that number."""
+        """Count the outcome of the id with this number."""
         self.counts[outcome.disposition] += 1
-        if outcome.disposition.is_failure and (self._most is None or len(self._failures) < self._most):
+        is_kept = self._max_failures is None or len(self._failures) < self._max_failures
+        if is_kept and outcome.disposition.is_failure:
             self._failures.append((number, outcome))
 
     def failures(self, *, in_order: bool) -> tuple[CancelOutcome[Run], ...]:
-        """Return what failed as it came, or in the order of the ids."""
+        """Return the failures in the order of completion or of the ids."""
         numbered = sorted(self._failures, key=lambda pair: pair[0]) if in_order else self._failures
         return tuple(outcome for _, outcome in numbered)

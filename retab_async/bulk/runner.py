@@ -1,145 +1,106 @@
-"""A job under way: its crew and what they share."""
+"""Job runner: the workers of a bulk cancel and the collaborators that they share."""
 
 import asyncio
 import time
-from functools import partial
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable
+from typing import Generic, TypeVar
 
-from retab_async.bulk.circuit_breaker import CircuitBreaker
-from retab_async.bulk.id_source import IdSource, ItemSource, Read
+from retab_async.bulk.circuit_breaker import CircuitBreaker, CircuitState
+from retab_async.bulk.follower import RunFollower
+from retab_async.bulk.id_source import IdSource
 from retab_async.bulk.options import CancelOptions
-from retab_async.bulk.reporter import Ledger, OutcomeQueue, OutcomeReporter
-from retab_async.bulk.results import OutcomeCounts
+from retab_async.bulk.reporter import OutcomeQueue, OutcomeReporter
+from retab_async.bulk.results import EndReason
 from retab_async.bulk.sender import CancelSender, CancelTarget
-from retab_async.bulk.worker import Settling, Vigil, Worker
-from retab_async.bulk.worker_pool import Rest, WorkerPool
+from retab_async.bulk.worker import Worker
+from retab_async.bulk.worker_pool import WorkerPool
 from retab_async.models import Run
 
 RunT = TypeVar("RunT", bound=Run)
 
-# Seconds for which ids of an unknown number are still taken when nothing is sent any more: they may have no end.
-_DRAINING = 1.0
-
 
 class JobRunner(Generic[RunT]):
-    """Runs from `start` until its crew has ended; `aclose` ends it at once.
+    """Runs the workers of a job from `start` until all have ended; `aclose` ends it at once.
 
-    `failure`: what ended it that was no affair of one id. `ended_early`: there were more ids when it gave up.
+    Args:
+        source: The items.
+        targets: How runs of each kind are cancelled and waited for.
+        options: Options of the job.
+        reporter: Records the outcomes.
+        queue: Closed when the job has ended.
     """
 
-    def __init__(  # noqa: PLR0913 - what a job is made of
+    def __init__(
         self,
-        *,
-        source: ItemSource[Any],
-        kinds: dict[str, CancelTarget[RunT]],
-        read: Read,
-        terms: CancelOptions,
-        tally: OutcomeCounts,
-        handover: OutcomeQueue[RunT] | None,
-        ledger: Ledger | None,
+        source: IdSource,
+        targets: Iterable[CancelTarget[RunT]],
+        options: CancelOptions,
+        reporter: OutcomeReporter[RunT],
+        queue: OutcomeQueue[RunT] | None,
     ) -> None:
+        by_kind = {target.kind: target for target in targets}
         self._source = source
-        self._handover = handover
-        self._timer: asyncio.TimerHandle | None = None
-        self._began = time.monotonic()
-        self._ended: float | None = None
-        self.failure: BaseException | None = None
-        self.ended_early = False
-        self._presence = CircuitBreaker(terms.outage_timeout)
-        self._rest = Rest()
-        self._crew = WorkerPool(terms.concurrency, on_failure=self._stop, on_end=self._end)
-        reporting = OutcomeReporter(tally, handover, ledger, self._stop)
-        self._intake: IdSource[RunT] = IdSource(source, read, reporting, self._stop, keeps_runs=terms.is_dry)
-        transport = next(iter(kinds.values())).api.transport
-        sending = CancelSender(
-            kinds, transport, terms, self._presence, lambda: self._crew.size, self._rest.wake, self._give_up
-        )
-        settling = Settling(sending, reporting, waits=terms.waits)
-        is_full = None if handover is None else partial(self._is_full, handover)
-        vigil = Vigil(
-            intake=self._intake,
-            sending=sending,
-            settling=settling,
-            presence=self._presence,
-            rest=self._rest,
-            workers=terms.concurrency,
-            is_full=is_full or (lambda: False),
-            on_failure=self._fail,
-            on_loss=self._give_up,
-        )
-        self._shift = Worker(
-            intake=self._intake,
-            sending=sending,
-            settling=settling,
-            presence=self._presence,
-            vigil=vigil,
-            rest=self._rest,
-            is_dry=terms.is_dry,
-            is_full=is_full,
-            on_taken=self._grow,
-            on_failure=self._fail,
+        self._queue = queue
+        self._started_at = time.monotonic()
+        self._ended_at: float | None = None
+        self._is_closing = False
+        self._has_ended = asyncio.Event()
+        self._workers = WorkerPool(self._on_exit)
+        self._waits = WorkerPool(self._on_exit)
+        self.breaker = CircuitBreaker(options.outage_timeout)
+        self._worker: Worker[RunT] = Worker(
+            source=source,
+            sender=CancelSender(by_kind, options, self.breaker),
+            breaker=self.breaker,
+            reporter=reporter,
+            pool=self._workers,
+            max_workers=options.concurrency,
+            follower=RunFollower(by_kind, reporter, self._waits, options.wait_timeout) if options.wait else None,
+            is_dry_run=options.dry_run,
         )
 
     @property
     def elapsed(self) -> float:
-        """Seconds from its start to its end, or until now."""
-        return (self._ended or time.monotonic()) - self._began
+        """Seconds from the start to the end, or until now."""
+        return (self._ended_at or time.monotonic()) - self._started_at
+
+    @property
+    def end_reason(self) -> EndReason | None:
+        """Why the job ended; None while it runs, and if an exception ended it."""
+        reason = self._source.end_reason
+        if self._ended_at is None or self._source.failure is not None:
+            return None
+        if self._source.refusal is not None:
+            return EndReason.REFUSED
+        is_outage = self.breaker.state is CircuitState.GIVEN_UP and reason is not EndReason.STOPPED
+        return EndReason.OUTAGE if is_outage else reason
 
     def start(self) -> None:
-        """Begin, with one worker; there are more as ids are taken."""
-        if self._handover is not None:
-            self._handover.on_room = self._rest.wake_one
+        """Start the first worker; it starts others as it takes items."""
         self._source.open()
-        self._crew.start(self._shift.work)
+        self._workers.spawn(self._worker.run())
 
     async def finish(self) -> None:
-        """Wait until all is done."""
-        await self._crew.finish()
+        """Wait until all items have their outcome."""
+        await self._has_ended.wait()
 
     async def aclose(self) -> None:
-        """End at once; what is under way is broken off."""
-        await self._crew.abort()
+        """Cancel all tasks and wait until they have ended."""
+        self._is_closing = True
+        self._source.close(EndReason.STOPPED)
+        self._workers.cancel()
+        self._waits.cancel()
+        # If the caller is cancelled here, the tasks end by themselves within the next iterations of the event loop.
+        await self._workers.join()
+        await self._waits.join()
         await self._source.aclose()
 
-    def close_intake(self) -> None:
-        """Take no more ids."""
-        self._intake.close()
-        self._crew.cancel(self._intake.takers)
-        self._rest.wake()
-
-    def _is_full(self, handover: OutcomeQueue[RunT]) -> bool:
-        return handover.is_full(self._intake.taken + len(self._intake.takers))
-
-    def _grow(self) -> bool:
-        # Whoever waits for the source already is enough. Otherwise one who finds work makes two more: those who begin
-        # in the same turn of the loop go on together, which is cheaper than one in each turn.
-        return bool(self._intake.takers) or (self._crew.spawn() and self._crew.spawn())
-
-    def _stop(self, error: BaseException) -> None:
-        self.failure = self.failure or error
-        self.close_intake()
-
-    def _fail(self, error: Exception) -> None:
-        self._stop(error)
-        # What is held then waits for nobody.
-        if self._presence.is_away:
-            self._give_up()
-
-    def _give_up(self) -> None:
-        if self._presence.is_lost:
-            return
-        self._presence.give_up()
-        if not self._intake.is_sized and not self._intake.is_closed:
-            self._timer = asyncio.get_running_loop().call_later(_DRAINING, self._end_early)
-        self._rest.wake()
-
-    def _end_early(self) -> None:
-        self.ended_early = not self._intake.is_closed
-        self.close_intake()
-
-    def _end(self) -> None:
-        self._ended = time.monotonic()
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._handover is not None:
-            self._handover.close()
+    def _on_exit(self, task: "asyncio.Task[None]") -> None:
+        failure = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if failure is not None and not (task.cancelled() and (self._is_closing or self._source.has_interrupted(task))):
+            self._source.fail(failure)
+        if not (self._workers.size or self._waits.size):
+            self._ended_at = time.monotonic()
+            self._has_ended.set()
+            if self._queue is not None:
+                self._queue.close()

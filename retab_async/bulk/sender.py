@@ -1,162 +1,135 @@
-"""One send of a cancel, what it tells of the server, and whether there is to be another."""
+"""Sending the cancels of a bulk job: one send, one probe, and whether to send again."""
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Generic, NamedTuple, TypeVar
 
 from retab_async.api.run_api import RunApi
-from retab_async.bulk.circuit_breaker import CircuitBreaker, probe_timeout
+from retab_async.bulk.circuit_breaker import CircuitBreaker, CircuitState, probe_timeout
+from retab_async.bulk.id_source import CancelItem
 from retab_async.bulk.options import CancelOptions
-from retab_async.errors import HTTPResponseError, InvalidRunIdError, RequestError, RetabError
+from retab_async.bulk.results import Disposition, disposition_of_error
+from retab_async.errors import APIError, HTTPResponseError, PermissionDeniedError, RequestError
 from retab_async.models import Run
 from retab_async.polling import Waiter
 from retab_async.retry import RetryPolicy, backoff_delay, is_throttled, is_transient
-from retab_async.transport import Transport
 
 RunT = TypeVar("RunT", bound=Run)
 
-
-class CancelTarget(NamedTuple, Generic[RunT]):
-    """The runs of one collection, by their `name`: how they are cancelled, and how they are waited for."""
-
-    name: str
-    api: RunApi[RunT]
-    waiter: Waiter[RunT]
-
-
-class CancelItem(Generic[RunT]):
-    """An id that was taken, the `number`-th: it is owed one outcome.
-
-    `attempts`: how often it was sent. `failures`: how often that failed in a way that may pass, not counting those of
-    an `outages`-th outage and before. `ends`: when the last attempt must have begun, known from the first failure on.
-    """
-
-    # Most are answered at once, and have nothing of this.
-    attempts = 0
-    failures = 0
-    outages = 0
-    deadline = 0.0
-    error: RequestError | None = None
-
-    def __init__(self, resource: str, run_id: str, number: int, run: RunT | None = None) -> None:
-        self.kind = resource
-        self.run_id = run_id
-        self.number = number
-        self.run = run
-
+# Key invalid, account out of credits, proxy wants a login.
+_CALLER_REFUSALS = frozenset({401, 402, 407})
+# As many 403 in a row, before any success, are about the caller too.
+_MAX_FORBIDDEN = 10
 
 _logger = logging.getLogger("retab_async")
 
 
+class CancelTarget(NamedTuple, Generic[RunT]):
+    """The runs of one kind: how they are cancelled and waited for."""
+
+    kind: str
+    api: RunApi[RunT]
+    waiter: Waiter[RunT]
+
+
 class CancelSender(Generic[RunT]):
-    """Sends the cancels of a job, one attempt each; `workers` tells how many send.
+    """Sends cancels over the bulk transport and reports each result to the circuit breaker."""
 
-    `cancels`: by the name of its collection, what sends the cancel of an id, once and in its turn; what comes of it is
-    to be noted. It raises `HeldBackError` where the server had gone before the turn came: it is still to be sent.
-    `on_return` is called when the server is there again, `on_loss` when it sends the job away for too long.
-    """
-
-    def __init__(  # noqa: PLR0913, PLR0917 - what a job shares
-        self,
-        kinds: dict[str, CancelTarget[RunT]],
-        transport: Transport,
-        terms: CancelOptions,
-        presence: CircuitBreaker,
-        workers: Callable[[], int],
-        on_return: Callable[[], None],
-        on_loss: Callable[[], None],
-    ) -> None:
-        self._kinds = kinds
-        self._transport = transport
-        self._policy = transport.policy
-        self._presence = presence
-        self._workers = workers
-        self._on_return = on_return
-        self._on_loss = on_loss
-        self._answered: CancelItem[RunT] | None = None
-        patient = transport.for_bulk(
-            terms.concurrency,
-            terms.rate_limit,
-            outage_timeout=terms.outage_timeout,
-            is_suspended=lambda: presence.is_away or presence.is_lost,
+    def __init__(self, targets: dict[str, CancelTarget[RunT]], options: CancelOptions, breaker: CircuitBreaker) -> None:
+        self._targets = targets
+        self._breaker = breaker
+        self._transport = next(iter(targets.values())).api.transport
+        self._policy = self._transport.policy
+        self._last_success: CancelItem | None = None
+        # Refused by the server, but with a response.
+        self._last_refusal: CancelItem | None = None
+        self._forbidden = 0
+        transport = self._transport.for_bulk(
+            options.concurrency,
+            options.rate_limit,
+            outage_timeout=options.outage_timeout,
+            is_suspended=lambda: breaker.state is not CircuitState.CLOSED,
         )
-        self.cancels: dict[str, Callable[[str], Awaitable[RunT]]] = {
-            name: kind.api.with_transport(patient).cancel for name, kind in kinds.items()
-        }
+        self._cancels = {kind: target.api.with_transport(transport).cancel for kind, target in targets.items()}
 
-    async def probe(self, ticket: CancelItem[RunT]) -> RunT | RetabError:
-        """Send a cancel once, to find out whether the server is back; what comes of it is noted, and returned."""
+    def cancel(self, item: CancelItem) -> Awaitable[RunT]:
+        """Send a cancel once, in its turn.
+
+        Raises:
+            SendSuppressedError: The circuit opened before the turn came; the item is unsent.
+        """
+        return self._cancels[item.kind](item.run_id)
+
+    async def probe(self, item: CancelItem) -> RunT:
+        """Send a cancel once, with the timeout of a probe."""
         seconds = probe_timeout(self._transport.last_latency)
         policy = RetryPolicy(attempts=1, deadline=seconds)
-        hasty = self._transport.with_timeout(timeout=seconds, policy=policy).for_bulk(1, outage_timeout=0.0)
-        try:
-            run = await self._kinds[ticket.kind].api.with_transport(hasty).cancel(ticket.run_id)
-        except (RequestError, InvalidRunIdError) as error:
-            self.note_failure(ticket, error)
-            return error
-        self.note_answer(ticket)
-        return run
+        transport = self._transport.with_timeout(timeout=seconds, policy=policy).for_bulk(1, outage_timeout=0.0)
+        return await self._targets[item.kind].api.with_transport(transport).cancel(item.run_id)
 
-    def note_answer(self, ticket: CancelItem[RunT], attempts: int = 1) -> None:
-        """Note that a send was answered; `attempts` are those that are not counted yet."""
-        ticket.attempts += attempts
-        self._answered = ticket
-        if self._presence.is_doubted and self._presence.answer():
-            self._on_return()
+    def repeat_of_success(self) -> CancelItem | None:
+        """Return an item that repeats a cancel with a response, which the server will respond to again."""
+        last = self._last_success or self._last_refusal
+        return None if last is None else CancelItem(last.kind, last.run_id)
 
-    def note_failure(self, ticket: CancelItem[RunT], error: RequestError | InvalidRunIdError) -> None:
-        """Note what a send came to instead; what could not be an id was never sent."""
-        if isinstance(error, InvalidRunIdError):
-            return
-        error.in_doubt |= ticket.error is not None and ticket.error.in_doubt
-        ticket.error = error
-        is_turned_away = not error.attempts or (is_throttled(error) and not self._presence.is_away)
-        ticket.attempts += error.attempts
-        error.attempts = ticket.attempts
-        if is_turned_away:
-            # For longer than the job has patience; so would all others be.
-            self._presence.error = error
-            self._on_loss()
-            return
-        if isinstance(error, HTTPResponseError) and not is_transient(error):
-            self.note_answer(ticket, attempts=0)
-            return
-        if not is_transient(error):
-            return
-        # While nothing can succeed, a failure says nothing about an id.
-        if not self._presence.is_away:
-            ticket.failures += 1
-            ticket.deadline = ticket.deadline or time.monotonic() + self._policy.deadline
-        self._presence.fail(error, self._workers())
+    def on_success(self, item: CancelItem) -> None:
+        """Record a response."""
+        item.attempts += 1
+        self._last_success = item
+        if self._breaker.is_suspect:
+            self._breaker.on_success()
 
-    def answered(self) -> CancelItem[RunT] | None:
-        """Return a ticket of its own for the id that had the last answer, None before there was one."""
-        last = self._answered
-        return None if last is None else CancelItem(last.kind, last.run_id, last.number)
+    def on_failure(self, item: CancelItem, error: RequestError, workers: int) -> None:
+        """Record a failed send of one of `workers` workers."""
+        breaker = self._breaker
+        if item.error is not None:
+            error.in_doubt |= getattr(item.error, "in_doubt", False)
+        item.error = error
+        item.attempts += error.attempts
+        is_throttle_too_long = not error.attempts or (is_throttled(error) and breaker.state is not CircuitState.OPEN)
+        error.attempts = item.attempts
+        if is_throttle_too_long:
+            # Longer than the outage timeout, for this and for all other items.
+            breaker.give_up(error)
+        elif is_transient(error):
+            # While the server is unavailable a failure says nothing about the id.
+            if breaker.state is not CircuitState.OPEN:
+                item.failures += 1
+                item.deadline = item.deadline or time.monotonic() + self._policy.deadline
+            breaker.on_failure(error, workers)
+        elif isinstance(error, HTTPResponseError):
+            self._last_refusal = item
+            self._forbidden = self._forbidden + 1 if error.status_code == 403 else 0
+            if breaker.is_suspect:
+                breaker.on_success()
 
-    async def follow(self, ticket: CancelItem[RunT]) -> RunT:
-        """Return the run when it is over; raises what `wait` raises."""
-        return await self._kinds[ticket.kind].waiter.wait(ticket.run_id)
+    def refuses_caller(self, error: RequestError) -> bool:
+        """Tell whether an error is about the caller, so that every other id would be refused too."""
+        is_forbidden = self._last_success is None and self._forbidden >= _MAX_FORBIDDEN
+        return isinstance(error, APIError) and (
+            error.status_code in _CALLER_REFUSALS or (error.status_code == 403 and is_forbidden)
+        )
 
-    def pause_after(self, ticket: CancelItem[RunT], error: RetabError) -> float | None:
-        """Return the seconds after which to send again what failed, or None where that is to be its end."""
-        if not is_transient(error) or self._presence.is_lost:
+    def disposition_of_error(self, error: Exception) -> Disposition:
+        """Return the disposition of an id whose cancel failed with this error."""
+        # Before the first success, a 403 may be about the caller.
+        is_unclear = isinstance(error, PermissionDeniedError) and self._last_success is None
+        return Disposition.UNCONFIRMED if is_unclear else disposition_of_error(error)
+
+    def resend_delay(self, item: CancelItem, error: Exception) -> float | None:
+        """Return the seconds after which to send a failed item again; None for never."""
+        if not is_transient(error) or self._breaker.state is CircuitState.GIVEN_UP:
             return None
-        if self._presence.is_away:
-            return 0.0
-        pause = backoff_delay(self._policy, ticket.failures, error)
-        is_enough = self.is_exhausted(ticket) or time.monotonic() + pause > ticket.deadline
-        return None if is_enough else pause
-
-    def announce(self, ticket: CancelItem[RunT], error: RetabError, pause: float) -> None:
-        """Log that what failed is sent again after so many seconds, or when the server is back."""
-        if self._presence.is_away:
+        if self._breaker.state is CircuitState.OPEN:
             _logger.warning("again when the API is back: %s", error)
-        else:
-            number = ticket.failures + 1
-            _logger.warning("attempt %d of %d in %.2f s: %s", number, self._policy.attempts, pause, error)
+            return 0.0
+        delay = backoff_delay(self._policy, item.failures, error)
+        if self.is_exhausted(item) or time.monotonic() + delay > item.deadline:
+            return None
+        _logger.warning("attempt %d of %d in %.2f s: %s", item.failures + 1, self._policy.attempts, delay, error)
+        return delay
 
-    def is_exhausted(self, ticket: CancelItem[RunT]) -> bool:
-        """Tell whether a ticket has failed as often as the client's policy allows."""
-        return ticket.failures >= self._policy.attempts
+    def is_exhausted(self, item: CancelItem) -> bool:
+        """Tell whether an item has failed as often as the client's retry policy allows."""
+        return item.failures >= self._policy.attempts

@@ -1,308 +1,208 @@
-"""What each worker of a job does: take an id, see it through, take the next one."""
+"""Worker of a bulk job: take an item, wait for the circuit, send the cancel, report the outcome, repeat."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+import logging
 from typing import Generic, TypeVar
 
-from retab_async.bulk.circuit_breaker import CircuitBreaker
-from retab_async.bulk.id_source import IdSource
+import attrs
+
+from retab_async.bulk.circuit_breaker import CircuitBreaker, CircuitState
+from retab_async.bulk.follower import RunFollower
+from retab_async.bulk.id_source import CancelItem, IdSource
 from retab_async.bulk.reporter import OutcomeReporter
-from retab_async.bulk.results import Disposition, disposition_of_error, disposition_of_run
-from retab_async.bulk.sender import CancelItem, CancelSender
-from retab_async.bulk.worker_pool import Rest
-from retab_async.errors import InvalidRunIdError, RequestError, RetabError
+from retab_async.bulk.results import Disposition, disposition_of_run
+from retab_async.bulk.sender import CancelSender
+from retab_async.bulk.worker_pool import WorkerPool
+from retab_async.errors import ClientStateError, InvalidRunIdError, RequestError
 from retab_async.models import Run
 from retab_async.transport import SendSuppressedError
 
 RunT = TypeVar("RunT", bound=Run)
 
+# Bound once: on Python 3.11 each access to a member of an enum is a slow call.
+_CLOSED, _OPEN, _GIVEN_UP = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.GIVEN_UP
+# Workers beyond the limit, each of which keeps one item that failed as a probe.
+_MAX_SPARE_WORKERS = 16
 
-class Settling(Generic[RunT]):
-    """Gives tickets their outcomes; one that `waits` follows runs to their ends."""
-
-    def __init__(self, sending: CancelSender[RunT], reporting: OutcomeReporter[RunT], *, waits: bool) -> None:
-        self._sending = sending
-        self._reporting = reporting
-        self._waits = waits
-        # Where nobody is to see them, outcomes that are as they should be are not made.
-        self._counts = reporting.counts_of_unseen
-
-    def accept(self, ticket: CancelItem[RunT], run: RunT) -> bool:
-        """Settle a ticket whose cancel was accepted; False where its run is to be followed to its end instead."""
-        if self._waits and not run.status.is_terminal:
-            return False
-        disposition = disposition_of_run(run)
-        if self._counts is None:
-            self._reporting.report(ticket, disposition, run)
-        else:
-            self._counts[disposition] += 1
-        return True
-
-    async def follow(self, ticket: CancelItem[RunT], run: RunT) -> None:
-        """Settle a ticket whose cancel was accepted when its run is over, or cannot be followed."""
-        problem = None
-        try:
-            run = await self._sending.follow(ticket)
-        except RetabError as error:
-            problem = error
-        self._reporting.report(ticket, disposition_of_run(run), run, problem)
-
-    def fail(self, ticket: CancelItem[RunT], error: RetabError) -> float | None:
-        """Return after how many seconds to send again what failed, or settle it and return None."""
-        pause = self._sending.pause_after(ticket, error)
-        if pause is None:
-            self._reporting.report(ticket, disposition_of_error(error), error=error)
-        else:
-            self._sending.announce(ticket, error, pause)
-        return pause
-
-    def lose(self, ticket: CancelItem[RunT], error: Exception | None) -> None:
-        """Settle a ticket of which nothing is known."""
-        self._reporting.report(ticket, Disposition.UNCONFIRMED, error=error)
-
-    def plan(self, ticket: CancelItem[RunT]) -> None:
-        """Settle a ticket that is not to be sent."""
-        self._reporting.report(ticket, Disposition.PLANNED, ticket.run)
+_logger = logging.getLogger("retab_async")
 
 
-# How many ids more than there are workers may be held, for having failed as probes.
-_MORE_HELD = 16
-
-
-class Vigil(Generic[RunT]):
-    """One sends probes, the others rest. `held` are the ids that wait, unsent or to be sent again, for the server.
-
-    `is_full`: whether there is no room for one more id. `on_failure` is called when something is wrong that is no
-    affair of one id; `on_loss` when the server was away for too long.
-    """
-
-    def __init__(  # noqa: PLR0913 - what it keeps together
-        self,
-        *,
-        intake: IdSource[RunT],
-        sending: CancelSender[RunT],
-        settling: Settling[RunT],
-        presence: CircuitBreaker,
-        rest: Rest,
-        workers: int,
-        is_full: Callable[[], bool],
-        on_failure: Callable[[Exception], None],
-        on_loss: Callable[[], None],
-    ) -> None:
-        self._intake = intake
-        self._sending = sending
-        self._settling = settling
-        self._presence = presence
-        self._rest = rest
-        self._most_held = workers + _MORE_HELD
-        self._is_full = is_full
-        self._on_failure = on_failure
-        self._on_loss = on_loss
-        self.held: deque[CancelItem[RunT]] = deque()
-
-    async def sit_out(self) -> None:
-        """Rest until something is different, or send the next probe when it is due."""
-        if self._presence.is_probed:
-            await self._rest.until_woken()
-            return
-        self._presence.is_probed = True
-        try:
-            await asyncio.sleep(self._presence.pause())
-            accepted = await self._probe()
-        finally:
-            self._presence.is_probed = False
-        # Only now: whoever follows a run to its end is not there for the next probe.
-        if accepted is not None:
-            await self._follow(*accepted)
-
-    def release(self) -> CancelItem[RunT] | None:
-        """Return the first that is held, now that nobody waits; None where it was settled instead."""
-        ticket = self.held.popleft()
-        ticket.deadline = 0.0
-        if ticket.outages < self._presence.outages:
-            ticket.failures, ticket.outages = 0, self._presence.outages
-        if not self._presence.is_lost and (ticket.error is None or not self._sending.is_exhausted(ticket)):
-            return ticket
-        self._settling.lose(ticket, ticket.error or self._presence.error)
-        return None
-
-    async def _probe(self) -> tuple[CancelItem[RunT], RunT] | None:
-        accepted = None
-        if self._presence.is_away and self._presence.is_overdue():
-            self._on_loss()
-        elif self._presence.is_away:
-            self._presence.begin_probe()
-            accepted = await self._ask()
-            if self._presence.is_away:
-                self._presence.fail_probe()
-        return accepted
-
-    async def _ask(self) -> tuple[CancelItem[RunT], RunT] | None:
-        # A cancel that was answered before will be again. Of those that only failed so far nobody knows whether it is
-        # on their own account, so in their place new ones are sent for as long as they may be taken.
-        again = self._sending.answered()
-        ticket = again or self._to_probe_with()
-        if ticket is None:
-            return None
-        try:
-            result = await self._sending.probe(ticket)
-        except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
-            if again is None:
-                self._settling.lose(ticket, error)
-            self._on_failure(error)
-            return None
-        if again is not None:
-            return None
-        if not isinstance(result, RetabError):
-            return None if self._settling.accept(ticket, result) else (ticket, result)
-        if self._settling.fail(ticket, result) is not None:
-            self.held.append(ticket)
-        return None
-
-    def _to_probe_with(self) -> CancelItem[RunT] | None:
-        intake = self._intake
-        if len(self.held) < self._most_held and not (intake.is_async or intake.is_closed or self._is_full()):
-            return intake.take()
-        return self.held.popleft() if self.held else None
-
-    async def _follow(self, ticket: CancelItem[RunT], run: RunT) -> None:
-        try:
-            await self._settling.follow(ticket, run)
-        except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
-            self._settling.lose(ticket, error)
-            self._on_failure(error)
-
-
+@attrs.frozen(kw_only=True, eq=False)
 class Worker(Generic[RunT]):
-    """The work of one job; of one that `is_dry` nothing is sent.
+    """The loop that all workers of a job run.
 
-    `is_full`: whether there is no room for one more id; None where there always is. `on_taken` is called when one was
-    taken, for as long as it returns True; `on_failure` when something is wrong that is no affair of one id.
+    While the circuit is open every worker keeps its item, so that the number of workers bounds the memory. One worker
+    at a time probes the server.
+
+    Attributes:
+        max_workers: Number of workers up to which the pool grows.
+        follower: Follows accepted runs that are not terminal; None reports them at once.
+        is_dry_run: Report all items as planned, send nothing.
     """
 
-    def __init__(  # noqa: PLR0913 - what a job is made of
-        self,
-        *,
-        intake: IdSource[RunT],
-        sending: CancelSender[RunT],
-        settling: Settling[RunT],
-        presence: CircuitBreaker,
-        vigil: Vigil[RunT],
-        rest: Rest,
-        is_dry: bool,
-        is_full: Callable[[], bool] | None,
-        on_taken: Callable[[], bool],
-        on_failure: Callable[[Exception], None],
-    ) -> None:
-        self._intake = intake
-        self._sending = sending
-        self._cancels = sending.cancels
-        self._settling = settling
-        self._presence = presence
-        self._vigil = vigil
-        self._held = vigil.held
-        self._rest = rest
-        self._is_dry = is_dry
-        self._is_full = is_full
-        self._on_taken = on_taken
-        self._may_grow = True
-        self._on_failure = on_failure
+    source: IdSource
+    sender: CancelSender[RunT]
+    breaker: CircuitBreaker
+    reporter: OutcomeReporter[RunT]
+    pool: WorkerPool
+    max_workers: int
+    follower: RunFollower[RunT] | None
+    is_dry_run: bool
 
-    async def work(self) -> None:
-        """Do it, until there is nothing more to do."""
-        ticket = None
-        failure: RequestError | InvalidRunIdError | SendSuppressedError | None = None
-        try:
-            while (ticket := ticket or self._next_at_hand() or await self._next()) is not None:
-                # Every id comes this way: a coroutine of its own for it would be felt.
+    async def run(self, item: CancelItem | None = None) -> None:
+        """Cancel the items of the source until it is closed; with an item, only that one."""
+        is_spare = item is not None
+        failure: Exception | None = None
+        while (item := item or self._take() or await self._wait_for_item()) is not None:
+            if self.breaker.state is _CLOSED or await self._wait_for_circuit(item):
+                # Inline, because another coroutine would be measurable: every id comes this way.
                 try:
-                    run = await self._cancels[ticket.kind](ticket.run_id)
-                    self._sending.note_answer(ticket)
-                    if not self._settling.accept(ticket, run):
-                        await self._settling.follow(ticket, run)
-                except (RequestError, InvalidRunIdError, SendSuppressedError) as error:
+                    run = await self.sender.cancel(item)
+                except SendSuppressedError:
+                    continue
+                except Exception as error:  # noqa: BLE001 - the failure of one id is its outcome
                     failure = error
-                except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
-                    self._spoil(ticket, error)
+                else:
+                    self._accept(item, run)
                 if failure is not None:
-                    goes_again = await self._goes_again(ticket, failure)
-                    # It has this frame, which is not to have it while the worker rests.
+                    delay = self._handle_failure(item, failure)
+                    # Its traceback holds this frame, which must not hold it while the worker sleeps.
                     failure = None
-                    if goes_again:
+                    if delay is not None:
+                        await asyncio.sleep(delay)
                         continue
-                if not ticket.attempts:
-                    # Others have a turn, however many there are of those that cost nothing.
-                    await asyncio.sleep(0)
-                ticket = None
-        finally:
-            self._rest.wake()
+            if not item.attempts:
+                # Items that need no I/O must not starve the event loop.
+                await asyncio.sleep(0)
+            if is_spare:
+                return
+            item = None
 
-    def _next_at_hand(self) -> CancelItem[RunT] | None:
-        # The next one, where there is nothing to wait for; this is the way of most.
-        is_full = self._is_full
-        if self._presence.is_away or self._held or self._intake.is_async or (is_full is not None and is_full()):
+    def _take(self) -> CancelItem | None:
+        # The next item where nothing has to be waited for, as in most cases.
+        if self.source.is_async or not self.reporter.try_reserve():
             return None
-        ticket = self._intake.take()
-        return self._admitted(ticket) if self._may_grow or self._is_dry or self._presence.is_lost else ticket
+        return self._admit(self.source.take())
 
-    async def _next(self) -> CancelItem[RunT] | None:
-        while self._held or not self._intake.is_closed:
-            if self._presence.is_away:
-                await self._vigil.sit_out()
-            elif self._held:
-                if (ticket := self._vigil.release()) is not None:
-                    return ticket
-            elif self._is_full is not None and self._is_full():
-                await self._rest.until_woken()
-            elif self._intake.is_async:
-                if (ticket := self._admitted(await self._intake.take_later())) is not None:
-                    return ticket
-                await asyncio.sleep(0)
-            else:
-                # Others have a turn, however many there are of those that are settled at once.
-                await asyncio.sleep(0)
-                if (ticket := self._next_at_hand()) is not None:
-                    return ticket
+    async def _wait_for_item(self) -> CancelItem | None:
+        while not self.source.is_closed:
+            await self.reporter.reserve()
+            item = self._admit(await self.source.take_async() if self.source.is_async else self.source.take())
+            if item is not None:
+                return item
+            await asyncio.sleep(0)
         return None
 
-    def _admitted(self, ticket: CancelItem[RunT] | None) -> CancelItem[RunT] | None:
-        # What was taken, if it is to be sent now.
-        if ticket is None:
-            return None
-        self._may_grow = self._may_grow and self._on_taken()
-        if self._is_dry:
-            self._settling.plan(ticket)
-        elif not self._put_aside(ticket):
-            return ticket
-        return None
-
-    async def _goes_again(
-        self, ticket: CancelItem[RunT], failure: RequestError | InvalidRunIdError | SendSuppressedError
-    ) -> bool:
-        # Whether to send it again now; if not, it is settled, or held.
-        try:
-            if not isinstance(failure, SendSuppressedError):
-                self._sending.note_failure(ticket, failure)
-                pause = self._settling.fail(ticket, failure)
-                if pause is None:
-                    return False
-                await asyncio.sleep(pause)
-        except Exception as error:  # noqa: BLE001 - it ends the job, which raises it
-            self._spoil(ticket, error)
-            return False
-        return not self._put_aside(ticket)
-
-    def _put_aside(self, ticket: CancelItem[RunT]) -> bool:
-        # Hold it while the server is away, or settle it where that is for good; False where the server is there.
-        if self._presence.is_lost:
-            self._settling.lose(ticket, ticket.error or self._presence.error)
-        elif self._presence.is_away:
-            self._held.append(ticket)
+    def _admit(self, item: CancelItem | None) -> CancelItem | None:
+        if item is None or not self.reporter.admit(item):
+            self.reporter.cancel_reservation()
+        elif item.error is not None:
+            self.reporter.report(item, Disposition.INVALID, error=item.error)
+        elif self.is_dry_run:
+            self.reporter.report(item, Disposition.PLANNED, item.value)
         else:
+            if self.pool.size < self.max_workers:
+                self._grow()
+            return item
+        return None
+
+    def _grow(self) -> None:
+        # A worker that waits for the source is enough. Otherwise two at a time: tasks that start in the same iteration
+        # of the event loop are cheaper than one in each.
+        if self.breaker.state is _CLOSED and not self.source.has_takers:
+            for _ in range(min(2, self.max_workers - self.pool.size)):
+                self.pool.spawn(self.run())
+
+    def _accept(self, item: CancelItem, run: RunT) -> None:
+        self.sender.on_success(item)
+        if self.follower is None or run.status.is_terminal:
+            self.reporter.report(item, disposition_of_run(run), run)
+        else:
+            self.follower.start(item, run)
+
+    def _handle_failure(self, item: CancelItem, error: Exception) -> float | None:
+        # The seconds after which to send again; None if the item has its outcome.
+        delay = None
+        try:
+            if isinstance(error, RequestError):
+                self._record_failure(item, error)
+                delay = self.sender.resend_delay(item, error)
+            elif isinstance(error, ClientStateError):
+                self._fail_job(error)
+            elif not isinstance(error, InvalidRunIdError):
+                _logger.error("%s: unexpected error: %r", item.run_id, error, exc_info=error)
+        except Exception as unexpected:  # noqa: BLE001 - a log handler may fail, and the item must have its outcome
+            error = unexpected
+        if delay is None:
+            self.reporter.report(item, self.sender.disposition_of_error(error), error=error)
+        return delay
+
+    def _record_failure(self, item: CancelItem, error: RequestError) -> None:
+        self.sender.on_failure(item, error, self.pool.size)
+        if self.sender.refuses_caller(error):
+            self.source.refuse(error)
+            self.breaker.give_up(error)
+        elif self.breaker.state is _GIVEN_UP:
+            self.source.drain()
+
+    def _fail_job(self, error: Exception) -> None:
+        self.source.fail(error)
+        # The other workers would wait for a server that nothing is sent to any more.
+        if self.breaker.state is _OPEN:
+            self.breaker.give_up()
+
+    async def _wait_for_circuit(self, item: CancelItem) -> bool:
+        # True when the item may be sent; False if it has its outcome.
+        outages = self.breaker.outages
+        while self.breaker.state is _OPEN:
+            async with self.breaker.probe_turn() as is_due:
+                if is_due and await self._probe(item):
+                    return False
+        item.deadline = 0.0
+        if self.breaker.outages > outages:
+            item.failures = 0
+        if self.breaker.state is _GIVEN_UP:
+            self.source.drain()
+        elif not self.sender.is_exhausted(item):
+            return True
+        self.reporter.report(item, Disposition.UNCONFIRMED, error=item.error or self.breaker.error)
+        return False
+
+    async def _probe(self, item: CancelItem) -> bool:
+        # True if the item has its outcome. The best probe repeats a cancel that had a response before. Of items that
+        # failed it is unknown whether they do so on their own account, so an unsent one comes next.
+        repeat = self.sender.repeat_of_success()
+        if repeat is not None:
+            await self._send_repeat(repeat)
             return False
+        fresh = self._take_fresh() if item.attempts else None
+        if fresh is None:
+            return await self._send_probe(item)
+        if not await self._send_probe(fresh):
+            self.pool.spawn(self.run(fresh))
+        return False
+
+    def _take_fresh(self) -> CancelItem | None:
+        is_available = self.pool.size < self.max_workers + _MAX_SPARE_WORKERS and not self.source.is_closed
+        return self._take() if is_available else None
+
+    async def _send_probe(self, item: CancelItem) -> bool:
+        failure = None
+        try:
+            run = await self.sender.probe(item)
+        except Exception as error:  # noqa: BLE001 - the failure of one id is its outcome
+            failure = error
+        if failure is not None:
+            return self._handle_failure(item, failure) is None
+        self._accept(item, run)
         return True
 
-    def _spoil(self, ticket: CancelItem[RunT], error: Exception) -> None:
-        self._settling.lose(ticket, error)
-        self._on_failure(error)
+    async def _send_repeat(self, item: CancelItem) -> None:
+        try:
+            await self.sender.probe(item)
+        except RequestError as error:
+            self._record_failure(item, error)
+        except ClientStateError as error:
+            self._fail_job(error)
+        else:
+            self.sender.on_success(item)

@@ -245,8 +245,10 @@ def _print_failures(result: JobResult, *, with_kind: bool) -> None:
 
 
 def _problems(result: JobResult) -> Iterator[str]:
-    if result.report.ended_early:
+    if result.report.end_reason == "outage":
         yield "API unavailable for too long; the remaining runs were not processed"
+    if result.report.error is not None:
+        yield f"Error: the API refused the caller, the remaining runs were not processed: {result.report.error}"
     if result.failure:
         yield f"Error: {result.failure}"
     if result.unwritten:

@@ -205,6 +205,14 @@ def bulk_options() -> list[click.Parameter]:
         ),
         click.Option(["--wait"], is_flag=True, help="Wait until each run is in a terminal status."),
         click.Option(
+            ["--wait-timeout"],
+            type=POSITIVE_SECONDS,
+            default=3600.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="Wait for one run for at most this time, with --wait.",
+        ),
+        click.Option(
             ["--outage-timeout"],
             type=POSITIVE_SECONDS,
             default=60.0,

@@ -13,7 +13,7 @@ import orjson
 
 from retab_async.models import SparseRepr
 
-# Permanent outcomes. An id with any other one, "requested" or "unconfirmed", is worth another call.
+# Permanent outcomes. An id with any other one, "accepted" or "unconfirmed", is worth another call.
 FINAL = frozenset({"cancelled", "finished", "not_found", "rejected"})
 
 _MAX_TEXT = 1_000

@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 from retab_async.api.kind import KindSpec
 from retab_async.api.parser import RunParser
 from retab_async.api.run_api import RunApi
-from retab_async.bulk import CancelJob, CancelOptions, CancelTarget, Order, RunScan, scan_queries
+from retab_async.bulk import CancelJob, CancelOptions, CancelTarget, IdSource, Order, RunScan, scan_queries
 from retab_async.cleanup import CleanupQueue
 from retab_async.errors import InvalidRunIdError
 from retab_async.listing import RunPager, list_query, with_day_bounds
@@ -78,6 +78,7 @@ class RunResource(Generic[RunT]):
         journal: str | os.PathLike[str] | None = None,
         order: Order = "completion",
         wait: bool = False,
+        wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
     ) -> CancelJob[RunT]:
         """Cancel many runs: `await` for a `CancelReport`, or `async with` for each `CancelOutcome`.
@@ -96,7 +97,8 @@ class RunResource(Generic[RunT]):
             journal: File that records each outcome within a second; with the same file again, ids with a final
                 outcome are skipped and counted. One job at a time may use it.
             order: `completion` yields outcomes as they arrive, `input` in the order of the ids.
-            wait: True follows accepted cancels until the run is terminal, for at most an hour.
+            wait: True follows runs with an accepted cancel until they are terminal.
+            wait_timeout: Seconds for which one run is followed; an hour by default.
             outage_timeout: Seconds without a server after which the remaining ids are reported `unconfirmed`; 60 by
                 default.
 
@@ -106,15 +108,16 @@ class RunResource(Generic[RunT]):
             JournalError: From the job: outcomes can no longer be recorded.
             ClientStateError: From the job: the client is closed.
         """
-        terms = CancelOptions.checked(
+        options = CancelOptions(
             concurrency=concurrency,
             rate_limit=rate_limit,
             journal=journal,
             order=order,
             wait=wait,
+            wait_timeout=wait_timeout,
             outage_timeout=outage_timeout,
         )
-        return CancelJob(runs, (self._cancel_target,), self._run_id_of, terms)
+        return CancelJob(IdSource(runs, self._run_id_of), (self._cancel_target,), options)
 
     async def get(self, run_id: str | RunT, *, include_output: bool = True) -> RunT:
         """Return the current state of a run.
@@ -218,11 +221,11 @@ class RunResource(Generic[RunT]):
             run_path(self.path, run_id)
         return self._api.kind, run_id
 
-    def _cancel_matching(self, terms: CancelOptions, *, status: str | None, **filters: Any) -> CancelJob[RunT]:
+    def _cancel_matching(self, options: CancelOptions, *, status: str | None, **filters: Any) -> CancelJob[RunT]:
         # In the order of progress: a run that advances while one list is walked is found in a later one.
         lists = scan_queries(self.spec.active_statuses if status is None else (status,), **self._list_filters(filters))
-        matching = RunScan(self._api.fetch_page, lists, outage_timeout=terms.outage_timeout, single_pass=terms.is_dry)
-        return CancelJob(matching, (self._cancel_target,), self._run_id_of, terms)
+        scan = RunScan(self._api.fetch_page, lists, outage_timeout=options.outage_timeout, single_pass=options.dry_run)
+        return CancelJob(IdSource(scan, self._run_id_of), (self._cancel_target,), options)
 
     def _list(self, **filters: Any) -> RunPager[RunT]:
         return RunPager(self._api.fetch_page, list_query(**self._list_filters(filters)), self.path)
@@ -329,6 +332,7 @@ class ListedRuns(RunResource[RunT]):
         order: Order = "completion",
         dry_run: bool = False,
         wait: bool = False,
+        wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
     ) -> CancelJob[RunT]:
         """Cancel all runs that match; by default those that are active.
@@ -349,20 +353,22 @@ class ListedRuns(RunResource[RunT]):
                 outcome are skipped and counted. One job at a time may use it.
             order: `completion` yields outcomes as they arrive, `input` in the order of the ids.
             dry_run: True sends lists only, once, and reports each run as `planned`.
-            wait: True follows accepted cancels until the run is terminal, for at most an hour.
+            wait: True follows runs with an accepted cancel until they are terminal.
+            wait_timeout: Seconds for which one run is followed; an hour by default.
             outage_timeout: Seconds without a server after which the remaining ids are reported `unconfirmed`; 60 by
                 default.
         """
-        terms = CancelOptions.checked(
+        options = CancelOptions(
             concurrency=concurrency,
             rate_limit=rate_limit,
             journal=journal,
             order=order,
             dry_run=dry_run,
             wait=wait,
+            wait_timeout=wait_timeout,
             outage_timeout=outage_timeout,
         )
-        return self._cancel_matching(terms, status=status, filename=filename, from_date=from_date, to_date=to_date)
+        return self._cancel_matching(options, status=status, filename=filename, from_date=from_date, to_date=to_date)
 
 
 class WorkflowFamilyRuns(RunResource[RunT]):
@@ -381,6 +387,7 @@ class WorkflowFamilyRuns(RunResource[RunT]):
         order: Order = "completion",
         dry_run: bool = False,
         wait: bool = False,
+        wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
     ) -> CancelJob[RunT]:
         """Cancel all runs that match, by default the active ones; see `ListedRuns.cancel_matching`.
@@ -398,21 +405,23 @@ class WorkflowFamilyRuns(RunResource[RunT]):
                 outcome are skipped and counted. One job at a time may use it.
             order: `completion` yields outcomes as they arrive, `input` in the order of the ids.
             dry_run: True sends lists only, once, and reports each run as `planned`.
-            wait: True follows accepted cancels until the run is terminal, for at most an hour.
+            wait: True follows runs with an accepted cancel until they are terminal.
+            wait_timeout: Seconds for which one run is followed; an hour by default.
             outage_timeout: Seconds without a server after which the remaining ids are reported `unconfirmed`; 60 by
                 default.
         """
-        terms = CancelOptions.checked(
+        options = CancelOptions(
             concurrency=concurrency,
             rate_limit=rate_limit,
             journal=journal,
             order=order,
             dry_run=dry_run,
             wait=wait,
+            wait_timeout=wait_timeout,
             outage_timeout=outage_timeout,
         )
         return self._cancel_matching(
-            terms, workflow_id=workflow_id, status=status, from_date=from_date, to_date=to_date
+            options, workflow_id=workflow_id, status=status, from_date=from_date, to_date=to_date
         )
 
 

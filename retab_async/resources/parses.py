@@ -145,22 +145,24 @@ class Parses(DeletableRuns[Parse]):
         order: Order = "completion",
         dry_run: bool = False,
         wait: bool = False,
+        wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
     ) -> CancelJob[Parse]:
         """Cancel all active parses that match; see `ListedRuns.cancel_matching` for the arguments.
 
         `GET /v1/parses`, `POST /v1/parses/{id}/cancel`
         """
-        terms = CancelOptions.checked(
+        options = CancelOptions(
             concurrency=concurrency,
             rate_limit=rate_limit,
             journal=journal,
             order=order,
             dry_run=dry_run,
             wait=wait,
+            wait_timeout=wait_timeout,
             outage_timeout=outage_timeout,
         )
-        return self._cancel_matching(terms, status=None, filename=filename, from_date=from_date, to_date=to_date)
+        return self._cancel_matching(options, status=None, filename=filename, from_date=from_date, to_date=to_date)
 
 
 def _fields(

@@ -33,6 +33,7 @@ from retab_async import (
     EditConfig,
     EditResult,
     Edits,
+    EndReason,
     ErrorDetails,
     ErrorLifecycle,
     EvalRunBlockTarget,
@@ -327,7 +328,7 @@ def what_became_of_them(report: CancelReport, outcome: CancelOutcome[Split]) -> 
     assert_type((outcome.run, outcome.error), tuple[Split | None, Exception | None])
     assert_type(report.counts[Disposition.CANCELLED], int)
     assert_type(report.failures, tuple[CancelOutcome[Run], ...])
-    assert_type((report.elapsed, report.ended_early), tuple[float, bool])
+    assert_type((report.elapsed, report.end_reason), tuple[float, EndReason | None])
     assert_type(report.raise_for_failures(), None)
     every: CancelOutcome[Run] = outcome
     print(every)  # noqa: T201 - a use of the value
