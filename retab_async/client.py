@@ -211,6 +211,10 @@ class AsyncRetab(RunResources):
                 await asyncio.shield(self._closing)
         return self._cleanup.unconfirmed
 
+    async def close(self, timeout: float | None = None) -> tuple[UnconfirmedCancel, ...]:  # noqa: ASYNC109 - see aclose
+        """Close the client; another name of `aclose`."""
+        return await self.aclose(timeout)
+
     async def _close(self, timeout: float | None) -> None:  # noqa: ASYNC109 - see aclose
         try:
             await self._cleanup.drain(timeout)

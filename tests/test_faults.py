@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from clients import ONCE, client_for
 from fault_harness import ALL, VERBS, Case, LeakCheck, by_verb, came_of, no_leaks
-from payloads import BARE_SPLIT
+from payloads import BARE_SPLIT, SPLIT_ID
 from raw_server import (
     Early,
     Step,

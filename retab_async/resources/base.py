@@ -15,7 +15,7 @@ from retab_async.listing import RunPager, list_query, with_day_bounds
 from retab_async.models import Run, RunStatus
 from retab_async.polling import StatusCallback, Waiter, WaitIterator
 from retab_async.protocol import run_path
-from retab_async.scope import CreateSpec, RunHandle, RunScope
+from retab_async.scope import CreateSpec, RunHandle, RunScope, reject_cancelled
 from retab_async.throttle import RateLimit
 from retab_async.transport import Transport
 from retab_async.validation import idempotency_key, reject
@@ -32,6 +32,10 @@ class RunResource(Generic[RunT]):
     Every `create` reads files in pieces outside the event loop, and uploads what is too large for one request. Every
     `running` takes the arguments of its `create` and ties the new run to a block of code, which cancels the run
     when it is left early: `async with client.splits.running(...) as run: await run.result()`. See `RunScope`.
+
+    For work that is resumed after a crash, use `create(background=True, idempotency_key=...)` and `wait`: a repeated key
+    gives the run of its first use, within a day. A run that `running` has cancelled cannot be resumed; its key then
+    raises `IdempotencyReplayError`.
 
     Attributes:
         path: Route of the kind, such as `/v1/splits`.
@@ -234,13 +238,16 @@ class RunResource(Generic[RunT]):
         return with_day_bounds(filters) if self.spec.list_needs_datetimes else filters
 
     async def _create(self, fields: Mapping[str, Any], key: str | None) -> RunT:
-        return await self._api.create(fields, idempotency_key(key))
+        spec = self._creation(fields, key)
+        run = await self._api.create(spec.fields, spec.key)
+        reject_cancelled(run, key)
+        return run
 
     def _running(self, fields: Mapping[str, Any], key: str | None) -> RunScope[RunT]:
         return RunScope(self._api, self._waiter, self._cleanup, self._creation(fields, key))
 
     def _creation(self, fields: Mapping[str, Any], key: str | None) -> CreateSpec:
-        return CreateSpec(fields, idempotency_key(key))
+        return CreateSpec(fields, idempotency_key(key), key)
 
     def _id_of(self, run: str | RunT) -> str:
         # Most are ids, and isinstance() against an abstract class is slow.
