@@ -240,7 +240,7 @@ async def test_an_unsolicited_response_is_discarded() -> None:
     forged = message(json.dumps({"id": "splt_forged", "status": "completed"}).encode())
     both = say_and_stall(message(BODY) + forged)
     async with raw_server(both, ok) as server, client_for(server.url) as client:
-        runs = [await client.splits.get("splt_1") for _ in range(2)]
+        runs = [await client.splits.get(SPLIT_ID) for _ in range(2)]
 
         assert [run.status for run in runs] == ["cancelled", "cancelled"]
         assert server.connections == 2

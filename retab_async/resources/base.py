@@ -33,9 +33,9 @@ class RunResource(Generic[RunT]):
     `running` takes the arguments of its `create` and ties the new run to a block of code, which cancels the run
     when it is left early: `async with client.splits.running(...) as run: await run.result()`. See `RunScope`.
 
-    For work that is resumed after a crash, use `create(background=True, idempotency_key=...)` and `wait`: a repeated key
-    gives the run of its first use, within a day. A run that `running` has cancelled cannot be resumed; its key then
-    raises `IdempotencyReplayError`.
+    For work that is resumed after a crash, use `create(background=True, idempotency_key=...)` and `wait`: a repeated
+    key gives the run of its first use, within a day. A run that `running` has cancelled cannot be resumed; its key
+    then raises `IdempotencyReplayError`.
 
     Attributes:
         path: Route of the kind, such as `/v1/splits`.
