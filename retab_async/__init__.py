@@ -2,7 +2,7 @@
 
 import logging
 
-from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason, Order
+from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason, MatchingOptions, Order
 from retab_async.cleanup import UnconfirmedCancel
 from retab_async.client import AnyRun, AsyncRetab
 from retab_async.documents import Document
@@ -26,10 +26,12 @@ from retab_async.errors import (
     RateLimitError,
     RequestError,
     ResponseError,
+    ResponseTooLargeError,
     RetabError,
     RunCancelledError,
     RunError,
     RunFailedError,
+    SettledError,
     ValidationError,
     WaitTimeoutError,
 )
@@ -163,6 +165,7 @@ __all__ = [
     "JournalError",
     "Lifecycle",
     "MIMEData",
+    "MatchingOptions",
     "MeasuredTiming",
     "NotFoundError",
     "Order",
@@ -184,6 +187,7 @@ __all__ = [
     "RateLimitError",
     "RequestError",
     "ResponseError",
+    "ResponseTooLargeError",
     "RetabError",
     "RetabUsage",
     "RetryPolicy",
@@ -203,6 +207,7 @@ __all__ = [
     "RunningLifecycle",
     "SchemaGeneration",
     "SchemaGenerations",
+    "SettledError",
     "SheetRegion",
     "Split",
     "SplitConsensus",

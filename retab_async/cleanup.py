@@ -161,26 +161,21 @@ class CleanupSlots(FifoSemaphore):
         super().__init__(count)
         self._lender = lender
         self._borrowed = 0
-        self._waiting = 0
 
-    def try_acquire(self) -> bool:
+    def try_acquire(self, *, is_urgent: bool = False) -> bool:  # noqa: ARG002 - all requests of a cleanup are equal
         """Take a free slot; False if there is none."""
         if self._lender.try_acquire():
             self._borrowed += 1
             return True
         return super().try_acquire()
 
-    async def acquire(self, seconds: float | None) -> None:
+    async def acquire(self, seconds: float | None, *, is_urgent: bool = False) -> None:  # noqa: ARG002 - as above
         """Wait for a slot of its own; raise `TimeoutError` after `seconds`, if given."""
-        self._waiting += 1
-        try:
-            await super().acquire(seconds)
-        finally:
-            self._waiting -= 1
+        await super().acquire(seconds)
 
-    def release(self) -> None:
+    def release(self, *, is_urgent: bool = False) -> None:  # noqa: ARG002 - as above
         """Hand the slot to the first waiter, or give it back, a borrowed one first."""
-        if self._borrowed and not self._waiting:
+        if self._borrowed and not self.waiting:
             self._borrowed -= 1
             self._lender.release()
         else:

@@ -14,8 +14,8 @@ from retab_async.cleanup import CleanupQueue, UnconfirmedCancel
 from retab_async.models import Run
 from retab_async.resources import RESOURCES, RunResources
 from retab_async.resources.base import RunResource
-from retab_async.retry import RetryPolicy
-from retab_async.settings import Settings, as_secret, check_seconds
+from retab_async.retry import RetryPolicy, check_policy
+from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, check_seconds
 from retab_async.throttle import RateLimit, Stats, ThrottleRegistry, Totals
 from retab_async.transport import ConnectionPool, Transport
 from retab_async.validation import reject
@@ -43,14 +43,18 @@ class AsyncRetab(RunResources):
         timeout: Seconds for one attempt; 15 by default.
         retry: The attempts, backoff and deadline of each call.
         max_connections: Requests in flight at once, each on its own connection; 100 by default. Further requests wait
-            for a connection within their deadline.
-        session: Your own aiohttp session, which is used and never closed. Its default headers are sent too; `ssl` and
+            for a connection within their deadline, but for a few cancels while other calls hold them all.
+        session: Your own aiohttp session with a `DummyCookieJar`, which is used and never closed. A smaller limit of
+            its connector applies. Its default headers are sent too; `ssl` and
             `trace_configs` must be set there. A lost connection may cost one more send than is counted, because a
             reused connection of another session cannot be recognised.
         proxy: An http:// or https:// address; by default the environment's proxy, read once; False for none.
         ssl: An `SSLContext`, or False to trust any certificate.
         user_agent: Appended to the library's own.
         trace_configs: Passed to the aiohttp session.
+        allow_http: Accept an http:// `base_url` beyond loopback, in a private network; by default
+            `RETAB_API_ALLOW_HTTP`, or False.
+        max_response_bytes: Size limit of one decoded response; 64 MiB by default.
 
     Raises:
         ConfigurationError: A setting cannot work; the message says what to pass.
@@ -70,6 +74,8 @@ class AsyncRetab(RunResources):
         ssl: SSLContext | bool = True,
         user_agent: str | None = None,
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
+        allow_http: bool = False,
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
     ) -> None:
         # A traceback that shows locals must not show secrets, in this frame and those below it.
         api_key, bearer_token, base_url = as_secret(api_key), as_secret(bearer_token), as_secret(base_url)
@@ -81,7 +87,10 @@ class AsyncRetab(RunResources):
             proxy=proxy,
             timeout=timeout,
             user_agent=user_agent,
+            allow_http=allow_http,
+            max_response_bytes=max_response_bytes,
         )
+        retry = check_policy(retry)
         pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool
         self._cleanup = CleanupQueue(pool.slots, max_connections)
@@ -127,7 +136,8 @@ class AsyncRetab(RunResources):
             api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent
         )
         other = copy(self)
-        other._configure(settings, retry or self._retry, is_copy=True)  # noqa: SLF001 - of the same class
+        retry = self._retry if retry is None else check_policy(retry)
+        other._configure(settings, retry, is_copy=True)  # noqa: SLF001 - of the same class
         return other
 
     def stats(self) -> Stats:
@@ -149,6 +159,7 @@ class AsyncRetab(RunResources):
         wait: bool = False,
         wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
+        dedupe: bool = False,
     ) -> CancelJob[Run]:
         """Cancel runs of several kinds: `await` it for a `CancelReport`, or `async with` it for each `CancelOutcome`.
 
@@ -164,6 +175,7 @@ class AsyncRetab(RunResources):
             wait: Whether to follow accepted runs until they are finished.
             wait_timeout: Seconds for which one run is followed.
             outage_timeout: Seconds of an outage after which the remaining runs are given up.
+            dedupe: Whether to send the cancel of a run once, however often it occurs.
 
         Raises:
             InvalidRequestError: An argument is invalid.
@@ -177,10 +189,11 @@ class AsyncRetab(RunResources):
             wait=wait,
             wait_timeout=wait_timeout,
             outage_timeout=outage_timeout,
+            dedupe=dedupe,
         )
         resources: dict[str, RunResource[Any]] = {name: attrgetter(name)(self) for name in RESOURCES}
         targets = [resource._cancel_target for resource in resources.values()]  # noqa: SLF001 - one of us
-        return CancelJob(IdSource(runs, partial(_resolve_run, resources)), targets, options)
+        return CancelJob(IdSource(runs, partial(_resolve_run, resources), dedupe=dedupe), targets, options)
 
     async def aclose(self, timeout: float | None = None) -> tuple[UnconfirmedCancel, ...]:  # noqa: ASYNC109 - see Args
         """Send the pending cancels, those of blocks that are still open included, then close the connections.

@@ -1,13 +1,19 @@
 """The cattrs converter from JSON to attrs classes and back, each hook with its reason."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
-from cattrs import BaseConverter, ClassValidationError, Converter, transform_error
+from cattrs import (
+    BaseConverter,
+    ClassValidationError,
+    Converter,
+    IterableValidationError,
+    transform_error,
+)
 from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.gen import make_dict_structure_fn, override
 from cattrs.preconf.orjson import make_converter as make_orjson_converter
@@ -39,33 +45,66 @@ def make_structurer(cls: type[T]) -> Callable[[object], T]:
         try:
             return hook(value, cls)
         except (ClassValidationError, TypeError) as error:
-            raise _shape_error(error) from None
+            raise _mismatch(error) from None
 
     return structure
 
 
-def structure_leniently(value: dict[str, Any], cls: type[T]) -> tuple[T, tuple[SchemaMismatchError, ...]]:
-    """Structure a JSON object as `cls`, with the default for each field that does not fit.
+def structure_leniently(value: object, cls: type[T]) -> tuple[T, tuple[SchemaMismatchError, ...]]:
+    """Structure a JSON value as `cls`, with the default for each field that does not fit, at any depth.
+
+    A value without a default of its own costs the innermost field around it that has one.
 
     Returns:
-        The instance, and the error of each field that is at its default because its value did not fit.
+        The instance, and the error of each value that did not fit.
 
     Raises:
-        SchemaMismatchError: A field without a default is missing or does not fit.
+        SchemaMismatchError: `value` is not an object, or a field of `cls` without a default is missing or does not fit.
     """
-    invalid: list[SchemaMismatchError] = []
-    fitting = dict(value)
     try:
         return _converter().structure(value, cls), ()
-    except ClassValidationError as error:
-        for problem, note in error.group_exceptions()[0]:
-            fitting.pop(note.name, None)
-            invalid.append(_shape_error(problem, note.name))
-    try:
-        return make_structurer(cls)(fitting), tuple(invalid)
-    except SchemaMismatchError as missing:
-        # The missing field is one that was removed because it did not fit.
-        raise next((each for each in invalid if each.path.partition(".")[0] == missing.path), missing) from None
+    except (ClassValidationError, TypeError) as error:
+        removed: list[SchemaMismatchError] = []
+        remaining, fatal = _without_invalid(value, error, "", removed)
+        if fatal is not None:
+            raise fatal from None
+    return _converter().structure(remaining, cls), tuple(removed)
+
+
+def _without_invalid(
+    value: Any, error: Exception, path: str, removed: list[SchemaMismatchError]
+) -> tuple[Any, SchemaMismatchError | None]:
+    # Returns a copy without the optional fields that do not fit, and the first error outside of all of them.
+    if not isinstance(error, ClassValidationError | IterableValidationError | _MappingError):
+        return value, _mismatch(error, path)
+    optional = _optional_fields(error.cl) if isinstance(error, ClassValidationError) else frozenset()
+    copy: Any = dict(value) if isinstance(value, dict) else list(value)
+    fatal: SchemaMismatchError | None = None
+    for key, place, problem in _problems(error, path):
+        item = None if isinstance(problem, KeyError) else value[key]
+        remaining, outside = _without_invalid(item, problem, place, removed)
+        if outside is None:
+            copy[key] = remaining
+        elif key in optional:
+            removed.append(outside)
+            del copy[key]
+        else:
+            fatal = fatal or outside
+    return copy, fatal
+
+
+def _problems(error: Exception, path: str) -> Iterator[tuple[Any, str, Exception]]:
+    # The key or index of each value that does not fit, its path, and its error.
+    if isinstance(error, ClassValidationError):
+        yield from ((note.name, f"{path}.{note.name}", each) for each, note in error.group_exceptions()[0])
+    elif isinstance(error, IterableValidationError):
+        yield from ((note.index, f"{path}[{note.index}]", each) for each, note in error.group_exceptions()[0])
+    elif isinstance(error, _MappingError):
+        yield from ((key, path, each) for key, each in error.problems)
+
+
+def _optional_fields(cls: Any) -> frozenset[str]:
+    return frozenset(field.name for field in attrs.fields(cls) if field.default is not attrs.NOTHING)
 
 
 def unstructure(value: object) -> Any:
@@ -73,7 +112,7 @@ def unstructure(value: object) -> Any:
     return _converter().unstructure(value)
 
 
-def _shape_error(error: Exception, start: str = "") -> SchemaMismatchError:
+def _mismatch(error: Exception, start: str = "") -> SchemaMismatchError:
     reason, _, path = transform_error(error, start, _reason)[0].rpartition(" @ ")
     return SchemaMismatchError(path.removeprefix("."), reason)
 
@@ -137,6 +176,14 @@ def _copy_json(value: Any) -> Any:
             copy = item
         target[key] = copy
     return copies[0]
+
+
+class _MappingError(TypeError):
+    """Values of a mapping that do not fit; its keys may be user data and stay out of the message."""
+
+    def __init__(self, problems: list[tuple[str, Exception]]) -> None:
+        super().__init__(str(_mismatch(problems[0][1])))
+        self.problems = problems
 
 
 def _type_error(value: object, expected: str) -> TypeError:
@@ -211,8 +258,16 @@ def _mapping_hook(cls: Any, converter: BaseConverter) -> Hook:
     read_value = converter.get_structure_hook(kind)
 
     def read(value: Any, _: Any) -> Any:
-        # Keys may be user data: they stay out of the path of an error.
-        return {key: read_value(each, kind) for key, each in read_object(value, cls).items()}
+        read_items: dict[str, Any] = {}
+        problems: list[tuple[str, Exception]] = []
+        for key, each in read_object(value, cls).items():
+            try:
+                read_items[key] = read_value(each, kind)
+            except (ClassValidationError, TypeError) as error:
+                problems.append((key, error))
+        if problems:
+            raise _MappingError(problems)
+        return read_items
 
     return read
 

@@ -25,6 +25,7 @@ RetabError
         │   ├── RateLimitError        429
         │   └── InternalServerError   5xx
         └── ResponseError             a 2xx that cannot be read
+            └── ResponseTooLargeError it is larger than `max_response_bytes`
 """
 
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,10 @@ class ClientStateError(RetabError, RuntimeError):
 
 class JournalError(RetabError, OSError):
     """A journal that cannot be opened, read or written; the message says which, and why."""
+
+
+class SettledError(RetabError):
+    """An earlier run of a bulk job settled this id as a failure; the message is the reason in its journal."""
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)
@@ -217,11 +222,13 @@ class APIError(HTTPResponseError):
         code: The API's error code, if the body has one.
         details: Structured details of the body.
         retry_after: Seconds that the server asked to wait, None if it did not.
+        transient: Whether another attempt may help.
     """
 
     code: str | None = None
     details: Any = None
     retry_after: float | None = None
+    transient: bool = False
 
     def _details(self) -> tuple[str, ...]:
         wait = () if self.retry_after is None else (f"Retry-After {self.retry_after:g} s",)
@@ -268,6 +275,10 @@ class ResponseError(HTTPResponseError):
 
     def _details(self) -> tuple[str, ...]:
         return (*super()._details(), f"body starts {self.body[:80]!r}")
+
+
+class ResponseTooLargeError(ResponseError):
+    """A 2xx that is larger than `max_response_bytes`; another attempt would not help."""
 
 
 class SchemaMismatchError(ValueError):

@@ -4,13 +4,20 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard, TypeVar
 
 import attrs
 
-from retab_async.errors import APIConnectionError, APIError, ConflictError, RequestError
+from retab_async.errors import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    ConfigurationError,
+    ConflictError,
+    RequestError,
+)
 from retab_async.settings import check_count, check_seconds
 
 if TYPE_CHECKING:
@@ -19,7 +26,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Beside these every 5xx is transient, also those of gateways, except two that state a permanent lack of support.
+_TRANSIENT_STATUSES = frozenset({408, 425, 429})
+_PERMANENT_STATUSES = frozenset({501, 505})
+_CONGESTION_STATUSES = frozenset({502, 503, 504, 522, 524, 529})
 # An attempt needs at least this much of the deadline, in seconds.
 MIN_ATTEMPT_SECONDS = 0.01
 # 2.0 to a higher power overflows long after the cap of any policy is reached.
@@ -30,6 +40,20 @@ _logger = logging.getLogger("retab_async")
 
 def _check_attempts(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
     check_count(attribute.name, value)
+
+
+def _check_statuses(_: object, attribute: "attrs.Attribute[frozenset[int]]", value: frozenset[int]) -> None:
+    if not all(type(status) is int and 300 <= status <= 599 for status in value):
+        msg = f"{attribute.name} must be HTTP statuses from 300 to 599, not {sorted(value, key=str)!r}"
+        raise ConfigurationError(msg)
+
+
+def _to_statuses(value: Iterable[int]) -> frozenset[int]:
+    try:
+        return frozenset(value)
+    except TypeError:
+        msg = f"retry_statuses must be a collection of HTTP statuses, not {value!r}"
+        raise ConfigurationError(msg) from None
 
 
 def _check_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
@@ -47,15 +71,25 @@ class RetryPolicy:
             `Retry-After` of the server is waited for in full.
         wait_max: Upper bound of the drawn wait in seconds, default 8.
         deadline: Seconds for all attempts and waits of one call together, default 60.
+        retry_statuses: Statuses to retry beside 408, 425, 429 and every 5xx except 501 and 505, default none.
 
     Raises:
-        ConfigurationError: A value is not above zero.
+        ConfigurationError: A value is not above zero, or no HTTP status.
     """
 
     attempts: int = attrs.field(default=4, validator=_check_attempts)
     wait_initial: float = attrs.field(default=0.25, validator=_check_seconds)
     wait_max: float = attrs.field(default=8.0, validator=_check_seconds)
     deadline: float = attrs.field(default=60.0, validator=_check_seconds)
+    retry_statuses: frozenset[int] = attrs.field(default=frozenset(), converter=_to_statuses, validator=_check_statuses)
+
+
+def check_policy(retry: object) -> RetryPolicy:
+    """Return a value that is a `RetryPolicy`, or raise `ConfigurationError`."""
+    if not isinstance(retry, RetryPolicy):
+        msg = f"retry must be a RetryPolicy, such as RetryPolicy(attempts=1) for no retries, not {retry!r:.200}"
+        raise ConfigurationError(msg)
+    return retry
 
 
 class RetryHooks(NamedTuple):
@@ -79,8 +113,15 @@ def is_transient(error: BaseException) -> bool:
         # The first attempt under this key may still be running: its response is available a little later.
         return error.in_doubt and error.idempotency_key is not None
     if isinstance(error, APIError):
-        return error.status_code in _TRANSIENT_STATUSES
+        return error.transient or is_transient_status(error.status_code)
     return isinstance(error, APIConnectionError) and error.transient
+
+
+def is_transient_status(status: int, retry_statuses: Collection[int] = ()) -> bool:
+    """Tell whether another attempt may help after a response with this status."""
+    if 500 <= status < 600:
+        return status not in _PERMANENT_STATUSES or status in retry_statuses
+    return status in _TRANSIENT_STATUSES or status in retry_statuses
 
 
 def is_throttled(error: BaseException | None) -> TypeGuard[APIError]:
@@ -88,6 +129,13 @@ def is_throttled(error: BaseException | None) -> TypeGuard[APIError]:
     return isinstance(error, APIError) and (
         error.status_code == 429 or (error.status_code == 503 and error.retry_after is not None)
     )
+
+
+def is_congestion(error: BaseException) -> bool:
+    """Tell whether the server was too busy to respond in time: 502, 503, 504, 522, 524, 529, or a timeout."""
+    if isinstance(error, APIError):
+        return error.status_code in _CONGESTION_STATUSES
+    return isinstance(error, APITimeoutError) and error.transient
 
 
 def retry_after_of(error: BaseException | None) -> float:

@@ -69,7 +69,7 @@ class RunHandle(Generic[RunT]):
 
         `GET {path}/{id}`
         """
-        self.run, _ = await self._api.fetch(self.id, include_output=include_output)
+        self.run = await self._api.get(self.id, include_output=include_output)
         return self.run
 
     async def result(

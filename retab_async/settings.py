@@ -4,14 +4,20 @@ import ipaddress
 import math
 import os
 import re
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from ssl import SSLContext
 from typing import Any, Literal, NamedTuple, NoReturn
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.request import getproxies, proxy_bypass, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from retab_async.errors import ConfigurationError
 
 VERSION = "0.1.0"
 
+# Bytes of one decoded response.
+DEFAULT_MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 _DEFAULT_BASE_URL = "https://api.retab.com"
 # Shorter secrets are test values, and would match inside ordinary words.
 _MIN_SECRET_LENGTH = 8
@@ -42,13 +48,43 @@ class Credential(NamedTuple):
     def __repr__(self) -> str:
         return f"Credential({self.header})"
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the secret, to tell accounts apart in files."""
+        return blake2b(self.secret.encode(), digest_size=16, person=b"retab_async").hexdigest()
+
     def __reduce__(self) -> NoReturn:
         msg = "a client holds a key and cannot be pickled or copied: make one in each process"
         raise TypeError(msg)
 
     def redact(self, text: str) -> str:
-        """Return a text with the secret replaced by ***."""
-        return text.replace(self.secret, "***") if len(self.secret) >= _MIN_SECRET_LENGTH else text
+        """Return a text of the server without the secret, literal or escaped as in JSON."""
+        if len(self.secret) < _MIN_SECRET_LENGTH:
+            return text
+        # One with a backslash in it is escaped wherever JSON quotes it.
+        text = text if "\\" in self.secret else text.replace(self.secret, "***")
+        return _escaped(self.secret)[0].sub("***", text) if "\\" in text else text
+
+    def redact_body(self, body: bytes) -> bytes:
+        """Return a body without the secret, as `redact` does; JSON stays JSON."""
+        if len(self.secret) < _MIN_SECRET_LENGTH:
+            return body
+        body = body if "\\" in self.secret else body.replace(self.secret.encode(), b"***")
+        if b"\\" not in body:
+            return body
+        _, pattern, escapes = _escaped(self.secret)
+        # The pattern takes its time on large bodies, and an escape of one of the secret's characters is rare.
+        return pattern.sub(b"***", body) if "\\" in self.secret or escapes.search(body) else body
+
+
+@lru_cache(maxsize=64)
+def _escaped(secret: str) -> tuple[re.Pattern[str], re.Pattern[bytes], re.Pattern[bytes]]:
+    # Each character as it is or behind backslashes, `\u0073` or `\\u0073` for `s`, for JSON quoted within JSON.
+    pairs = [(re.escape(char), f"u00(?i:{ord(char):02x})") for char in secret]
+    pattern = "".join(rf"(?:\\\\{{0,7}}(?:{escape}|{char})|{char})" for char, escape in pairs)
+    marks = [escape for _, escape in pairs] + [char for char, _ in pairs if char.lstrip("\\") in {'"', "", "/"}]
+    escapes = rf"\\(?:{'|'.join(sorted(set(marks)))})"
+    return re.compile(pattern), re.compile(pattern.encode()), re.compile(escapes.encode())
 
 
 class Settings(NamedTuple):
@@ -59,6 +95,9 @@ class Settings(NamedTuple):
     proxy: str | None
     timeout: float
     user_agent: str
+    max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
+    # The proxies of the environment by scheme, read once; None if `proxy` was given.
+    environment: Mapping[str, str | None] | None = None
 
     def __repr__(self) -> str:
         # Without the proxy, whose URL may hold a password.
@@ -74,6 +113,8 @@ class Settings(NamedTuple):
         proxy: str | Literal[False] | None,
         timeout: float,
         user_agent: str | None,
+        allow_http: bool = False,
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
     ) -> "Settings":
         """Validate settings and take defaults from the environment.
 
@@ -84,18 +125,29 @@ class Settings(NamedTuple):
             proxy: URL of an HTTP proxy, False for none; default is the environment's.
             timeout: Seconds for one attempt.
             user_agent: Suffix of the library's own User-Agent.
+            allow_http: Accept an http:// `base_url` beyond loopback; default `RETAB_API_ALLOW_HTTP`, or False.
+            max_response_bytes: Size limit of one decoded response.
 
         Raises:
             ConfigurationError: A setting cannot work; the message says what to do.
         """
-        address = _resolve_base_url(base_url)
+        address = _resolve_base_url(base_url, allow_http=_resolve_allow_http(allow_http))
+        environment = {name: as_secret(url) for name, url in getproxies().items()} if proxy is None else None
         return cls(
             credential=_resolve_credential(api_key, bearer_token),
             base_url=address,
-            proxy=_resolve_proxy(proxy, urlsplit(address)),
+            proxy=_check_proxy("proxy", None if proxy is False else proxy)
+            if environment is None
+            else _proxy_of(address, environment),
             timeout=check_seconds("timeout", timeout),
             user_agent=_resolve_user_agent(user_agent),
+            max_response_bytes=check_count("max_response_bytes", max_response_bytes),
+            environment=environment,
         )
+
+    def proxy_for(self, url: str) -> str | None:
+        """Return the proxy for a URL of another host: `no_proxy` of the environment applies to each host."""
+        return self.proxy if self.environment is None else _proxy_of(url, self.environment)
 
     def replace(
         self, *, api_key: str | None, bearer_token: str | None, timeout: float | None, user_agent: str | None
@@ -155,13 +207,48 @@ def _checked_secret(name: str, secret: str) -> str:
     return secret
 
 
-def _resolve_base_url(base_url: str | None) -> str:
+def check_connection(*, session: Any, ssl: Any, trace_configs: Any) -> None:
+    """Validate the settings that are handed to aiohttp, or raise `ConfigurationError`."""
+    if "aiohttp_retry" in type(session).__module__:
+        msg = "session must be an aiohttp.ClientSession, not a RetryClient: for retries, pass retry=RetryPolicy(...)"
+    elif session is not None and not _is_session(session):
+        msg = f"session must be an open aiohttp.ClientSession, or None, not {session!r:.200}"
+    elif not isinstance(ssl, SSLContext | bool):
+        msg = f"ssl must be an SSLContext, or False, not {ssl!r:.200}: pass ssl.create_default_context(cafile=PATH)"
+    elif not _are_trace_configs(trace_configs):
+        msg = f"trace_configs must be a list of aiohttp.TraceConfig, or () for none, not {trace_configs!r:.200}"
+    elif session is not None and (ssl is not True or trace_configs):
+        msg = "ssl and trace_configs belong to the session that you pass: set them there"
+    else:
+        return
+    raise ConfigurationError(msg)
+
+
+def _are_trace_configs(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(hasattr(each, "on_request_start") for each in value)
+
+
+def _is_session(session: Any) -> bool:
+    return callable(getattr(session, "request", None)) and isinstance(getattr(session, "closed", None), bool)
+
+
+def _resolve_allow_http(allow_http: Any) -> bool:
+    if not isinstance(allow_http, bool):
+        msg = f"allow_http must be True or False, not {allow_http!r:.200}"
+        raise ConfigurationError(msg)
+    return allow_http or os.environ.get("RETAB_API_ALLOW_HTTP", "").lower() in {"1", "true", "yes"}
+
+
+def _resolve_base_url(base_url: str | None, *, allow_http: bool) -> str:
     name = "base_url"
     if base_url is None and (from_env := os.environ.get("RETAB_API_BASE_URL")):
         name, base_url = "RETAB_API_BASE_URL", from_env
     parts = _split_url(name, _DEFAULT_BASE_URL if base_url is None else base_url)
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-        msg = f"{name} must use https: over http the key would be sent unencrypted to {parts.hostname}"
+    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname or ""):
+        msg = (
+            f"{name} must use https: over http the key would be sent unencrypted to {parts.hostname}; "
+            "in a private network, pass allow_http=True or set RETAB_API_ALLOW_HTTP=1"
+        )
         raise ConfigurationError(msg)
     if parts.query or parts.fragment:
         msg = f"{name} must end with its path: remove ? and #"
@@ -189,8 +276,17 @@ def _has_credentials(url: str) -> bool:
 
 def _is_service_url(url: str) -> bool:
     parts = _read_url(url)
+    if not isinstance(url, str):
+        return False
     known = parts.scheme in {"http", "https"} and _is_host(parts.hostname)
-    return known and re.fullmatch(_PRINTABLE, url) is not None
+    # `urlsplit` ignores what follows the bracket of an IPv6 address.
+    is_bracketed = "]" not in parts.netloc or re.fullmatch(r"(.*@)?\[[^\[\]]+\](:\d*)?", parts.netloc) is not None
+    return known and is_bracketed and re.fullmatch(_PRINTABLE, url) is not None
+
+
+def parse_service_url(url: Any) -> SplitResult | None:
+    """Return the parts of an http(s) URL with a valid host and without credentials, None for any other value."""
+    return _read_url(url) if _is_service_url(url) and not _has_credentials(url) else None
 
 
 def _read_url(url: Any) -> SplitResult:
@@ -220,18 +316,20 @@ def _is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost"
 
 
-def _resolve_proxy(proxy: str | Literal[False] | None, address: SplitResult) -> str | None:
-    if proxy is False:
-        return None
-    name = "proxy"
-    if proxy is None:
-        name, proxy = "the proxy in the environment", as_secret(_environment_proxy(address))
+def _check_proxy(name: str, proxy: str | None) -> str | None:
     if proxy is None:
         return None
     if not _is_proxy(proxy):
-        msg = f"{name} must be an http:// or https:// URL; proxy=False uses none"
+        socks = ", not a SOCKS proxy" if _read_url(proxy).scheme.startswith("socks") else ""
+        msg = f"{name} must be an http:// or https:// URL{socks}; proxy=False uses none"
         raise ConfigurationError(msg)
     return str(proxy)
+
+
+def _proxy_variable(scheme: str) -> str:
+    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
+    found = next((name for name in names if os.environ.get(name)), None)
+    return f"the proxy in the environment ({found})" if found else "the proxy in the environment"
 
 
 def _is_proxy(url: str) -> bool:
@@ -239,14 +337,23 @@ def _is_proxy(url: str) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
-def _environment_proxy(address: SplitResult) -> str | None:
-    host = address.hostname or ""
+def _proxy_of(url: str, environment: Mapping[str, str | None]) -> str | None:
+    target = urlsplit(url)
+    host = target.hostname or ""
     # Loopback traffic may be unencrypted because it stays on this machine: a proxy must not carry it off.
-    if _is_loopback(host) or proxy_bypass(host):
+    if _is_loopback(host) or _is_bypassed(host, environment):
         return None
-    proxies = getproxies()
-    proxy = proxies.get(address.scheme) or proxies.get("all")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+    proxy = environment.get(target.scheme) or environment.get("all")
+    if proxy and "://" not in proxy:
+        proxy = as_secret(f"http://{proxy}")
+    return _check_proxy(_proxy_variable(target.scheme), proxy)
+
+
+def _is_bypassed(host: str, environment: Mapping[str, str | None]) -> bool:
+    if "no" in environment:
+        return bool(proxy_bypass_environment(host, dict(environment)))
+    # The settings of the operating system, where it has any.
+    return bool(proxy_bypass(host))
 
 
 def _resolve_user_agent(suffix: str | None) -> str:

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 from uuid import uuid4
 
-import orjson
-
 from retab_async.errors import InvalidRequestError
+from retab_async.json_codec import dumps
 
 _MAX_KEY_LENGTH = 255
 # Every JSON reader keeps integers up to here exact.
@@ -81,7 +80,7 @@ def json_object(name: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         reject(f"{name} must be a mapping, not {value!r:.200}")
     try:
-        orjson.dumps(dict(value))
+        dumps(value, dict)
     except TypeError as error:
         reject(f"{name} cannot be sent as JSON: {error}")
     return value

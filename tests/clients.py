@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import aiohttp
 from payloads import KEY
 
 from retab_async import AsyncRetab, RetryPolicy
@@ -16,6 +17,11 @@ def client_for(url: str, **settings: Any) -> AsyncRetab:
     if "bearer_token" not in options:
         options.setdefault("api_key", KEY)
     return AsyncRetab(**options)
+
+
+def user_session(**settings: Any) -> aiohttp.ClientSession:
+    """Return a session as a user passes it: without a cookie jar."""
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), **settings)
 
 
 def workers() -> list["asyncio.Task[Any]"]:

@@ -41,6 +41,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove keys and proxies from the environment."""
+    monkeypatch.delenv("RETAB_API_ALLOW_HTTP", raising=False)
     for name in ("RETAB_API_KEY", "RETAB_API_BASE_URL", "http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         if name.islower():

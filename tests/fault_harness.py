@@ -99,7 +99,7 @@ class LeakCheck:
 
         assert self._client._pool.closed or connections_in_use(self._client) == 0
         assert self._client._pool.slots._free == self._free
-        assert not len(self._client._pool.slots)
+        assert self._client._pool.slots.waiting == 0
         assert self._client._cleanup.unconfirmed == ()
         self._check_throttle(self._client._throttle)
         self._check_throttle(self._client._throttle.external)

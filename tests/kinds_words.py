@@ -28,9 +28,21 @@ _COMMON_FIELDS = {"model": "retab-large", "n_consensus": 3, "bust_cache": True}
 ALL: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
     (
         "splits",
-        ("a.pdf", "--subdocument", "a", "--subdocument", "b=What b=is", "--instructions", "T", *_COMMON),
+        (
+            "a.pdf",
+            "--filename",
+            "b.pdf",
+            "--subdocument",
+            "a",
+            "--subdocument",
+            "b=What b=is",
+            "--instructions",
+            "T",
+            *_COMMON,
+        ),
         {
             "document": "a.pdf",
+            "filename": "b.pdf",
             "subdocuments": (Subdocument("a"), Subdocument("b", description="What b=is")),
             "instructions": "T",
             **_COMMON_FIELDS,
@@ -38,13 +50,22 @@ ALL: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
     ),
     (
         "partitions",
-        ("a.pdf", "--key", "k", "--instructions", "T", "--no-allow-overlap", *_COMMON),
-        {"document": "a.pdf", "key": "k", "instructions": "T", "allow_overlap": False, **_COMMON_FIELDS},
+        ("a.pdf", "--filename", "b.pdf", "--key", "k", "--instructions", "T", "--no-allow-overlap", *_COMMON),
+        {
+            "document": "a.pdf",
+            "filename": "b.pdf",
+            "key": "k",
+            "instructions": "T",
+            "allow_overlap": False,
+            **_COMMON_FIELDS,
+        },
     ),
     (
         "classifications",
         (
             "a.pdf",
+            "--filename",
+            "b.pdf",
             "--category",
             "a",
             "--category",
@@ -57,6 +78,7 @@ ALL: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
         ),
         {
             "document": "a.pdf",
+            "filename": "b.pdf",
             "categories": (Category("a"), Category("b", description="By=hand")),
             "first_n_pages": 2,
             "instructions": "T",
@@ -66,11 +88,23 @@ ALL: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
     (
         "extractions",
         (
-            *("a.pdf", "--schema", SCHEMA, "--metadata", "tenant=south=west", "--metadata", "batch=", "--sources"),
+            *(
+                "a.pdf",
+                "--filename",
+                "b.pdf",
+                "--schema",
+                SCHEMA,
+                "--metadata",
+                "tenant=south=west",
+                "--metadata",
+                "batch=",
+                "--sources",
+            ),
             *("cited", "--additional-message", '{"role": "user"}', "--instructions", "T", *_COMMON),
         ),
         {
             "document": "a.pdf",
+            "filename": "b.pdf",
             "json_schema": _SCHEMA,
             "metadata": {"tenant": "south=west", "batch": ""},
             "additional_messages": ({"role": "user"},),
@@ -81,9 +115,21 @@ ALL: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
     ),
     (
         "parses",
-        ("a.pdf", "--table-parsing-format", "yaml", "--instructions", "T", "--model", "retab-large", "--bust-cache"),
+        (
+            "a.pdf",
+            "--filename",
+            "b.pdf",
+            "--table-parsing-format",
+            "yaml",
+            "--instructions",
+            "T",
+            "--model",
+            "retab-large",
+            "--bust-cache",
+        ),
         {
             "document": "a.pdf",
+            "filename": "b.pdf",
             "table_parsing_format": "yaml",
             "instructions": "T",
             "model": "retab-large",
@@ -103,8 +149,8 @@ ALL: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
     ),
     (
         "edits",
-        ("a.pdf", "--instructions", "T", "--bust-cache"),
-        {"document": "a.pdf", "instructions": "T", "bust_cache": True},
+        ("a.pdf", "--filename", "b.pdf", "--instructions", "T", "--bust-cache"),
+        {"document": "a.pdf", "filename": "b.pdf", "instructions": "T", "bust_cache": True},
     ),
     (
         "schemas",

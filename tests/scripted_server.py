@@ -137,6 +137,8 @@ class Server:
         self.steps: Sequence[Step] = (Step(),)
         self.out: Counter[Any] = Counter()
         self.sizes: dict[FifoSemaphore, int] = {}
+        # Cancels that may be sent beside other calls in all slots.
+        self.reserves: dict[FifoSemaphore, int] = {}
         self._turn = 0
         self.budgets = [CheckedBudget(self.call), CheckedBudget(self.call)]
         throttle.budget, throttle.external.budget = self.budgets
@@ -161,7 +163,7 @@ class Server:
         step = self.steps[self._turn % len(self.steps)]
         self._turn += 1
         delivery.is_sent = request.body is None
-        holders = (call.slots, id(call.job))
+        holders = ((call.slots, request.is_cancel), id(call.job))
         self.out.update(holders)
         try:
             async with asyncio.timeout(seconds):
@@ -187,7 +189,9 @@ class Server:
         assert now >= call.quiet_until - EXACT, "sent before its own Retry-After had passed"
         assert not call.has_succeeded, "sent again after a 2xx"
         assert all(failure.is_transient for failure in call.failures), "sent again after a final answer"
-        assert self.out[call.slots] < self.sizes[call.slots], "sent without a slot"
+        size, reserve = self.sizes[call.slots], self.reserves.get(call.slots, 0)
+        assert self.out[call.slots, call.request.is_cancel] < size, "sent without a slot"
+        assert self.out[call.slots, True] + self.out[call.slots, False] < size + reserve, "sent without a slot"
         assert 0 < seconds <= call.timeout + call.request.extra_seconds + EXACT
         if call.job is not None:
             assert number == 1

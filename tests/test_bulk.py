@@ -38,6 +38,7 @@ from retab_async import (
     RateLimit,
     RetryPolicy,
     RunStatus,
+    SettledError,
     Split,
     WaitTimeoutError,
 )
@@ -490,6 +491,24 @@ async def test_a_duplicate_id_is_sent_twice(emulator: Emulator, client: AsyncRet
     assert cancels(emulator) == {run_id: 2}
 
 
+@pytest.mark.parametrize("form", ["list", "async generator"])
+async def test_dedupe_sends_a_duplicate_id_once(emulator: Emulator, client: AsyncRetab, form: str) -> None:
+    ids = emulator.seed("splits", 5)
+    values = [*ids, *ids, "a/b", *reversed(ids)]
+    source: Any = values if form == "list" else later(values)
+    outcomes = await outcomes_of(client.splits.cancel_many(source, dedupe=True, order="input"))
+
+    assert [outcome.run_id for outcome in outcomes] == [*ids, "a/b"]
+    assert cancels(emulator) == dict.fromkeys(ids, 1)
+
+
+async def test_dedupe_tells_kinds_apart(emulator: Emulator, client: AsyncRetab) -> None:
+    (run_id,) = emulator.seed("splits")
+    report = await client.cancel_many([("splits", run_id), ("partitions", run_id), ("splits", run_id)], dedupe=True)
+
+    assert report.counts == {"cancelled": 1, "not_found": 1}
+
+
 async def test_a_pager_is_a_source_of_ids(emulator: Emulator, client: AsyncRetab) -> None:
     emulator.seed("splits", 5)
     async with client.splits.cancel_many(client.splits.list(limit=2), concurrency=1) as outcomes:
@@ -546,8 +565,82 @@ async def test_a_journal_resumes_a_job(emulator: Emulator, client: AsyncRetab, t
     report = await client.splits.cancel_many([*ids, "splt_missing", "a/b"], journal=str(journal))
 
     assert report.counts == {"cancelled": 20, "not_found": 1, "invalid": 1}
+    assert report.settled == {"cancelled": 12, "not_found": 1}
     assert [cancels(emulator)[run_id] for run_id in ids] == [1] * 20
-    assert [failure.run_id for failure in report.failures] == ["a/b"]
+    assert cancels(emulator)["splt_missing"] == 1
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_failures_settled_in_the_journal_are_failures_of_the_resumed_job(
+    *, emulator: Emulator, client: AsyncRetab, tmp_path: Path, streams: bool
+) -> None:
+    ids, journal = emulator.seed("splits", 3), tmp_path / "cancel.jsonl"
+    values = ["splt_missing", *ids]
+    first = await client.splits.cancel_many(values, journal=journal)
+    job = client.splits.cancel_many(values, journal=journal, order="input")
+    outcomes = await outcomes_of(job) if streams else list((await job).failures)
+
+    (outcome,) = outcomes
+    assert job.report.failures == (outcome,)
+    assert (outcome.run_id, outcome.kind, str(outcome.disposition), outcome.attempts) == (
+        "splt_missing",
+        "splits",
+        "not_found",
+        0,
+    )
+    assert isinstance(outcome.error, SettledError)
+    assert str(outcome.error) == str(first.failures[0].error)
+    with pytest.raises(ExceptionGroup, match="1 of 4 cancels failed"):
+        job.report.raise_for_failures()
+
+
+async def test_counts_are_those_of_the_ids_of_the_call(emulator: Emulator, client: AsyncRetab, tmp_path: Path) -> None:
+    ids, journal = emulator.seed("splits", 10), tmp_path / "cancel.jsonl"
+    await client.splits.cancel_many(ids, journal=journal)
+    nothing = await client.splits.cancel_many([], journal=journal)
+    some = await client.splits.cancel_many(ids[:4], journal=journal)
+
+    assert (nothing.counts, nothing.settled, nothing.failures) == ({}, {}, ())
+    assert (some.counts, some.settled) == ({"cancelled": 4}, {"cancelled": 4})
+
+
+@pytest.mark.parametrize("wait", [False, True])
+async def test_a_journal_of_another_kind_or_account_is_rejected(
+    *, emulator: Emulator, client: AsyncRetab, tmp_path: Path, wait: bool
+) -> None:
+    journal = tmp_path / "cancel.jsonl"
+    await client.splits.cancel_many(emulator.seed("splits", 2), journal=journal)
+    async with client_for(emulator.url, api_key="sk_other_0123456789") as other:
+        with pytest.raises(JournalError, match="another API key"):
+            await other.splits.cancel_many(["splt_1"], journal=journal, wait=wait)
+    with pytest.raises(JournalError, match="a job on splits, not on partitions"):
+        await client.partitions.cancel_many(["prtn_1"], journal=journal, wait=wait)
+
+    assert len(emulator.requests) == 2
+
+
+async def test_settled_ids_release_their_slots(emulator: Emulator, client: AsyncRetab, tmp_path: Path) -> None:
+    ids, journal = emulator.seed("splits", 30), tmp_path / "cancel.jsonl"
+    values = [run_id for pair in zip(ids, (f"splt_none_{n}" for n in range(30)), strict=True) for run_id in pair]
+    await client.splits.cancel_many(values, journal=journal)
+    async with asyncio.timeout(10):
+        streamed = await outcomes_of(client.splits.cancel_many(iter(values), concurrency=2, journal=journal))
+        awaited = await client.splits.cancel_many(iter(values), concurrency=2, journal=journal, wait=True)
+
+    assert len(streamed) == 30
+    assert awaited.counts == {"cancelled": 30, "not_found": 30}
+
+
+async def test_a_disposition_of_a_later_version_in_the_journal_is_sent_again(
+    emulator: Emulator, client: AsyncRetab, tmp_path: Path
+) -> None:
+    ids, journal = emulator.seed("splits", 2), tmp_path / "cancel.jsonl"
+    await client.splits.cancel_many(ids, journal=journal)
+    journal.write_text(journal.read_text().replace('"disposition":"cancelled"', '"disposition":"archived"'))
+    report = await client.splits.cancel_many(ids, journal=journal)
+
+    assert report.counts == {"cancelled": 2}
+    assert cancels(emulator) == dict.fromkeys(ids, 2)
 
 
 async def test_unconfirmed_ids_are_sent_again_on_resume(emulator: Emulator, client: AsyncRetab, tmp_path: Path) -> None:
@@ -566,7 +659,7 @@ async def test_a_stream_writes_the_journal(emulator: Emulator, client: AsyncReta
     ids, journal = emulator.seed("partitions", 5), tmp_path / "cancel.jsonl"
     await outcomes_of(client.cancel_many([("partitions", run_id) for run_id in ids], journal=journal))
 
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    lines = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
     assert sorted(line["run_id"] for line in lines) == sorted(ids)
     assert {(line["kind"], line["disposition"], line["status"]) for line in lines} == {
         ("partitions", "cancelled", "cancelled")
@@ -580,7 +673,7 @@ async def test_ids_without_a_kind_are_not_in_the_journal(
     report = await client.cancel_many(wrong, journal=tmp_path / "cancel.jsonl")
 
     assert report.counts == {"invalid": 1}
-    assert await asyncio.to_thread((tmp_path / "cancel.jsonl").read_text) == ""
+    assert (await asyncio.to_thread((tmp_path / "cancel.jsonl").read_text)).count("\n") == 1
 
 
 async def test_a_dry_run_writes_no_journal(emulator: Emulator, client: AsyncRetab, tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import date
+from inspect import signature
 from itertools import count
+from operator import attrgetter
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from clients import client_for
@@ -23,6 +26,7 @@ from retab_async.bulk import RunScan, list_scan, scan_queries
 from retab_async.emulator import Emulator, Fault
 from retab_async.listing import Page
 from retab_async.models import Primitive, Run
+from retab_async.resources import RESOURCES
 
 LIST = "GET /v1/splits"
 
@@ -87,6 +91,46 @@ async def test_filters_are_sent_with_the_list(emulator: Emulator, client: AsyncR
 
     assert (none.counts, queued.counts, going.counts) == ({}, {}, {"cancelled": 2})
     assert all("order=asc" in served.query for served in emulator.requests if served.method == "GET")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in RESOURCES if hasattr(RESOURCES[kind], "cancel_matching")])
+async def test_cancel_matching_has_all_filters_of_list(kind: str) -> None:
+    resource: Any = RESOURCES[kind]
+    paging = {"self", "order", "limit", "before", "after"}
+
+    assert set(signature(resource.list).parameters) - paging <= set(signature(resource.cancel_matching).parameters)
+
+
+FILTERS: dict[str, dict[str, Any]] = {
+    "edits": {"template_id": "tpl_1"},
+    "extractions": {"filename_contains": "voice", "document_type": ("pdf", "png"), "metadata": {"batch": "7"}},
+    "workflows.evals.runs": {"eval_id": "ev_1", "target_block_id": "b_1", "exclude_status": "queued"},
+    "workflows.experiments.runs": {"experiment_id": "ex_1", "block_id": "b_1", "trigger_type": "api"},
+    "workflows.runs": {"search": "run_1", "metadata": {"a": "b"}, "min_duration_ms": 5, "max_duration_ms": 9},
+}
+
+
+@pytest.mark.parametrize("kind", FILTERS)
+async def test_the_filters_of_a_kind_are_sent_as_list_sends_them(
+    emulator: Emulator, client: AsyncRetab, kind: str
+) -> None:
+    def filters_of(query: str) -> set[tuple[str, str]]:
+        return {pair for pair in parse_qsl(query) if pair[0] not in {"order", "limit", "status"}}
+
+    resource = attrgetter(kind)(client)
+    await resource.cancel_matching(**FILTERS[kind])
+    matching = [filters_of(request.query) for request in emulator.requests]
+    assert [run async for run in resource.list(**FILTERS[kind])] == []
+    listed = filters_of(emulator.requests[-1].query)
+
+    assert len(listed) >= len(FILTERS[kind])
+    assert matching
+    assert all(filters == listed for filters in matching)
+
+
+async def test_an_unknown_option_of_cancel_matching_raises_at_once(client: AsyncRetab) -> None:
+    with pytest.raises(TypeError, match="colour"):
+        client.edits.cancel_matching(colour="red")  # type: ignore[call-arg]
 
 
 async def test_a_dry_run_reports_planned_runs_and_sends_only_lists(emulator: Emulator, client: AsyncRetab) -> None:

@@ -10,7 +10,7 @@ from clients import client_for
 from payloads import BARE_SPLIT
 from raw_server import raw_server, reply
 
-from retab_async import APIError, Disposition, EndReason
+from retab_async import APIError, Disposition, EndReason, RetryPolicy
 from retab_async.emulator import Emulator
 
 ok = reply(BARE_SPLIT)
@@ -56,6 +56,14 @@ async def test_a_stream_that_is_refused_ends_with_its_outcomes() -> None:
 
     assert outcomes == ["cancelled", "unconfirmed"]
     assert job.report.end_reason == "refused"
+
+
+async def test_a_refusal_that_the_retry_policy_repeats_is_no_refusal() -> None:
+    policy = RetryPolicy(wait_initial=0.001, retry_statuses={401})
+    async with raw_server(reply(b"", 401), ok) as server, client_for(server.url, retry=policy) as client:
+        report = await client.splits.cancel_many(ids_of(3), concurrency=1)
+
+    assert (report.end_reason, report.counts) == ("completed", {"cancelled": 3})
 
 
 async def test_ten_403_before_any_success_end_the_job() -> None:

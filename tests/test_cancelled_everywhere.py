@@ -21,8 +21,8 @@ from raw_server import Step, Wire, close_early, each_run, message, raw_server, r
 
 from retab_async import AsyncRetab, CancelJob, RateLimit, RetabError, RetryPolicy, Split, Subdocument
 from retab_async.emulator import Emulator, Fault
-from retab_async.journal import Journal
-from retab_async.journal.entry import decode_entry
+from retab_async.journal import Journal, JournalHeader
+from retab_async.journal.entry import decode_line
 from retab_async.testing import cancel_everywhere
 
 pytestmark = pytest.mark.usefixtures("connection_path")
@@ -442,11 +442,13 @@ class JobLeakCheck(LeakCheck):
             await until(lambda: not [each for each in threading.enumerate() if "journal" in each.name])
             assert self._path not in open_files()
             lines = self._path.read_bytes().splitlines(keepends=True)
-            assert None not in map(decode_entry, lines)
+            assert None not in map(decode_line, lines)
             # It is unlocked, and every line is a settled run.
-            journal = await Journal.open(self._path)
+            header = decode_line(lines[0]) if lines else JournalHeader((), "", "")
+            assert isinstance(header, JournalHeader)
+            journal = await Journal.open(self._path, header)
             await journal.aclose()
-            assert journal.counts == {"cancelled": len(lines)} or not lines
+            assert journal.counts == {"cancelled": len(lines) - 1} or len(lines) < 2
 
 
 def open_files() -> list[Path]:

@@ -1,5 +1,6 @@
 """`cancel --from-file`: ids of files and pipes, outcomes, journals, and failures."""
 
+import csv
 import json
 import os
 import threading
@@ -10,6 +11,7 @@ import pytest
 from cli_harness import figures, served_emulator, write_lines
 
 from retab_async.cli import run
+from retab_async.cli.failed_file import FailedFile
 from retab_async.emulator import Emulator, Fault
 from retab_async.errors import JournalError
 from retab_async.journal import Journal
@@ -183,7 +185,7 @@ class TestIds:
             (("--from-file", "ids.txt", "--rate-limit", "300"), "REQUESTS/SECONDS"),
             (("--from-file", "ids.txt", "--outage-timeout", "inf"), "outage_timeout"),
             (("--from-file", "ids.txt", "--journal", "no/where"), "'no/where' cannot be opened: No such file"),
-            (("--from-file", "ids.txt", "--journal", "other.txt"), "line 1 is no entry of a journal"),
+            (("--from-file", "ids.txt", "--journal", "other.txt"), "it is not a journal of this library"),
         ],
     )
     def test_wrong_usage_sends_nothing_and_changes_no_file(
@@ -256,6 +258,160 @@ class TestIds:
         assert "API unavailable for too long; the remaining runs were not processed" in captured.err
 
 
+def test_cancel_dedupe_sends_each_id_once(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = emulator.seed("splits", 2)
+
+    code = run(["splits", "cancel", "--dedupe", "--from-file", write_lines([one, two, one])])
+
+    assert (code, len(emulator.requests), figures(capsys.readouterr().out)["cancelled"]) == (0, 2, "2")
+
+
+class TestFailedFile:
+    """The file of `--failed`."""
+
+    def test_csv_has_the_id_kind_disposition_and_reason_of_each_failure(self, emulator: Emulator) -> None:
+        (good,) = emulator.seed("splits")
+        write_lines([good, "splt_unknown"])
+
+        code = run(["splits", "cancel", "--from-file", "ids.txt", "--failed", "failed.csv"])
+
+        rows = list(csv.reader(Path("failed.csv").read_text().splitlines()))
+        assert code == 1
+        assert rows[0] == ["id", "kind", "disposition", "reason"]
+        assert [row[:3] for row in rows[1:]] == [["splt_unknown", "splits", "not_found"]]
+        assert rows[1][3].startswith("Split not found")
+
+    def test_cells_that_a_spreadsheet_would_run_are_quoted(self, emulator: Emulator) -> None:
+        error = {"detail": {"message": "=1+1", "code": "x"}}
+        emulator.fail("POST /v1/splits/{id}/cancel", Fault.status(422, body=error))
+
+        run(["splits", "cancel", "splt_1", "=x", "--failed", "failed.csv"])
+
+        rows = list(csv.reader(Path("failed.csv").read_text().splitlines()))
+        assert [row[0] for row in rows[1:]] == ["splt_1", "'=x"]
+        assert rows[1][3].startswith("'=1+1 (POST")
+
+    @pytest.mark.usefixtures("emulator")
+    def test_txt_has_the_ids_alone(self) -> None:
+        run(["splits", "cancel", "--from-file", write_lines(["splt_1", "splt_2"]), "--failed", "failed.TXT"])
+
+        assert sorted(Path("failed.TXT").read_text().splitlines()) == ["splt_1", "splt_2"]
+
+    @pytest.mark.usefixtures("emulator")
+    def test_existing_file_is_replaced_at_the_end_and_keeps_its_mode(self) -> None:
+        Path("failed.csv").write_text("old")
+        Path("failed.csv").chmod(0o640)
+        Path("link.csv").symlink_to("failed.csv")
+
+        run(["splits", "cancel", "--from-file", write_lines(["splt_1"]), "--failed", "link.csv"])
+
+        assert Path("link.csv").is_symlink()
+        assert (Path("failed.csv").stat().st_mode & 0o777, "old" in Path("failed.csv").read_text()) == (0o640, False)
+        assert sorted(each.name for each in Path().iterdir()) == ["failed.csv", "ids.txt", "link.csv"]
+
+    @pytest.mark.usefixtures("emulator")
+    def test_device_is_written_in_place(self) -> None:
+        assert run(["splits", "cancel", "splt_1", "--failed", os.devnull]) == 1
+
+        assert Path(os.devnull).is_char_device()
+
+    @pytest.mark.parametrize("path", ["failed.csv", "failed.txt"])
+    def test_resumed_job_writes_the_failures_of_its_earlier_parts(self, path: str, emulator: Emulator) -> None:
+        ids = emulator.seed("splits", 4)
+        unknown = [f"splt_unknown{number}" for number in range(4)]
+        line = ["splits", "cancel", "--journal", "j.jsonl", "--failed", path, "--from-file"]
+        emulator.fail("POST /v1/splits/{id}/cancel", Fault.status(401))
+        run([*line, write_lines(ids[:1])])
+        assert ids[0] in Path(path).read_text()
+        run([*line, write_lines([*ids[:2], *unknown[:2]])])
+
+        codes = [run([*line, write_lines([*ids, *unknown])]) for _ in range(3)]
+
+        written = [row.split(",")[0] for row in Path(path).read_text().splitlines()]
+        assert codes == [1, 1, 1]
+        assert sorted(written) == sorted([*unknown, *(["id"] if path.endswith("csv") else [])])
+        assert Path(path).read_text().count("Split not found") == (0 if path.endswith("txt") else 4)
+
+    @pytest.mark.usefixtures("emulator")
+    def test_unreadable_journal_exits_1_and_keeps_the_failures_of_this_job(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        add = FailedFile.add_from_journal
+        monkeypatch.setattr(FailedFile, "add_from_journal", lambda file, path: add(file, f"{path}/nowhere"))
+
+        code = run(["splits", "cancel", "splt_1", "--failed", "failed.csv", "--journal", "j.jsonl"])
+
+        assert (code, "splt_1" in Path("failed.csv").read_text()) == (1, True)
+        assert "Error: the failures in the journal" in capsys.readouterr().err
+
+    @pytest.mark.usefixtures("emulator")
+    def test_existing_file_is_kept_if_the_job_does_not_start(self) -> None:
+        Path("failed.csv").write_text("old")
+        write_lines(["something else"], "other.txt")
+
+        code = run(
+            ["splits", "cancel", "--failed", "failed.csv", "--from-file", write_lines(["a"]), "--journal", "other.txt"]
+        )
+
+        assert (code, Path("failed.csv").read_text()) == (2, "old")
+        assert sorted(each.name for each in Path().iterdir()) == ["failed.csv", "ids.txt", "other.txt"]
+
+    def test_write_protected_file_is_wrong_usage(
+        self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        Path("failed.csv").write_text("old")
+        monkeypatch.setattr(Path, "open", refuse)
+
+        assert run(["splits", "cancel", "splt_1", "--failed", "failed.csv"]) == 2
+
+        assert "failed.csv cannot be written: Permission denied" in capsys.readouterr().err
+        assert (emulator.requests, Path("failed.csv").stat().st_size) == ([], 3)
+
+    @pytest.mark.parametrize("way", ["same", "hard link", "symlink", "/dev/stdin"])
+    @pytest.mark.parametrize("option", ["--failed", "--journal"])
+    def test_output_that_is_the_input_is_wrong_usage(
+        self,
+        way: str,
+        option: str,
+        emulator: Emulator,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        path = Path(write_lines(emulator.seed("splits", 3)))
+        content = path.read_text()
+        if way == "hard link":
+            Path("other").hardlink_to(path)
+        elif way == "symlink":
+            Path("other").symlink_to(path)
+        output = "other" if way in {"hard link", "symlink"} else str(path)
+        with path.open() as stdin:
+            monkeypatch.setattr("sys.stdin", stdin)
+            source = "-" if way != "/dev/stdin" else f"/dev/fd/{stdin.fileno()}"
+            code = run(["splits", "cancel", "--from-file", source, option, output])
+
+        assert (code, emulator.requests, path.read_text()) == (2, [], content)
+        assert "must be different files" in capsys.readouterr().err
+
+
+def test_refusal_of_the_caller_ends_the_job_and_is_printed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with served_emulator(monkeypatch, queued=60, running=60, api_key="another key") as emulator:
+        ids = emulator.seed("splits", 300)
+
+        code = run(["splits", "cancel", "--from-file", write_lines(ids), "--failed", "failed.txt"])
+
+    captured = capsys.readouterr()
+    assert (code, len(emulator.requests) < 100) == (1, True)
+    assert "Error: the API refused the caller, the remaining runs were not processed: " in captured.err
+    assert "status 401" in captured.err
+    assert len(Path("failed.txt").read_text().splitlines()) == int(figures(captured.out)["unconfirmed"])
+
+
 class TestJournals:
     def test_settled_ids_are_not_sent_again(self, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
         ids = emulator.seed("splits", 3)
@@ -289,7 +445,7 @@ class TestJournals:
 
     @pytest.mark.usefixtures("emulator")
     def test_locked_journal_exits_2(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        async def held(path: str) -> Journal:
+        async def held(path: str, _: object) -> Journal:
             msg = f"journal {path!r} cannot be opened: process 1 is writing it"
             raise JournalError(msg)
 
@@ -326,7 +482,7 @@ class TestAnyKind:
         assert code == 1
         assert (counts["cancelled"], counts["not found"]) == ("1", "1")
         assert counts["splt_unknown"].startswith("splits\tnot_found\t\tSplit not found")
-        assert Path("failed.csv").read_text() == "splits,splt_unknown\n"
+        assert 'splt_unknown,splits,not_found,"Split not found' in Path("failed.csv").read_text()
 
     @pytest.mark.usefixtures("emulator")
     def test_failed_file_can_be_the_input_of_the_next_job(self, capsys: pytest.CaptureFixture[str]) -> None:

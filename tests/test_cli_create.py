@@ -191,7 +191,7 @@ def test_create_sends_the_url_of_a_remote_document(emulator: Emulator, capsys: p
     ("arguments", "reason"),
     [
         (("nowhere.pdf", *SPLIT), "'nowhere.pdf' cannot be read"),
-        (("http://example.com/a.pdf", *SPLIT), "over https alone"),
+        (("http://example.com/a.pdf", *SPLIT), "only over https"),
         (("batch.pdf", "--subdocument", "=What is this"), "must be a string that is not blank"),
         (("batch.pdf", "--subdocument", "a", "--idempotency-key", "two words"), "idempotency_key must be"),
         (("batch.pdf",), "Missing option '--subdocument'"),

@@ -9,6 +9,7 @@ from cli_harness import served_emulator
 
 from retab_async.cli import run
 from retab_async.cli.console import escape_control_chars
+from retab_async.cli.output import print_json
 from retab_async.emulator import Emulator, Fault
 
 # Clears the screen, sets the title, uses rich's markup, breaks the line, reverses the direction.
@@ -173,3 +174,29 @@ def test_log_is_escaped(
     captured = capsys.readouterr().err
     _assert_escaped(captured)
     assert "[bold]b[/bold]" in captured
+
+
+def test_json_of_a_deep_value_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    value: object = 1
+    for _ in range(100_000):
+        value = [value]
+
+    print_json(value)
+    assert capsys.readouterr().out == "[" * 100_000 + "1" + "]" * 100_000 + "\n"
+    # Freed level by level: a destructor would recurse.
+    while isinstance(value, list):
+        value = value[0]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_deep_output_is_printed(
+    options: tuple[str, ...], emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep = json.loads('{"a":' * 190 + "1" + "}" * 190)
+    body = {"id": "extr_1", "status": "completed", "output": deep}
+    emulator.fail("GET /v1/extractions/{id}", Fault.status(200, body=body))
+
+    code = run(["extractions", "get", "extr_1", *options])
+
+    assert code == 0
+    assert '{"a":' * 190 + "1" + "}" * 190 in capsys.readouterr().out

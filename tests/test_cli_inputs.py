@@ -169,6 +169,15 @@ class TestRows:
 
         assert parse_all(file_format, "id,old id", "x_1,splt_1") == [("splits", "splt_1")]
 
+    def test_parser_skips_duplicates_on_request(self) -> None:
+        lines = ("splt_1", "splits,splt_1", "splt_2", "splt_1")
+
+        assert len(parse_all(SPLITS, *lines)) == 4
+        assert parse_all(IdFormat(source="x", kind="splits", dedupe=True), *lines) == [
+            ("splits", "splt_1"),
+            ("splits", "splt_2"),
+        ]
+
     @pytest.mark.parametrize(
         ("file_format", "lines", "reason"),
         [

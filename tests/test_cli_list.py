@@ -1,14 +1,14 @@
 """`list`: filters, limits and output."""
 
 import json
-import os
 from collections.abc import Iterator
 from inspect import signature
 from operator import attrgetter
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
-from cli_harness import command, served_emulator
+from cli_harness import served_emulator
 
 from retab_async.cli import run
 from retab_async.cli.list import list_command
@@ -40,6 +40,43 @@ def test_list_json_prints_one_object_per_line(emulator: Emulator, capsys: pytest
     run(["splits", "list", "--json", "--order", "asc"])
 
     assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ids
+
+
+@pytest.mark.parametrize("option", ["--ids", "-q", "--quiet"])
+def test_list_ids_prints_only_the_ids(
+    option: str, emulator: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    ids = emulator.seed("splits", 3)
+
+    run(["splits", "list", option, "--order", "asc"])
+
+    assert capsys.readouterr().out.splitlines() == ids
+
+
+def test_list_with_ids_and_json_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["splits", "list", "--ids", "--json"]) == 2
+
+    assert "give --ids or --json, not both" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [(), ("--ids",), ("--json",)])
+def test_output_of_list_is_an_input_of_cancel(
+    options: tuple[str, ...],
+    emulator: Emulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    emulator.seed("splits", 3)
+    run(["splits", "list", *options])
+    (tmp_path / "ids").write_text(capsys.readouterr().out)
+
+    with (tmp_path / "ids").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        code = run(["splits", "cancel", "-"])
+
+    assert (code, emulator.active_runs()) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -87,7 +124,7 @@ def test_list_has_an_option_for_each_argument_of_the_method(kind: str) -> None:
     arguments = set(signature(attrgetter("list")(RESOURCES[kind])).parameters)
 
     assert len(options) == len(set(options))
-    assert set(options) - {"all_rows", "as_json"} == arguments - {"self", "before", "after"}
+    assert set(options) - {"all_rows", "as_json", "ids_only"} == arguments - {"self", "before", "after"}
 
 
 # Options that only some kinds have, and the query they are sent as.
@@ -177,18 +214,3 @@ def test_list_on_a_terminal_aligns_columns(
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"{run_id.ljust(26)}  queued       20")
     assert line.endswith("Z  sample.pdf")
-
-
-@pytest.mark.subprocess
-@pytest.mark.parametrize("colour", ["", "1"])
-def test_list_ends_quietly_if_its_reader_closes_the_pipe(colour: str, emulator: Emulator) -> None:
-    emulator.seed("splits", 1300)
-    with command("splits", "list", "--all", env={**os.environ, "FORCE_COLOR": colour}) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-
-        process.stdout.readline()
-        process.stdout.close()
-
-        assert process.stderr.read() == ""
-        assert process.wait(timeout=20) == 1

@@ -15,6 +15,7 @@ NOW = Stats(
     in_flight=12,
     concurrency_limit=64,
     rate=None,
+    rate_origin="none",
     sent=40,
     throttled=0,
     retry_tokens=9,
@@ -126,3 +127,19 @@ async def test_job_progress_is_not_drawn_without_a_terminal_or_if_unwanted(
 
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "something\n")
+
+
+async def test_job_progress_without_a_terminal_prints_a_line_at_each_interval(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("retab_async.cli.progress._LINE_INTERVAL", 0.1)
+
+    for total in (5000, None):
+        with job_progress(JobFigures("cancelling", total, lambda: REPORT, lambda: NOW)):
+            await asyncio.sleep(0.25)
+    await asyncio.sleep(0.2)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert 2 <= len(lines) <= 4
+    assert lines[0] == "cancelling: 1,234 of 5,000  cancelled 1,200  not_found 34  12 of 64 in flight"
+    assert lines[-1] == "cancelling: 1,234  cancelled 1,200  not_found 34  12 of 64 in flight"

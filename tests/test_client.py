@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from clients import ONCE, QUICK, client_for
+from clients import ONCE, QUICK, client_for, user_session
 from payloads import BARE_SPLIT, KEY, SPLIT_ID
 from raw_server import close_early, raw_server, reply, reset, stall, until, unused_port
 
@@ -125,7 +125,7 @@ async def test_trace_configs_are_called_for_every_attempt() -> None:
 
 
 async def test_user_session_is_used_and_left_open() -> None:
-    async with raw_server(ok) as server, aiohttp.ClientSession(headers={"X-Of-Mine": "1"}) as session:
+    async with raw_server(ok) as server, user_session(headers={"X-Of-Mine": "1"}) as session:
         async with client_for(server.url, session=session) as client:
             run = await client.splits.cancel(SPLIT_ID)
 
@@ -135,7 +135,7 @@ async def test_user_session_is_used_and_left_open() -> None:
 
 
 async def test_closed_user_session_raises_a_client_state_error() -> None:
-    session = aiohttp.ClientSession()
+    session = user_session()
     await session.close()
     async with AsyncRetab(KEY, session=session) as client:
         with pytest.raises(ClientStateError, match="session that this client was given is closed"):
@@ -143,7 +143,7 @@ async def test_closed_user_session_raises_a_client_state_error() -> None:
 
 
 async def test_user_session_closed_later_raises_a_client_state_error() -> None:
-    session = aiohttp.ClientSession()
+    session = user_session()
     async with raw_server(ok) as server, client_for(server.url, session=session) as client:
         await client.splits.cancel(SPLIT_ID)
         await session.close()
@@ -155,14 +155,14 @@ async def test_user_session_closed_later_raises_a_client_state_error() -> None:
     "settings", [{"ssl": False}, {"ssl": ssl.create_default_context()}, {"trace_configs": [aiohttp.TraceConfig()]}]
 )
 async def test_session_settings_beside_a_user_session_are_rejected(settings: dict[str, Any]) -> None:
-    async with aiohttp.ClientSession() as session:
+    async with user_session() as session:
         with pytest.raises(ConfigurationError, match="belong to the session that you pass"):
             AsyncRetab(KEY, session=session, **settings)
 
 
 @pytest.mark.parametrize("breaks", [reset, close_early], ids=["reset", "closed"])
 async def test_closed_keep_alive_socket_of_a_user_session_is_retried(breaks: Any) -> None:
-    async with raw_server(ok, breaks, ok) as server, aiohttp.ClientSession() as session:
+    async with raw_server(ok, breaks, ok) as server, user_session() as session:
         async with client_for(server.url, session=session, retry=ONCE) as client:
             await client.splits.cancel(SPLIT_ID)
             run = await client.splits.cancel(SPLIT_ID)
@@ -467,7 +467,7 @@ def test_client_with_rejected_settings_causes_no_resource_warning() -> None:
 
 
 async def test_client_on_a_user_session_causes_no_resource_warning() -> None:
-    async with raw_server(ok) as server, aiohttp.ClientSession() as session:
+    async with raw_server(ok) as server, user_session() as session:
         client = client_for(server.url, session=session, retry=QUICK)
         await client.splits.cancel(SPLIT_ID)
         with warnings.catch_warnings(record=True) as caught:

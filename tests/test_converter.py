@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from payloads import FULL_PARTITION, FULL_SPLIT
 from raw_server import raw_server, reply
 
-from retab_async import ConfigurationError, Partition, RunStatus, Split, Subdocument
+from retab_async import (
+    ConfigurationError,
+    Partition,
+    RetabUsage,
+    RunStatus,
+    Split,
+    SplitConsensus,
+    SplitResult,
+    Subdocument,
+)
 from retab_async.converter import make_structurer, structure_leniently
 from retab_async.errors import SchemaMismatchError
 
@@ -151,12 +160,30 @@ def test_invalid_field_has_its_default_and_is_reported() -> None:
     body = FULL_SPLIT | {"usage": {"credits": "many"}, "output": "none", "n_consensus": None}
     split, invalid = structure_leniently(body, Split)
 
-    assert split.usage is None
+    assert split.usage == RetabUsage()
     assert split.output == ()
     assert split.n_consensus == 1
     assert split.status is RunStatus.COMPLETED
     assert {each.path for each in invalid} == {"usage.credits", "output"}
     assert body["output"] == "none"
+
+
+def test_invalid_value_costs_the_innermost_optional_field() -> None:
+    body = FULL_SPLIT | {
+        "output": [{"name": "a", "pages": "1-2"}, {"name": "b", "pages": [3]}],
+        "subdocuments": [{"name": "a"}, {"description": "no name"}],
+        "consensus": {"likelihoods": [0.9], "choices": [[{"name": "a", "pages": [1]}]]},
+    }
+    split, invalid = structure_leniently(body, Split)
+
+    assert split.output == (SplitResult(name="a"), SplitResult(name="b", pages=(3,)))
+    assert split.subdocuments == ()
+    assert split.consensus == SplitConsensus(choices=((SplitResult(name="a", pages=(1,)),),))
+    assert [str(each) for each in invalid] == [
+        "subdocuments[1].name: missing",
+        "output[0].pages: an array was expected, not a string",
+        "consensus.likelihoods[0]: an object was expected, not a number",
+    ]
 
 
 def test_missing_status_fails_lenient_structuring() -> None:

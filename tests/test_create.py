@@ -16,6 +16,7 @@ from retab_async import (
     APIConnectionError,
     APITimeoutError,
     AsyncRetab,
+    Category,
     IdempotencyReplayError,
     InternalServerError,
     InvalidDocumentError,
@@ -365,3 +366,32 @@ async def test_create_answered_500_is_in_doubt(emulator: Emulator) -> None:
             await client.splits.create(document=PDF, subdocuments=[PART], background=True)
 
     assert caught.value.in_doubt
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("splits", {"subdocuments": [PART]}),
+        ("partitions", {"key": "account", "instructions": "Each."}),
+        ("classifications", {"categories": [Category("a")]}),
+        ("extractions", {"json_schema": {"type": "object"}}),
+        ("parses", {}),
+        ("edits", {"instructions": "Fill in."}),
+    ],
+)
+async def test_every_create_sends_a_given_filename(
+    kind: str, fields: dict[str, Any], client: AsyncRetab, emulator: Emulator
+) -> None:
+    resource = getattr(client, kind)
+    run = await resource.create(document=PDF, filename="given.pdf", background=True, **fields)
+    async with resource.running(document=PDF, filename="given.pdf", **fields) as handle:
+        assert emulator.document_of(handle.id).filename == "given.pdf"
+
+    assert emulator.document_of(run.id).filename == "given.pdf"
+
+
+async def test_a_filename_without_a_document_is_rejected(client: AsyncRetab, emulator: Emulator) -> None:
+    with pytest.raises(InvalidRequestError, match="filename is that of a document"):
+        await client.edits.create(instructions="Fill in.", template_id="tmpl_1", filename="a.pdf")
+
+    assert emulator.requests == []

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from clients import client_for
 from hypothesis import given, settings
@@ -164,6 +165,10 @@ class TestPaths:
 
         assert isinstance(raised.value, InvalidRequestError)
         assert isinstance(raised.value.__cause__, OSError) == ("No such file" in words)
+
+    async def test_an_empty_path_is_rejected_as_such(self, transport: Transport) -> None:
+        with pytest.raises(InvalidDocumentError, match="the path of the document is empty"):
+            await document_in_body(transport, "")
 
     async def test_an_unreadable_file_is_rejected(
         self, transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -358,14 +363,6 @@ class TestFileObjects:
         with pytest.raises(InvalidDocumentError, match=r"seek\(0\)"):
             await document_in_body(transport, file)
 
-    async def test_an_async_file_object_is_rejected_with_advice(self, transport: Transport) -> None:
-        class Upload:
-            async def read(self, size: int = -1) -> bytes:
-                raise NotImplementedError
-
-        with pytest.raises(InvalidDocumentError, match=r"read\(\) of this Upload is async: pass the file below it"):
-            await document_in_body(transport, Upload())
-
     async def test_a_create_cancelled_while_a_pipe_is_silent_leaks_no_descriptor(self, transport: Transport) -> None:
         reading, writing = os.pipe()
         before = descriptors()
@@ -396,6 +393,151 @@ class TestFileObjects:
             await asyncio.sleep(0.001)
 
         assert endless.bytes_read() < 10**9
+
+
+class AsyncFile:
+    """An async file object with a position, as those of aiofiles."""
+
+    def __init__(self, content: Any) -> None:
+        self._file = io.BytesIO(content) if isinstance(content, bytes) else content
+        self.name = "/somewhere/async.bin"
+
+    async def read(self, size: int, /) -> Any:
+        await asyncio.sleep(0)
+        return self._file.read(size)
+
+    async def tell(self) -> int:
+        position: int = self._file.tell()
+        return position
+
+    async def seek(self, position: int) -> int:
+        where: int = self._file.seek(position)
+        return where
+
+
+class UploadFile:
+    """An upload as Starlette gives it: an async read(), a `file`, a `filename`, and no tell()."""
+
+    def __init__(self, content: bytes, filename: str) -> None:
+        self.file = io.BytesIO(content)
+        self.filename = filename
+        self.name = "the-field-of-the-form"
+
+    async def read(self, size: int = -1) -> bytes:
+        return self.file.read(size)
+
+    async def seek(self, offset: int) -> None:
+        self.file.seek(offset)
+
+
+class TestAsyncFileObjects:
+    @pytest.mark.parametrize("size", [len(PDF), 3 * PIECE_SIZE + 1])
+    async def test_an_async_file_is_sent_from_its_position_and_keeps_it(self, transport: Transport, size: int) -> None:
+        content = PDF + bytes(size - len(PDF))
+        file = AsyncFile(b"skip" + content)
+        await file.seek(4)
+
+        assert await received(transport, file) == ("async.bin", "application/pdf", content)
+        assert await file.tell() == 4
+
+    async def test_a_file_of_anyio_is_sent(self, transport: Transport, tmp_path: Path) -> None:
+        (tmp_path / "any.pdf").write_bytes(PDF)
+        async with await anyio.open_file(tmp_path / "any.pdf", "rb") as file:
+            assert await received(transport, file) == ("any.pdf", "application/pdf", PDF)
+            assert await file.tell() == 0
+
+    async def test_an_upload_of_a_web_framework_keeps_its_filename(self, transport: Transport) -> None:
+        upload = UploadFile(PDF, "C:\\fakepath\\scan.pdf")
+
+        assert await received(transport, upload) == ("scan.pdf", "application/pdf", PDF)
+
+    async def test_an_async_pipe_has_no_position_and_is_sent(self, transport: Transport) -> None:
+        class Pipe(AsyncFile):
+            async def tell(self) -> int:
+                raise OSError(29, "Illegal seek")
+
+        assert (await received(transport, Pipe(PDF)))[2] == PDF
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (b"", r"this AsyncFile has nothing to read: .*seek\(0\)"),
+            (io.StringIO("text"), "this AsyncFile gives str where bytes are expected"),
+            (Returns(RuntimeError("tired")), "this AsyncFile cannot be read: .*"),
+        ],
+    )
+    async def test_an_unreadable_async_file_is_rejected(self, transport: Transport, content: Any, words: str) -> None:
+        with pytest.raises(InvalidDocumentError, match=words):
+            await document_in_body(transport, AsyncFile(content))
+
+    async def test_a_cancelled_copy_of_an_async_stream_leaks_no_descriptor(self, transport: Transport) -> None:
+        class Stream:
+            pieces = 0
+
+            async def read(self, size: int, /) -> bytes:
+                self.pieces += 1
+                await asyncio.sleep(0 if self.pieces < 5 else 60)
+                return bytes(size)
+
+        before = descriptors()
+        task = asyncio.create_task(document_in_body(transport, stream := Stream()))
+        while stream.pieces < 5:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        assert descriptors() == before
+
+
+class TestFilenames:
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda _: PDF,
+            lambda path: path,
+            str,
+            lambda path: path.open("rb"),
+            lambda _: io.BytesIO(PDF),
+            lambda _: AsyncFile(PDF),
+            lambda _: Trickle(PDF),
+            lambda _: "data:application/pdf;base64," + base64.b64encode(PDF).decode(),
+            lambda _: MIMEData(filename="own.pdf", url="data:;base64," + base64.b64encode(PDF).decode()),
+        ],
+    )
+    async def test_a_given_filename_replaces_that_of_any_document(
+        self, transport: Transport, tmp_path: Path, make: Callable[[Path], Any]
+    ) -> None:
+        (tmp_path / "disk.bin").write_bytes(PDF)
+        for pair in (True, False):
+            document = make(tmp_path / "disk.bin")
+            field = DocumentField(("Rechnung ä.pdf", document)) if pair else DocumentField(document, "Rechnung ä.pdf")
+            async with build_create_body(transport, {"document": field}) as body:
+                sent = json.loads(b"".join([piece async for piece in body.pieces()]))["document"]
+            getattr(document, "close", bool)()
+
+            assert sent["filename"] == "Rechnung ä.pdf"
+            assert sent["url"] == "data:application/pdf;base64," + base64.b64encode(PDF).decode()
+
+    async def test_a_given_filename_replaces_that_of_a_url(self, transport: Transport) -> None:
+        url = "https://files.example.com/far.pdf"
+        for document in (url, MIMEData(filename="own.pdf", url=url)):
+            assert await document_in_body(transport, ("near.pdf", document)) == {"filename": "near.pdf", "url": url}
+
+    @pytest.mark.parametrize("document", [("a.pdf",), ("a.pdf", PDF, "application/pdf"), ("a", ("b", PDF)), ()])
+    async def test_a_tuple_that_is_no_pair_is_rejected(self, transport: Transport, document: Any) -> None:
+        with pytest.raises(InvalidDocumentError, match=r'a tuple is a document as \("name\.pdf", content\)'):
+            await document_in_body(transport, document)
+
+    @pytest.mark.parametrize("filename", ["", " ", "\n", 5, b"a.pdf"])
+    async def test_a_blank_filename_is_rejected(self, transport: Transport, filename: Any) -> None:
+        with pytest.raises(InvalidDocumentError, match="filename of a document must be a text that is not blank"):
+            await document_in_body(transport, (filename, PDF))
+
+    async def test_two_filenames_are_rejected(self, transport: Transport) -> None:
+        with pytest.raises(InvalidDocumentError, match="without a further filename"):
+            async with build_create_body(transport, {"document": DocumentField(("a.pdf", PDF), "b.pdf")}):
+                pass
 
 
 class TestURLs:

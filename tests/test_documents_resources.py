@@ -1,9 +1,13 @@
 """Descriptors and threads of documents: shared, closed, removed and silent ones."""
 
+# ruff: noqa: ASYNC240 - files are under test
+
 import asyncio
+import base64
 import gzip
 import hashlib
 import io
+import logging
 import os
 import select
 import socket
@@ -25,7 +29,7 @@ from clients import client_for
 from payloads import KEY
 from raw_server import until
 
-from retab_async import AsyncRetab, Subdocument
+from retab_async import APITimeoutError, AsyncRetab, RetryPolicy, Subdocument
 from retab_async.documents import thread_pool
 from retab_async.documents.open import open_document
 from retab_async.documents.sources import PIECE_SIZE, SharedDescriptor, Source
@@ -283,6 +287,24 @@ class TestOpening:
             async with open_document(file) as source:
                 assert await whole(source) == b"SKIP" + CONTENT
 
+    async def test_a_change_that_restores_size_and_modification_time_raises(self, path: Path) -> None:
+        os.utime(path, (1, 1))
+        await asyncio.sleep(0.05)
+        async with open_document(path) as source:
+            path.write_bytes(b"SKIP" + CONTENT)
+            os.utime(path, (1, 1))
+            with pytest.raises(InvalidDocumentError, match="changed while it was being sent"):
+                await whole(source)
+
+    async def test_an_endless_stream_is_not_copied_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Endless:
+            def read(self, size: int, /) -> bytes:
+                return bytes(size)
+
+        monkeypatch.setattr("retab_async.documents.files._MAX_COPY_BYTES", 4 * 1024 * 1024)
+        with pytest.raises(InvalidDocumentError, match="this Endless gives more than 4 MiB: save it to a file"):
+            await read(Endless())
+
     async def test_a_write_by_the_caller_while_the_file_is_sent_raises(self, path: Path) -> None:
         os.utime(path, (1, 1))
         with path.open("r+b") as file:
@@ -476,6 +498,84 @@ class TestSilence:
             assert process.wait(20) == 0
             assert process.stdout is not None
             assert process.stdout.read() == b"timed out\n"
+
+
+@pytest.fixture
+def one_file_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read all files in one thread."""
+    pool = DaemonThreadPool(1)
+    for module in ("open", "sources"):
+        monkeypatch.setattr(f"retab_async.documents.{module}.FILE_POOL", pool)
+
+
+@pytest.fixture
+def dead_mount(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return the name of a system call after making it block for files called dead.bin."""
+    released = threading.Event()
+    os_open, pread = os.open, os.pread
+
+    def blocking_open(path: Any, *args: Any, **kwargs: Any) -> int:
+        if str(path).endswith("dead-open.bin"):
+            released.wait(20)
+        return os_open(path, *args, **kwargs)
+
+    def blocking_pread(number: int, count: int, start: int) -> bytes:
+        if Path(f"/proc/self/fd/{number}").readlink().name == "dead-read.bin" and count > 100_000:
+            released.wait(20)
+        return pread(number, count, start)
+
+    monkeypatch.setattr(os, "open", blocking_open)
+    monkeypatch.setattr(os, "pread", blocking_pread)
+    yield "dead"
+    released.set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors have no names elsewhere")
+@pytest.mark.usefixtures("one_file_thread", "dead_mount")
+class TestDeadFileSystem:
+    async def test_a_path_that_cannot_be_opened_fails_by_the_deadline_and_blocks_no_other(
+        self, emulator: Emulator, path: Path
+    ) -> None:
+        dead = path.with_name("dead-open.bin")
+        async with client_for(emulator.url, retry=RetryPolicy(attempts=1, deadline=0.2)) as client:
+            with pytest.raises(InvalidDocumentError, match=r"dead-open.* did not answer within 0\.2 s"):
+                await client.splits.create(document=dead, subdocuments=[PART])
+
+        assert await asyncio.wait_for(read(path), 5) == b"skip" + CONTENT
+
+    async def test_a_file_that_cannot_be_read_fails_by_the_timeout_and_blocks_no_other(
+        self, emulator: Emulator, path: Path
+    ) -> None:
+        dead = path.with_name("dead-read.bin")
+        dead.write_bytes(CONTENT)
+        async with client_for(emulator.url, timeout=0.2, retry=RetryPolicy(attempts=1)) as client:
+            with pytest.raises(APITimeoutError):
+                await client.splits.create(document=dead, subdocuments=[PART], background=True)
+
+        assert await asyncio.wait_for(read(path), 5) == b"skip" + CONTENT
+
+
+class TestDebugLog:
+    async def test_asyncio_in_debug_mode_logs_no_bytes_of_a_document(
+        self, path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        path.write_bytes(b"SECRETSECRET" * PIECE_SIZE)
+        loop = asyncio.get_running_loop()
+        loop.set_debug(True)
+        loop.slow_callback_duration = 0
+        try:
+            async with Emulator(queued=600, api_key=KEY) as emulator, client_for(emulator.url) as client:
+                for document in (path, path.read_bytes()[:PIECE_SIZE], io.BytesIO(path.read_bytes())):
+                    await client.splits.create(document=document, subdocuments=[PART], background=True)
+            url = "data:text/plain,SECRETSECRET"
+            assert await read(url) == b"SECRETSECRET"
+        finally:
+            loop.set_debug(False)
+
+        assert "Executing" in caplog.text
+        assert "SECRET" not in caplog.text
+        assert base64.b64encode(b"SECRETSECRET").decode()[:8] not in caplog.text
 
 
 class TestDaemonThreadPool:

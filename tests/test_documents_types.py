@@ -18,7 +18,7 @@ OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500)
 ACCEPTED = (
     "xls xlsx ods doc docx odt ppt pptx odp pdf jpg jpeg png gif bmp tiff webp heic heif txt csv tsv md log xml json "
     "yaml yml rtf ini conf cfg nfo srt sql sh bat ps1 js jsx ts tsx py java c cpp cs rb php swift kt go rs pl r m "
-    "scala html htm mhtml eml msg mp3 mp4 mpeg mpga m4a wav webm tif xlsm xlsb docm dotx svg"
+    "avif scala html htm mhtml eml msg mp3 mp4 mpeg mpga m4a wav webm tif xlsm xlsb docm dotx svg"
 )
 
 
@@ -74,6 +74,9 @@ class TestByContent:
             (b"RIFF\n\n\0\0WAVEfmt ", "audio/wav"),
             (b"\0\0\0\x18ftypheic\0\0", "image/heic"),
             (b"\0\0\0\x18ftypmif1\0\0", "image/heif"),
+            (b"\0\0\0\x18ftypavif\0\0\0\0mif1miaf", "image/avif"),
+            (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "image/avif"),
+            (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "image/heif"),
             (b"\0\0\0\x18ftypM4A \0\0", "audio/mp4"),
             (b"\0\0\0\x18ftypisom\0\0", "video/mp4"),
             (b"ID3\x04\0\0", "audio/mpeg"),

@@ -1,11 +1,14 @@
 """Creates with documents, uploads and file references, against the emulator and raw sockets."""
 
 import asyncio
+import copy
 import hashlib
 import io
 import json
 import logging
 import os
+import pickle
+import re
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import aiohttp
 import pytest
 from clients import ONCE, client_for, connections_in_use
 from payloads import KEY
@@ -22,6 +26,7 @@ from retab_async import AsyncRetab
 from retab_async.documents import DocumentField, build_create_body, transfer_seconds
 from retab_async.documents.create_body import _MAX_BODY_BYTES
 from retab_async.documents.upload import _UploadSession
+from retab_async.documents.urls import is_upload_url
 from retab_async.emulator import Emulator, Fault
 from retab_async.errors import (
     APIConnectionError,
@@ -31,6 +36,7 @@ from retab_async.errors import (
     PermissionDeniedError,
     RequestError,
     ResponseError,
+    RetabError,
 )
 from retab_async.models import FileRef
 from retab_async.protocol import DeliveryState, Request
@@ -129,6 +135,32 @@ class TestCreates:
         assert emulator.active_runs() == []
         assert connections_in_use(client) == 0
 
+    async def test_programs_that_record_requests_see_a_small_body_as_bytes(
+        self, emulator: Emulator, client: AsyncRetab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        recorded: list[Any] = []
+        send = aiohttp.ClientSession._request
+
+        async def record(self: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> Any:
+            recorded.append(copy.deepcopy(kwargs["data"]))
+            recorded.append(pickle.loads(pickle.dumps(kwargs["data"])))  # noqa: S301 - our own
+            return await send(self, *args, **kwargs)
+
+        monkeypatch.setattr(aiohttp.ClientSession, "_request", record)
+        (tmp_path / "a.pdf").write_bytes(PDF)
+        await create(client, tmp_path / "a.pdf")
+
+        assert [type(body) for body in recorded] == [bytes, bytes]
+        assert json.loads(recorded[0])["document"]["filename"] == "a.pdf"
+        assert emulator.requests[0].path == "/v1/splits"
+
+    async def test_a_small_file_is_closed_before_it_is_sent(self, client: AsyncRetab, tmp_path: Path) -> None:
+        (tmp_path / "a.pdf").write_bytes(PDF)
+        before = descriptors()
+        fields = {"document": DocumentField(tmp_path / "a.pdf"), **FIELDS}
+        async with build_create_body(client.splits._api.transport, fields):
+            assert descriptors() == before
+
     async def test_a_url_is_passed_on_to_the_api(self, emulator: Emulator, client: AsyncRetab) -> None:
         run = await create(client, "https://files.example.com/far.pdf?v=2")
 
@@ -195,12 +227,12 @@ class TestUploads:
         self, emulator: Emulator, client: AsyncRetab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = tmp_path / "a.bin"
-        path.write_bytes(bytes(9000))
+        path.write_bytes(bytes(2_000_000))
         os.utime(path, (1, 1))
 
         async def changing(request: Request, *args: Any) -> Any:
             if request.method == "PUT":
-                path.write_bytes(b"x" * 9000)
+                path.write_bytes(b"x" * 2_000_000)
             return await send(request, *args)
 
         transport = client.splits._api.transport
@@ -287,6 +319,65 @@ def announcing(session: dict[str, Any]) -> Step:
     return step
 
 
+DEEP = "[" * 983 + "]" * 983
+
+
+class TestUploadURLs:
+    @pytest.mark.parametrize(
+        ("url", "base_url"),
+        [
+            ("https://storage.googleapis.com/bucket/obj?X-Sig=1", "https://api.retab.com"),
+            ("https://8.8.8.8/put", "https://api.retab.com"),
+            ("https://[2001:4860:4860::8888]:8443/put", "https://api.retab.com"),
+            ("https://10.0.0.7/put", "https://10.0.0.7"),
+            ("http://127.0.0.1:80/put", "http://localhost:8000"),
+            ("http://[::1]:80/put", "http://127.0.0.1:8000"),
+            ("http://emulator:8080/put", "http://emulator:8080"),
+            ("https://127.0.0.1/put", "http://127.0.0.1"),
+        ],
+    )
+    def test_a_public_host_or_the_one_of_the_api_is_accepted(self, url: str, base_url: str) -> None:
+        assert is_upload_url(url, base_url)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://storage.googleapis.com/put",
+            "https://localhost/put",
+            "https://LOCALHOST./put",
+            "https://a.localhost/put",
+            "https://printer.local/put",
+            "https://metadata.google.internal/put",
+            "https://metadata/put",
+            "https://127.0.0.1/put",
+            "https://127.1/put",
+            "https://2130706433/put",
+            "https://0x7f.0.0.1/put",
+            "https://0177.0.0.1/put",
+            "https://0.0.0.0/put",
+            "https://10.1.2.3/put",
+            "https://172.16.0.1/put",
+            "https://192.168.1.1/put",
+            "https://100.64.0.1/put",
+            "https://169.254.169.254/put",
+            "https://224.0.0.1/put",
+            "https://[::1]/put",
+            "https://[::]/put",
+            "https://[fe80::1]/put",
+            "https://[fd00::1]/put",
+            "https://[::ffff:127.0.0.1]/put",
+            "https://[2002:7f00:1::]/put",
+            "https://999.1.1.1./put",
+        ],
+    )
+    def test_a_local_or_private_host_is_rejected(self, url: str) -> None:
+        assert is_upload_url(url, "https://api.retab.com") == url.startswith("https://999")
+
+    def test_loopback_is_rejected_beside_another_private_api(self) -> None:
+        assert not is_upload_url("http://127.0.0.1/put", "http://emulator:8080")
+        assert not is_upload_url("https://10.0.0.8/put", "https://10.0.0.7")
+
+
 @pytest.mark.usefixtures("small")
 class TestSessions:
     async def upload(self, *steps: Step) -> tuple[RawServer, Any]:
@@ -353,6 +444,48 @@ class TestSessions:
         assert raised.value.path == field
         assert "secret0123456789" not in f"{raised.value}{raised.value.body}".replace("user:secret0123456789", "")
 
+    @pytest.mark.parametrize(
+        "url",
+        [
+            f"https://{'a' * 64}.com/put",
+            "https://a..b/put",
+            "https://[::1]a:1/put",
+            "https://example.com:0x1/put",
+            "https://169.254.169.254/put",
+            "https://10.0.0.5/put",
+        ],
+    )
+    async def test_an_invalid_or_private_upload_url_is_never_contacted(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        contacted: list[str | None] = []
+        connect = aiohttp.TCPConnector.connect
+
+        async def connect_to_loopback(self: aiohttp.TCPConnector, request: Any, **kwargs: Any) -> Any:
+            contacted.append(request.url.host)
+            assert request.url.host == "127.0.0.1"
+            return await connect(self, request, **kwargs)
+
+        monkeypatch.setattr(aiohttp.TCPConnector, "connect", connect_to_loopback)
+        with pytest.raises(ResponseError) as raised:
+            await self.upload(announcing(SESSION | {"uploadUrl": url}), reply())
+
+        assert raised.value.path == "uploadUrl"
+        assert contacted == ["127.0.0.1"]
+
+    @pytest.mark.parametrize("field", ["fileId", "uploadUrl", "uploadMethod", "uploadHeaders", "mimeData"])
+    async def test_a_deeply_nested_field_of_a_session_raises(self, field: str) -> None:
+        session = json.dumps(SESSION | {field: "deep"}).replace('"deep"', DEEP)
+        with pytest.raises(RetabError):
+            await self.upload(reply(session.encode()), reply("", 403))
+
+    async def test_deeply_nested_answers_raise(self) -> None:
+        for answer in (DEEP, f'{{"filename": {DEEP}, "url": {DEEP}}}'):
+            with pytest.raises(ResponseError):
+                await self.upload(announcing(SESSION), reply(), reply(answer.encode()))
+            with pytest.raises(ResponseError):
+                await self.upload(reply(answer.encode()))
+
     async def test_a_redirect_of_the_put_is_not_followed(self) -> None:
         async with raw_server(reply()) as elsewhere:
             moved = reply(b"", 307, {"Location": f"{elsewhere.url}/put"})
@@ -398,14 +531,36 @@ class TestSessions:
 
         error = raised.value
         assert "secret0123456789" not in f"{error}{error!r}{error.body}{error.args}{error.details}"
-        assert error.url.endswith("/bucket/obj")
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\*\*\*", error.url)
 
     async def test_the_signature_is_not_logged(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)
         await self.upload(announcing(SESSION), reset, reply("", 503), reply(), reply(COMPLETED), reply({"id": "a"}))
 
-        assert "/bucket/obj" in caplog.text
+        assert "503" in caplog.text
+        assert "/bucket/obj" not in caplog.text
         assert "secret0123456789" not in caplog.text
+
+    @pytest.mark.parametrize(
+        "quote",
+        [lambda text: text, lambda text: text.replace("/", "\\/"), lambda text: json.dumps({"details": [text]})],
+    )
+    async def test_no_token_of_a_session_reaches_an_error_or_a_log(
+        self, quote: Callable[[str], str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        tokens = ("tok/in+header0123456789", "token-in-path-0123456789", "secret0123456789")
+        session = SESSION | {
+            "uploadUrl": f"{{url}}/{tokens[1]}/obj?X-Sig={tokens[2]}",
+            "uploadHeaders": {"x-amz-security-token": f"Bearer {tokens[0]}"},
+        }
+        echo = quote(f"PUT /{tokens[1]}/obj?X-Sig={tokens[2]} x-amz-security-token: Bearer {tokens[0]}").encode()
+        with pytest.raises(APIError) as raised:
+            await self.upload(announcing(session), reply(echo, 503, {"x-request-id": tokens[1]}), reply(echo, 403))
+
+        error = raised.value
+        shown = f"{error}{error!r}{error.body}{error.details}{error.request_id}{error.url}{caplog.text}"
+        assert [token for token in tokens if token in shown.replace("\\/", "/")] == []
 
     def test_the_repr_of_a_session_shows_neither_url_nor_headers(self) -> None:
         session = _UploadSession("file_1", "https://example.com/put?X-Sig=secret0123456789", {"Token": "secret"})
@@ -480,6 +635,21 @@ class TestFileRefs:
 
         assert "secret0123456789" not in f"{raised.value}{raised.value.body}"
         assert not raised.value.in_doubt
+
+    @pytest.mark.parametrize("field", ["filename", "download_url", "mime_data"])
+    async def test_a_deeply_nested_link_is_no_recursion_error(self, field: str) -> None:
+        link = json.dumps(LINK | {field: "deep"}).replace('"deep"', DEEP)
+        async with (
+            raw_server(reply(link.encode()), reply({"id": "splt_1"})) as server,
+            client_for(server.url) as client,
+        ):
+            assert (await create(client, FileRef(id="file_1")))["id"] == "splt_1"
+
+    async def test_a_given_filename_replaces_that_of_a_file(self, client: AsyncRetab) -> None:
+        first = await create(client, PDF)
+        second = await create(client, ("other.pdf", FileRef(**first["file"])))
+
+        assert second["file"]["filename"] == "other.pdf"
 
     async def test_an_unsafe_file_id_is_rejected_before_anything_is_sent(self, client: AsyncRetab) -> None:
         for wrong in ("../splits", "a b", "x" * 1000):

@@ -4,12 +4,14 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
 from emulator_http import answer
 
-from retab_async.emulator import Emulator, ManualClock, RateLimit, RecordedRequest
+import retab_async
+from retab_async.emulator import Emulator, Fault, ManualClock, RateLimit, RecordedRequest
 
 ANY = {"Api-Key": "any"}
 PARTITION = {
@@ -120,7 +122,7 @@ class TestLifecycle:
     async def test_aclose_does_not_wait_for_an_incomplete_request(self) -> None:
         async with Emulator() as emulator:
             reader, writer = await asyncio.open_connection(*address(emulator))
-            writer.write(b"POST /v1/splits HTTP/1.1\r\nHost: x\r\nApi-Key: k\r\nContent-Length: 9\r\n\r\n{}")
+            writer.write(b"POST /v1/splits HTTP/1.1\r\nHost: localhost\r\nApi-Key: k\r\nContent-Length: 9\r\n\r\n{}")
             await writer.drain()
             await asyncio.sleep(0.05)
         rest = await reader.read()
@@ -130,7 +132,7 @@ class TestLifecycle:
 
     async def test_an_incomplete_request_is_recorded_without_status(self, emulator: Emulator) -> None:
         _, writer = await asyncio.open_connection(*address(emulator))
-        writer.write(b"POST /v1/splits HTTP/1.1\r\nHost: x\r\nApi-Key: k\r\nContent-Length: 9\r\n\r\n{}")
+        writer.write(b"POST /v1/splits HTTP/1.1\r\nHost: localhost\r\nApi-Key: k\r\nContent-Length: 9\r\n\r\n{}")
         await writer.drain()
         await asyncio.sleep(0.05)
         writer.close()
@@ -358,3 +360,88 @@ class TestIdempotency:
             _, later = await answer(session, "POST", "/v1/partitions", json=PARTITION, headers=key)
 
         assert first["id"] != later["id"]
+
+
+class TestHost:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:1", "localhost:8080", "[::1]:8080", "10.0.0.7"])
+    async def test_an_address_or_localhost_is_accepted(self, session: aiohttp.ClientSession, host: str) -> None:
+        assert (await answer(session, "GET", "/v1/splits", headers={"Host": host}))[0] == 200
+
+    @pytest.mark.parametrize(
+        "host", ["attacker.example", "attacker.example:8080", "127.0.0.1.attacker.example", "a b", "[x"]
+    )
+    @pytest.mark.parametrize(("method", "path"), [("GET", "/v1/splits"), ("PUT", "/upload/f"), ("GET", "/nowhere")])
+    async def test_a_name_is_421_against_dns_rebinding(
+        self, session: aiohttp.ClientSession, host: str, method: str, path: str
+    ) -> None:
+        status, body = await answer(session, method, path, headers={"Host": host})
+
+        assert (status, body["detail"]) == (
+            421,
+            f"Host {host!r} is not this emulator: use its IP address or localhost.",
+        )
+
+    async def test_a_name_is_accepted_by_an_emulator_on_every_address(self) -> None:
+        async with opened(Emulator(host="0.0.0.0")) as session:  # noqa: S104 - what is tested
+            assert (await answer(session, "GET", "/v1/splits", headers={"Host": "emulator:8080"}))[0] == 200
+
+    async def test_an_upload_url_has_the_own_address_whatever_the_host_header(self, emulator: Emulator) -> None:
+        async with aiohttp.ClientSession(emulator.url, headers=ANY) as session:
+            body = {"filename": "a.pdf", "size_bytes": 1}
+            _, upload = await answer(session, "POST", "/v1/files/upload", json=body, headers={"Host": "10.0.0.7:80"})
+
+        assert upload["uploadUrl"].startswith(f"{emulator.url}/upload/")
+
+
+class TestRateLimitOfTheClient:
+    async def test_it_is_accepted(self) -> None:
+        async with opened(Emulator(rate_limit=retab_async.RateLimit(1, per=60))) as session:
+            statuses = [(await answer(session, "GET", "/v1/splits"))[0] for _ in range(2)]
+
+        assert statuses == [200, 429]
+
+    @pytest.mark.parametrize("limit", [300, "300/60", (300, 60), object()])
+    def test_anything_else_is_a_type_error(self, limit: Any) -> None:
+        with pytest.raises(TypeError, match="rate_limit has to be a RateLimit such as"):
+            Emulator(rate_limit=limit)
+
+
+class TestVisibilityDelay:
+    @pytest.mark.parametrize("read", ["get", "cancel", "list"])
+    async def test_a_created_run_is_found_only_after_the_delay(self, read: str) -> None:
+        clock = ManualClock()
+        async with opened(Emulator(visibility_delay=5, running=600, clock=clock)) as session:
+            _, run = await answer(session, "POST", "/v1/partitions", json=PARTITION)
+
+            async def is_found() -> bool:
+                if read == "list":
+                    return bool((await answer(session, "GET", "/v1/partitions"))[1]["data"])
+                suffix = "/cancel" if read == "cancel" else ""
+                method = "POST" if read == "cancel" else "GET"
+                return (await answer(session, method, f"/v1/partitions/{run['id']}{suffix}"))[0] == 200
+
+            clock.advance(4.9)
+            before = await is_found()
+            clock.advance(0.1)
+
+            assert (before, await is_found()) == (False, True)
+
+    async def test_a_seeded_run_is_found_at_once(self) -> None:
+        emulator = Emulator(visibility_delay=5)
+        (run_id,) = emulator.seed("splits")
+        async with opened(emulator) as session:
+            assert (await answer(session, "GET", f"/v1/splits/{run_id}"))[0] == 200
+
+
+async def test_the_example_of_the_docstring_works() -> None:
+    clock = ManualClock()
+    async with Emulator(clock=clock, queued=5, running=60) as emulator:
+        async with retab_async.AsyncRetab(emulator.api_key, base_url=emulator.url) as client:
+            (run_id,) = emulator.seed("splits")
+            emulator.fail("POST /v1/splits/{id}/cancel", Fault.status(503, retry_after=0))
+
+            await client.splits.cancel(run_id)
+
+        assert emulator.active_runs() == []
+        assert [request.status for request in emulator.requests] == [503, 200]
+        assert emulator.counts[503] == 1

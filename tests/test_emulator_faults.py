@@ -1,7 +1,10 @@
 """Every fault of the emulator, seen from a client on a real socket."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -351,3 +354,92 @@ class TestDelayedCreates:
 
         assert status == 201
         assert emulator.active_runs() == [run["id"]]
+
+
+class TestGateway:
+    @pytest.mark.parametrize(
+        ("code", "title"),
+        [(502, "Bad Gateway"), (507, "Insufficient Storage"), (522, "Connection timed out"), (599, "Error")],
+    )
+    async def test_it_answers_with_an_html_page_and_has_no_effect(
+        self, emulator: Emulator, session: aiohttp.ClientSession, code: int, title: str
+    ) -> None:
+        (run_id,) = emulator.seed("splits")
+        fault = Fault.gateway(code)
+        emulator.fail(CANCEL, fault)
+        async with session.post(f"/v1/splits/{run_id}/cancel") as response:
+            page = await response.text()
+
+        assert (fault.name, response.status, response.content_type) == (f"gateway {code}", code, "text/html")
+        assert f"<h1>{code} {title}</h1>" in page
+        assert await status_of(session, run_id) == "queued"
+
+
+class TestRetryAt:
+    @pytest.mark.parametrize("skew", [0, 600, -600])
+    async def test_the_retry_after_date_is_relative_to_the_date_of_a_skewed_clock(
+        self, emulator: Emulator, session: aiohttp.ClientSession, skew: float
+    ) -> None:
+        emulator.fail(CANCEL, Fault.retry_at(3, clock_skew=skew))
+        before = datetime.now(UTC).replace(microsecond=0)
+        async with session.post("/v1/splits/a/cancel") as response:
+            date, retry_at = (parsedate_to_datetime(response.headers[name]) for name in ("Date", "Retry-After"))
+
+        assert response.status == 429
+        assert retry_at - date == timedelta(seconds=3)
+        assert timedelta(0) <= date - before - timedelta(seconds=skew) < timedelta(seconds=5)
+
+
+async def test_a_status_can_have_a_retry_after_ms(emulator: Emulator, session: aiohttp.ClientSession) -> None:
+    emulator.fail(CANCEL, Fault.status(429, retry_after_ms=250))
+    async with session.post("/v1/splits/a/cancel") as response:
+        assert response.headers["retry-after-ms"] == "250"
+
+
+class TestChangedResponses:
+    async def test_fields_are_replaced_and_added(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail("GET /v1/splits/{id}", Fault.with_fields({"created_at": 1793527200, "extra": [1]}))
+        _, run = await answer(session, "GET", f"/v1/splits/{run_id}")
+
+        assert (run["id"], run["created_at"], run["extra"]) == (run_id, 1793527200, [1])
+
+    async def test_a_response_that_is_no_object_keeps_its_body(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
+        emulator.fail("GET /v1/splits/{id}", Fault.with_fields({"extra": 1}))
+        emulator.fail("DELETE /v1/splits/{id}", Fault.with_fields({"extra": 1}))
+        (run_id,) = emulator.seed("splits")
+        async with session.delete(f"/v1/splits/{run_id}") as response:
+            assert (response.status, await response.read()) == (204, b"")
+
+    @pytest.mark.parametrize("size", [9 * 1024, 70 * 1024])
+    async def test_a_header_can_be_long(self, emulator: Emulator, size: int) -> None:
+        emulator.fail("GET /v1/splits", Fault.long_header(size))
+        limits: dict[str, Any] = {"max_line_size": 100_000, "max_field_size": 100_000}
+        async with (
+            aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}, **limits) as session,
+            session.get("/v1/splits") as response,
+        ):
+            assert len(response.headers["X-Proxy-Trace"]) == size
+            assert await response.json() == {"data": [], "list_metadata": {"before": None, "after": None}}
+
+    @pytest.mark.parametrize("size", [0, 100_000])
+    async def test_a_body_can_be_slow(self, emulator: Emulator, session: aiohttp.ClientSession, size: int) -> None:
+        (run_id,) = emulator.seed("splits")
+        emulator.fail("GET /v1/splits/{id}", Fault.slow_body(0.2, size=size))
+        began = asyncio.get_running_loop().time()
+        async with session.get(f"/v1/splits/{run_id}") as response:
+            headers_after = asyncio.get_running_loop().time() - began
+            body = await response.read()
+
+        assert json.loads(body)["id"] == run_id
+        assert len(body) == max(size, response.content_length or 0)
+        assert asyncio.get_running_loop().time() - began >= 0.2
+        assert headers_after < 0.2
+        assert [request.status for request in emulator.requests] == [200]
+
+    async def test_an_empty_body_can_be_slow_too(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+        emulator.fail("PUT /upload/{id}", Fault.slow_body(0.01))
+        async with session.put("/upload/file_1", headers={"Api-Key": ""}) as response:
+            assert response.status == 400

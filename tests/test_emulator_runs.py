@@ -487,5 +487,64 @@ class TestSeed:
         assert (after["status"], after["error"], after["output"]) == ("failed", error, [])
 
     async def test_an_unknown_kind_is_rejected_with_the_nearest_one(self, emulator: Emulator) -> None:
-        with pytest.raises(ValueError, match=r"there are classifications, edits, .*, workflows/runs"):
+        with pytest.raises(ValueError, match=r"did you mean 'splits'\? Kinds: classifications, .*, workflows/runs"):
             emulator.seed("spilts")
+
+    @pytest.mark.parametrize("kind", ["workflows/runs", "workflows.runs"])
+    def test_a_kind_is_named_with_slashes_or_dots(self, emulator: Emulator, kind: str) -> None:
+        (run_id,) = emulator.seed(kind)
+
+        assert run_id.startswith("run_")
+
+    @pytest.mark.parametrize("status", ["queued", "in_progress", "completed", "failed", "cancelled"])
+    async def test_a_run_can_be_seeded_with_a_permanent_status(
+        self, emulator: Emulator, session: aiohttp.ClientSession, clock: ManualClock, status: str
+    ) -> None:
+        (run_id,) = emulator.seed("splits", status=status)
+        before = (await answer(session, "GET", f"/v1/splits/{run_id}"))[1]
+        clock.advance(1_000_000)
+        after = (await answer(session, "GET", f"/v1/splits/{run_id}"))[1]
+
+        assert before == after
+        assert (after["status"], after["error"] is None) == (status, status != "failed")
+        assert bool(after["output"]) == (status == "completed")
+        assert (run_id in emulator.active_runs()) == (status in {"queued", "in_progress"})
+
+    @pytest.mark.parametrize(("status", "shown"), [("error", "error"), ("failed", "error"), ("awaiting_review",) * 2])
+    async def test_a_status_is_named_as_by_the_kind_or_as_its_phase(
+        self, emulator: Emulator, session: aiohttp.ClientSession, status: str, shown: str
+    ) -> None:
+        (run_id,) = emulator.seed("workflows.runs", status=status)
+        _, run = await answer(session, "GET", f"/v1/workflows/runs/{run_id}")
+
+        assert run["lifecycle"]["status"] == shown
+
+    async def test_a_failed_run_can_have_a_given_error(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
+        error = {"code": "bad_document", "message": "unreadable"}
+        (run_id,) = emulator.seed("splits", status="failed", error=error)
+
+        assert (await answer(session, "GET", f"/v1/splits/{run_id}"))[1]["error"] == error
+
+    async def test_an_active_permanent_status_ends_with_a_cancel(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
+        (run_id,) = emulator.seed("splits", status="in_progress")
+
+        assert (await answer(session, "POST", f"/v1/splits/{run_id}/cancel"))[1]["status"] == "cancelled"
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"status": "done"}, "splits are never done; they are queued, in_progress, completed, failed, cancelled"),
+            ({"status": "awaiting_review"}, "splits are never awaiting_review"),
+            ({"status": "completed", "error": {}}, "only failed runs have an error"),
+            ({"status": "queued", "running": 1}, "a status is permanent"),
+        ],
+    )
+    def test_contradictory_options_are_rejected(
+        self, emulator: Emulator, options: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(ValueError, match=message):
+            emulator.seed("splits", **options)

@@ -25,7 +25,7 @@ from raw_server import (
     unused_port,
 )
 
-from retab_async import APIConnectionError, APIError, APITimeoutError, ResponseError, RetryPolicy
+from retab_async import APIConnectionError, APIError, APITimeoutError, ResponseTooLargeError, RetryPolicy
 
 pytestmark = pytest.mark.usefixtures("connection_path")
 
@@ -80,8 +80,18 @@ def garbled(step: Step) -> Case:
 
 
 def late(step: Step | Early, sends: int = 1) -> Case:
-    """Return the case of a timeout."""
+    """Return the case of a timeout before any response."""
     return Case((step,), APITimeoutError, "no answer within 0.3 s", sends, settings=SHORT_TIMEOUT)
+
+
+def incomplete(step: Step, received: str = "") -> Case:
+    """Return the case of a timeout within the body."""
+    return Case((step,), APITimeoutError, f"{received} bytes of the answer arrived within 0.3", settings=SHORT_TIMEOUT)
+
+
+def oversized(step: Step) -> Case:
+    """Return the case of a header line over the limit."""
+    return Case((step,), APIConnectionError, "a header line of the answer is longer than 65536 bytes", final=True)
 
 
 def refused(step: Step, says: str) -> Case:
@@ -121,10 +131,12 @@ SLOW: dict[str, Case] = {
     "a request that is not read": late(Early(stall, 100), 0),
     "headers that stop": late(say_and_stall(b"HTTP/1.1 200 OK\r\n")),
     "headers that drip": late(drip(b"HTTP/1.1 200 OK\r\nX: ", b"y")),
-    "a body that drips": late(drip(message(b"", headers=SHORT))),
-    "a body of chunks that drips": late(drip(message(b"", headers=CHUNKED), b"1\r\n \r\n")),
-    "a body that stops short of its length": late(say_and_stall(message(BODY, headers=SHORT))),
-    "an error's body that stops": late(say_and_stall(message(b"{", 400, SHORT))),
+    "a body that drips": incomplete(drip(message(b"", headers=SHORT))),
+    "a body of chunks that drips": incomplete(drip(message(b"", headers=CHUNKED), b"1\r\n \r\n")),
+    "a body that stops short of its length": incomplete(
+        say_and_stall(message(BODY, headers=SHORT)), f"only {len(BODY)}"
+    ),
+    "an error's body that stops": incomplete(say_and_stall(message(b"{", 400, SHORT)), "only 1"),
     "interim answers without end": late(drip(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n")),
 }
 
@@ -158,7 +170,11 @@ ODD: dict[str, Case] = {
     "a header with a NUL": garbled(say_and_close(response("X: \x00"))),
     "128 headers": fine(say_and_close(response(*(f"X-{number}: y" for number in range(127))))),
     "129 headers": garbled(say_and_close(response(*(f"X-{number}: y" for number in range(128))))),
-    "a header of a megabyte": garbled(say_and_close(response(f"X: {'y' * 1_000_000}"))),
+    "a header line of 64 KiB": fine(say_and_close(response(f"X: {'y' * 65_500}"))),
+    "a header line over 64 KiB": oversized(say_and_close(response(f"X: {'y' * 66_000}"))),
+    "a header line of a megabyte": oversized(say_and_close(response(f"X: {'y' * 1_000_000}"))),
+    "a status line over 64 KiB": oversized(say_and_close(response(first=f"HTTP/1.1 200 {'y' * 66_000}"))),
+    "many long headers": fine(say_and_close(response(*(f"X-{number}: {'y' * 9000}" for number in range(20))))),
     "100 before the answer": fine(say_and_close(head(first="HTTP/1.1 100 Continue") + response())),
     "103 before the answer": fine(say_and_close(head("Link: </x>", first="HTTP/1.1 103 Early Hints") + response())),
     "101": refused(say_and_close(head("Upgrade: own", "Connection: upgrade", first="HTTP/1.1 101 On")), "status 101"),
@@ -170,7 +186,7 @@ ODD: dict[str, Case] = {
     "a redirect to nowhere": refused(reply(b"", 308), "redirect"),
     "an error without end": refused(endless(400, 2**16), "status 400"),
     "a result without end": Case(
-        (endless(200, 2**20),), ResponseError, "larger than 67108864 bytes", verbs=("get", "create")
+        (endless(200, 2**20),), ResponseTooLargeError, "larger than 67108864 bytes", verbs=("get", "create")
     ),
 }
 

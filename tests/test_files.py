@@ -88,6 +88,13 @@ class TestUpload:
         assert sizes == {len(PDF)}
         assert (len(posts), others) == (2, 3)
 
+    async def test_a_filename_can_be_given(self) -> None:
+        async with Emulator() as emulator, client_for(emulator.url, api_key=emulator.api_key) as client:
+            first = await client.files.upload(PDF, filename="first.pdf")
+            second = await client.files.upload(("second.pdf", PDF))
+
+        assert (first.filename, second.filename) == ("first.pdf", "second.pdf")
+
     @pytest.mark.parametrize(
         "document",
         [
@@ -139,12 +146,19 @@ class TestGet:
 
         assert server.requests == []
 
-    async def test_a_field_of_another_type_raises_with_its_path(self, client: AsyncRetab, server: RawServer) -> None:
+    async def test_an_unexpected_field_has_its_default(self, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(FILE | {"page_count": "three"}),)
-        with pytest.raises(ResponseError, match="an integer was expected") as caught:
+        file = await client.files.get("file_1")
+
+        assert file.page_count is None
+        assert file.filename == FILE["filename"]
+
+    async def test_a_response_without_an_id_is_a_response_error(self, client: AsyncRetab, server: RawServer) -> None:
+        server.steps = (reply(FILE | {"id": 5}),)
+        with pytest.raises(ResponseError, match="a string was expected") as caught:
             await client.files.get("file_1")
 
-        assert caught.value.path == "page_count"
+        assert caught.value.path == "id"
 
     async def test_a_missing_file_raises_not_found(self, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply({"detail": "File not found"}, 404),)

@@ -3,13 +3,15 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import nullcontext
 from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 from clients import ONCE, client_for
-from hypothesis import example, given, settings
+from fuzzing import budget
+from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 from payloads import KEY
@@ -35,16 +37,21 @@ class Session:
     def __init__(self) -> None:
         self.respond_with(b"")
 
-    def respond_with(self, body: bytes) -> None:
+    def respond_with(self, body: bytes, status: int = 200) -> None:
         self.body = body
+        self.status = status
         self.requests: list[tuple[str, str]] = []
+        self.sent: list[tuple[str, URL, Any]] = []
 
-    async def request(self, method: str, url: URL, **_: Any) -> Any:
+    async def request(self, method: str, url: URL, headers: Any = None, **_: Any) -> Any:
         self.requests.append((method, url.raw_path_qs))
+        self.sent.append((method, url, headers))
         content = asyncio.StreamReader()
         content.feed_data(self.body)
         content.feed_eof()
-        return SimpleNamespace(status=200, headers=CIMultiDict(), content=content, closed=True)
+        return SimpleNamespace(
+            status=self.status, headers=CIMultiDict(), content=content, content_length=None, closed=True
+        )
 
 
 class FakeClient(NamedTuple):
@@ -56,12 +63,24 @@ class FakeClient(NamedTuple):
         return self.runner.run(call(attrgetter(kind)(self.client), run_id))
 
 
+def fake_client(runner: asyncio.Runner) -> FakeClient:
+    """Make a client whose requests, also those to other hosts, all go to the stand-in."""
+    session: Any = Session()
+    client = AsyncRetab(KEY, retry=ONCE, proxy=False)
+    pool: Any = client._pool
+    pool.session = lambda: session
+    pool.external_session = lambda: nullcontext(session)
+    pool.wires = lambda: None
+    # Never opened, so there is nothing to close.
+    pool.is_user_session = True
+    return FakeClient(runner, client, session)
+
+
 @pytest.fixture(scope="module")
 def fake() -> Iterator[FakeClient]:
     """One for all examples: a loop and a client for each would take most of the time."""
-    session: Any = Session()
     with asyncio.Runner() as runner:
-        yield FakeClient(runner, AsyncRetab(KEY, session=session, retry=ONCE, proxy=False), session)
+        yield fake_client(runner)
 
 
 async def first_page(resource: Any, _: str = "") -> Any:
@@ -100,7 +119,7 @@ def bodies(draw: st.DrawFn) -> tuple[str, bytes]:
     return kind, json.dumps(draw(JSON if value is None else bent(value))).encode()
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@budget(120)
 @given(drawn=bodies())
 @example(drawn=("splits", b'{"id": "splt_1", "status": "completed", "usage": {"credits": 1' + b"0" * 400 + b"}}"))
 @example(drawn=("workflows.runs", b'{"run": {"id": 5, "lifecycle": []}}'))
@@ -154,7 +173,7 @@ def is_id(text: str) -> bool:
     return 0 < len(text) <= 128 and plain.isascii() and plain.isalnum() and text[0] not in "_-"
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@budget(300)
 @given(method_of=st.sampled_from(VERBS), text=IDS)
 @example(method_of=("splits", "cancel"), text="..")
 @example(method_of=("files.blueprints", "get"), text="%2e%2e")

@@ -24,13 +24,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retab_async import JournalError, RetabError, RunStatus
-from retab_async.journal import FINAL, Entry, Journal
+from retab_async.journal import Entry, Journal, JournalHeader, Settled
 from retab_async.journal import entry as entry_module
 from retab_async.journal import journal as journal_module
+from retab_async.journal.entry import MAGIC
+from retab_async.settings import Credential
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DISK_FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-LINE = b'{"kind":"splits","run_id":"splt_1","disposition":"cancelled"}\n'
+FINAL = ("cancelled", "finished", "not_found", "rejected")
+HEADER = JournalHeader(("splits",), "https://api.test", "0")
+HEAD = b'{"journal":"retab_async","version":1,"kinds":["splits"],"base_url":"https://api.test","credential":"0"}\n'
+LINE = b'{"kind":"splits","run_id":"splt_1","disposition":"cancelled","final":true}\n'
 
 Patch = pytest.MonkeyPatch
 
@@ -41,7 +46,7 @@ def entry(run_id: str = "splt_1", disposition: str = "cancelled", **more: Any) -
 
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[Journal]:
-    journal = await Journal.open(path)
+    journal = await Journal.open(path, HEADER)
     try:
         yield journal
     finally:
@@ -56,7 +61,9 @@ async def written(path: Path, *entries: Entry) -> list[Any]:
 
 
 def lines_of(path: Path) -> list[Any]:
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
+    head, *lines = path.read_bytes().splitlines(keepends=True)
+    assert head == HEAD
+    return [json.loads(line) for line in lines]
 
 
 def ids_of(path: Path) -> list[str]:
@@ -85,7 +92,7 @@ async def released(path: Path) -> Journal:
     async with asyncio.timeout(10):
         while True:
             try:
-                return await Journal.open(path)
+                return await Journal.open(path, HEADER)
             except JournalError:
                 await asyncio.sleep(0.005)
 
@@ -105,10 +112,10 @@ class TestWriting:
     async def test_an_entry_is_a_line_of_json(self, path: Path) -> None:
         await written(path, entry(status="cancelled", reason="on request"), entry("splt_2", "unconfirmed"))
 
-        assert path.read_text() == (
-            '{"kind":"splits","run_id":"splt_1","disposition":"cancelled","status":"cancelled",'
+        assert path.read_text() == HEAD.decode() + (
+            '{"kind":"splits","run_id":"splt_1","disposition":"cancelled","final":true,"status":"cancelled",'
             '"reason":"on request","time":"2026-11-22T12:00:00Z"}\n'
-            '{"kind":"splits","run_id":"splt_2","disposition":"unconfirmed","status":null,'
+            '{"kind":"splits","run_id":"splt_2","disposition":"unconfirmed","final":false,"status":null,'
             '"reason":"","time":"2026-11-22T12:00:00Z"}\n'
         )
 
@@ -123,16 +130,16 @@ class TestWriting:
         assert path.stat().st_mode & 0o777 == 0o600
 
     async def test_a_path_may_be_a_str(self, path: Path) -> None:
-        journal = await Journal.open(str(path))
+        journal = await Journal.open(str(path), HEADER)
         await journal.aclose()
 
-        assert path.read_bytes() == b""
+        assert path.read_bytes() == HEAD
 
     @pytest.mark.usefixtures("fast_writes")
     async def test_entries_reach_the_file_while_the_job_runs(self, path: Path) -> None:
         async with opened(path) as journal:
             journal.write(entry("splt_1"))
-            await until(path.read_bytes)
+            await until(lambda: len(lines_of(path)) == 1)
             journal.write(entry("splt_2"))
             await until(lambda: len(lines_of(path)) == 2)
             await until(lambda: not journal.unwritten)
@@ -191,7 +198,7 @@ class TestWriting:
 
 
 class TestReopening:
-    @pytest.mark.parametrize("disposition", sorted(FINAL))
+    @pytest.mark.parametrize("disposition", FINAL)
     async def test_a_final_outcome_is_done(self, path: Path, disposition: str) -> None:
         await written(path, entry(disposition=disposition))
 
@@ -238,13 +245,13 @@ class TestReopening:
             assert not any(journal.is_done("splits", f"splt_{number}") for number in range(2_000, 4_000))
 
     async def test_unknown_keys_are_ignored(self, path: Path) -> None:
-        path.write_bytes(LINE.replace(b"}", b',"later":[1]}'))
+        path.write_bytes(HEAD + LINE.replace(b"}", b',"later":[1]}'))
 
         async with opened(path) as journal:
             assert journal.is_done("splits", "splt_1")
 
     async def test_crlf_line_ends_are_read(self, path: Path) -> None:
-        path.write_bytes(LINE.replace(b"\n", b"\r\n"))
+        path.write_bytes(HEAD + LINE.replace(b"\n", b"\r\n"))
 
         async with opened(path) as journal:
             assert journal.is_done("splits", "splt_1")
@@ -255,7 +262,7 @@ ENTRIES = st.lists(
         Entry,
         kind=st.sampled_from(["splits", "partitions"]),
         run_id=st.text(max_size=8),
-        disposition=st.sampled_from([*sorted(FINAL), "accepted", "unconfirmed"]),
+        disposition=st.sampled_from([*FINAL, "accepted", "unconfirmed"]),
         status=st.none() | st.text(st.characters(), max_size=4),
         reason=st.text(st.characters(), max_size=8),
     ),
@@ -273,9 +280,9 @@ class TestTornLines:
             path = Path(directory, "cancel.jsonl")
             await written(path, *entries)
             content = path.read_bytes()
-            cut = data.draw(st.integers(0, len(content)))
+            cut = data.draw(st.just(0) | st.integers(len(MAGIC), len(content)))
             path.write_bytes(content[:cut])
-            whole = entries[: content[:cut].count(b"\n")]
+            whole = entries[: max(0, content[:cut].count(b"\n") - 1)]
             done = [each for each in entries[: len(whole)] if each.disposition in FINAL]
 
             async with opened(path) as journal:
@@ -288,11 +295,11 @@ class TestTornLines:
 
     @pytest.mark.parametrize("end", [b"\0" * 5_000, b"\n", b'{"kind":"sp\n', b"\xff", LINE[:-1], b"{}"])
     async def test_a_torn_last_line_is_dropped(self, path: Path, end: bytes) -> None:
-        path.write_bytes(LINE + end)
+        path.write_bytes(HEAD + LINE + end)
         async with opened(path) as journal:
             assert journal.counts == {"cancelled": 1}
 
-        assert path.read_bytes() == LINE
+        assert path.read_bytes() == HEAD + LINE
 
     @pytest.mark.parametrize(
         "line",
@@ -309,42 +316,146 @@ class TestTornLines:
         ],
     )
     async def test_an_invalid_line_in_the_middle_is_reported_by_its_number(self, path: Path, line: bytes) -> None:
-        content = LINE + line + b"\n" + LINE
+        content = HEAD + LINE + line + b"\n" + LINE
         path.write_bytes(content)
         with pytest.raises(JournalError) as caught:
-            await Journal.open(path)
+            await Journal.open(path, HEADER)
 
-        assert str(caught.value) == f"journal {str(path)!r} cannot be opened: line 2 is not an entry of a journal"
+        assert str(caught.value) == f"journal {str(path)!r} cannot be opened: line 3 is not an entry of a journal"
         assert path.read_bytes() == content
 
     async def test_a_complete_foreign_line_is_not_dropped(self, path: Path) -> None:
-        content = LINE + b'{"note": "see the other list"}\n'
+        content = HEAD + LINE + b'{"note": "see the other list"}\n'
         path.write_bytes(content)
-        with pytest.raises(JournalError, match="line 2 is not an entry"):
-            await Journal.open(path)
+        with pytest.raises(JournalError, match="line 3 is not an entry"):
+            await Journal.open(path, HEADER)
 
         assert path.read_bytes() == content
 
-    @pytest.mark.parametrize("content", [b"splt_01G34H8J2K", b"splt_01G34H8J2K\n", b'{"id": "splt_1"', b"id,status\n"])
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"splt_01G34H8J2K",
+            b"splt_01G34H8J2K\n",
+            b"{",
+            b"[]",
+            b'{"id": "splt_1"',
+            b'{"id": "splt_1"}',
+            b'{"kind":"',
+            HEAD[:20],
+            b" " + HEAD,
+            LINE,
+            b"id,status\n",
+        ],
+    )
     async def test_a_file_that_is_no_journal_is_left_alone(self, path: Path, content: bytes) -> None:
         path.write_bytes(content)
-        with pytest.raises(JournalError, match="line 1 is not an entry"):
-            await Journal.open(path)
+        with pytest.raises(JournalError, match="it is not a journal of this library and not empty"):
+            await Journal.open(path, HEADER)
 
         assert path.read_bytes() == content
 
     async def test_an_endless_line_is_not_read_to_its_end(self, path: Path) -> None:
-        path.write_bytes(LINE[:-3] + b"x" * 2_000_000)
+        path.write_bytes(HEAD + LINE[:-3] + b"x" * 2_000_000)
 
-        with pytest.raises(JournalError, match="line 1 is not an entry") as caught:
-            await Journal.open(path)
+        with pytest.raises(JournalError, match="line 2 is not an entry") as caught:
+            await Journal.open(path, HEADER)
         assert len(str(caught.value)) < 500
+
+
+class TestOtherJobs:
+    @pytest.mark.parametrize(
+        ("job", "reason"),
+        [
+            (HEADER._replace(kinds=("partitions",)), "it belongs to a job on splits, not on partitions"),
+            (
+                HEADER._replace(base_url="https://b.test"),
+                "it belongs to a job on https://api.test, not on https://b.test",
+            ),
+            (HEADER._replace(credential="1"), "it belongs to a job with another API key or token"),
+        ],
+    )
+    async def test_a_journal_that_settled_ids_of_another_job_is_rejected(
+        self, path: Path, job: JournalHeader, reason: str
+    ) -> None:
+        await written(path, entry())
+        content = path.read_bytes()
+        with pytest.raises(JournalError) as caught:
+            await Journal.open(path, job)
+
+        assert str(caught.value) == f"journal {str(path)!r} cannot be opened: {reason}: choose another file"
+        assert path.read_bytes() == content
+
+    async def test_a_job_with_another_key_takes_over_a_journal_without_settled_ids(self, path: Path) -> None:
+        await written(path, entry("splt_1", "rejected", final=False), entry("splt_2", "unconfirmed"))
+        other = HEADER._replace(credential="1")
+        journal = await Journal.open(path, other)
+        journal.write(entry("splt_3"))
+        await journal.aclose()
+
+        with pytest.raises(JournalError, match="another API key"):
+            await Journal.open(path, HEADER)
+        journal = await Journal.open(path, other)
+        assert journal.settled("splits", "splt_1") is None
+        assert journal.settled("splits", "splt_3") == Settled("cancelled")
+        await journal.aclose()
+
+    async def test_a_job_of_any_kind_continues_a_journal_of_one_kind(self, path: Path) -> None:
+        await written(path, entry())
+        journal = await Journal.open(path, HEADER._replace(kinds=()))
+        await journal.aclose()
+
+        assert journal.is_done("splits", "splt_1")
+
+    @pytest.mark.parametrize(
+        ("head", "reason"),
+        [
+            (HEAD.replace(b"1", b"2", 1), "its format is of another version than 1"),
+            (HEAD.replace(b'"version":1', b'"version":[[]]'), "its format is of another version than 1"),
+            (HEAD.replace(b'["splits"]', b"[7]"), "not a journal of this library"),
+            (HEAD.replace(b'["splits"]', b"7"), "not a journal of this library"),
+            (HEAD.replace(b'"0"', b"null"), "not a journal of this library"),
+        ],
+    )
+    async def test_an_unknown_header_is_rejected(self, path: Path, head: bytes, reason: str) -> None:
+        path.write_bytes(head)
+        with pytest.raises(JournalError, match=reason):
+            await Journal.open(path, HEADER)
+
+        assert path.read_bytes() == head
+
+    async def test_failures_are_loaded_with_their_reason(self, path: Path) -> None:
+        await written(
+            path,
+            entry("splt_1", "rejected", reason="status 409"),
+            entry("splt_2", "rejected", reason="status 401", final=False),
+            entry("splt_3", "not_found", reason="status 404"),
+            entry("splt_4", "finished", reason="completed"),
+        )
+
+        async with opened(path) as journal:
+            assert list(journal.failures()) == [
+                ("splits", "splt_1", Settled("rejected", "status 409")),
+                ("splits", "splt_3", Settled("not_found", "status 404")),
+            ]
+            assert journal.settled("splits", "splt_1") == Settled("rejected", "status 409")
+            assert journal.settled("splits", "splt_2") is None
+            assert journal.settled("splits", "splt_4") == Settled("finished")
+            assert journal.counts == {"rejected": 1, "not_found": 1, "finished": 1}
+
+    def test_no_credential_is_in_a_header(self) -> None:
+        key = "sk_live_0123456789"
+        first, second = (Credential("Api-Key", each, each).fingerprint for each in (key, f"{key}1"))
+
+        assert key not in first
+        assert first != second
+        assert first == Credential("Authorization", f"Bearer {key}", key).fingerprint
 
 
 class TestUnusablePaths:
     async def test_a_directory_is_rejected(self, tmp_path: Path) -> None:
         with pytest.raises(JournalError) as caught:
-            await Journal.open(tmp_path)
+            await Journal.open(tmp_path, HEADER)
 
         assert str(caught.value) == f"journal {str(tmp_path)!r} cannot be opened: Is a directory"
         assert isinstance(caught.value, RetabError)
@@ -353,22 +464,22 @@ class TestUnusablePaths:
 
     async def test_a_missing_directory_is_rejected(self, tmp_path: Path) -> None:
         with pytest.raises(JournalError, match="cannot be opened: No such file or directory"):
-            await Journal.open(tmp_path / "away" / "cancel.jsonl")
+            await Journal.open(tmp_path / "away" / "cancel.jsonl", HEADER)
 
     async def test_a_path_with_a_null_byte_is_rejected(self) -> None:
         with pytest.raises(JournalError, match=r"journal 'a\\x00b' cannot be opened: .*null"):
-            await Journal.open("a\0b")
+            await Journal.open("a\0b", HEADER)
 
     @pytest.mark.parametrize("device", ["/dev/full", "/dev/null"])
     async def test_a_device_is_rejected(self, device: str) -> None:
         with pytest.raises(JournalError, match="it is no regular file"):
-            await Journal.open(device)
+            await Journal.open(device, HEADER)
 
     async def test_a_pipe_is_rejected(self, path: Path) -> None:
         os.mkfifo(path)
 
         with pytest.raises(JournalError, match="it is no regular file"):
-            await Journal.open(path)
+            await Journal.open(path, HEADER)
 
     async def test_a_file_of_another_user_is_rejected(self, path: Path, monkeypatch: Patch) -> None:
         def refuse(*_: object) -> int:
@@ -377,13 +488,13 @@ class TestUnusablePaths:
         monkeypatch.setattr(os, "open", refuse)
 
         with pytest.raises(JournalError, match="cannot be opened: Permission denied"):
-            await Journal.open(path)
+            await Journal.open(path, HEADER)
 
     async def test_a_system_without_file_locks_is_rejected(self, path: Path, monkeypatch: Patch) -> None:
         monkeypatch.setitem(sys.modules, "fcntl", None)
 
         with pytest.raises(JournalError, match="journals need a POSIX system"):
-            await Journal.open(path)
+            await Journal.open(path, HEADER)
         assert not path.exists()
 
 
@@ -392,14 +503,14 @@ class TestOneJobAJournal:
         async with opened(path) as journal:
             journal.write(entry())
             with pytest.raises(JournalError, match=r"another job is writing it"):
-                await Journal.open(path)
+                await Journal.open(path, HEADER)
         async with opened(path) as journal:
             assert journal.is_done("splits", "splt_1")
 
     async def test_a_journal_of_another_process_is_rejected(self, path: Path) -> None:
         await written(path)
         with holding(path), pytest.raises(JournalError) as caught:
-            await Journal.open(path)
+            await Journal.open(path, HEADER)
 
         assert str(caught.value) == f"journal {str(path)!r} cannot be opened: another job is writing it"
 
@@ -430,10 +541,10 @@ def holding(path: Path) -> Iterator[int]:
     """Hold a journal in another process, which is killed at the end."""
     code = f"""
 import asyncio
-from retab_async.journal import Journal
+from retab_async.journal import Journal, JournalHeader
 
 async def main():
-    journal = await Journal.open({str(path)!r})
+    journal = await Journal.open({str(path)!r}, JournalHeader(("splits",), "https://api.test", "0"))
     print("open", flush=True)
     await asyncio.sleep(60)
 
@@ -461,7 +572,7 @@ class TestFailing:
                 raise DISK_FULL
             return write(file, piece[:-50])
 
-        journal = await Journal.open(path)
+        journal = await Journal.open(path, HEADER)
         monkeypatch.setattr(os, "write", fill)
         journal.write(entry("splt_1"))
         error = await failed(journal)
@@ -490,7 +601,7 @@ class TestFailing:
         def refuse(*_: int) -> None:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-        journal = await Journal.open(path)
+        journal = await Journal.open(path, HEADER)
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", tear)
             patch.setattr(os, "ftruncate", refuse)
@@ -507,7 +618,7 @@ class TestFailing:
     async def test_a_file_size_limit_leaves_whole_lines(self, path: Path) -> None:
         entries = [entry(f"splt_{number}") for number in range(200)]
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        journal = await Journal.open(path)
+        journal = await Journal.open(path, HEADER)
         # Python ignores the signal that comes with it.
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
         try:
@@ -531,14 +642,14 @@ class TestFailing:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
         monkeypatch.setattr(os, "fsync", refuse)
-        journal = await Journal.open(path)
+        journal = await Journal.open(path, HEADER)
 
         for _ in range(2):
             with pytest.raises(JournalError, match="cannot be written: Input/output error"):
                 await journal.aclose()
 
     async def test_a_removed_journal_is_reported(self, path: Path) -> None:
-        journal = await Journal.open(path)
+        journal = await Journal.open(path, HEADER)
         path.unlink()
 
         assert "the file was removed meanwhile" in str(await failed(journal))
@@ -554,7 +665,7 @@ class TestFailing:
                 raise MemoryError
 
         monkeypatch.setattr(journal_module, "append", fail)
-        journal = await Journal.open(path)
+        journal = await Journal.open(path, HEADER)
         journal.write(entry())
 
         assert "cannot be written: MemoryError" in str(await failed(journal))
@@ -600,12 +711,12 @@ class TestClosing:
     async def test_no_thread_is_left_after_closing(self, path: Path) -> None:
         await written(path, entry())
         with pytest.raises(JournalError):
-            await Journal.open(path / "below")
+            await Journal.open(path / "below", HEADER)
         await until(lambda: "retab_async journal" not in {thread.name for thread in threading.enumerate()})
 
     async def test_everything_is_written_though_the_closing_task_is_cancelled(self, path: Path) -> None:
         async def leave() -> None:
-            journal = await Journal.open(path)
+            journal = await Journal.open(path, HEADER)
             journal.write(entry())
             # As in a cancelled scope of anyio's: the next await raises.
             if task := asyncio.current_task():
@@ -623,7 +734,7 @@ class TestClosing:
     ) -> None:
         gate = Gate(journal_module.append)
         monkeypatch.setattr(journal_module, "append", gate)
-        journal = await Journal.open(path)
+        journal = await Journal.open(path, HEADER)
         journal.write(entry())
         closing = asyncio.create_task(journal.aclose())
         await until(gate.reached.is_set)
@@ -649,11 +760,11 @@ class TestClosing:
         assert ids_of(path) == ["splt_1", "splt_2"]
 
     async def test_a_cancelled_open_releases_the_file(self, path: Path, monkeypatch: Patch) -> None:
-        path.write_bytes(LINE * 100)
-        gate = Gate(entry_module.decode_entry)
+        path.write_bytes(HEAD + LINE * 100)
+        gate = Gate(entry_module.decode_line)
         with monkeypatch.context() as patch:
-            patch.setattr(journal_module, "decode_entry", gate)
-            opening = asyncio.create_task(Journal.open(path))
+            patch.setattr(journal_module, "decode_line", gate)
+            opening = asyncio.create_task(Journal.open(path, HEADER))
             await until(gate.reached.is_set)
             opening.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -669,10 +780,10 @@ WRITER = """
 import asyncio
 import sys
 import time
-from retab_async.journal import Entry, Journal
+from retab_async.journal import Entry, Journal, JournalHeader
 
 async def main(path, count):
-    journal = await Journal.open(path)
+    journal = await Journal.open(path, JournalHeader(("splits",), "https://api.test", "0"))
     for number in range(count):
         journal.write(Entry(kind="splits", run_id=f"splt_{number}", disposition="cancelled", reason="x" * 99))
         if number % 5 == 0:
@@ -695,7 +806,7 @@ class TestProcesses:
                 if progress[-1][1] - progress[0][1] > 2:
                     process.kill()
         early = [number for number, when in progress if when < progress[-1][1] - 1.5]
-        whole = path.read_bytes().count(b"\n")
+        whole = path.read_bytes().count(b"\n") - 1
 
         assert process.returncode == -signal.SIGKILL
         assert whole > max(early)

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from retab_async.json_codec import loads
 from retab_async.protocol import json_loader
 from retab_async.protocol.json_loader import MAX_DEPTH, JSONLimitError, load_json
 
@@ -28,12 +28,13 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def load(document: bytes) -> Any:
     try:
-        return orjson.loads(document)
+        return loads(document)
     except ValueError:
         return ValueError
 
 
 @given(JSON, st.sampled_from([None, 1]), st.booleans())
+@example([["x" * 100, 2**70, float("inf")], {"\ud800": ["y" * 100]}], None, True)  # noqa: FBT003 - drawn
 def test_document_in_pieces_gives_the_value_of_the_whole(value: Any, indent: int | None, is_ascii: bool) -> None:  # noqa: FBT001 - drawn
     document = json.dumps(value, indent=indent, ensure_ascii=is_ascii).encode()
 
@@ -85,10 +86,11 @@ def test_large_document_that_is_not_json_raises_value_error(document: bytes) -> 
 
 
 @pytest.mark.parametrize(
-    "document", [b"  %b \n" % LONG, b"[%b]" % (b" " * 100), b"1" * 60, b'{"a" : [%b] , "b": 1}' % LONG]
+    "document",
+    [b"  %b \n" % LONG, b"[%b]" % (b" " * 100), b"1" * 60, b'{"a" : [%b] , "b": 1}' % LONG, b"\xef\xbb\xbf[%b]" % LONG],
 )
 def test_large_document_of_one_value_is_read(document: bytes) -> None:
-    assert load_json(document) == orjson.loads(document)
+    assert load_json(document) == loads(document)
 
 
 def test_too_many_values_or_levels_raise_an_error_of_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

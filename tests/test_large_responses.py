@@ -115,6 +115,7 @@ async def test_page_of_far_too_many_rows_without_ids_raises_at_once_and_logs_not
 DEEP = b"[" * 900 + b"]" * 900
 DEEP_BODIES = {
     "run": b'{"id":"splt_1","status":"completed","output":%b}' % DEEP,
+    "details": b'{"details":%b}' % DEEP,
     "page": b'{"data":[{"id":"splt_1","status":"completed","subdocuments":%b}]}' % DEEP,
 }
 CALLS: dict[str, Callable[[AsyncRetab], Awaitable[Any]]] = {

@@ -346,7 +346,7 @@ def test_an_api_error_has_the_facts_of_the_response() -> None:
     ],
 )
 def test_read_retry_after_reads_numbers_and_dates(value: str | None, seconds: float | None) -> None:
-    assert read_retry_after(value, NOW) == seconds
+    assert read_retry_after({} if value is None else {"Retry-After": value}, NOW) == seconds
 
 
 @given(st.text() | st.from_regex(r"\w{3}, \d+ \w{3} \d+ \d+:\d+:\d+ [-+A-Z0-9]+"))
@@ -355,16 +355,36 @@ def test_read_retry_after_reads_numbers_and_dates(value: str | None, seconds: fl
 @example("Fri, 31 Dec 9999 23:59:59 -2359")
 @example("1 Jan 1 0:0:0")
 def test_read_retry_after_accepts_any_text(value: str) -> None:
-    seconds = read_retry_after(value, NOW)
+    seconds = read_retry_after({"Retry-After": value, "Date": value, "retry-after-ms": value}, NOW)
 
     assert seconds is None or 0 <= seconds < float("inf")
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Date": "Mon, 14 Sep 2026 07:50:00 GMT", "Retry-After": "Mon, 14 Sep 2026 07:50:03 GMT"}, 3.0),
+        ({"Date": "Mon, 14 Sep 2026 08:10:00 GMT", "Retry-After": "Mon, 14 Sep 2026 08:10:03 GMT"}, 3.0),
+        ({"Date": "Mon, 14 Sep 2026 08:10:00 GMT", "Retry-After": "Mon, 14 Sep 2026 08:09:00 GMT"}, None),
+        ({"Date": "today", "Retry-After": "Mon, 14 Sep 2026 08:00:03 GMT"}, 3.0),
+        ({"Date": "Mon, 14 Sep 2026 07:50:00 GMT", "Retry-After": "5"}, 5.0),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": " 20.5 ", "Retry-After": "7"}, 0.0205),
+        ({"retry-after-ms": "soon", "Retry-After": "7"}, 7.0),
+        ({"retry-after-ms": "-1"}, None),
+    ],
+)
+def test_read_retry_after_reads_milliseconds_and_the_date_of_the_response(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert read_retry_after(CIMultiDict(headers), NOW) == seconds
 
 
 @given(st.integers(1, 10**6))
 def test_a_date_in_the_future_is_the_wait_until_then(seconds: int) -> None:
     moment = (NOW + timedelta(seconds=seconds)).strftime("%a, %d %b %Y %H:%M:%S GMT")
 
-    assert read_retry_after(moment, NOW) == seconds
+    assert read_retry_after({"Retry-After": moment}, NOW) == seconds
 
 
 # Secrets
@@ -441,4 +461,5 @@ def test_details_that_quote_the_key_with_escapes_are_redacted() -> None:
     error = api_error(_answer(b'{"detail": "no", "details": {"k": "\\u0073' + KEY[1:].encode() + b'"}}'), NOW)
 
     assert error.message == "no"
-    assert error.details is None
+    assert error.details == {"k": "***"}
+    assert error.body == '{"detail": "no", "details": {"k": "***"}}'

@@ -5,11 +5,12 @@ import json
 import pickle
 import socket
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+import aiohttp
 import pytest
-from clients import ONCE, QUICK, client_for
+from clients import ONCE, QUICK, client_for, user_session
 from raw_server import RawServer, close_early, raw_server, reply, reset, say_and_stall, stall, until, unused_port
 
 from retab_async import (
@@ -101,13 +102,71 @@ async def test_each_attempt_sends_the_whole_body_again() -> None:
 async def test_an_external_request_has_its_own_headers_and_no_credential() -> None:
     async with raw_server(reply()) as server, client_for("http://127.0.0.1:1") as client:
         target = f"{server.url}/bucket/a%2Fb?X-Sig=%2B1"
-        headers = (("Content-Type", "application/pdf"), ("x-part", "1"))
+        headers = (
+            ("Content-Type", "application/pdf"),
+            ("x-goog-part", "1"),
+            ("Cookie", "a=b"),
+            ("X-Forwarded-For", "a"),
+        )
         await send(client, Request("PUT", "target", body=BytesBody(b"%PDF"), external_url=target, headers=headers))
 
         sent = server.requests[0]
         assert (sent.method, sent.target, sent.body) == ("PUT", "/bucket/a%2Fb?X-Sig=%2B1", b"%PDF")
-        assert (sent.headers["content-type"], sent.headers["x-part"]) == ("application/pdf", "1")
-        assert not {"api-key", "authorization", "idempotency-key"} & set(sent.headers)
+        assert (sent.headers["content-type"], sent.headers["x-goog-part"]) == ("application/pdf", "1")
+        assert not {"api-key", "authorization", "idempotency-key", "cookie", "x-forwarded-for"} & set(sent.headers)
+
+
+async def test_an_external_request_carries_nothing_of_a_users_session() -> None:
+    """Neither default headers, nor its credentials, nor what its middlewares add."""
+
+    async def add_header(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        request.headers["X-Middleware"] = "secret"
+        return await handler(request)
+
+    own = {"headers": {"X-Tenant": "secret", "Authorization": "Basic YTpi"}, "middlewares": (add_header,)}
+    async with raw_server(reply()) as server, user_session(**own) as session:
+        client = client_for(server.url, session=session)
+        await send(client, Request("PUT", "target", body=BytesBody(b"%PDF"), external_url=f"{server.url}/bucket"))
+        await send(client, Request("GET", "/v1/x"))
+        external, internal = server.requests
+
+        assert "secret" in str(internal.headers)
+        assert "authorization" in internal.headers
+        assert not {"x-tenant", "authorization", "x-middleware", "api-key", "cookie"} & set(external.headers)
+        assert external.body == b"%PDF"
+        assert not session.closed
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["environment", "given"])
+async def test_no_proxy_applies_to_each_target_host(monkeypatch: pytest.MonkeyPatch, *, given: bool) -> None:
+    monkeypatch.setattr("retab_async.settings._is_loopback", lambda host: host == "127.0.0.1")
+    async with raw_server(reply(b"{}")) as proxy, raw_server(reply(b"{}")) as storage:
+        # Over http the proxy sees whole requests; localhost stands for the storage host.
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", "localhost,.internal.test")
+        url = f"http://localhost:{storage.port}/bucket"
+        async with client_for("http://127.0.0.1:9", proxy=proxy.url if given else None) as client:
+            for target in (url, "http://storage.test/bucket", "http://a.internal.test:1/bucket"):
+                request = Request("PUT", "target", body=BytesBody(b"%PDF"), external_url=target)
+                with suppress(APIConnectionError):
+                    await send(client.with_options(retry=ONCE), request)
+
+    through = [request.target for request in proxy.requests]
+    assert ("http://storage.test/bucket" in through, len(storage.requests)) == (True, 0 if given else 1)
+    assert (len(through) == 3) is given
+
+
+async def test_the_operating_system_decides_without_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setattr("retab_async.settings.proxy_bypass", lambda host: host == "bypassed.test")
+    client = client_for("https://retab.invalid", proxy=None)
+    await client.aclose()
+
+    assert client._settings.proxy_for("https://storage.test/a") == "http://proxy.test:3128"
+    assert client._settings.proxy_for("https://bypassed.test/a") is None
 
 
 async def test_an_error_of_the_body_ends_the_call() -> None:

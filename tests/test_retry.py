@@ -5,9 +5,11 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 from unittest.mock import AsyncMock
 
+import attrs
 import pytest
 import tenacity
 from aioresponses import aioresponses
@@ -21,6 +23,7 @@ from retab_async import (
     APIError,
     APITimeoutError,
     AsyncRetab,
+    ConfigurationError,
     InternalServerError,
     RateLimitError,
     ResponseError,
@@ -35,8 +38,8 @@ from retab_async.transport import transport
 URL = f"https://api.retab.com/v1/splits/{SPLIT_ID}/cancel"
 CALL: dict[str, Any] = {"method": "POST", "url": "/v1/splits/splt_1/cancel"}
 
-TRANSIENT = [408, 425, 429, 500, 502, 503, 504]
-FINAL = [300, 307, 400, 401, 402, 403, 404, 405, 409, 410, 413, 422, 431, 451, 501, 505, 511]
+TRANSIENT = [408, 425, 429, 500, 502, 503, 504, 507, 511, 520, 521, 522, 523, 524, 529, 530, 598, 599]
+FINAL = [300, 307, 400, 401, 402, 403, 404, 405, 409, 410, 413, 422, 431, 451, 501, 505, 600]
 
 
 @pytest.fixture
@@ -107,6 +110,62 @@ async def test_a_policy_of_one_attempt_does_not_retry(wire: aioresponses, naps: 
 
     assert caught.value.attempts == 1
     assert naps == []
+
+
+@pytest.mark.parametrize("statuses", [{409, 418}, [418], (418, 501)], ids=repr)
+async def test_retry_statuses_of_the_policy_are_retried_too(wire: aioresponses, statuses: Any) -> None:
+    policy = attrs.evolve(QUICK, retry_statuses=statuses)
+    wire.post(URL, status=418)
+    wire.post(URL, status=503)
+    wire.post(URL, payload=BARE_SPLIT)
+    async with client_with(policy) as client:
+        run = await client.splits.cancel(SPLIT_ID)
+
+    assert run.status == "cancelled"
+    assert calls_of(wire) == 3
+
+
+async def test_retry_statuses_apply_in_bulk_jobs_and_waits(wire: aioresponses) -> None:
+    policy = attrs.evolve(QUICK, retry_statuses={418})
+    wire.post(URL, status=418)
+    wire.post(URL, payload=BARE_SPLIT)
+    get = f"https://api.retab.com/v1/splits/{SPLIT_ID}"
+    for url in (get, f"{get}?include_output=false"):
+        wire.get(url, status=418)
+        wire.get(url, payload=BARE_SPLIT, repeat=True)
+    async with client_with(policy) as client:
+        report = await client.splits.cancel_many([SPLIT_ID])
+        run = await client.splits.wait(SPLIT_ID, poll_interval=0.01)
+
+    assert report.failures == ()
+    assert run.status == "cancelled"
+
+
+async def test_with_timeout_keeps_the_retry_statuses(wire: aioresponses) -> None:
+    async with client_with(attrs.evolve(QUICK, retry_statuses={418})) as client:
+        transport = client.splits._api.transport.with_timeout(timeout=1, policy=RetryPolicy(retry_statuses={599}))
+
+    assert transport.policy.retry_statuses == {418, 599}
+
+
+@pytest.mark.parametrize("statuses", [{200}, {600}, {"418"}, {True}, 418, None, "503"], ids=repr)
+def test_invalid_retry_statuses_raise(statuses: Any) -> None:
+    with pytest.raises(ConfigurationError, match="retry_statuses must be"):
+        RetryPolicy(retry_statuses=statuses)
+
+
+async def test_an_api_error_says_whether_it_is_transient(wire: aioresponses) -> None:
+    wire.post(URL, status=418)
+    wire.post(URL, status=404)
+    wire.post(URL, status=502)
+    found = []
+    async with client_with(RetryPolicy(attempts=1, retry_statuses={418})) as client:
+        for _ in range(3):
+            with pytest.raises(APIError) as caught:
+                await client.splits.cancel(SPLIT_ID)
+            found.append(caught.value.transient)
+
+    assert found == [True, False, True]
 
 
 async def test_a_final_failure_after_a_transient_one_ends_the_call(wire: aioresponses) -> None:
@@ -210,6 +269,29 @@ async def test_a_retry_after_as_http_date_is_waited_for_in_full(wire: aiorespons
 
     # The header's date has whole seconds, and the test takes a moment.
     assert 15 < naps[0] <= 20.2
+
+
+@pytest.mark.parametrize("skew", [-600, 600], ids=["slow clock", "fast clock"])
+async def test_a_retry_after_date_is_relative_to_the_date_of_the_response(
+    wire: aioresponses, naps: list[float], skew: int
+) -> None:
+    now = datetime.now(UTC) + timedelta(seconds=skew)
+    date, until = (format_datetime(moment, usegmt=True) for moment in (now, now + timedelta(seconds=3)))
+    wire.post(URL, status=503, headers={"Date": date, "Retry-After": until})
+    wire.post(URL, payload=BARE_SPLIT)
+    async with client_with(RetryPolicy(wait_initial=0.2)) as client:
+        await client.splits.cancel(SPLIT_ID)
+
+    assert 3 <= naps[0] <= 3.2
+
+
+async def test_retry_after_ms_is_waited_for_in_full(wire: aioresponses, naps: list[float]) -> None:
+    wire.post(URL, status=429, headers={"retry-after-ms": "1250", "Retry-After": "9"})
+    wire.post(URL, payload=BARE_SPLIT)
+    async with client_with(RetryPolicy(wait_initial=0.2)) as client:
+        await client.splits.cancel(SPLIT_ID)
+
+    assert 1.25 <= naps[0] <= 1.45
 
 
 async def test_a_retry_after_longer_than_wait_max_is_not_shortened(wire: aioresponses, naps: list[float]) -> None:

@@ -627,6 +627,7 @@ class TestRunThatIsNotVisibleYet:
         scene.emulator.fail(CANCEL, *[Fault.status(404)] * 30)
 
         await by_cancelling_the_task(scene)
+        await until(lambda: bool(scene.sent("/cancel") > 3))
 
         assert await scene.client.aclose() == ()
         assert scene.emulator.active_runs() == []

@@ -100,7 +100,7 @@ class TestFifoSemaphore:
 
         assert slots.try_acquire()
         assert not slots.try_acquire()
-        assert not len(slots)
+        assert slots.waiting == 0
 
     async def test_cancelled_waiter_is_passed_over(self) -> None:
         slots = FifoSemaphore(1)
@@ -114,7 +114,7 @@ class TestFifoSemaphore:
         await patient
         with pytest.raises(asyncio.CancelledError):
             await cancelled
-        assert not len(slots)
+        assert slots.waiting == 0
 
     async def test_slot_of_a_task_cancelled_as_its_turn_comes_goes_to_the_next(self) -> None:
         slots = FifoSemaphore(1)
@@ -127,3 +127,49 @@ class TestFifoSemaphore:
             await late
 
         assert slots.try_acquire()
+
+    async def test_urgent_holder_gets_a_slot_beyond_those_of_others(self) -> None:
+        slots = FifoSemaphore(2, reserve=1)
+        assert [slots.try_acquire() for _ in range(3)] == [True, True, False]
+
+        assert [slots.try_acquire(is_urgent=True) for _ in range(2)] == [True, False]
+        slots.release(is_urgent=True)
+        slots.release()
+        slots.release()
+        assert [slots.try_acquire() for _ in range(3)] == [True, True, False]
+
+    async def test_urgent_holders_alone_have_no_more_than_the_count(self) -> None:
+        slots = FifoSemaphore(2, reserve=2)
+
+        assert [slots.try_acquire(is_urgent=True) for _ in range(3)] == [True, True, False]
+
+    async def test_released_reserve_goes_to_an_urgent_waiter_alone(self) -> None:
+        slots = FifoSemaphore(1, reserve=1)
+        slots.try_acquire()
+        slots.try_acquire(is_urgent=True)
+        normal = asyncio.create_task(slots.acquire(5))
+        urgent = asyncio.create_task(slots.acquire(5, is_urgent=True))
+        await asyncio.sleep(0)
+        slots.release(is_urgent=True)
+        await urgent
+        slots.release(is_urgent=True)
+        await asyncio.sleep(0)
+        assert not normal.done()
+
+        slots.release()
+        await normal
+        assert not slots.try_acquire()
+
+    async def test_urgent_waiter_that_timed_out_leaves_the_reserve_free(self) -> None:
+        slots = FifoSemaphore(1, reserve=1)
+        slots.try_acquire(is_urgent=True)
+        waiting = asyncio.create_task(slots.acquire(5, is_urgent=True))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        slots.release(is_urgent=True)
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+        assert slots.try_acquire()
+        assert slots.try_acquire(is_urgent=True)
+        assert not slots.try_acquire(is_urgent=True)

@@ -1,5 +1,6 @@
 from typing import Any
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -227,7 +228,7 @@ def test_environment_proxy_without_a_scheme_is_http(monkeypatch: pytest.MonkeyPa
 
 def test_invalid_environment_proxy_error_names_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("all_proxy", "socks5://proxy.test:1080")
-    with pytest.raises(ConfigurationError, match="the proxy in the environment must be an http"):
+    with pytest.raises(ConfigurationError, match=r"the proxy in the environment \(all_proxy\) must be an http"):
         resolve()
 
 
@@ -326,3 +327,69 @@ def test_replace_validates_like_resolve(value: dict[str, Any]) -> None:
     nothing: dict[str, Any] = {"api_key": None, "bearer_token": None, "timeout": None, "user_agent": None}
     with pytest.raises(ConfigurationError):
         resolve().replace(**nothing | value)
+
+
+class RetryClient:
+    """Stand-in for the class of aiohttp_retry, which is not a dependency."""
+
+    __module__ = "aiohttp_retry.client"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"retry": 0}, r"retry must be a RetryPolicy, such as RetryPolicy\(attempts=1\)"),
+        ({"retry": None}, "retry must be a RetryPolicy"),
+        ({"retry": 3}, "retry must be a RetryPolicy"),
+        ({"retry": True}, "retry must be a RetryPolicy"),
+        ({"retry": {"attempts": 3}}, "retry must be a RetryPolicy"),
+        ({"trace_configs": None}, r"trace_configs must be a list of aiohttp.TraceConfig, or \(\) for none"),
+        ({"trace_configs": [object()]}, "trace_configs must be a list of aiohttp.TraceConfig"),
+        ({"trace_configs": aiohttp.TraceConfig()}, "trace_configs must be a list"),
+        ({"session": object()}, "session must be an open aiohttp.ClientSession"),
+        ({"session": aiohttp.ClientSession}, "session must be an open aiohttp.ClientSession"),
+        ({"session": "https://x.test"}, "session must be an open aiohttp.ClientSession"),
+        ({"session": RetryClient()}, "not a RetryClient: for retries, pass retry=RetryPolicy"),
+        ({"ssl": "/etc/ca.pem"}, r"ssl must be an SSLContext, or False.*ssl.create_default_context\(cafile=PATH\)"),
+        ({"ssl": None}, "ssl must be an SSLContext, or False"),
+        ({"allow_http": 1}, "allow_http must be True or False"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_wrong_type_of_a_setting_is_rejected_at_once(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        AsyncRetab("sk_live_1", **options)
+
+
+@pytest.mark.parametrize("retry", [0, 3, False, "4"])
+async def test_with_options_rejects_a_retry_that_is_no_policy(retry: Any) -> None:
+    async with AsyncRetab("sk_live_1") as client:
+        with pytest.raises(ConfigurationError, match="retry must be a RetryPolicy"):
+            client.with_options(retry=retry)
+
+
+@pytest.mark.parametrize("url", ["http://emulator:8080", "http://10.0.0.7", "http://api.test/v1"])
+def test_http_beyond_loopback_is_rejected_unless_allowed(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    with pytest.raises(ConfigurationError, match="allow_http=True or set RETAB_API_ALLOW_HTTP=1"):
+        resolve(base_url=url)
+
+    assert resolve(base_url=url, allow_http=True).base_url == url.removesuffix("/v1")
+    monkeypatch.setenv("RETAB_API_ALLOW_HTTP", "1")
+    assert resolve(base_url=url).base_url == url.removesuffix("/v1")
+    monkeypatch.setenv("RETAB_API_ALLOW_HTTP", "0")
+    with pytest.raises(ConfigurationError, match="must use https"):
+        resolve(base_url=url)
+
+
+@pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
+def test_socks_proxy_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "socks5h://user:word@proxy.test:1080")
+    with pytest.raises(ConfigurationError, match=rf"\({name}\) must be .* not a SOCKS proxy; proxy=False") as caught:
+        resolve()
+
+    assert "word" not in str(caught.value)
+
+
+def test_socks_proxy_argument_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"proxy must be .* not a SOCKS proxy"):
+        resolve(proxy="socks5://proxy.test:1080")

@@ -3,15 +3,16 @@
 import asyncio
 import gzip
 import json
+import socket
 import time
 import tracemalloc
 import zlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
-from clients import ONCE, QUICK, client_for, connections_in_use
+from clients import ONCE, QUICK, client_for, connections_in_use, user_session
 from payloads import BARE_SPLIT, FULL_SPLIT, SPLIT_ID
 from raw_server import (
     Wire,
@@ -30,6 +31,7 @@ from retab_async import (
     APIError,
     APITimeoutError,
     AsyncRetab,
+    ConfigurationError,
     InternalServerError,
     ResponseError,
     RetryPolicy,
@@ -100,7 +102,7 @@ async def test_many_closed_kept_alive_sockets_cost_no_attempt() -> None:
 
 
 async def test_a_lost_connection_in_a_users_session_is_resent_once() -> None:
-    async with raw_server(close_early) as server, aiohttp.ClientSession() as session:
+    async with raw_server(close_early) as server, user_session() as session:
         client = client_for(server.url, session=session, retry=ONCE)
         with pytest.raises(APIConnectionError):
             await client.splits.cancel(SPLIT_ID)
@@ -451,7 +453,7 @@ async def test_a_host_that_cannot_be_resolved_is_retried(call: Call, monkeypatch
 async def test_a_users_session_gets_the_needed_options_and_stays_open(settings: dict[str, Any]) -> None:
     packed = reply(gzip.compress(json.dumps(BARE_SPLIT).encode()), headers={"Content-Encoding": "gzip"})
     missing = reply({"detail": "Split not found"}, 404)
-    async with raw_server(packed, missing) as server, aiohttp.ClientSession(**settings) as session:
+    async with raw_server(packed, missing) as server, user_session(**settings) as session:
         client = client_for(server.url, session=session)
         run = await client.splits.cancel(SPLIT_ID)
         with pytest.raises(APIError, match="Split not found"):
@@ -463,7 +465,7 @@ async def test_a_users_session_gets_the_needed_options_and_stays_open(settings: 
 
 
 async def test_a_users_session_is_bounded_by_the_clients_timeout() -> None:
-    async with raw_server(stall) as server, aiohttp.ClientSession() as session:
+    async with raw_server(stall) as server, user_session() as session:
         client = client_for(server.url, session=session, timeout=0.1, retry=ONCE)
         with pytest.raises(APITimeoutError):
             await client.splits.cancel(SPLIT_ID)
@@ -477,3 +479,49 @@ async def test_a_stall_after_an_oversized_error_body_does_not_delay_the_call() -
 
         assert caught.value.status_code == 400
         assert len(caught.value.body) == 64 * 1024
+
+
+@pytest.mark.parametrize("limits", [{"limit": 2}, {"limit_per_host": 2}, {"limit": 50, "limit_per_host": 2}], ids=str)
+async def test_a_smaller_limit_of_a_users_connector_makes_calls_wait(limits: dict[str, Any]) -> None:
+    async def slow(wire: Wire) -> None:
+        await asyncio.sleep(0.1)
+        await ok(wire)
+
+    connector = aiohttp.TCPConnector(**limits)
+    async with raw_server(slow) as server, user_session(connector=connector) as session:
+        client = client_for(server.url, session=session, timeout=0.25, retry=ONCE)
+        runs = await asyncio.gather(*(client.splits.cancel(f"splt_{number}") for number in range(10)))
+
+        assert [run.status for run in runs] == ["cancelled"] * 10
+        assert server.connections == 2
+
+
+async def test_an_unlimited_connector_of_a_user_leaves_max_connections_in_force() -> None:
+    async with user_session(connector=aiohttp.TCPConnector(limit=0)) as session:
+        client = client_for("http://127.0.0.1:9", session=session, max_connections=7)
+
+        assert client._pool.slots._free == 7
+
+
+async def test_a_users_session_that_keeps_cookies_raises() -> None:
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(ConfigurationError, match=r"cookie_jar=aiohttp\.DummyCookieJar\(\)"):
+            client_for("http://127.0.0.1:9", session=session)
+
+
+async def test_own_sockets_send_keepalive_probes_after_a_minute() -> None:
+    async with raw_server(stall) as server, client_for(server.url) as client:
+        call = asyncio.ensure_future(_run(client.splits.cancel(SPLIT_ID)))
+        await server.asked.wait()
+        connector = client._pool.session().connector
+        assert connector is not None
+        (protocol,) = connector._acquired
+        opened = cast("Any", protocol.transport).get_extra_info("socket")
+        alive = opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        name = "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"
+        idle = opened.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+        call.cancel()
+        await asyncio.wait([call])
+
+        assert alive
+        assert idle == 60

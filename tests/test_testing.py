@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from retab_async import testing
+from retab_async import AsyncRetab, Subdocument, testing
+from retab_async.emulator import Emulator, ManualClock
 from retab_async.testing import cancel_everywhere
 
 Run = Callable[[Coroutine[Any, Any, int]], int]
@@ -384,3 +385,32 @@ def test_the_module_imports_only_the_standard_library() -> None:
     imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
 
     assert {str(name).partition(".")[0] for name in imported} <= sys.stdlib_module_names
+
+
+async def test_the_example_of_the_docstring_is_fast() -> None:
+    async with (
+        Emulator(queued=0, running=0.02) as emulator,
+        AsyncRetab(emulator.api_key, base_url=emulator.url) as client,
+    ):
+
+        async def block() -> None:
+            async with client.splits.running(document=b"%PDF", subdocuments=[Subdocument("invoice")]) as run:
+                await run.result(poll_interval=0.01)
+
+        async with asyncio.timeout(10):
+            assert await cancel_everywhere(block) > 0
+        await client.aclose()
+        assert emulator.active_runs() == []
+
+
+async def test_a_frozen_clock_is_reported_within_the_total_timeout() -> None:
+    async with (
+        Emulator(clock=ManualClock()) as emulator,
+        AsyncRetab(emulator.api_key, base_url=emulator.url) as client,
+    ):
+
+        async def waits() -> None:
+            await client.splits.wait(*emulator.seed("splits"), poll_interval=0.01)
+
+        with pytest.raises(AssertionError, match="clock that stands still, such as a ManualClock"):
+            await cancel_everywhere(waits, timeout=0.2, total_timeout=1)

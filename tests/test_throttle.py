@@ -99,7 +99,8 @@ class TestEfficiency:
         # Without knowing when the server's window begins, a rolling one is the most that can be used.
         assert RollingWindow(requests, per, 0).least_seconds(result.succeeded) / result.seconds >= 0.95
         assert result.refused == 0
-        assert result.stats.rate is None
+        assert result.stats.rate == requests / per
+        assert result.stats.rate_origin == "given"
 
     @settings(max_examples=6, deadline=None, derandomize=True, phases=[Phase.generate])
     @given(
@@ -225,6 +226,38 @@ class TestLearning:
         assert not throttle.queue.try_pass()
         assert throttle.retry_after_left() == pytest.approx(5)
 
+    @pytest.mark.parametrize("retry_after", [301, 86400, 1e9])
+    def test_absurd_retry_after_lets_one_request_probe_after_five_minutes(self, retry_after: float) -> None:
+        throttle = Throttle(clock := ManualClock())
+        refuse(throttle, retry_after=retry_after)
+        clock.now += 299
+        assert not throttle.queue.try_pass()
+        assert throttle.full_retry_after_left() == retry_after - 299
+        clock.now += 1
+        assert throttle.queue.try_pass()
+        probe = throttle.on_sent()
+        assert not throttle.queue.try_pass()
+        clock.now += 0.1
+        throttle.on_done(probe)
+        throttle.on_response(probe, is_success=True)
+        clock.now += 0.1
+
+        assert throttle.queue.try_pass()
+        assert (throttle.retry_after_left(), throttle.full_retry_after_left()) == (0, 0)
+
+    def test_refused_probe_closes_the_gate_for_its_own_retry_after(self) -> None:
+        throttle = Throttle(clock := ManualClock())
+        refuse(throttle, retry_after=86400)
+        clock.now += 300
+        assert throttle.queue.try_pass()
+        refuse(throttle, retry_after=20)
+
+        assert (throttle.retry_after_left(), throttle.full_retry_after_left()) == (20, 20)
+        clock.now += 19
+        assert not throttle.queue.try_pass()
+        clock.now += 80
+        assert throttle.queue.try_pass()
+
     def test_pause_is_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG, "retab_async")
         throttle = Throttle(ManualClock())
@@ -313,6 +346,44 @@ class TestStats:
         assert stats.latency_p95 == pytest.approx(0.95, abs=0.02)
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             stats.sent = 0  # type: ignore[misc]
+
+    def test_rate_is_the_learned_one_or_none(self) -> None:
+        assert (Throttle().stats().rate, Throttle().stats().rate_origin) == (None, "none")
+        stats = learned().stats()
+
+        assert stats.rate == pytest.approx(1, rel=0.1)
+        assert stats.rate_origin == "learned"
+
+    def test_rate_is_the_given_one_while_its_job_runs(self) -> None:
+        async def scenario(clock: Clock) -> None:
+            throttle = Throttle(clock)
+            limiter = BulkLimiter(throttle, 8, RateLimit(400, per=2))
+            permit = await limiter.acquire()
+            assert (throttle.stats().rate, throttle.stats().rate_origin) == (200, "given")
+            release(permit)
+            await asyncio.sleep(1)
+            assert (throttle.stats().rate, throttle.stats().rate_origin) == (200, "given")
+            await asyncio.sleep(2)
+
+            assert (throttle.stats().rate, throttle.stats().rate_origin) == (None, "none")
+
+        in_virtual_time(scenario)
+
+    async def test_rate_is_shared_by_several_jobs_with_a_given_one(self) -> None:
+        throttle = Throttle()
+        permits = [await BulkLimiter(throttle, 8, RateLimit(10, per=2)).acquire() for _ in range(2)]
+
+        assert (throttle.stats().rate, throttle.stats().rate_origin) == (10, "shared")
+        for permit in permits:
+            release(permit)
+
+    async def test_rate_is_the_learned_one_where_it_is_less_than_the_given(self) -> None:
+        throttle = learned()
+        permit = await BulkLimiter(throttle, 8, RateLimit(400, per=2)).acquire()
+
+        assert throttle.stats().rate_origin == "learned"
+        assert throttle.stats().rate == pytest.approx(1, rel=0.1)
+        release(permit)
 
 
 class TestFifoGate:

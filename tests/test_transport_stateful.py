@@ -10,8 +10,10 @@ from math import inf
 from random import Random
 from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
+from unittest.mock import create_autospec
 
 import pytest
+from aiohttp import DummyCookieJar
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -28,6 +30,8 @@ from retab_async.transport import BulkTransport, ConnectionPool, Transport, atte
 
 T = TypeVar("T")
 
+# Made in no event loop, as it needs none.
+COOKIE_JAR = create_autospec(DummyCookieJar, instance=True)
 HOUR = 3600.0
 LATENCIES: list[float] = [0.0, 0.125, 0.25, 1.0, 4.0]
 OUTCOMES: list[int | str] = [
@@ -137,7 +141,7 @@ class TransportMachine(RuleBasedStateMachine):
         self.server.turn(steps)
         for budget in self.server.budgets:
             budget.start_with(tokens)
-        session: Any = SimpleNamespace(closed=False)
+        session: Any = SimpleNamespace(closed=False, cookie_jar=COOKIE_JAR, connector=None)
         pool = ConnectionPool(session=session, max_connections=slots, ssl=True, trace_configs=())
         client_settings = Settings.resolve(
             api_key=KEY, bearer_token=None, base_url=None, proxy=False, timeout=15.0, user_agent=None
@@ -145,6 +149,7 @@ class TransportMachine(RuleBasedStateMachine):
         self.transport = Transport(pool, client_settings, RetryPolicy(), throttle)
         self.own = FifoSemaphore(1)
         self.server.sizes = {pool.slots: slots, self.own: 1}
+        self.server.reserves = {pool.slots: min(slots, 4)}
         self.throttle, self.pool = throttle, pool
         self.jobs: list[tuple[BulkTransport, JobLimits]] = [
             (self.transport.for_bulk(max_in_flight, rate_limit), self.limits(max_in_flight, rate_limit)),

@@ -24,6 +24,7 @@ from retab_async import (
     NotFoundError,
     Partition,
     ResponseError,
+    RetabUsage,
     RunStatus,
     Split,
     __version__,
@@ -191,7 +192,7 @@ async def test_invalid_fields_get_their_defaults_and_one_warning(
     wire.post(SPLIT_CANCEL, payload=FULL_SPLIT | {"usage": {"credits": "many"}, "output": [{"name": 5}]})
     split = await client.splits.cancel(SPLIT_ID)
 
-    assert split.usage is None
+    assert split.usage == RetabUsage()
     assert split.output == ()
     assert split.model == "retab-small"
     (warning,) = warnings_in(caplog)
@@ -292,19 +293,19 @@ async def test_get_returns_the_run_with_its_output(wire: aioresponses, client: A
     assert unstructure(split) == FULL_SPLIT
 
 
-async def test_a_get_of_another_shape_names_the_json_path(wire: aioresponses, client: AsyncRetab) -> None:
-    body = BARE_SPLIT | {"subdocuments": [{"name": "a"}, {"name": "b"}, {"name": None}]}
+async def test_a_get_without_a_readable_status_names_the_json_path(wire: aioresponses, client: AsyncRetab) -> None:
+    body = {"id": SPLIT_ID, "status": 5}
     wire.get(SPLIT_GET, payload=body, headers={"x-request-id": "req_42"})
     with pytest.raises(ResponseError) as caught:
         await client.splits.get(SPLIT_ID)
 
     error = caught.value
-    assert error.path == "subdocuments[2].name"
-    assert error.message == "subdocuments[2].name: a string was expected, not null"
+    assert error.path == "status"
+    assert error.message == "status: a status word was expected, not a number"
     assert error.request_id == "req_42"
-    assert error.body.startswith(f'{{"id": "{SPLIT_ID}", "status": "cancelled"')
+    assert error.body.startswith(f'{{"id": "{SPLIT_ID}", "status": 5')
     assert (error.status_code, error.method, error.url, error.attempts) == (200, "GET", f"/v1/splits/{SPLIT_ID}", 1)
-    assert "subdocuments[2].name" in str(error)
+    assert "status: a status word" in str(error)
     assert "req_42" in str(error)
 
 

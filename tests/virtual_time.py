@@ -67,13 +67,14 @@ class RollingWindow:
 class TokenBucket:
     """Server with N tokens that are refilled evenly."""
 
-    def __init__(self, requests: int, per: float, phase: float) -> None:
+    def __init__(self, requests: int, per: float, phase: float, size: float | None = None) -> None:
         self.requests, self.per, self.phase = requests, per, phase
-        self._tokens, self._updated = float(requests), START
+        self.size = self._tokens = float(size or requests)
+        self._updated = START
 
     def refuse(self, now: float) -> float:
         rate = self.requests / self.per
-        self._tokens = min(self.requests, self._tokens + (now - self._updated) * rate)
+        self._tokens = min(self.size, self._tokens + (now - self._updated) * rate)
         self._updated = now
         if self._tokens < 1:
             return (1 - self._tokens) / rate
@@ -81,7 +82,14 @@ class TokenBucket:
         return 0.0
 
     def least_seconds(self, count: int) -> float:
-        return max(0, count - self.requests) * self.per / self.requests
+        return max(0, count - self.size) * self.per / self.requests
+
+
+class LeakyBucket(TokenBucket):
+    """nginx's `limit_req` without delay: a burst of a fifth of the requests, then evenly."""
+
+    def __init__(self, requests: int, per: float, phase: float) -> None:
+        super().__init__(requests, per, phase, size=requests / 5 + 1)
 
 
 class FixedWindow:
@@ -103,6 +111,43 @@ class FixedWindow:
     def least_seconds(self, count: int) -> float:
         windows = (count - 1) // self.requests
         return (windows - self.phase) * self.per if windows else 0.0
+
+
+class StickTable:
+    """haproxy's `http_req_rate` with a deny rule: two counters approximate a window, and refused requests count too."""
+
+    def __init__(self, requests: int, per: float, phase: float) -> None:
+        self.requests, self.per = requests, per
+        self._tick, self._current, self._previous = START - phase * per, 0, 0
+
+    def refuse(self, now: float) -> float:
+        if now - self._tick >= self.per:
+            is_next = now - self._tick < 2 * self.per
+            self._previous, self._current = (self._current if is_next else 0), 0
+            self._tick = self._tick + self.per if is_next else now
+        self._current += 1
+        rate = self._current + self._previous * (1 - (now - self._tick) / self.per)
+        # haproxy does not know when the next one would be accepted.
+        return self.per if rate > self.requests else 0.0
+
+    def least_seconds(self, count: int) -> float:
+        return max(0, count - self.requests) * self.per / self.requests
+
+
+class CountingWindow:
+    """Server that accepts a request if there were fewer than N in the last period, refused ones included."""
+
+    def __init__(self, requests: int, per: float, phase: float) -> None:
+        self.requests, self.per, self.phase = requests, per, phase
+        self._last: deque[float] = deque(maxlen=requests)
+
+    def refuse(self, now: float) -> float:
+        is_full = len(self._last) == self.requests and now - self._last[0] < self.per
+        self._last.append(now)
+        return self._last[0] + self.per - now if is_full else 0.0
+
+    def least_seconds(self, count: int) -> float:
+        return (count - 1) // self.requests * self.per
 
 
 class JobResult(NamedTuple):

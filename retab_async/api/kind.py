@@ -48,10 +48,6 @@ class KindSpec:
             and value.get(self.cancel_failure_marker[0]) == self.cancel_failure_marker[1]
         )
 
-    def only_status(self, value: dict[str, Any]) -> dict[str, Any]:
-        """Return the JSON of a run, with the objects on the way to its status reduced to the status."""
-        return _only_path(value, self.status_path) if self.status_path else value
-
     def with_default_status(self, value: dict[str, Any]) -> dict[str, Any]:
         """Return the JSON of a run with a status: the documented default, pending, if it has none."""
         return _with_default(value, self.status_path) if self.status_path else value
@@ -63,11 +59,3 @@ def _with_default(value: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any
     if rest:
         return {**value, first: _with_default(current if isinstance(current, dict) else {}, tuple(rest))}
     return value if isinstance(current, str) and current else {**value, first: str(RunStatus.PENDING)}
-
-
-def _only_path(value: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    first, *rest = path
-    current = value.get(first)
-    if not rest or not isinstance(current, dict):
-        return value
-    return {**value, first: _only_path({rest[0]: current.get(rest[0])}, tuple(rest))}

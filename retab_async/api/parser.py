@@ -70,19 +70,30 @@ class RunParser(Generic[RunT]):
         self._structure  # noqa: B018 - builds the cached property
 
     def parse_run(self, response: Response, run_id: str) -> RunT:
-        """Return a run that was read by its id.
+        """Return a run that was read by its id, with fields that do not fit at their defaults and logged.
 
         Raises:
-            ResponseError: The JSON does not fit the class, or is about another run.
+            ResponseError: The response has no readable id or status, or is about another run.
         """
+        run, mismatches = self.parse_poll(response, run_id)
+        if mismatches:
+            self.log_defaults(run, mismatches)
+        return run
+
+    def parse_poll(self, response: Response, run_id: str) -> tuple[RunT, tuple[SchemaMismatchError, ...]]:
+        """Return a run as `parse_run` does, and what did not fit instead of a log line."""
         value = parse_json(response)
+        # A read without the output may be the status alone; the caller knows the id.
+        if isinstance(value, dict) and value.get("id") is None:
+            value = {**value, "id": run_id}
         try:
-            # A read without the output may be the status alone; the caller knows the id.
-            has_no_id = isinstance(value, dict) and value.get("id") is None
-            run = self._structure({**value, "id": run_id} if has_no_id else value)
+            return self._checked(response, self._structure(value), run_id), ()
         except SchemaMismatchError as error:
-            raise response_error(response, str(error), error.path) from None
-        return self._checked(response, run, run_id)
+            mismatch = error
+        if not isinstance(value, dict):
+            raise response_error(response, str(mismatch), mismatch.path)
+        run, mismatches = self._parse_leniently(response, value, mismatch)
+        return self._checked(response, run, run_id), mismatches
 
     def parse_cancel(self, response: Response, run_id: str) -> CancelResult[RunT]:
         """Return the run of an accepted cancel, with fields that do not fit at their defaults and logged.
@@ -109,7 +120,9 @@ class RunParser(Generic[RunT]):
             mismatch = error
         if not isinstance(value, dict) or not isinstance(value.get("id"), str):
             raise response_error(response, str(mismatch), mismatch.path)
-        return self._parse_leniently(response, self._spec.with_default_status(value), mismatch)
+        run, mismatches = self._parse_leniently(response, self._spec.with_default_status(value), mismatch)
+        self.log_defaults(run, mismatches)
+        return run
 
     def parse_stream_state(self, response: Response, run_id: str) -> RunT:
         """Return the state of a run from one line of a stream; `run_id` is for a line without an id.
@@ -155,9 +168,14 @@ class RunParser(Generic[RunT]):
         return RawPage(rows, after if isinstance(after, str) else None, poll_hint(response))
 
     def parse_row(self, row: dict[str, Any]) -> tuple[RunT, bool] | None:
-        """Return the run in a row of a raw page and whether the row is complete, or None if it does not fit."""
+        """Return the run in a row of a raw page and whether the row is complete, or None without an id or status."""
         try:
             return self._structure(row), "output" in row or not self._spec.has_output
+        except SchemaMismatchError:
+            pass
+        try:
+            # Not complete: a finished run is read once more by itself, which logs what does not fit.
+            return self._structure_leniently(row)[0], False
         except SchemaMismatchError:
             return None
 
@@ -168,7 +186,9 @@ class RunParser(Generic[RunT]):
             mismatch = error
         if not isinstance(value, dict):
             raise response_error(response, str(mismatch))
-        return self._parse_leniently(response, _with_id(value, run_id), mismatch)
+        run, mismatches = self._parse_leniently(response, _with_id(value, run_id), mismatch)
+        self.log_defaults(run, mismatches)
+        return run
 
     def _parse_listed(self, row: Any, number: int, problems: list[str]) -> RunT | None:
         try:
@@ -186,25 +206,22 @@ class RunParser(Generic[RunT]):
         problems.append(f"row {number} is unreadable, left out: {mismatch}")
         return None
 
-    def _parse_leniently(self, response: Response, value: dict[str, Any], mismatch: SchemaMismatchError) -> RunT:
+    def _parse_leniently(
+        self, response: Response, value: dict[str, Any], mismatch: SchemaMismatchError
+    ) -> tuple[RunT, tuple[SchemaMismatchError, ...]]:
         try:
             run, mismatches = self._structure_leniently(value)
         except SchemaMismatchError as error:
             raise response_error(response, str(error), error.path) from None
-        self._log_defaults(run, mismatches or (mismatch,))
-        return run
+        return run, mismatches or (mismatch,)
 
     def _structure_leniently(self, value: dict[str, Any]) -> tuple[RunT, tuple[SchemaMismatchError, ...]]:
         from retab_async.converter import structure_leniently  # noqa: PLC0415 - see _structure
 
-        try:
-            return structure_leniently(value, self._run_type)
-        except SchemaMismatchError as error:
-            # Fields beside the status must not keep the status from being read.
-            run, mismatches = structure_leniently(self._spec.only_status(value), self._run_type)
-            return run, (error, *mismatches)
+        return structure_leniently(value, self._run_type)
 
-    def _log_defaults(self, run: RunT, mismatches: tuple[SchemaMismatchError, ...]) -> None:
+    def log_defaults(self, run: RunT, mismatches: tuple[SchemaMismatchError, ...]) -> None:
+        """Log one warning with the paths of the fields of a run that are at their defaults."""
         _logger.warning("%s %s: %s", self._path, single_line(run.id), _defaults(mismatches))
 
     @staticmethod
@@ -216,7 +233,7 @@ class RunParser(Generic[RunT]):
 
 def poll_hint(response: Response) -> float | None:
     """Return the seconds until the next poll that a 2xx response asks for in `Retry-After`, None without one."""
-    return read_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+    return read_retry_after(response.headers, datetime.now(UTC))
 
 
 def _defaults(mismatches: tuple[SchemaMismatchError, ...]) -> str:

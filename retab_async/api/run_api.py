@@ -138,19 +138,33 @@ class RunApi(Generic[RunT]):
         """Return the state of a run from one line of a stream; `run_id` is for a line without an id."""
         return await _parse(self._parser.parse_stream_state, response._replace(body=line), run_id)
 
-    async def fetch(self, run_id: str, *, include_output: bool) -> tuple[RunT, float | None]:
-        """Return a run and the server's hint of the seconds until the next poll."""
+    async def get(self, run_id: str, *, include_output: bool) -> RunT:
+        """Return a run."""
         request = self._read_request(run_id, include_output=include_output)
+        run, _ = await self._read(request, self._parser.parse_run, run_id)
+        return run
+
+    async def fetch(self, run_id: str, *, include_output: bool) -> tuple[RunT, float | None]:
+        """Return a run and the server's hint of the seconds until the next poll; only the last poll logs defaults."""
+        request = self._read_request(run_id, include_output=include_output)
+        (run, mismatches), hint = await self._read(request, self._parser.parse_poll, run_id)
+        if mismatches and include_output and run.status.is_terminal:
+            self._parser.log_defaults(run, mismatches)
+        return run, hint
+
+    async def _read(
+        self, request: Request, parse: Callable[[Response, str], ParsedT], run_id: str
+    ) -> tuple[ParsedT, float | None]:
         response = await self._send(request)
         try:
-            run = await _parse(self._parser.parse_run, response, run_id)
+            parsed = await _parse(parse, response, run_id)
         except ResponseError as error:
             if error.path != "id":
                 raise
             _logger.warning("%s: response about another run, reading it again: %s", run_id, error)
             response = await self._send(request)
-            run = await _parse(self._parser.parse_run, response, run_id)
-        return run, poll_hint(response)
+            parsed = await _parse(parse, response, run_id)
+        return parsed, poll_hint(response)
 
     async def fetch_page(self, query: str) -> Page[RunT]:
         """Return a page of the list."""

@@ -3,7 +3,7 @@
 from retab_async.bulk.id_source import IdSource
 from retab_async.bulk.job import CancelJob
 from retab_async.bulk.list_scan import RunScan, scan_queries
-from retab_async.bulk.options import CancelOptions, Order
+from retab_async.bulk.options import CancelOptions, MatchingOptions, Order
 from retab_async.bulk.results import CancelOutcome, CancelReport, Disposition, EndReason
 from retab_async.bulk.sender import CancelTarget
 
@@ -16,6 +16,7 @@ __all__ = [
     "Disposition",
     "EndReason",
     "IdSource",
+    "MatchingOptions",
     "Order",
     "RunScan",
     "scan_queries",

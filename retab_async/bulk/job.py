@@ -10,11 +10,11 @@ from retab_async.bulk.follower import MAX_FOLLOWED
 from retab_async.bulk.id_source import IdSource
 from retab_async.bulk.options import CancelOptions
 from retab_async.bulk.reporter import OutcomeQueue, OutcomeReporter
-from retab_async.bulk.results import CancelOutcome, CancelReport, Disposition, EndReason, OutcomeCounts
+from retab_async.bulk.results import CancelOutcome, CancelReport, EndReason, OutcomeCounts
 from retab_async.bulk.runner import JobRunner
 from retab_async.bulk.sender import CancelTarget
 from retab_async.errors import JournalError
-from retab_async.journal import Journal
+from retab_async.journal import Journal, JournalHeader
 from retab_async.models import Run
 from retab_async.throttle import FifoSemaphore
 
@@ -54,6 +54,7 @@ class CancelJob(Generic[RunT]):
         runner = self._runner
         return CancelReport(
             counts=+Counter(self._counts.counts),
+            settled=Counter(self._counts.settled),
             failures=self._counts.failures(in_order=self._options.order == "input"),
             elapsed=runner.elapsed if runner else 0.0,
             end_reason=runner.end_reason if runner else None,
@@ -135,8 +136,7 @@ class CancelJob(Generic[RunT]):
             raise RuntimeError(msg)
         self._is_started = True
         if self._options.journal is not None and not self._options.dry_run:
-            self._journal = await Journal.open(self._options.journal)
-            self._counts.counts.update({Disposition(word): count for word, count in self._journal.counts.items()})
+            self._journal = await Journal.open(self._options.journal, self._journal_header())
         reporter: OutcomeReporter[RunT] = OutcomeReporter(
             counts=self._counts, slots=slots, queue=self._queue, journal=self._journal, on_failure=self._source.fail
         )
@@ -149,6 +149,11 @@ class CancelJob(Generic[RunT]):
             if self._runner is None:
                 await self._close_journal(raises=False)
         return runner
+
+    def _journal_header(self) -> JournalHeader:
+        transport = self._targets[0].api.transport
+        kinds = (self._targets[0].kind,) if len(self._targets) == 1 else ()
+        return JournalHeader(kinds, transport.base_url, transport.credential_fingerprint)
 
     async def _close_journal(self, *, raises: bool) -> None:
         if self._journal is None:

@@ -1,7 +1,7 @@
 """Options of a bulk cancel, validated."""
 
 from os import PathLike, fspath
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import attrs
 
@@ -52,6 +52,7 @@ class CancelOptions:
         outage_timeout: Seconds without any response after which the job stops sending.
         rate_limit: Limit to keep from the start; None learns it.
         journal: File that records each outcome.
+        dedupe: Send the cancel of an id that occurs several times once.
         dry_run: Send nothing and write no journal.
 
     Raises:
@@ -59,11 +60,25 @@ class CancelOptions:
         InvalidRequestError: The order or a flag is invalid.
     """
 
-    concurrency: int = attrs.field(validator=_check_concurrency)
-    order: Order = attrs.field(validator=_check_order)
-    wait: bool = attrs.field(validator=_check_flag)
-    wait_timeout: float = attrs.field(validator=_check_timeout)
-    outage_timeout: float = attrs.field(validator=_check_timeout)
-    rate_limit: RateLimit | None = attrs.field(validator=_check_rate_limit)
-    journal: str | None = attrs.field(converter=_to_path)
+    concurrency: int = attrs.field(default=64, validator=_check_concurrency)
+    order: Order = attrs.field(default="completion", validator=_check_order)
+    wait: bool = attrs.field(default=False, validator=_check_flag)
+    wait_timeout: float = attrs.field(default=3600.0, validator=_check_timeout)
+    outage_timeout: float = attrs.field(default=60.0, validator=_check_timeout)
+    rate_limit: RateLimit | None = attrs.field(default=None, validator=_check_rate_limit)
+    journal: str | None = attrs.field(default=None, converter=_to_path)
     dry_run: bool = attrs.field(default=False, validator=_check_flag)
+    dedupe: bool = attrs.field(default=False, validator=_check_flag)
+
+
+class MatchingOptions(TypedDict, total=False):
+    """Options of `cancel_matching` beside the filters, with the meanings and defaults of `CancelOptions`."""
+
+    concurrency: int
+    rate_limit: RateLimit | None
+    journal: str | PathLike[str] | None
+    order: Order
+    dry_run: bool
+    wait: bool
+    wait_timeout: float
+    outage_timeout: float

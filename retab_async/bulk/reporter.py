@@ -7,11 +7,17 @@ from typing import Generic, TypeVar
 
 from retab_async.bulk.id_source import CancelItem
 from retab_async.bulk.results import CancelOutcome, Disposition, OutcomeCounts
+from retab_async.errors import SettledError
 from retab_async.journal import Entry, Journal
 from retab_async.models import Run
 from retab_async.throttle import FifoSemaphore
 
 RunT = TypeVar("RunT", bound=Run)
+
+# An id with any other outcome is worth another cancel when the job is resumed.
+_SETTLED: frozenset[str] = frozenset(
+    {Disposition.CANCELLED, Disposition.FINISHED, Disposition.NOT_FOUND, Disposition.REJECTED}
+)
 
 
 class OutcomeQueue(Generic[RunT]):
@@ -104,8 +110,11 @@ class OutcomeReporter(Generic[RunT]):
             self._slots.release()
 
     def admit(self, item: CancelItem) -> bool:
-        """Assign a number to an item; False if an earlier run of the job has settled it."""
-        if self._journal is not None and item.kind and self._journal.is_done(item.kind, item.run_id):
+        """Assign a number to an item; False if an earlier run of the job has settled it, which is then reported."""
+        settled = self._journal.settled(item.kind, item.run_id) if self._journal is not None else None
+        # A later version of this library may have other dispositions.
+        if settled is not None and settled.disposition in _SETTLED:
+            self._report_settled(item, Disposition(settled.disposition), settled.reason)
             return False
         item.number = self._admitted
         self._admitted += 1
@@ -127,8 +136,25 @@ class OutcomeReporter(Generic[RunT]):
             self._record(item.number, outcome)
         else:
             self._counts.count(disposition)
-        if self._queue is None and self._slots is not None:
-            self._slots.release()
+        if self._queue is None:
+            self.cancel_reservation()
+
+    def _report_settled(self, item: CancelItem, disposition: Disposition, reason: str) -> None:
+        self._counts.settled[disposition] += 1
+        if not disposition.is_failure:
+            self._counts.count(disposition)
+            self.cancel_reservation()
+            return
+        item.number = self._admitted
+        self._admitted += 1
+        outcome: CancelOutcome[RunT] = CancelOutcome(
+            run_id=item.run_id, kind=item.kind, disposition=disposition, error=SettledError(reason)
+        )
+        self._counts.add(item.number, outcome)
+        if self._queue is not None:
+            self._queue.put(item.number, outcome)
+        else:
+            self.cancel_reservation()
 
     def _record(self, number: int, outcome: CancelOutcome[RunT]) -> None:
         # What belongs to no kind could not be recognised in another run of the job.
@@ -143,6 +169,7 @@ class OutcomeReporter(Generic[RunT]):
             kind=outcome.kind,
             run_id=outcome.run_id,
             disposition=str(outcome.disposition),
+            final=outcome.disposition in _SETTLED,
             status=None if outcome.run is None else str(outcome.run.status),
             reason="" if outcome.error is None else str(outcome.error),
         )

@@ -94,6 +94,7 @@ class CancelReport:
 
     Attributes:
         counts: Number of ids of each disposition; 0 for a disposition that did not occur.
+        settled: Those of them that an earlier run of the job had settled, and that were not sent again.
         failures: Outcomes that are failures; of a stream the first 1,000.
         elapsed: Seconds from the start to the end, or until now.
         end_reason: Why the job ended; None while it runs, and if an exception ended it.
@@ -103,6 +104,7 @@ class CancelReport:
     counts: Counter[Disposition]
     failures: tuple[CancelOutcome[Run], ...]
     elapsed: float
+    settled: Counter[Disposition] = attrs.field(factory=Counter)
     end_reason: EndReason | None = None
     error: Exception | None = attrs.field(default=None, hash=False)
 
@@ -141,11 +143,16 @@ class OutcomeCounts:
 
     Args:
         max_failures: Number of failures to keep; None for all.
+
+    Attributes:
+        counts: All outcomes by disposition.
+        settled: Those that an earlier run of the job had settled.
     """
 
     def __init__(self, max_failures: int | None = None) -> None:
         # Counting in a Counter takes three times as long.
         self.counts = dict.fromkeys(Disposition, 0)
+        self.settled: Counter[Disposition] = Counter()
         self._failures: list[tuple[int, CancelOutcome[Run]]] = []
         self._max_failures = max_failures
 

@@ -13,7 +13,7 @@ from retab_async.bulk.results import Disposition, disposition_of_error
 from retab_async.errors import APIError, HTTPResponseError, PermissionDeniedError, RequestError
 from retab_async.models import Run
 from retab_async.polling import Waiter
-from retab_async.retry import RetryPolicy, backoff_delay, is_throttled, is_transient
+from retab_async.retry import RetryPolicy, backoff_delay, is_congestion, is_throttled, is_transient
 
 RunT = TypeVar("RunT", bound=Run)
 
@@ -95,7 +95,10 @@ class CancelSender(Generic[RunT]):
         elif is_transient(error):
             # While the server is unavailable a failure says nothing about the id.
             if breaker.state is not CircuitState.OPEN:
-                item.failures += 1
+                if is_congestion(error):
+                    item.congestions += 1
+                else:
+                    item.failures += 1
                 item.deadline = item.deadline or time.monotonic() + self._policy.deadline
             breaker.on_failure(error, workers)
         elif isinstance(error, HTTPResponseError):
@@ -106,10 +109,10 @@ class CancelSender(Generic[RunT]):
 
     def refuses_caller(self, error: RequestError) -> bool:
         """Tell whether an error is about the caller, so that every other id would be refused too."""
+        if not isinstance(error, APIError) or is_transient(error):
+            return False
         is_forbidden = self._last_success is None and self._forbidden >= _MAX_FORBIDDEN
-        return isinstance(error, APIError) and (
-            error.status_code in _CALLER_REFUSALS or (error.status_code == 403 and is_forbidden)
-        )
+        return error.status_code in _CALLER_REFUSALS or (error.status_code == 403 and is_forbidden)
 
     def disposition_of_error(self, error: Exception) -> Disposition:
         """Return the disposition of an id whose cancel failed with this error."""
@@ -124,12 +127,15 @@ class CancelSender(Generic[RunT]):
         if self._breaker.state is CircuitState.OPEN:
             _logger.warning("again when the API is back: %s", error)
             return 0.0
-        delay = backoff_delay(self._policy, item.failures, error)
+        delay = backoff_delay(self._policy, item.failures + item.congestions, error)
         if self.is_exhausted(item) or time.monotonic() + delay > item.deadline:
             return None
-        _logger.warning("attempt %d of %d in %.2f s: %s", item.failures + 1, self._policy.attempts, delay, error)
+        if is_congestion(error):
+            _logger.warning("again in %.2f s: %s", delay, error)
+        else:
+            _logger.warning("attempt %d of %d in %.2f s: %s", item.failures + 1, self._policy.attempts, delay, error)
         return delay
 
     def is_exhausted(self, item: CancelItem) -> bool:
-        """Tell whether an item has failed as often as the client's retry policy allows."""
+        """Tell whether an item has failed as often as the retry policy allows; a busy server is not counted."""
         return item.failures >= self._policy.attempts

@@ -94,8 +94,10 @@ class Worker(Generic[RunT]):
         return None
 
     def _admit(self, item: CancelItem | None) -> CancelItem | None:
-        if item is None or not self.reporter.admit(item):
+        if item is None:
             self.reporter.cancel_reservation()
+        elif not self.reporter.admit(item):
+            pass
         elif item.error is not None:
             self.reporter.report(item, Disposition.INVALID, error=item.error)
         elif self.is_dry_run:
@@ -158,9 +160,8 @@ class Worker(Generic[RunT]):
             async with self.breaker.probe_turn() as is_due:
                 if is_due and await self._probe(item):
                     return False
-        item.deadline = 0.0
         if self.breaker.outages > outages:
-            item.failures = 0
+            item.failures, item.congestions, item.deadline = 0, 0, 0.0
         if self.breaker.state is _GIVEN_UP:
             self.source.drain()
         elif not self.sender.is_exhausted(item):

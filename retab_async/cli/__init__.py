@@ -10,6 +10,8 @@ from retab_async.cli.console import INTERRUPTED, configure_logging, escape_contr
 from retab_async.cli.demo import demo
 from retab_async.cli.groups import kind_groups
 from retab_async.cli.serve import serve
+from retab_async.cli.signals import TerminationSignals
+from retab_async.cli.streams import guarded_streams
 from retab_async.errors import ConfigurationError
 from retab_async.resources import RESOURCES
 from retab_async.settings import VERSION
@@ -40,12 +42,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after `retab-async`; by default those of `sys.argv`.
 
     Returns:
-        0 for success, 1 if a run failed, 2 for wrong usage, 130 after Ctrl-C.
+        0 for success, 1 if a run failed or stdout could not be written, 2 for wrong usage, 130 after Ctrl-C, 143 after
+        SIGTERM, 129 after SIGHUP.
     """
-    # The words are kept for commands that print how to resume.
-    words = [*(sys.argv[1:] if arguments is None else arguments)]
+    with guarded_streams(), TerminationSignals() as signals:
+        return signals.exit_code(_run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(words: Sequence[str]) -> int:
     try:
-        return int(_root.main(words, prog_name="retab-async", standalone_mode=False, obj=words) or 0)
+        # The words are kept for commands that print how to resume.
+        return int(_root.main([*words], prog_name="retab-async", standalone_mode=False, obj=words) or 0)
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -47,23 +47,24 @@ def cancel_command(kind: str, label: str) -> click.Command:
         *,
         ids: tuple[str, ...],
         from_file: str | None,
-        column: str | None,
         failed: str | None,
         as_json: bool,
         **job: Any,
     ) -> int:
         path = _input_path(ids, from_file)
+        file_format = _pop_format(job, path, kind)
         check_distinct(path, job["journal"], failed)
         options = OutputOptions(
             as_json=as_json,
             failed=failed,
+            journal=job["journal"],
             is_resumable=job["journal"] is not None,
             lists_outcomes=path is None,
             reads_stdin=path == "-",
         )
         if path is None:
             return run_cancel_job(_plan_of_ids(kind, ids, job), options)
-        with _plan_of_file(path, IdFormat(source=_name_of(path), kind=kind, column=column), job) as plan:
+        with _plan_of_file(path, file_format, job) as plan:
             return run_cancel_job(plan, options)
 
     return cancel
@@ -75,22 +76,22 @@ def any_kind_command() -> click.Command:
         *_file_options(is_required=True),
         click.Option(["--kind"], type=_parse_kind, metavar="KIND", help="Take all runs to be of this kind."),
         *bulk_options(),
-        *report_options(with_kind=True),
+        *report_options(),
     ]
 
     @click.command("cancel", params=params, help=_ANY_KIND_HELP, short_help="Cancel the runs of a file, of any kind.")
-    def cancel(
-        *, from_file: str, column: str | None, kind: str | None, failed: str | None, as_json: bool, **job: Any
-    ) -> int:
+    def cancel(*, from_file: str, kind: str | None, failed: str | None, as_json: bool, **job: Any) -> int:
+        file_format = _pop_format(job, from_file, kind)
         check_distinct(from_file, job["journal"], failed)
         options = OutputOptions(
             as_json=as_json,
             failed=failed,
+            journal=job["journal"],
             is_resumable=job["journal"] is not None,
             with_kind=True,
             reads_stdin=from_file == "-",
         )
-        with _plan_of_file(from_file, IdFormat(source=_name_of(from_file), kind=kind, column=column), job) as plan:
+        with _plan_of_file(from_file, file_format, job) as plan:
             return run_cancel_job(plan, options)
 
     return cancel
@@ -108,6 +109,9 @@ def _file_options(*, is_required: bool) -> list[click.Parameter]:
     return [
         click.Option(["--from-file"], required=is_required, metavar="FILE", help=_FILE_HELP),
         click.Option(["--column"], metavar="NAME", help="Read the ids from the column with this heading."),
+        click.Option(
+            ["--dedupe"], is_flag=True, help="Skip ids that FILE has already named; this keeps them in memory."
+        ),
     ]
 
 
@@ -121,8 +125,9 @@ def _input_path(ids: Sequence[str], from_file: str | None) -> str | None:
     return "-" if tuple(ids) == ("-",) else from_file
 
 
-def _name_of(path: str) -> str:
-    return "stdin" if path == "-" else path
+def _pop_format(options: dict[str, Any], path: str | None, kind: str | None) -> IdFormat:
+    source = "stdin" if path in {"-", None} else str(path)
+    return IdFormat(source=source, kind=kind, column=options.pop("column"), dedupe=options.pop("dedupe"))
 
 
 def _plan_of_ids(kind: str, ids: Sequence[str], options: dict[str, Any]) -> JobPlan:

@@ -1,24 +1,22 @@
 """Bulk cancels: run a job, print its outcomes and its report, and return the exit code."""
 
 import asyncio
-import csv
 import shlex
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from io import StringIO
-from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeAlias
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from typing import Any, NamedTuple, TypeAlias
 
 import attrs
 import click
-from rich.console import Console
 
-from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition
-from retab_async.cli.console import INTERRUPTED, cli_errors, escape_control_chars
+from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason
+from retab_async.cli.console import INTERRUPTED, cli_errors, escape_control_chars, stdout_console
+from retab_async.cli.failed_file import FailedFile, open_failed_file
 from retab_async.cli.output import Outcome, print_json, print_outcomes, print_table
 from retab_async.cli.progress import JobFigures, job_progress
-from retab_async.cli.sigint import GracefulInterrupt
+from retab_async.cli.signals import GracefulInterrupt
+from retab_async.cli.streams import OutputError
 from retab_async.client import AsyncRetab
 from retab_async.errors import JournalError, RetabError
 from retab_async.throttle import Stats
@@ -33,6 +31,7 @@ class OutputOptions:
     Attributes:
         as_json: Print a JSON object for each outcome as it arrives.
         failed: The path of the file of failed runs, or None.
+        journal: The path of the journal, or None.
         is_resumable: Whether the same command would continue after an interruption.
         lists_outcomes: Print a row for each run at the end, for the few ids of a command line.
         with_kind: Whether the runs are of several kinds.
@@ -41,6 +40,7 @@ class OutputOptions:
 
     as_json: bool
     failed: str | None
+    journal: str | None
     is_resumable: bool
     lists_outcomes: bool = False
     with_kind: bool = False
@@ -53,16 +53,10 @@ class PlannedJob(NamedTuple):
     Attributes:
         job: The job.
         total: The number of its ids, or None if it is unknown.
-        excludes_settled: Whether `total` leaves out the ids that are settled in the journal.
     """
 
     job: CancelJob[Any]
     total: int | None = None
-    excludes_settled: bool = False
-
-    def expected_total(self, settled: Counter[Disposition]) -> int | None:
-        """Return the number of outcomes that the report will have at the end."""
-        return self.total + settled.total() if self.excludes_settled and self.total is not None else self.total
 
 
 # Makes the job of a client, and keeps the source of its ids open.
@@ -71,9 +65,21 @@ JobPlan: TypeAlias = Callable[[AsyncRetab], AbstractAsyncContextManager[PlannedJ
 
 def run_cancel_job(plan: JobPlan, options: OutputOptions) -> int:
     """Run a job, print its outcomes and its report, and return the exit code."""
-    with open_outcome_writer(options) as writer, cli_errors():
+    with open_failed_file(options.failed) if options.failed else nullcontext() as failed, cli_errors():
+        writer = OutcomeWriter(options, failed)
         result = asyncio.run(run_job(plan, writer))
+        if failed is not None and options.journal is not None:
+            result = _add_earlier_failures(failed, options.journal, result)
     return print_report(result, writer)
+
+
+def _add_earlier_failures(failed: FailedFile, journal: str, result: "JobResult") -> "JobResult":
+    try:
+        failed.add_from_journal(journal)
+    except click.ClickException as error:
+        # The failures of this part of the job are in the file: it is kept.
+        return attrs.evolve(result, failure=result.failure or error.message)
+    return result
 
 
 class OutcomeWriter:
@@ -84,7 +90,7 @@ class OutcomeWriter:
         outcomes: The outcomes to list at the end.
     """
 
-    def __init__(self, options: OutputOptions, failed: IO[bytes] | None) -> None:
+    def __init__(self, options: OutputOptions, failed: FailedFile | None) -> None:
         self.options = options
         self.outcomes: list[Outcome] = []
         self._failed = failed
@@ -92,44 +98,17 @@ class OutcomeWriter:
     @property
     def prints_on_terminal(self) -> bool:
         """Whether outcomes are printed on a terminal while the job runs."""
-        return self.options.as_json and Console().is_terminal
+        return self.options.as_json and stdout_console().is_terminal
 
     def add(self, outcome: CancelOutcome[Any]) -> None:
-        """Print or keep one outcome, and record a failure in the file of failed runs."""
+        """Record a failure in the file of failed runs, and print or keep the outcome."""
         row = Outcome.from_cancel(outcome)
+        if row.is_failure and self._failed is not None:
+            self._failed.add(row)
         if self.options.as_json:
             print_json(row.as_json())
         elif self.options.lists_outcomes:
             self.outcomes.append(row)
-        if row.is_failure and self._failed is not None:
-            self._record(row, self._failed)
-
-    def _record(self, failed: Outcome, file: IO[bytes]) -> None:
-        line = StringIO()
-        if self.options.with_kind and failed.kind:
-            csv.writer(line, lineterminator="\n").writerow((failed.kind, failed.run_id))
-        else:
-            line.write(f"{failed.run_id}\n")
-        try:
-            file.write(line.getvalue().encode(errors="surrogateescape"))
-        except OSError as error:
-            msg = f"{self.options.failed} cannot be written: {error.strerror}"
-            raise click.ClickException(msg) from None
-
-
-@contextmanager
-def open_outcome_writer(options: OutputOptions) -> Iterator[OutcomeWriter]:
-    """Open the file of failed runs, if there is one, and yield the writer of outcomes."""
-    if options.failed is None:
-        yield OutcomeWriter(options, None)
-        return
-    try:
-        file = Path(options.failed).open("wb", buffering=0)  # noqa: SIM115 - errors of writing are handled apart
-    except OSError as error:
-        msg = f"{options.failed} cannot be written: {error.strerror}"
-        raise click.UsageError(msg) from None
-    with file:
-        yield OutcomeWriter(options, file)
 
 
 @attrs.frozen(kw_only=True)
@@ -139,7 +118,6 @@ class JobResult:
     Attributes:
         report: The report of the job.
         stats: The client's statistics at the end.
-        settled: The outcomes that the journal had before.
         is_interrupted: Whether Ctrl-C stopped the job.
         failure: The error that ended the job as a whole; may be empty.
         unwritten: The number of outcomes that are not in the journal.
@@ -147,7 +125,6 @@ class JobResult:
 
     report: CancelReport
     stats: Stats
-    settled: Counter[Disposition]
     is_interrupted: bool
     failure: str
     unwritten: int
@@ -162,24 +139,22 @@ class JournalOpenError(click.ClickException):
 async def run_job(plan: JobPlan, writer: OutcomeWriter) -> JobResult:
     """Run a job to its end; raises only errors that prevent its start."""
     failures: list[str] = []
-    settled: Counter[Disposition] = Counter()
     async with AsyncRetab() as client, plan(client) as planned:
         job = planned.job
         interrupt = GracefulInterrupt(job, lambda: client.stats().in_flight)
         with _collect_failure(failures):
             async with _start(job):
-                settled = job.report.counts
-                figures = JobFigures("cancelling", planned.expected_total(settled), lambda: job.report, client.stats)
+                figures = JobFigures("cancelling", planned.total, lambda: job.report, client.stats)
                 with job_progress(figures, is_wanted=not writer.prints_on_terminal) as interrupt.print_line:
                     async with interrupt:
                         async for outcome in job:
-                            writer.add(outcome)
+                            with _stopping(job, failures):
+                                writer.add(outcome)
         return JobResult(
             report=job.report,
             stats=client.stats(),
-            settled=settled,
             is_interrupted=interrupt.is_requested,
-            failure="".join(failures),
+            failure="; ".join(failures),
             unwritten=job.unwritten,
         )
 
@@ -192,6 +167,17 @@ async def _start(job: CancelJob[Any]) -> AsyncIterator[None]:
         except JournalError as error:
             raise JournalOpenError(escape_control_chars(str(error))) from None
         yield
+
+
+@contextmanager
+def _stopping(job: CancelJob[Any], failures: list[str]) -> Iterator[None]:
+    # An outcome that cannot be written ends the job in order: the requests in flight finish.
+    try:
+        yield
+    except click.ClickException as error:
+        if error.message not in failures:
+            failures.append(error.message)
+        job.stop()
 
 
 @contextmanager
@@ -209,16 +195,28 @@ def _collect_failure(failures: list[str]) -> Iterator[None]:
 def print_report(result: JobResult, writer: OutcomeWriter) -> int:
     """Print the report of a job and return the exit code."""
     options = writer.options
-    if options.lists_outcomes and not options.as_json:
-        print_outcomes(writer.outcomes, as_json=False)
-    elif not options.as_json:
-        print_table(("result", "count"), _figures(result))
-        _print_failures(result, with_kind=options.with_kind)
-    for line in (*_problems(result), *_resume_hint(result, options)):
+    failure = result.failure
+    try:
+        _print_outcomes(result, writer)
+    except OutputError as error:
+        failure = failure or error.message
+    for line in (*_problems(result, failure), *_resume_hint(result, options)):
         click.echo(escape_control_chars(line), err=True)
     if result.is_interrupted:
         return INTERRUPTED
-    return int(bool(result.failure) or _count_failures(result.report.counts) > 0)
+    has_ended_early = result.report.end_reason in {EndReason.OUTAGE, EndReason.REFUSED}
+    return int(bool(failure) or has_ended_early or _count_failures(result.report.counts) > 0)
+
+
+def _print_outcomes(result: JobResult, writer: OutcomeWriter) -> None:
+    options = writer.options
+    if options.as_json:
+        return
+    if options.lists_outcomes:
+        print_outcomes(writer.outcomes, as_json=False)
+    else:
+        print_table(("result", "count"), _figures(result))
+        _print_failures(result, with_kind=options.with_kind)
 
 
 def _count_failures(counts: Counter[Disposition]) -> int:
@@ -228,8 +226,8 @@ def _count_failures(counts: Counter[Disposition]) -> int:
 def _figures(result: JobResult) -> Iterator[tuple[str, str]]:
     for disposition, count in sorted(result.report.counts.items()):
         yield disposition.replace("_", " "), str(count)
-    if result.settled:
-        yield "settled before", str(result.settled.total())
+    if result.report.settled:
+        yield "settled before", str(result.report.settled.total())
     yield "seconds", f"{result.report.elapsed:.1f}"
     yield "requests", str(result.stats.sent)
     yield "429 responses", str(result.stats.throttled)
@@ -239,18 +237,18 @@ def _print_failures(result: JobResult, *, with_kind: bool) -> None:
     shown = [Outcome.from_cancel(outcome) for outcome in result.report.failures[:_MAX_FAILURES_SHOWN]]
     if shown:
         print_outcomes(shown, as_json=False, with_kind=with_kind)
-    more = _count_failures(result.report.counts) - _count_failures(result.settled) - len(shown)
+    more = _count_failures(result.report.counts) - len(shown)
     if more:
         click.echo(f"and {more:,} more")
 
 
-def _problems(result: JobResult) -> Iterator[str]:
-    if result.report.end_reason == "outage":
+def _problems(result: JobResult, failure: str) -> Iterator[str]:
+    if result.report.end_reason is EndReason.OUTAGE:
         yield "API unavailable for too long; the remaining runs were not processed"
-    if result.report.error is not None:
+    if result.report.end_reason is EndReason.REFUSED:
         yield f"Error: the API refused the caller, the remaining runs were not processed: {result.report.error}"
-    if result.failure:
-        yield f"Error: {result.failure}"
+    if failure:
+        yield f"Error: {failure}"
     if result.unwritten:
         yield f"not in the journal: {result.unwritten:,} outcomes"
 

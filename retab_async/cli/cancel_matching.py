@@ -28,7 +28,12 @@ def matching_command(kind: str, label: str) -> click.Command:
     """Return the command that cancels the runs of a kind that match filters."""
     filters = filter_options(attrgetter("cancel_matching")(RESOURCES[kind]))
 
-    @click.command("cancel-matching", params=_params(filters), help=_HELP.format(label, DATE_HELP))
+    @click.command(
+        "cancel-matching",
+        params=_params(filters),
+        help=_HELP.format(label, DATE_HELP),
+        short_help=f"Cancel all active {label} runs that match.",
+    )
     def cancel_matching(*, dry_run: bool, yes: bool, failed: str | None, as_json: bool, **options: Any) -> int:
         check_distinct(None, options["journal"], failed)
         given = {option.name: options.pop(option.name) for option in filters}
@@ -44,7 +49,7 @@ def matching_command(kind: str, label: str) -> click.Command:
             if not total or not confirm(f"Cancel {'them' if total > 1 else 'it'}?"):
                 click.echo("nothing was cancelled", err=True)
                 return int(total > 0)
-        output = OutputOptions(as_json=as_json, failed=failed, is_resumable=True)
+        output = OutputOptions(as_json=as_json, failed=failed, journal=options["journal"], is_resumable=True)
         return run_cancel_job(_plan(kind, {**chosen, **options}, total), output)
 
     return cancel_matching
@@ -63,8 +68,7 @@ def _params(filters: Sequence[click.Option]) -> list[click.Parameter]:
 def _plan(kind: str, options: dict[str, Any], total: int | None) -> JobPlan:
     @asynccontextmanager
     async def plan(client: AsyncRetab) -> AsyncIterator[PlannedJob]:
-        # The runs that are settled in the journal are terminal, so the preview did not count them.
-        yield PlannedJob(attrgetter(kind)(client).cancel_matching(**options), total, excludes_settled=True)
+        yield PlannedJob(attrgetter(kind)(client).cancel_matching(**options), total)
 
     return plan
 

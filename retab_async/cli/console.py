@@ -8,11 +8,23 @@ from typing import TextIO
 from unicodedata import category
 
 import click
+from rich.console import Console
 
 from retab_async.errors import ConfigurationError, InvalidRequestError, InvalidRunIdError, RetabError
 
 # The exit code of a command that was ended by Ctrl-C.
 INTERRUPTED = 130
+
+
+def stdout_console() -> Console:
+    """Return rich's console for stdout."""
+    # The file is passed so that rich sees its encoding, and draws in ASCII if it must.
+    return Console(file=sys.stdout)
+
+
+def stderr_console() -> Console:
+    """Return rich's console for stderr."""
+    return Console(file=sys.stderr, stderr=True)
 
 
 def escape_control_chars(text: str) -> str:

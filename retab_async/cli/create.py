@@ -17,6 +17,7 @@ from retab_async.cli.document_param import open_documents, takes_documents
 from retab_async.cli.output import print_run, print_run_summary
 from retab_async.cli.params import json_option, timeout_option
 from retab_async.cli.progress import StatusReporter, status_reporter
+from retab_async.cli.streams import OutputError
 from retab_async.client import AsyncRetab
 from retab_async.errors import RunCancelledError, RunFailedError
 from retab_async.models import Run, RunStatus
@@ -60,7 +61,7 @@ def _common_params(*, has_background: bool) -> list[click.Parameter]:
         click.Option(
             ["--wait"],
             is_flag=True,
-            help="Wait for the run in the background; Ctrl-C and --timeout cancel it on the server.",
+            help="Create the run in the background and wait for it; Ctrl-C and --timeout cancel it on the server.",
         ),
         timeout_option(),
         click.Option(
@@ -75,7 +76,7 @@ def _common_params(*, has_background: bool) -> list[click.Parameter]:
 def _help(label: str, params: Sequence[click.Parameter], *, has_background: bool) -> str:
     when = "when it finishes" if has_background else "as soon as it is created, its id first"
     file = _FILE_HELP if takes_documents(params) else ""
-    return f"Create a {label} run and print it {when}.\n\n{file}{_EXIT_HELP}"
+    return f"Create one {label} run and print it {when}.\n\n{file}{_EXIT_HELP}"
 
 
 def _create(kind: str, fields: dict[str, Any]) -> Run:
@@ -175,10 +176,14 @@ class ExitReport:
 
 
 def _report(run: Run, *, is_foreground: bool, as_json: bool) -> int:
-    if is_foreground:
-        print_run(run, as_json=as_json)
-    else:
-        print_run_summary(run, as_json=as_json)
+    try:
+        if is_foreground:
+            print_run(run, as_json=as_json)
+        else:
+            print_run_summary(run, as_json=as_json)
+    except OutputError as error:
+        msg = f"{error.message}; the run is {escape_control_chars(run.id)}"
+        raise OutputError(msg) from None
     return int(is_foreground and run.status is not RunStatus.COMPLETED)
 
 

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import click
 
-from retab_async.cli.document_param import file_argument, parse_document
+from retab_async.cli.document_param import FILENAME, file_argument, parse_document
 from retab_async.cli.params import (
     BUST_CACHE,
     INSTRUCTIONS,
@@ -32,6 +32,7 @@ def parse_category(text: str) -> Category:
 
 _CLASSIFICATIONS = (
     file_argument(),
+    FILENAME,
     click.Option(
         ["--category", "categories"],
         type=parse_category,
@@ -52,6 +53,7 @@ _CLASSIFICATIONS = (
 
 _EDITS = (
     click.Argument(["document"], required=False, metavar="[FILE]", type=parse_document),
+    FILENAME,
     click.Option(["--template-id"], metavar="ID", help="Fill in this template instead of a FILE."),
     click.Option(["--instructions"], required=True, metavar="TEXT", help="Tell the model what to fill in."),
     click.Option(
@@ -68,6 +70,7 @@ _EDITS = (
 
 _EXTRACTIONS = (
     file_argument(),
+    FILENAME,
     click.Option(
         ["--schema", "json_schema"],
         type=parse_json_object,
@@ -100,6 +103,7 @@ _FILE_BLUEPRINTS = (
 
 _PARSES = (
     file_argument(),
+    FILENAME,
     click.Option(
         ["--table-parsing-format"],
         type=click.Choice(["markdown", "yaml", "html", "json"]),
@@ -114,6 +118,7 @@ _PARSES = (
 
 _PARTITIONS = (
     file_argument(),
+    FILENAME,
     click.Option(
         ["--key"], required=True, metavar="NAME", help="Group the pages by this key, such as an account number."
     ),
@@ -145,6 +150,7 @@ def parse_subdocument(text: str) -> Subdocument:
 
 _SPLITS = (
     file_argument(),
+    FILENAME,
     click.Option(
         ["--subdocument", "subdocuments"],
         type=parse_subdocument,

@@ -17,6 +17,9 @@ class _Stdin:
     """Placeholder for stdin, which is read only after all other arguments are checked."""
 
 
+FILENAME = click.Option(["--filename"], metavar="NAME", help="Send FILE under this name, such as a name for stdin.")
+
+
 def file_argument() -> click.Argument:
     """Return `FILE`, the one document of a run."""
     return click.Argument(["document"], metavar="FILE", type=parse_document)

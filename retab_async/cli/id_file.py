@@ -33,11 +33,13 @@ class IdFormat:
         source: The name of the file, for errors.
         kind: The kind of all its runs, or None if each row names its own.
         column: The heading of the column of ids, or None for `id` or `run_id`.
+        dedupe: Skip runs that an earlier line names.
     """
 
     source: str
     kind: str | None = None
     column: str | None = None
+    dedupe: bool = False
 
 
 class _Columns(NamedTuple):
@@ -65,12 +67,21 @@ class IdFileParser:
     def __init__(self, file_format: IdFormat) -> None:
         self._format = file_format
         self._columns: _Columns | None = None
+        self._seen: set[tuple[str, str]] = set()
         self._is_first = True
         self._number = 0
         self._line = ""
 
     def parse(self, line: str) -> tuple[str, str] | None:
-        """Return the kind and the id of a line, or None if it has none; raises `IdFileError`."""
+        """Return the kind and the id of a line, or None if it is to be skipped; raises `IdFileError`."""
+        run = self._parse(line)
+        if run is not None and self._format.dedupe:
+            if run in self._seen:
+                return None
+            self._seen.add(run)
+        return run
+
+    def _parse(self, line: str) -> tuple[str, str] | None:
         self._number += 1
         self._line = line
         if not line or line.isspace() or line.startswith("#"):

@@ -2,16 +2,19 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from contextlib import aclosing
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
 import click
 
-from retab_async.cli.console import cli_errors
+from retab_async.cli.console import cli_errors, escape_control_chars
 from retab_async.cli.output import print_run_summary
 from retab_async.cli.params import DATE_HELP, filter_options, json_option
 from retab_async.client import AsyncRetab
+from retab_async.models import Run
 from retab_async.resources import RESOURCES
 
 _MAX_PAGE_SIZE = 100
@@ -22,10 +25,14 @@ def list_command(kind: str, label: str) -> click.Command:
     help_text = f"List {label} runs.\n\nPrints the id, status, creation time and filename of each. {DATE_HELP}"
 
     @click.command("list", params=_params(kind), help=help_text)
-    def list_(*, limit: int, all_rows: bool, as_json: bool, **filters: Any) -> int:
+    def list_(*, limit: int, all_rows: bool, ids_only: bool, as_json: bool, **filters: Any) -> int:
+        if ids_only and as_json:
+            msg = "give --ids or --json, not both"
+            raise click.UsageError(msg)
         max_rows = sys.maxsize if all_rows or not limit else limit
+        print_one = _print_id if ids_only else partial(print_run_summary, as_json=as_json)
         with cli_errors():
-            asyncio.run(_list(kind, filters, max_rows, as_json=as_json))
+            asyncio.run(_list(kind, filters, max_rows, print_one))
         return 0
 
     return list_
@@ -50,17 +57,22 @@ def _params(kind: str) -> list[click.Parameter]:
             help="List up to N runs.",
         ),
         click.Option(["--all", "all_rows"], is_flag=True, help="List all runs, as --limit 0 does."),
+        click.Option(["--ids", "-q", "--quiet", "ids_only"], is_flag=True, help="Print only the ids, for cancel -."),
         json_option(),
     ]
 
 
-async def _list(kind: str, filters: dict[str, Any], max_rows: int, *, as_json: bool) -> None:
+def _print_id(run: Run) -> None:
+    click.echo(escape_control_chars(run.id))
+
+
+async def _list(kind: str, filters: dict[str, Any], max_rows: int, print_one: Callable[[Run], None]) -> None:
     async with AsyncRetab() as client:
         pager = attrgetter(kind)(client).list(**filters, limit=min(max_rows, _MAX_PAGE_SIZE))
         async with aclosing(pager.pages()) as pages:
             async for page in pages:
                 for run in page.runs[:max_rows]:
-                    print_run_summary(run, as_json=as_json)
+                    print_one(run)
                 max_rows -= len(page.runs)
                 if max_rows <= 0:
                     return

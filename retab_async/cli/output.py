@@ -1,22 +1,24 @@
 """Output formats: tables and columns on a terminal, tab-separated lines elsewhere, JSON on request."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import Any
 
 import attrs
 import click
-import orjson
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from retab_async.bulk import CancelOutcome, Disposition
-from retab_async.cli.console import escape_control_chars
+from retab_async.cli.console import escape_control_chars, stdout_console
 from retab_async.converter import unstructure
+from retab_async.json_codec import dumps_any
 from retab_async.models import Run
 
+# As JSON escapes: a terminal of any encoding can print it.
+_NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 DELETED = "deleted"
 
 _COLOURS = {
@@ -89,12 +91,13 @@ class Outcome:
 
 def print_json(value: object) -> None:
     """Print one JSON object on one line, in ASCII so that no text in it can control a terminal."""
-    click.echo(json.dumps(value, separators=(",", ":")))
+    text = dumps_any(value).decode()
+    click.echo(_NON_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text))
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table on a terminal, tab-separated lines without headings elsewhere."""
-    console = Console()
+    console = stdout_console()
     if not console.is_terminal:
         for row in rows:
             _print_tabbed(row)
@@ -110,7 +113,7 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_row(row: Sequence[str]) -> None:
     """Print one row of a stream: in columns on a terminal, tab-separated elsewhere."""
-    console = Console()
+    console = stdout_console()
     if not console.is_terminal:
         _print_tabbed(row)
         return
@@ -159,4 +162,4 @@ def _styled(cell: str, width: int = 0) -> Text:
 
 
 def _text_of(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else dumps_any(value).decode()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from datetime import date, datetime
 from inspect import signature
@@ -9,24 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 
+from retab_async.json_codec import loads
 from retab_async.throttle import RateLimit
 
 POSITIVE_INT = click.IntRange(min=1)
 POSITIVE_SECONDS = click.FloatRange(min=0, min_open=True)
 OUTPUT_FILE = click.Path(dir_okay=False)
 
+_SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600}
+
 DATE_HELP = "A DATE is a day in UTC, 2026-11-01, or a time with its offset, 2026-11-01T09:30:00+01:00."
 
 
 def parse_rate_limit(text: str) -> tuple[int, float]:
-    """Parse `REQUESTS/SECONDS`, such as `300/60`."""
-    match = re.fullmatch(r"([1-9]\d*)/(\d+(?:\.\d+)?)", text)
-    if not match or not float(match[2]):
-        msg = f"{text!r} is not REQUESTS/SECONDS, such as 300/60"
+    """Parse `REQUESTS/SECONDS`, such as `300/60`, or `REQUESTS/UNIT`, such as `300/min`."""
+    match = re.fullmatch(r"([1-9]\d*)/(?:(\d+(?:\.\d+)?)|(s|sec|min|h|hour))", text)
+    seconds = float(match[2] or _SECONDS[match[3]]) if match else 0.0
+    if not match or not seconds:
+        msg = f"{text!r} is not REQUESTS/SECONDS, such as 300/60 or 300/min"
         raise click.BadParameter(msg)
-    return int(match[1]), float(match[2])
+    return int(match[1]), seconds
 
 
 def parse_date(text: str) -> date:
@@ -48,8 +52,8 @@ def parse_date(text: str) -> date:
 def parse_json(text: str | bytes) -> Any:
     """Parse JSON."""
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        return loads(text.encode() if isinstance(text, str) else text)
+    except ValueError as error:
         msg = f"not valid JSON: {error}"
         raise click.BadParameter(msg) from None
 
@@ -195,7 +199,7 @@ def bulk_options() -> list[click.Parameter]:
             ["--rate-limit"],
             type=_to_rate_limit,
             metavar="REQUESTS/SECONDS",
-            help="Stay below this rate, such as 300/60, instead of learning the API's limit.",
+            help="Stay below this rate, such as 300/60 or 300/min, instead of learning the API's limit.",
         ),
         click.Option(
             ["--journal"],
@@ -223,23 +227,38 @@ def bulk_options() -> list[click.Parameter]:
     ]
 
 
-def report_options(*, with_kind: bool = False) -> list[click.Parameter]:
+def report_options() -> list[click.Parameter]:
     """Return the options for the output of a bulk job."""
-    row = "a line KIND,ID each" if with_kind else "an id a line"
     return [
         click.Option(
             ["--failed"],
             type=OUTPUT_FILE,
             metavar="FILE",
-            help=f"Write the runs that could not be cancelled to FILE, {row}.",
+            help="Write the runs that could not be cancelled to FILE, as CSV, or only their ids if it ends with .txt.",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object per line, as outcomes arrive."),
     ]
 
 
 def check_distinct(from_file: str | None, journal: str | None, failed: str | None) -> None:
-    """Raise `click.UsageError` if one file has two roles, because writing to it would destroy what is read."""
-    paths = [os.path.realpath(path) for path in (from_file, journal, failed) if path is not None]
-    if len(set(paths)) < len(paths):
+    """Raise `click.UsageError` if one file has two roles, under whatever name: writing it would destroy the input."""
+    files = [_identity(path) for path in (journal, failed) if path is not None]
+    if from_file is not None:
+        files.append(_identity_of_stdin() if from_file == "-" else _identity(from_file))
+    if len(set(files)) < len(files):
         msg = "--from-file, --journal and --failed must be different files"
         raise click.UsageError(msg)
+
+
+def _identity(path: str) -> object:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - its sibling is os.fstat
+    except OSError:
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
+
+
+def _identity_of_stdin() -> object:
+    # Without a stdin, opening it reports the error.
+    found = os.fstat(sys.stdin.fileno()) if sys.stdin else None
+    return found and (found.st_dev, found.st_ino)

@@ -24,20 +24,21 @@ from rich.progress import (
 from rich.text import Text
 
 from retab_async.bulk import CancelReport
-from retab_async.cli.console import escape_control_chars
+from retab_async.cli.console import escape_control_chars, stderr_console
 from retab_async.cli.output import Outcome
 from retab_async.models import Run, RunStatus
 from retab_async.throttle import Stats
 
-# Seconds between two refreshes, and those over which a rate is averaged.
+# Seconds between two refreshes, between two lines where there is no terminal, and for the average of a rate.
 _REFRESH_INTERVAL = 0.2
+_LINE_INTERVAL = 30.0
 _RATE_PERIOD = 15.0
 
 
 @contextmanager
 def outcome_bar(label: str, total: int) -> Iterator["OutcomeBar"]:
     """Show a bar with the counts of dispositions, if stderr is a terminal."""
-    console = Console(stderr=True)
+    console = stderr_console()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -67,11 +68,11 @@ class OutcomeBar:
 @contextmanager
 def status_reporter(label: str) -> Iterator["StatusReporter"]:
     """Report the status of runs: on one live line if stderr is a terminal, as a line for each change elsewhere."""
-    console = Console(stderr=True)
+    console = stderr_console()
     if not console.is_interactive:
         yield StatusReporter()
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    columns = (_spinner(console), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     # stdout may be redirected: rich must not move its lines to stderr.
     with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
         yield _LiveStatusReporter(progress, label)
@@ -168,7 +169,7 @@ class JobProgress(Progress):
         # First, because the base class draws itself once.
         self._figures = figures
         super().__init__(
-            SpinnerColumn(),
+            _spinner(console),
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
@@ -180,8 +181,7 @@ class JobProgress(Progress):
             # stdout may be redirected: rich must not move its lines to stderr.
             redirect_stdout=False,
         )
-        # The outcomes that a journal has settled before are no part of the rate.
-        self._task = self.add_task(figures.label, total=figures.total, completed=figures.report().counts.total())
+        self._task = self.add_task(figures.label, total=figures.total)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Return the bar and two lines of figures."""
@@ -201,36 +201,48 @@ class _RateColumn(ProgressColumn):
         return Text(f"{task.finished_speed or task.speed or 0:,.1f}/s")
 
 
-def is_live() -> bool:
-    """Return whether stderr is a terminal on which a display can be redrawn."""
-    return Console(stderr=True).is_interactive
+def _spinner(console: Console) -> SpinnerColumn:
+    return SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
 
 
 @contextmanager
 def job_progress(figures: JobFigures, *, is_wanted: bool = True) -> Iterator[Callable[[str], None]]:
-    """Show the progress of a bulk job, redrawn by the event loop; yields a function that prints a line beside it."""
-    if not (is_wanted and is_live()):
-        yield partial(click.echo, err=True)
-        return
-    console = Console(stderr=True)
-    with JobProgress(figures, console) as progress, _repeating(_REFRESH_INTERVAL, progress.redraw):
-        # A line on stderr itself would be drawn over.
-        yield partial(console.print, markup=False, highlight=False)
+    """Show the progress of a bulk job; yields a function that prints a line beside it.
+
+    On a terminal the event loop redraws a display; elsewhere it prints a line every 30 seconds.
+    """
+    console = stderr_console()
+    print_line: Callable[[str], None] = partial(click.echo, err=True)
+    if not is_wanted:
+        yield print_line
+    elif console.is_interactive:
+        with JobProgress(figures, console) as progress, _repeating(0, _REFRESH_INTERVAL, progress.redraw):
+            # A line on stderr itself would be drawn over.
+            yield partial(console.print, markup=False, highlight=False)
+            progress.redraw()
+    else:
+        with _repeating(_LINE_INTERVAL, _LINE_INTERVAL, lambda: print_line(_progress_line(figures))):
+            yield print_line
+
+
+def _progress_line(figures: JobFigures) -> str:
+    counts = figures.report().counts
+    done = f"{counts.total():,}" if figures.total is None else f"{counts.total():,} of {figures.total:,}"
+    return f"{figures.label}: {done}  {format_counts(counts)}  {format_throttle(figures.stats())}"
 
 
 @contextmanager
-def _repeating(interval: float, action: Callable[[], None]) -> Iterator[None]:
+def _repeating(delay: float, interval: float, action: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    timer: asyncio.Handle
+    timer: asyncio.TimerHandle
 
     def tick() -> None:
         nonlocal timer
         action()
         timer = loop.call_later(interval, tick)
 
-    timer = loop.call_soon(tick)
+    timer = loop.call_later(delay, tick)
     try:
         yield
     finally:
         timer.cancel()
-        action()

@@ -2,11 +2,15 @@
 
 from retab_async.documents.body import DocumentField
 from retab_async.documents.create_body import build_create_body
-from retab_async.documents.open import Document
+from retab_async.documents.files import AsyncBinaryFile, BinaryFile
+from retab_async.documents.open import Content, Document
 from retab_async.documents.upload import redact_queries, transfer_seconds, upload_document
 from retab_async.documents.urls import is_https
 
 __all__ = [
+    "AsyncBinaryFile",
+    "BinaryFile",
+    "Content",
     "Document",
     "DocumentField",
     "build_create_body",

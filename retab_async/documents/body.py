@@ -10,15 +10,17 @@ import orjson
 
 from retab_async.documents.open import Document
 from retab_async.documents.sources import PIECE_SIZE, Source
+from retab_async.json_codec import dumps
 from retab_async.models import MIMEData
 from retab_async.protocol import BytesBody
 
 
 @attrs.frozen(eq=False)
 class DocumentField:
-    """A document among the fields of a request, anywhere in its JSON."""
+    """A document among the fields of a request, anywhere in its JSON; `filename` overrides its own."""
 
     document: Document
+    filename: str | None = None
 
 
 @attrs.frozen(eq=False)
@@ -68,7 +70,7 @@ class JSONTemplate:
         self.documents: list[DocumentField] = []
         self._marks: list[str] = []
         # The encoder meets every field once and hands over what it does not know.
-        self._json = orjson.dumps(fields, default=self._mark)
+        self._json = dumps(fields, self._mark)
 
     def fill(self, values: list[MIMEData | Source]) -> BytesBody | JSONBody:
         """Return the body with a URL or the bytes of a source in the place of each document."""
@@ -85,6 +87,9 @@ class JSONTemplate:
         if not isinstance(value, DocumentField):
             # A mapping that is no dict; a TypeError for anything else.
             return dict(value)
+        if value in self.documents:
+            # A second pass over the fields, for integers beyond 64 bits.
+            return self._marks[self.documents.index(value)]
         self.documents.append(value)
         # Random: no text of the caller's can be taken for the place of a document.
         self._marks.append(token_hex())

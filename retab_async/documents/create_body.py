@@ -4,18 +4,22 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
-from retab_async.documents.body import JSONTemplate, base64_length
-from retab_async.documents.open import Document, open_document
+import attrs
+
+from retab_async.documents.body import JSONBody, JSONTemplate, base64_length
+from retab_async.documents.open import open_document, split_filename
 from retab_async.documents.sources import Source
 from retab_async.documents.upload import resolve_file_ref, upload_source
 from retab_async.documents.urls import remote_document
 from retab_async.errors import RequestError
 from retab_async.models import FileRef, MIMEData
-from retab_async.protocol import MIB, Body
+from retab_async.protocol import MIB, Body, BytesBody
 from retab_async.transport import Transport
 
 # The service accepts no larger body of any request.
 _MAX_BODY_BYTES = 32 * MIB
+# Sent as bytes: nothing stays open, and programs that record requests can copy the body.
+_SMALL_BODY_BYTES = MIB
 
 
 @asynccontextmanager
@@ -32,10 +36,11 @@ async def build_create_body(transport: Transport, fields: Mapping[str, Any]) -> 
         RequestError: An upload, or the look-up of a `FileRef`, failed.
     """
     template = JSONTemplate(fields)
-    documents = [field.document for field in template.documents]
+    documents = [split_filename(field.document, field.filename) for field in template.documents]
+    max_seconds = transport.policy.deadline
     async with AsyncExitStack() as stack:
         # Every document is opened before anything is sent: an invalid one costs no request.
-        opened = [each if isinstance(each, FileRef) else await _open(each, stack) for each in documents]
+        opened = [await _open(content, filename, stack, max_seconds) for content, filename in documents]
         with _no_run_in_doubt():
             values = [await resolve_file_ref(transport, each) if isinstance(each, FileRef) else each for each in opened]
             body = template.fill(values)
@@ -43,12 +48,21 @@ async def build_create_body(transport: Transport, fields: Mapping[str, Any]) -> 
                 if body.length > _MAX_BODY_BYTES:
                     values[index] = await upload_source(transport, source)
                     body = template.fill(values)
+        if isinstance(body, JSONBody) and body.length <= _SMALL_BODY_BYTES:
+            body = BytesBody(b"".join([piece async for piece in body.pieces()]))
+            await stack.aclose()
         yield body
 
 
-async def _open(document: Document, stack: AsyncExitStack) -> MIMEData | Source:
-    link = remote_document(document)
-    return await stack.enter_async_context(open_document(document)) if link is None else link
+async def _open(
+    content: object, filename: str, stack: AsyncExitStack, max_seconds: float
+) -> MIMEData | FileRef | Source:
+    if isinstance(content, FileRef):
+        return attrs.evolve(content, filename=filename or content.filename)
+    link = remote_document(content, filename)
+    if link is not None:
+        return link
+    return await stack.enter_async_context(open_document(content, filename, max_seconds=max_seconds))
 
 
 @contextmanager

@@ -19,13 +19,17 @@ from retab_async.documents.sources import (
     bytes_source,
     open_file_source,
 )
+from retab_async.documents.thread_pool import FILE_POOL
 from retab_async.errors import InvalidDocumentError
+from retab_async.protocol import MIB
 
 # Without waiting for a pipe's writer, and on Windows without translating line ends.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 _MAX_SHOWN_PATH = 200
 # No system accepts a longer path.
 _MAX_PATH = 4096
+# Bytes of a stream that are copied at most: some, such as those of /proc, never end.
+_MAX_COPY_BYTES = 1024 * MIB
 # Milliseconds between two looks of a thread that waits for a pipe whether its caller still waits.
 _POLL_INTERVAL = 100
 
@@ -37,12 +41,31 @@ class BinaryFile(Protocol):
         """Return at most `size` bytes, and none at the end."""
 
 
-def open_path(path: str | os.PathLike[str], descriptor: SharedDescriptor) -> Source:
-    """Open a file by its path; `InvalidDocumentError` if it is missing, unreadable, empty or not a regular file."""
+class AsyncBinaryFile(Protocol):
+    """A binary file object whose `read` is a coroutine function, as those of aiofiles, anyio and Starlette."""
+
+    async def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes, and none at the end."""
+
+
+def open_path(path: str | os.PathLike[str], filename: str, descriptor: SharedDescriptor) -> Source:
+    """Open a file by its path.
+
+    Args:
+        path: The path.
+        filename: The filename to send; empty for the last part of the path.
+        descriptor: Receives the open descriptor.
+
+    Raises:
+        InvalidDocumentError: The file is missing, unreadable, empty or not a regular file.
+    """
     shown = os.fspath(path)
+    if not shown:
+        msg = "the path of the document is empty"
+        raise InvalidDocumentError(msg)
     label = f"{shown!r:.{_MAX_SHOWN_PATH}}"
     try:
-        source = _open_regular_file(shown, label, descriptor)
+        source = _open_regular_file(shown, label, filename, descriptor)
     except (OSError, ValueError) as error:
         msg = f"{label} cannot be read: {getattr(error, 'strerror', None) or error}"
         if len(shown) > _MAX_PATH:
@@ -54,7 +77,7 @@ def open_path(path: str | os.PathLike[str], descriptor: SharedDescriptor) -> Sou
     return source
 
 
-def _open_regular_file(path: str, label: str, descriptor: SharedDescriptor) -> Source | None:
+def _open_regular_file(path: str, label: str, filename: str, descriptor: SharedDescriptor) -> Source | None:
     with ExitStack() as stack:
         number = os.open(path, _OPEN_FLAGS)
         stack.callback(os.close, number)
@@ -63,7 +86,7 @@ def _open_regular_file(path: str, label: str, descriptor: SharedDescriptor) -> S
         if not stat.S_ISREG(state.st_mode):
             msg = f"{label} is a {'directory' if stat.S_ISDIR(state.st_mode) else 'device or pipe'}, not a file"
             raise InvalidDocumentError(msg)
-        filename = basename(os.fsdecode(path))
+        filename = filename or basename(os.fsdecode(path))
         if not state.st_size:
             # Files of /proc have content and no size.
             with os.fdopen(number, "rb", 0, closefd=False) as file:
@@ -73,35 +96,63 @@ def _open_regular_file(path: str, label: str, descriptor: SharedDescriptor) -> S
     return open_file_source(label, descriptor, filename)
 
 
-def open_file_object(file: Any, descriptor: SharedDescriptor) -> Source:
+def open_file_object(file: Any, filename: str, descriptor: SharedDescriptor) -> Source:
     """Return the source of a file object, from its position to its end; a seekable one keeps its position.
 
     Regular files are read through a duplicate of their descriptor and a `BytesIO` shares its bytes, so several creates
     may use one at a time. Anything else is read and copied: pass such an object to one create at a time.
 
+    Args:
+        file: The file object.
+        filename: The filename to send; empty for the object's own.
+        descriptor: Receives the open descriptor.
+
     Raises:
         InvalidDocumentError: The file is a text file, empty, closed, or cannot be read.
     """
     label = f"this {type(file).__name__}"
-    _check_mode(file, label)
+    if isinstance(file, io.TextIOBase):
+        msg = f"{label} gives text: open the file in mode 'rb'"
+        raise InvalidDocumentError(msg)
     inner = _unwrapped(file)
     with _as_document_errors(label):
-        source = _share(inner, label, _name_of(file), descriptor)
+        filename = filename or _name_of(file)
+        source = _share(inner, label, filename, descriptor)
         if source is None:
-            source = _read_through(inner, label, _name_of(file), descriptor)
+            source = _read_through(inner, label, filename, descriptor)
+    return _not_empty(source, label)
+
+
+async def open_async_file_object(file: Any, filename: str, descriptor: SharedDescriptor) -> Source:
+    """Return the source of an async file object, which is read on the loop and copied; as for `open_file_object`."""
+    label = f"this {type(file).__name__}"
+    copy = _Copy(label, descriptor)
+    with _as_document_errors(label):
+        start = await _async_position(file)
+        while await FILE_POOL.call(copy.write, await file.read(PIECE_SIZE)):
+            pass
+        if start is not None:
+            await file.seek(start)
+        filename = filename or _name_of(file)
+    return _not_empty(await FILE_POOL.call(copy.source, filename), label)
+
+
+async def _async_position(file: Any) -> int | None:
+    tell = getattr(file, "tell", None)
+    if not iscoroutinefunction(tell):
+        return None
+    # Pipes have none.
+    with suppress(OSError):
+        position: int = await tell()
+        return position
+    return None
+
+
+def _not_empty(source: Source | None, label: str) -> Source:
     if source is None:
         msg = f"{label} has nothing to read: it is empty, or at its end already (seek(0) goes back)"
         raise InvalidDocumentError(msg)
     return source
-
-
-def _check_mode(file: Any, label: str) -> None:
-    if isinstance(file, io.TextIOBase):
-        msg = f"{label} gives text: open the file in mode 'rb'"
-        raise InvalidDocumentError(msg)
-    if iscoroutinefunction(file.read):
-        msg = f"the read() of {label} is async: pass the file below it, or the bytes it reads"
-        raise InvalidDocumentError(msg)
 
 
 def _unwrapped(file: Any) -> Any:
@@ -112,8 +163,10 @@ def _unwrapped(file: Any) -> Any:
 
 
 def _name_of(file: Any) -> str:
-    name = getattr(file, "name", None)
-    name = basename(name) if isinstance(name, str) else ""
+    # Uploads of web frameworks have a `filename`; their `name` may be that of the form's field.
+    attributes = ("name",) if isinstance(file, io.IOBase) else ("filename", "name")
+    names = (getattr(file, attribute, None) for attribute in attributes)
+    name = next((basename(name) for name in names if isinstance(name, str)), "")
     # Python puts in angle brackets what is no filename, such as "<stdin>".
     return "" if name.startswith("<") else name
 
@@ -186,12 +239,17 @@ class _Copy:
         self._label = label
         self._descriptor = descriptor
         self._buffer = bytearray()
+        self._size = 0
         self._has_file = False
 
     def write(self, piece: Any) -> int:
         """Append a piece and return its length; `InvalidDocumentError` if it is not bytes or cannot be written."""
         if not isinstance(piece, bytes | bytearray | memoryview):
             msg = f"{self._label} gives {type(piece).__name__} where bytes are expected"
+            raise InvalidDocumentError(msg)
+        self._size += len(piece)
+        if self._size > _MAX_COPY_BYTES:
+            msg = f"{self._label} gives more than {_MAX_COPY_BYTES // MIB} MiB: save it to a file and pass the path"
             raise InvalidDocumentError(msg)
         self._buffer += piece
         if len(self._buffer) > PIECE_SIZE:

@@ -1,61 +1,104 @@
 """Opens documents: turns whatever the caller may give as a document into the source of its bytes."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from inspect import iscoroutinefunction
+from typing import TypeAlias
 
-from retab_async.documents.files import BinaryFile, open_file_object, open_path
-from retab_async.documents.sources import BytesSource, SharedDescriptor, Source, bytes_source
-from retab_async.documents.thread_pool import FILE_POOL, USER_FILE_POOL, DaemonThreadPool
+from retab_async.documents.files import (
+    AsyncBinaryFile,
+    BinaryFile,
+    open_async_file_object,
+    open_file_object,
+    open_path,
+)
+from retab_async.documents.sources import BytesSource, SharedDescriptor, Source, bytes_source, clean_filename
+from retab_async.documents.thread_pool import FILE_POOL, USER_FILE_POOL
 from retab_async.documents.urls import decode_data_url, is_data_url
 from retab_async.errors import InvalidDocumentError
 from retab_async.models import FileRef, MIMEData
 
-Document: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | MIMEData | FileRef
+Content: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | AsyncBinaryFile | MIMEData | FileRef
+)
+# With the filename to send in front, or without.
+Document: TypeAlias = Content | tuple[str, Content]
+
+
+def split_filename(document: object, filename: str | None = None) -> tuple[object, str]:
+    """Return the content of a document and the filename to send, "" for the content's own.
+
+    Raises:
+        InvalidDocumentError: The filename is blank or no text, or the tuple is no pair.
+    """
+    if isinstance(document, tuple):
+        if len(document) != 2 or isinstance(document[1], tuple) or filename is not None:
+            msg = 'a tuple is a document as ("name.pdf", content), without a further filename'
+            raise InvalidDocumentError(msg)
+        filename, document = document
+    elif filename is None:
+        return document, ""
+    if not isinstance(filename, str) or not clean_filename(filename):
+        msg = "the filename of a document must be a text that is not blank"
+        raise InvalidDocumentError(msg)
+    return document, filename
 
 
 @asynccontextmanager
-async def open_document(document: object) -> AsyncIterator[Source]:
+async def open_document(
+    content: object, filename: str = "", *, max_seconds: float | None = None
+) -> AsyncIterator[Source]:
     """Open a document whose bytes are to be sent; the source is valid until the block exits.
 
     Until then it needs neither the path nor the file object that was given. A file on disk costs one open descriptor.
 
+    Args:
+        content: What the caller gave.
+        filename: The filename to send; empty for the content's own.
+        max_seconds: Time within which a path must be opened: a dead file system never answers. The caller's own file
+            objects may take longer; None for no limit.
+
     Raises:
         InvalidDocumentError: The document cannot be read, is empty, or is of no supported type.
     """
-    match document:
-        case bytes() | bytearray() | memoryview():
-            yield bytes_source(document)
-        case MIMEData(filename=filename, url=url):
-            yield await _decode(url, filename)
-        case str() if is_data_url(document):
-            yield await _decode(document)
-        case str() | os.PathLike():
-            async with _opened(FILE_POOL, open_path, document) as source:
-                yield source
-        case _ if callable(getattr(document, "read", None)):
-            async with _opened(USER_FILE_POOL, open_file_object, document) as source:
-                yield source
-        case _:
-            msg = (
-                f"a {type(document).__name__} is no document: give a path, bytes, a binary file object, "
-                "an https:// or data: URL, a MIMEData, or the FileRef of a run"
-            )
-            raise InvalidDocumentError(msg)
-
-
-@asynccontextmanager
-async def _opened(
-    pool: DaemonThreadPool, open_: Callable[[Any, SharedDescriptor], Source], document: object
-) -> AsyncIterator[Source]:
     descriptor = SharedDescriptor()
     try:
-        yield await pool.call(open_, document, descriptor)
+        match content:
+            case bytes() | bytearray() | memoryview():
+                source: Source = bytes_source(content, filename)
+            case MIMEData(filename=own_filename, url=url):
+                source = await _decode(url, filename or own_filename)
+            case str() if is_data_url(content):
+                source = await _decode(content, filename)
+            case str() | os.PathLike():
+                opening = FILE_POOL.call(open_path, content, filename, descriptor)
+                source = await _within(max_seconds, opening, content)
+            case _ if iscoroutinefunction(getattr(content, "read", None)):
+                source = await open_async_file_object(content, filename, descriptor)
+            case _ if callable(getattr(content, "read", None)):
+                source = await USER_FILE_POOL.call(open_file_object, content, filename, descriptor)
+            case _:
+                msg = (
+                    f"a {type(content).__name__} is no document: give a path, bytes, a binary file object, "
+                    "an https:// or data: URL, a MIMEData, or the FileRef of a run"
+                )
+                raise InvalidDocumentError(msg)
+        yield source
     finally:
         descriptor.release()
 
 
-async def _decode(url: str, filename: str = "") -> BytesSource:
+async def _within(max_seconds: float | None, opening: Awaitable[Source], document: object) -> Source:
+    try:
+        async with asyncio.timeout(max_seconds):
+            return await opening
+    except TimeoutError as error:
+        msg = f"{document!r:.200} cannot be read: its file system did not answer within {max_seconds:g} s"
+        raise InvalidDocumentError(msg) from error
+
+
+async def _decode(url: str, filename: str) -> BytesSource:
     media_type, content = await FILE_POOL.call(decode_data_url, url)
     return bytes_source(content, filename, media_type)

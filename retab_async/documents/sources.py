@@ -203,4 +203,7 @@ def open_file_source(label: str, descriptor: SharedDescriptor, filename: str, of
 
 
 def _is_unchanged(before: os.stat_result, now: os.stat_result) -> bool:
-    return (before.st_size, before.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
+    # Programs can restore the time of modification but not that of the last change, which unlinking sets as well.
+    is_unlinked = now.st_nlink < before.st_nlink
+    is_same = (before.st_size, before.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
+    return is_same and (is_unlinked or before.st_ctime_ns == now.st_ctime_ns)

@@ -3,18 +3,18 @@
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 import orjson
 
 from retab_async.documents.body import FileBody
-from retab_async.documents.open import open_document
+from retab_async.documents.open import open_document, split_filename
 from retab_async.documents.sources import DocumentInfo, Source, clean_filename
 from retab_async.documents.urls import is_https, is_upload_url, remote_document
-from retab_async.errors import APIError, InvalidDocumentError, InvalidRunIdError, RequestError
+from retab_async.errors import InvalidDocumentError, InvalidRunIdError, RequestError
 from retab_async.models import FileRef, MIMEData, UploadedFile
-from retab_async.protocol import BytesBody, Request, Response, parse_json, response_error, run_path
+from retab_async.protocol import MIB, Body, BytesBody, Request, Response, parse_json, response_error, run_path
 from retab_async.transport import Transport
 
 _FILES = "/v1/files"
@@ -24,7 +24,7 @@ _MIN_BYTES_PER_SECOND = 256 * 1024
 # The client frames its requests itself.
 _OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect"})
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-# Shorter values of a query are no signatures, and would be found inside words.
+# Shorter texts are no tokens, and would be found inside words.
 _MIN_SECRET_LENGTH = 8
 # From the ? of a URL, escaped or not, to its end within JSON.
 _QUERY = re.compile(r'(\?|\\u003f)[^\s"]*', re.IGNORECASE)
@@ -70,17 +70,23 @@ def _link_path(file_id: object) -> str:
         raise InvalidDocumentError(msg) from error
 
 
-async def upload_document(transport: Transport, document: object) -> UploadedFile:
+async def upload_document(transport: Transport, document: object, filename: str | None = None) -> UploadedFile:
     """Upload a document whose bytes are to be sent.
+
+    Args:
+        transport: Sends the requests.
+        document: What the caller gave.
+        filename: The filename to send; None for the document's own.
 
     Raises:
         InvalidDocumentError: The document cannot be read, or the API can fetch it itself.
         RequestError: As for `upload_source`.
     """
-    if isinstance(document, FileRef) or remote_document(document) is not None:
+    content, filename = split_filename(document, filename)
+    if isinstance(content, FileRef) or remote_document(content) is not None:
         msg = "the API can fetch this document itself: give it to a create as it is"
         raise InvalidDocumentError(msg)
-    async with open_document(document) as source:
+    async with open_document(content, filename, max_seconds=transport.policy.deadline) as source:
         return await upload_source(transport, source)
 
 
@@ -135,8 +141,10 @@ async def _begin_upload(transport: Transport, info: DocumentInfo) -> _UploadSess
 
 
 def _invalid_fields(session: dict[str, Any], base_url: str) -> Iterator[tuple[str, str]]:
+    file_id = session.get("fileId")
     try:
-        run_path(_UPLOADS, session.get("fileId"))
+        # Only of a text: the error quotes the id, and a deeply nested one has no repr.
+        run_path(_UPLOADS, file_id if isinstance(file_id, str) else "")
     except InvalidRunIdError:
         yield "fileId", "expected an id"
     if not is_upload_url(session.get("uploadUrl"), base_url):
@@ -153,42 +161,43 @@ def _are_headers(value: Any) -> bool:
     )
 
 
-def _put_request(session: _UploadSession, source: Source) -> Request:
-    headers = {name.title(): value for name, value in session.headers.items() if name.lower() not in _OWN_HEADERS}
-    headers.setdefault("Content-Type", source.info.media_type)
-    return Request(
-        "PUT",
-        urlunsplit(urlsplit(session.url)._replace(query="", fragment="")),
-        body=FileBody(source, headers["Content-Type"]),
-        extra_seconds=transfer_seconds(source.info.size),
-        external_url=session.url,
-        headers=tuple(headers.items()),
-    )
-
-
 async def _put(transport: Transport, session: _UploadSession, source: Source) -> None:
-    request = _put_request(session, source)
+    request = await _put_request(session, source)
     try:
         await transport.send(request)
     except RequestError as error:
-        failure = _without_signature(error, session.url)
+        failure = attrs.evolve(error, message=request.redact(error.message))
     else:
         return
     # Without its cause: aiohttp quotes whole URLs.
     raise failure
 
 
-def _without_signature(error: RequestError, url: str) -> RequestError:
-    query = urlsplit(url).query
-    values = (value for _, value in parse_qsl(query))
-    secrets = {secret for secret in (query, *query.split("&"), *values) if len(secret) >= _MIN_SECRET_LENGTH}
+async def _put_request(session: _UploadSession, source: Source) -> Request:
+    headers = {name.title(): value for name, value in session.headers.items() if name.lower() not in _OWN_HEADERS}
+    headers.setdefault("Content-Type", source.info.media_type)
+    body: Body = FileBody(source, headers["Content-Type"])
+    if body.length <= MIB:
+        body = BytesBody(await source.read(0, body.length, bytes), body.media_type)
+    parts = urlsplit(session.url)
+    return Request(
+        "PUT",
+        # How errors and logs name it: the path may contain a token as well.
+        f"{parts.scheme}://{parts.netloc}/***",
+        body=body,
+        extra_seconds=transfer_seconds(source.info.size),
+        external_url=session.url,
+        headers=tuple(headers.items()),
+        secrets=_secrets_of(session),
+    )
 
-    def redact(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, "***")
-        return text
 
-    if not isinstance(error, APIError):
-        return attrs.evolve(error, message=redact(error.message))
-    details = error.details if redact(shown := str(error.details)) == shown else None
-    return attrs.evolve(error, message=redact(error.message), body=redact(error.body), details=details)
+def _secrets_of(session: _UploadSession) -> tuple[str, ...]:
+    """Return every part of a session that may be a token, the longest first."""
+    parts = urlsplit(session.url)
+    texts = {parts.query, *parts.query.split("&"), *(value for _, value in parse_qsl(parts.query))}
+    texts |= {parts.path, *parts.path.split("/"), *unquote(parts.path).split("/")}
+    for name, value in session.headers.items():
+        if not name.lower().startswith("content-"):
+            texts |= {value, *value.split()}
+    return tuple(sorted((text for text in texts if len(text) >= _MIN_SECRET_LENGTH), key=len, reverse=True))

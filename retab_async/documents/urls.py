@@ -1,6 +1,8 @@
 """URLs of documents: https URLs are passed on, `data:` URLs are decoded, and those in answers are checked."""
 
+import ipaddress
 import re
+import socket
 from base64 import b64decode
 from typing import Any, NamedTuple, TypeGuard
 from urllib.parse import SplitResult, unquote, unquote_to_bytes, urlsplit
@@ -8,6 +10,7 @@ from urllib.parse import SplitResult, unquote, unquote_to_bytes, urlsplit
 from retab_async.documents.sources import basename, clean_filename
 from retab_async.errors import InvalidDocumentError
 from retab_async.models import MIMEData
+from retab_async.settings import parse_service_url
 
 # At least two letters: `C://x` is a path.
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
@@ -15,8 +18,10 @@ _DATA = "data:"
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 # Characters decoded at once: a multiple of 4, and few enough not to hold the interpreter for long.
 _PIECE_SIZE = 512 * 1024
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_NO_URL = SplitResult("", "", "", "", "")
+# Suffixes of names that resolve only on one machine or in one network.
+_LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
+# The numbers that systems read as IPv4 addresses, such as 127.1 and 0x7f000001.
+_NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+)){0,3}", re.IGNORECASE)
 
 _ADVICE = {
     "http": "the API fetches documents only over https: give the https:// URL, or download it and pass its bytes",
@@ -43,32 +48,66 @@ def is_https(url: Any) -> TypeGuard[str]:
 
 
 def is_upload_url(url: Any, base_url: str) -> bool:
-    """Tell whether documents may be sent to a URL from an answer: https, or http on the machine of a local API."""
-    if not isinstance(url, str) or not re.fullmatch(r"[!-~]+", url):
+    """Tell whether documents may be sent to a URL from an answer.
+
+    It must be https on a public host, or as the API itself: on its host, and then over http only if the API is.
+    """
+    parts, api = parse_service_url(url), urlsplit(base_url)
+    if parts is None:
         return False
-    parts = _parse(url)
-    if not parts.hostname or "@" in parts.netloc:
-        return False
-    is_local = base_url.startswith("http://") and parts.hostname in _LOOPBACK | {_parse(base_url).hostname}
-    return parts.scheme == "https" or (parts.scheme == "http" and is_local)
+    host, api_host = parts.hostname or "", api.hostname or ""
+    is_beside_api = host == api_host or (_is_loopback(host) and _is_loopback(api_host))
+    if parts.scheme == "http":
+        return api.scheme == "http" and is_beside_api
+    return is_beside_api or is_public_host(host)
 
 
-def remote_document(document: object) -> MIMEData | None:
+def is_public_host(host: str) -> bool:
+    """Tell whether a host may be on the public internet, by its name or address alone: nothing is looked up."""
+    address = _address_of(host)
+    if address is not None:
+        return address.is_global and not address.is_multicast
+    name = host.lower().removesuffix(".")
+    return "." in name and not name.endswith(_LOCAL_SUFFIXES)
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address_of(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
+
+
+def _address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    host = host.removesuffix(".")
+    try:
+        if _NUMERIC_HOST.fullmatch(host):
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        address = ipaddress.IPv6Address(host)
+    except (ValueError, OSError):
+        return None
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def remote_document(document: object, filename: str = "") -> MIMEData | None:
     """Return the filename and URL of a document that the API fetches itself, None for one whose bytes are to be sent.
+
+    Args:
+        document: What the caller gave.
+        filename: The filename to send; empty for the document's own.
 
     Raises:
         InvalidDocumentError: The API does not fetch this URL, or the `MIMEData` is incomplete.
     """
     if isinstance(document, MIMEData):
-        return _remote_mime_data(document)
+        return _remote_mime_data(document, filename)
     if isinstance(document, str) and _SCHEME.match(document):
-        return _link(basename(unquote(_parse_https(document).path)), document)
+        path = unquote(_parse_https(document).path)
+        return _link(filename or basename(path), document)
     return None
 
 
-def _remote_mime_data(document: MIMEData) -> MIMEData | None:
-    filename, url = document.filename, document.url
-    if not isinstance(filename, str) or not filename.strip():
+def _remote_mime_data(document: MIMEData, filename: str) -> MIMEData | None:
+    own_filename, url = document.filename, document.url
+    if not isinstance(own_filename, str) or not own_filename.strip():
         msg = "the filename of a MIMEData must be a text that is not blank"
         raise InvalidDocumentError(msg)
     if not isinstance(url, str) or not (is_data_url(url) or _SCHEME.match(url)):
@@ -77,7 +116,7 @@ def _remote_mime_data(document: MIMEData) -> MIMEData | None:
     if is_data_url(url):
         return None
     _parse_https(url)
-    return _link(filename, url)
+    return _link(filename or own_filename, url)
 
 
 def _link(filename: str, url: str) -> MIMEData:
@@ -90,19 +129,14 @@ def _parse_https(url: str) -> SplitResult:
     if scheme != "https":
         msg = f"a document cannot be given by a {scheme}:// URL: {_ADVICE.get(scheme, _OTHER_ADVICE)}"
         raise InvalidDocumentError(msg)
-    parts = _parse(url)
-    if not parts.hostname or not url.isprintable():
-        msg = "this https:// URL of a document has no valid host, or characters that no URL has"
-        raise InvalidDocumentError(msg)
-    return parts
-
-
-def _parse(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - an invalid port is found only when it is read
+        is_valid = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        return _NO_URL
+        is_valid = False
+    if not is_valid or not url.isprintable():
+        msg = "this https:// URL of a document has no valid host, or characters that no URL has"
+        raise InvalidDocumentError(msg)
     return parts
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from typing import Protocol
 
 import attrs
 from aiohttp import web
@@ -38,6 +39,29 @@ class RateLimit:
     limit: int = attrs.field(validator=attrs.validators.ge(1))
     per: float = attrs.field(default=60.0, validator=attrs.validators.gt(0), kw_only=True)
     retry_after: bool = attrs.field(default=True, kw_only=True)
+
+
+class ClientRateLimit(Protocol):
+    """Shape of the client's own `RateLimit`."""
+
+    @property
+    def requests(self) -> int:
+        """Number of requests in a window."""
+
+    @property
+    def per(self) -> float:
+        """Length of the window in seconds."""
+
+
+def to_rate_limit(value: RateLimit | ClientRateLimit | None) -> RateLimit | None:
+    """Convert a rate limit, also the client's own; TypeError for anything else."""
+    if value is None or isinstance(value, RateLimit):
+        return value
+    requests, per = getattr(value, "requests", None), getattr(value, "per", None)
+    if isinstance(requests, int) and isinstance(per, int | float):
+        return RateLimit(requests, per=per)
+    msg = f"rate_limit has to be a RateLimit such as RateLimit(300, per=60), not {value!r}"
+    raise TypeError(msg)
 
 
 class RateLimiter:

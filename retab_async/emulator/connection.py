@@ -5,17 +5,17 @@ import http.client
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from ipaddress import ip_address
 from typing import NamedTuple
 
 import attrs
 from aiohttp import ClientConnectionError, web
+from yarl import URL
 
-from retab_async.emulator.responses import Response
+from retab_async.emulator.responses import HTTPError, Response
 
 # Seconds; aiohttp does not notify a handler of a client's disconnect, so a hanging handler polls for it.
 DISCONNECT_POLL_INTERVAL = 0.05
-# Seconds of real time before every chunk of a stream.
-CHUNK_INTERVAL = 0.005
 
 
 class RecordedRequest(NamedTuple):
@@ -98,6 +98,27 @@ class Connection:
         transport.close()
 
 
+def check_host(request: web.BaseRequest) -> None:
+    """Reject a request whose Host header is neither `localhost` nor an IP address.
+
+    A browser page that reaches the emulator by DNS rebinding sends the name of its own site.
+    """
+    try:
+        host = URL(f"http://{request.host}").host or ""
+        if host != "localhost":
+            ip_address(host)
+    except ValueError:
+        detail = f"Host {request.host!r} is not this emulator: use its IP address or localhost."
+        raise HTTPError(421, detail) from None
+
+
+def own_url(request: web.BaseRequest) -> URL:
+    """Return the address at which the request arrived, whatever its Host header says."""
+    transport = request.transport
+    host, port = transport.get_extra_info("sockname")[:2] if transport else ("127.0.0.1", 0)
+    return URL.build(scheme="http", host=host, port=port)
+
+
 async def sleep_unless_closing(seconds: float, closing: asyncio.Event) -> bool:
     """Wait `seconds`, or until the emulator closes; return whether it does."""
     try:
@@ -108,12 +129,14 @@ async def sleep_unless_closing(seconds: float, closing: asyncio.Event) -> bool:
     return True
 
 
-async def send_stream(connection: Connection, response: web.StreamResponse, lines: Iterable[bytes]) -> bool:
+async def send_stream(
+    connection: Connection, response: web.StreamResponse, lines: Iterable[bytes], chunk_interval: float
+) -> bool:
     """Send `lines`; return whether all were sent, and record the request as unanswered if not."""
     try:
         await response.prepare(connection.request)
         for chunk in _chunks(lines):
-            await asyncio.sleep(CHUNK_INTERVAL)
+            await asyncio.sleep(chunk_interval)
             if connection.closing.is_set():
                 break
             await response.write(chunk)

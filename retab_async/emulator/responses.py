@@ -7,6 +7,8 @@ from typing import Any
 import attrs
 
 JSON_TYPE = "application/json"
+# Seconds.
+CHUNK_INTERVAL = 0.005
 STREAM_TYPE = "application/stream+json"
 # json.dumps would build an encoder anew for every response.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
@@ -28,13 +30,15 @@ class Response:
         status: The HTTP status.
         body: The whole body; empty for a stream.
         headers: The headers, without those that the server adds to every response.
-        lines: Makes the lines of a stream; sent one by one in place of `body`.
+        lines: Makes the lines of a stream; sent one by one, each in two chunks, in place of `body`.
+        chunk_interval: Seconds of real time before every chunk of a stream.
     """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = attrs.field(factory=_json_headers)
     lines: Callable[[], Iterator[bytes]] | None = None
+    chunk_interval: float = CHUNK_INTERVAL
 
     @classmethod
     def json(cls, status: int, payload: Any, headers: Mapping[str, str] | None = None) -> "Response":

@@ -21,6 +21,7 @@ class RunTimeline:
         awaits_review: Whether it waits for a review at the end, permanently.
         cancel_delay: Seconds after which a cancel takes effect.
         cancelled_at: Time at which the first cancel takes effect.
+        visible_at: Time from which the API shows the run.
     """
 
     created_at: float
@@ -30,6 +31,20 @@ class RunTimeline:
     awaits_review: bool = False
     cancel_delay: float = 0.0
     cancelled_at: float | None = None
+    visible_at: float = -math.inf
+
+    @classmethod
+    def fixed(cls, phase: str, now: float, *, cancel_delay: float) -> "RunTimeline":
+        """Make the timeline of a run that is in `phase` from `now` on, until it is cancelled."""
+        return cls(
+            created_at=now,
+            queued=math.inf if phase in {"queued", "cancelled"} else 0.0,
+            running=math.inf if phase == "in_progress" else 0.0,
+            fails=phase == "failed",
+            awaits_review=phase == "awaiting_review",
+            cancel_delay=cancel_delay,
+            cancelled_at=now if phase == "cancelled" else None,
+        )
 
     def phase(self, now: float) -> str:
         """Return the phase at `now`; a cancel counts only if it takes effect before the end."""

@@ -43,6 +43,10 @@ class Run:
         """The document of a run that has only one."""
         return self.documents[ONLY_DOCUMENT]
 
+    def is_visible(self, now: float) -> bool:
+        """Return whether the run is found by its id and listed."""
+        return now >= self.timeline.visible_at
+
     def status(self, now: float) -> str:
         """Return the status as it is shown."""
         phase = self.timeline.phase(now)

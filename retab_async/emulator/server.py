@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,9 +13,15 @@ import attrs
 from aiohttp import web
 from attrs import validators
 
-from retab_async.emulator.auth import RateLimit, RateLimiter, check_key
+from retab_async.emulator.auth import RateLimit, RateLimiter, check_key, to_rate_limit
 from retab_async.emulator.clocks import Calendar
-from retab_async.emulator.connection import Connection, RecordedRequest, send_stream, sleep_unless_closing
+from retab_async.emulator.connection import (
+    Connection,
+    RecordedRequest,
+    check_host,
+    send_stream,
+    sleep_unless_closing,
+)
 from retab_async.emulator.documents import ReceivedDocument
 from retab_async.emulator.faults import Fault, FaultQueue
 from retab_async.emulator.responses import HTTPError, Response
@@ -37,14 +44,17 @@ class Emulator:
     stopped and started again is the same one.
 
     Args:
-        host: Address to listen on.
+        host: Address to listen on. On a loopback address requests need a Host header with an IP address or `localhost`,
+            as protection against DNS rebinding.
         port: Port to listen on; 0 picks a free one.
         api_key: The only key to accept; by default any key is.
         queued: Seconds of `clock` for which background runs are queued.
         running: Seconds of `clock` for which they are then in progress.
         latency: Seconds of real time before every response.
-        rate_limit: Requests beyond it are answered 429.
+        rate_limit: Requests beyond it are answered 429. The client's own `RateLimit` is accepted as well.
         clock: Time in seconds, by default real time; a `ManualClock` moves only when a test advances it.
+        visibility_delay: Seconds of `clock` for which a created run is 404 and not listed, as with lagging replicas;
+            seeded runs are visible at once.
         poll_after: Seconds for the `Retry-After` header of reads and lists with active runs; None for no header.
 
     Attributes:
@@ -76,22 +86,31 @@ class Emulator:
     _queued: float = attrs.field(default=0.2, alias="queued", validator=validators.ge(0))
     _running: float = attrs.field(default=2.0, alias="running", validator=validators.ge(0))
     _latency: float = attrs.field(default=0.0, alias="latency", validator=validators.ge(0))
-    _rate_limit: RateLimit | None = attrs.field(default=None, alias="rate_limit")
+    _rate_limit: RateLimit | None = attrs.field(default=None, alias="rate_limit", converter=to_rate_limit)
     _clock: Callable[[], float] = attrs.field(default=time.monotonic, alias="clock")
     _poll_after: float | None = attrs.field(
         default=None, alias="poll_after", validator=validators.optional(validators.ge(0))
     )
+    _visibility_delay: float = attrs.field(default=0.0, alias="visibility_delay", validator=validators.ge(0))
     requests: list[RecordedRequest] = attrs.field(init=False, factory=list)
     counts: Counter[int] = attrs.field(init=False, factory=Counter)
     _service: Service = attrs.field(init=False)
     _rate_limiter: RateLimiter | None = attrs.field(init=False)
+    _is_loopback: bool = attrs.field(init=False)
     _faults: FaultQueue = attrs.field(init=False, factory=lambda: FaultQueue(ROUTES))
     _response_count: int = attrs.field(init=False, default=0)
     _runner: web.ServerRunner | None = attrs.field(init=False, default=None)
     _closing: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
 
     def __attrs_post_init__(self) -> None:
-        self._service = Service(Calendar(self._clock), self._queued, self._running, self._poll_after)
+        self._service = Service(
+            calendar=Calendar(self._clock),
+            queued=self._queued,
+            running=self._running,
+            poll_after=self._poll_after,
+            visibility_delay=self._visibility_delay,
+        )
+        self._is_loopback = self._host == "localhost" or ip_address(self._host).is_loopback
         self._rate_limiter = None if self._rate_limit is None else RateLimiter(self._rate_limit)
 
     @property
@@ -154,6 +173,7 @@ class Emulator:
         *,
         queued: float | None = None,
         running: float | None = None,
+        status: str | None = None,
         error: Mapping[str, Any] | None = None,
         awaiting_review: bool = False,
         cancel_delay: float = 0.0,
@@ -162,10 +182,12 @@ class Emulator:
         """Create background runs without a request.
 
         Args:
-            kind: The kind of the runs, such as `splits` or `workflows/runs`.
+            kind: The kind of the runs, such as `splits` or `workflows.runs`; `/` and `.` are the same.
             count: How many to create.
             queued: Seconds for which the runs are queued, instead of the emulator's own.
             running: Seconds for which they are then in progress, instead of the emulator's own.
+            status: The status that the runs have and keep, as the kind names it, such as `failed`; a cancel still ends
+                an active one. By default runs are queued, then in progress, then completed.
             error: The runs fail with it, as in `{"code": "bad_document", "message": "..."}`. Workflow runs show its
                 `message`, `stage`, `category` and `details`.
             awaiting_review: Whether the work ends in waiting for a review, which only a cancel ends; workflow runs
@@ -177,11 +199,16 @@ class Emulator:
             The ids of the runs, oldest first.
 
         Raises:
-            ValueError: There is no such kind, or runs of the kind cannot be as the arguments say.
+            ValueError: There is no such kind, runs of the kind cannot be as the arguments say, or the arguments
+                contradict one another.
         """
+        if status is not None and (queued is not None or running is not None or awaiting_review):
+            msg = "a status is permanent: pass either status, or queued, running and awaiting_review"
+            raise ValueError(msg)
         seeds = SeedOptions(
             queued=self._queued if queued is None else queued,
             running=self._running if running is None else running,
+            status=status,
             error=error,
             awaiting_review=awaiting_review,
             cancel_delay=cancel_delay,
@@ -238,7 +265,7 @@ class Emulator:
             # The connection is closed; aiohttp requires a response to discard.
             return web.Response()
         response = self._to_web_response(answer)
-        if answer.lines and not await send_stream(connection, response, answer.lines()):
+        if answer.lines and not await send_stream(connection, response, answer.lines(), answer.chunk_interval):
             return response
         self.requests.append(RecordedRequest.of(request, answer.status))
         self.counts[answer.status] += 1
@@ -257,6 +284,8 @@ class Emulator:
         if self._latency:
             await sleep_unless_closing(self._latency, self._closing)
         try:
+            if self._is_loopback:
+                check_host(request)
             if match.route.authenticated:
                 self._authorize(request)
             return await match.route.handler(self._service, match.id, request)

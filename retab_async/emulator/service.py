@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from itertools import count
 from typing import Any
 
@@ -18,11 +19,12 @@ from retab_async.emulator.uploads import UploadStore
 from retab_async.emulator.validation import parse_body
 
 SAMPLE_NAME = "sample.pdf"
+DEFAULT_ERROR = {"code": "processing_error", "message": "The run failed."}
 # Not kept with a run: they may be large, and their description is kept apart.
 DROPPED_FIELDS = frozenset({"document", "documents"})
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Service:
     """State of the emulator.
 
@@ -30,6 +32,7 @@ class Service:
         calendar: The clock, and its dates.
         queued: Seconds for which background runs are queued.
         running: Seconds for which they are then in progress.
+        visibility_delay: Seconds after its create for which a run is not found.
         poll_after: `Retry-After` of reads and lists with active runs, in seconds; None for no header.
         runs: The runs of each kind.
         files: The files.
@@ -41,6 +44,7 @@ class Service:
     queued: float
     running: float
     poll_after: float | None
+    visibility_delay: float
     runs: dict[RunKind, OrderedStore[Run]] = attrs.field(
         init=False, factory=lambda: {kind: OrderedStore() for kind in KINDS.values()}
     )
@@ -107,6 +111,7 @@ class SeedOptions:
 
     queued: float
     running: float
+    status: str | None
     error: Mapping[str, Any] | None
     awaiting_review: bool
     cancel_delay: float
@@ -115,27 +120,34 @@ class SeedOptions:
     def create_runs(self, service: Service, kind_name: str, count: int) -> list[str]:
         """Create the runs and return their ids; ValueError if runs of the kind cannot be so."""
         kind = self._validated_kind(kind_name)
+        now = service.calendar.now()
+        error = DEFAULT_ERROR if self.error is None and self._timeline(kind, now).fails else self.error
         return [
-            service.seed_run(
-                kind, self._timeline(service.calendar.now()), error=self.error, status_names=self.status_names
-            ).id
+            service.seed_run(kind, self._timeline(kind, now), error=error, status_names=self.status_names).id
             for _ in range(count)
         ]
 
-    def _validated_kind(self, collection: str) -> RunKind:
-        kind = KINDS.get(collection)
+    def _validated_kind(self, name: str) -> RunKind:
+        kind = KINDS.get(name.replace(".", "/"))
         if kind is None:
-            msg = f"no such kind of run: {collection!r}; there are {', '.join(sorted(KINDS))}"
+            near = get_close_matches(name, KINDS, n=1, cutoff=0.0)
+            msg = f"no such kind of run: {name!r}; did you mean {near[0]!r}? Kinds: {', '.join(sorted(KINDS))}"
             raise ValueError(msg)
         if self.awaiting_review and not kind.can_pause:
-            msg = f"{collection} never await review"
+            msg = f"{kind.name} never await review"
             raise ValueError(msg)
         if self.awaiting_review and self.error is not None:
             msg = "runs that await review do not fail: pass awaiting_review or error, not both"
             raise ValueError(msg)
         return kind
 
-    def _timeline(self, now: float) -> RunTimeline:
+    def _timeline(self, kind: RunKind, now: float) -> RunTimeline:
+        if self.status is not None:
+            phase = kind.phase_of(self.status)
+            if self.error is not None and phase != "failed":
+                msg = f"only failed runs have an error, not {self.status} ones"
+                raise ValueError(msg)
+            return RunTimeline.fixed(phase, now, cancel_delay=self.cancel_delay)
         return RunTimeline(
             created_at=now,
             queued=self.queued,

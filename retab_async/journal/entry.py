@@ -1,38 +1,89 @@
-"""Entries of a journal: their lines in the file, and a compact set of the ids that they name."""
+"""Lines of a journal: the header and the entries, and the set of the ids that they settle."""
 
 import sys
 from array import array
 from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
-from typing import IO
+from typing import Any, NamedTuple, cast
 
 import attrs
 import orjson
 
 from retab_async.models import SparseRepr
 
-# Permanent outcomes. An id with any other one, "accepted" or "unconfirmed", is worth another call.
-FINAL = frozenset({"cancelled", "finished", "not_found", "rejected"})
-
+_VERSION = 1
+MAGIC = b'{"journal":"retab_async",'
+# Of these, nothing but the number is of interest later; of failures, the reason as well.
+_SUCCESSES = frozenset({"cancelled", "finished"})
+# Outcomes that settle an id unless the entry says otherwise.
+_FINAL = _SUCCESSES | {"not_found", "rejected"}
 _MAX_TEXT = 1_000
 # Far above six texts of six bytes a character: a longer line is no entry.
 MAX_LINE_BYTES = 1 << 20
-_LINE_START = b'{"kind":"'
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
+
+
+class JournalHeader(NamedTuple):
+    """The job that a journal belongs to.
+
+    Attributes:
+        kinds: The kinds of its runs; empty for any kind.
+        base_url: The base URL of the API.
+        credential: A hash of the API key or token.
+    """
+
+    kinds: tuple[str, ...]
+    base_url: str
+    credential: str
+
+    def conflict_with(self, job: "JournalHeader") -> str | None:
+        """Return why a job cannot continue this journal, None if it can."""
+        if self.kinds and job.kinds and self.kinds != job.kinds:
+            return f"it belongs to a job on {', '.join(self.kinds)}, not on {', '.join(job.kinds)}"
+        if self.base_url != job.base_url:
+            return f"it belongs to a job on {self.base_url}, not on {job.base_url}"
+        if self.credential != job.credential:
+            return "it belongs to a job with another API key or token"
+        return None
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Entry(SparseRepr):
-    """The outcome of one run."""
+    """The outcome of one id.
+
+    Attributes:
+        kind: The kind of the run.
+        run_id: The id.
+        disposition: The outcome.
+        final: Whether the id is settled, and not sent again when the job is resumed.
+        status: The run's status if it is known.
+        reason: Why the run is not cancelled.
+        time: When the outcome was known.
+    """
 
     kind: str
     run_id: str
     disposition: str
+    final: bool = attrs.field(default=attrs.Factory(lambda entry: entry.disposition in _FINAL, takes_self=True))
     status: str | None = None
     reason: str = ""
     time: datetime = attrs.field(factory=partial(datetime.now, UTC))
+
+
+class Settled(NamedTuple):
+    """How an earlier run of the job settled an id; the reason is kept of failures only."""
+
+    disposition: str
+    reason: str = ""
+
+
+def encode_header(header: JournalHeader) -> bytes:
+    """Return the line of a header."""
+    return orjson.dumps({"journal": "retab_async", "version": _VERSION, **header._asdict()}, option=_OPTIONS)
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -41,6 +92,7 @@ def encode_entry(entry: Entry) -> bytes:
         "kind": entry.kind[:_MAX_TEXT],
         "run_id": entry.run_id[:_MAX_TEXT],
         "disposition": entry.disposition[:_MAX_TEXT],
+        "final": entry.final,
         "status": None if entry.status is None else entry.status[:_MAX_TEXT],
         "reason": entry.reason[:_MAX_TEXT],
         "time": entry.time.astimezone(UTC),
@@ -56,21 +108,76 @@ def _escape_surrogates(value: object) -> object:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def decode_entry(line: bytes) -> tuple[str, str, str] | None:
-    """Return the kind, the id and the disposition of a line, None for a line that is no entry."""
+def decode_line(line: bytes) -> JournalHeader | Entry | None:
+    """Return the header or the entry of a line, without its status and time, None for a line that is neither.
+
+    Raises:
+        ValueError: A header of another version of the format.
+    """
     try:
         value = orjson.loads(line if line.endswith(b"\n") else b"")
-        outcome = value["kind"], value["run_id"], value["disposition"]
-    except (ValueError, TypeError, KeyError):
+    except ValueError:
         return None
-    return outcome if type(outcome[0]) is type(outcome[1]) is type(outcome[2]) is str else None
+    if not isinstance(value, dict):
+        return None
+    return _decode_header(value) if line.startswith(MAGIC) else _decode_entry(value)
 
 
-def is_torn(line: bytes, end: int, lines: IO[bytes]) -> bool:
-    """Tell whether an invalid line, `end` bytes after the file's start, is a last one whose writing was interrupted."""
-    # Only the last line can be torn. A file that never was a journal is not to be emptied, though.
-    is_cut = not line.endswith(b"}\n") and not lines.read(1)
-    return is_cut and (end > 0 or _LINE_START.startswith(line[: len(_LINE_START)]))
+def _decode_header(value: dict[str, Any]) -> JournalHeader | None:
+    if value.get("version") != _VERSION:
+        msg = f"its format is of another version than {_VERSION}, the one that this library reads"
+        raise ValueError(msg)
+    kinds, base_url, credential = value.get("kinds"), value.get("base_url"), value.get("credential")
+    if isinstance(kinds, list) and all(type(text) is str for text in (*kinds, base_url, credential)):
+        return JournalHeader(tuple(kinds), cast("str", base_url), cast("str", credential))
+    return None
+
+
+def _decode_entry(value: dict[str, Any]) -> Entry | None:
+    kind, run_id, disposition, final = (value.get(key) for key in ("kind", "run_id", "disposition", "final"))
+    reason = value.get("reason", "")
+    if type(kind) is type(run_id) is type(disposition) is type(reason) is str and isinstance(final, bool):
+        return Entry(kind=kind, run_id=run_id, disposition=disposition, final=final, reason=reason)
+    return None
+
+
+class SettledIds:
+    """The ids that earlier runs of the job settled, and how.
+
+    Attributes:
+        counts: Final entries by disposition.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._successes: defaultdict[str, IdDigestSet] = defaultdict(IdDigestSet)
+        self._failures: dict[tuple[str, str], Settled] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Add a final entry."""
+        self.counts[entry.disposition] += 1
+        if entry.disposition in _SUCCESSES:
+            self._successes[entry.disposition].add(entry.kind, entry.run_id)
+        else:
+            self._failures[entry.kind, entry.run_id] = Settled(entry.disposition, entry.reason)
+
+    def sort(self) -> None:
+        """Prepare for look-ups, once all are added."""
+        for ids in self._successes.values():
+            ids.sort()
+
+    def get(self, kind: str, run_id: str) -> Settled | None:
+        """Return how an id was settled, None for one that was not."""
+        run_id = str(_escape_surrogates(run_id))
+        for disposition, ids in self._successes.items():
+            if ids.has(kind, run_id):
+                return Settled(disposition)
+        return self._failures.get((kind, run_id))
+
+    def failures(self) -> Iterator[tuple[str, str, Settled]]:
+        """Yield the kind and id of each failure, and how it was settled, in the order of the file."""
+        for (kind, run_id), settled in self._failures.items():
+            yield kind, run_id, settled
 
 
 class IdDigestSet:
@@ -102,4 +209,4 @@ class IdDigestSet:
 
 
 def _digest(kind: str, run_id: str) -> bytes:
-    return blake2b(f"{kind}\0{run_id}".encode("utf-8", "backslashreplace"), digest_size=8).digest()
+    return blake2b(f"{kind}\0{run_id}".encode(), digest_size=8).digest()

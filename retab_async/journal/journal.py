@@ -10,9 +10,20 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from typing import IO
 
 from retab_async.errors import JournalError
-from retab_async.journal.entry import FINAL, MAX_LINE_BYTES, Entry, IdDigestSet, decode_entry, encode_entry, is_torn
+from retab_async.journal.entry import (
+    MAGIC,
+    MAX_LINE_BYTES,
+    Entry,
+    JournalHeader,
+    Settled,
+    SettledIds,
+    decode_line,
+    encode_entry,
+    encode_header,
+)
 
 
 @contextmanager
@@ -41,8 +52,12 @@ def locked_file(path: str) -> Iterator[int]:
 
 
 def append(file: int, batch: bytes, end: int) -> None:
-    """Append a batch to a file of `end` bytes; after an `OSError` the file is unchanged."""
-    rest = memoryview(batch)
+    """Append the lines of a batch of entries to a file of `end` bytes, all or none."""
+    _write_all(file, batch, end)
+
+
+def _write_all(file: int, content: bytes, end: int) -> None:
+    rest = memoryview(content)
     try:
         while rest:
             rest = rest[os.write(file, rest) :]
@@ -67,18 +82,17 @@ class Journal:
     """Append-only file of outcomes with a writer thread.
 
     Attributes:
-        counts: Final outcomes of earlier runs of the job, by disposition. An id that was unconfirmed first and
-            cancelled later counts once; an id that was given twice in the same run counts twice, as it did then.
+        header: The job that it belongs to.
     """
 
     # A thread rather than a task or the loop's executor: it continues when the task that closes the journal is
     # cancelled, even in an anyio scope where every await fails at once; it waits for no other work in the executor; and
     # as it is no daemon, the interpreter waits for it at exit.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.counts: Counter[str] = Counter()
+    def __init__(self, path: str | os.PathLike[str], header: JournalHeader) -> None:
+        self.header = header
         self._path = os.fspath(path)
-        self._done = IdDigestSet()
+        self._settled = SettledIds()
         self._pending: list[tuple[Entry, bytes]] = []
         self._lock = threading.Lock()
         self._failure: JournalError | None = None
@@ -86,13 +100,17 @@ class Journal:
         self._opened, self._closed = _uncancellable_future(), _uncancellable_future()
 
     @classmethod
-    async def open(cls, path: str | os.PathLike[str]) -> "Journal":
+    async def open(cls, path: str | os.PathLike[str], header: JournalHeader) -> "Journal":
         """Open a journal, or create one that only its owner can read; POSIX only. Drops a torn last line.
 
+        Args:
+            path: The file.
+            header: The job. A journal that settled ids of another job is rejected.
+
         Raises:
-            JournalError: The file cannot be opened, is no journal, or is locked by another job.
+            JournalError: The file cannot be opened, is no journal or that of another job, or is locked.
         """
-        journal = cls(path)
+        journal = cls(path, header)
         threading.Thread(target=journal._write_loop, name="retab_async journal", daemon=False).start()
         with ExitStack() as abandoned:
             abandoned.callback(journal._closing.set)
@@ -107,12 +125,25 @@ class Journal:
         with self._lock:
             return [entry for entry, _ in self._pending]
 
+    @property
+    def counts(self) -> Counter[str]:
+        """Final entries of earlier runs of the job by disposition; an id that was given twice counts twice."""
+        return self._settled.counts
+
     def is_done(self, kind: str, run_id: str) -> bool:
-        """Tell whether an earlier run of the job recorded a final outcome of an id.
+        """Tell whether an earlier run of the job settled an id."""
+        return self.settled(kind, run_id) is not None
+
+    def settled(self, kind: str, run_id: str) -> Settled | None:
+        """Return how an earlier run of the job settled an id, None if it did not.
 
         Entries of this run are not considered, to save memory: cancelling an id twice is harmless.
         """
-        return self._done.has(kind, run_id)
+        return self._settled.get(kind, run_id)
+
+    def failures(self) -> Iterator[tuple[str, str, Settled]]:
+        """Yield the kind and id of each failure that an earlier run of the job settled, and how."""
+        return self._settled.failures()
 
     def write(self, entry: Entry) -> None:
         """Queue an entry, which is in the file within a second; never blocks.
@@ -171,23 +202,37 @@ class Journal:
         return f"journal {self._path!r} cannot be {verb}: {reason}"
 
     def _load(self, file: int) -> None:
+        found: JournalHeader | None = None
         end = 0
         with open(file, "rb", buffering=_READ_SIZE, closefd=False) as lines:
             for number, line in enumerate(iter(partial(lines.readline, MAX_LINE_BYTES), b""), 1):
                 if self._closing.is_set():
                     return
-                outcome = decode_entry(line)
-                if outcome is None and not is_torn(line, end, lines):
-                    msg = f"line {number} is not an entry of a journal"
-                    raise ValueError(msg)
-                if outcome is None:
+                value = decode_line(line)
+                if value is None and _is_torn(line, end, lines):
                     os.ftruncate(file, end)
                     break
+                if number == 1 and not isinstance(value, JournalHeader):
+                    msg = "it is not a journal of this library and not empty: choose another file"
+                    raise ValueError(msg)
+                if value is None:
+                    msg = f"line {number} is not an entry of a journal"
+                    raise ValueError(msg)
                 end += len(line)
-                if outcome[2] in FINAL:
-                    self._done.add(*outcome[:2])
-                    self.counts[outcome[2]] += 1
-        self._done.sort()
+                if isinstance(value, JournalHeader):
+                    found = value
+                elif value.final:
+                    self._settled.add(value)
+        self._settled.sort()
+        self._claim(file, found, end)
+
+    def _claim(self, file: int, found: JournalHeader | None, end: int) -> None:
+        conflict = found and found.conflict_with(self.header)
+        if conflict and self._settled.counts:
+            msg = f"{conflict}: choose another file"
+            raise ValueError(msg)
+        if found is None or conflict:
+            _write_all(file, encode_header(self.header), end)
 
     def _drain(self, file: int) -> None:
         state = os.fstat(file)
@@ -199,6 +244,11 @@ class Journal:
         append(file, b"".join(line for _, line in batch), state.st_size)
         with self._lock:
             del self._pending[: len(batch)]
+
+
+def _is_torn(line: bytes, end: int, lines: IO[bytes]) -> bool:
+    """Tell whether an invalid line, `end` bytes after the file's start, is a last one whose writing was interrupted."""
+    return not line.endswith(b"}\n") and not lines.read(1) and (end > 0 or line.startswith(MAGIC))
 
 
 def _uncancellable_future() -> "Future[None]":

@@ -17,6 +17,7 @@ from retab_async.errors import (
     NotFoundError,
     RequestError,
     ResponseError,
+    ResponseTooLargeError,
     RetabError,
     WaitTimeoutError,
 )
@@ -57,6 +58,8 @@ def max_repeats(error: RetabError) -> float:
     """Return how many times in a row an error ends a wait: 1 for a refusal, `inf` for what a wait outlasts."""
     if isinstance(error, NotFoundError):
         return _MAX_NOT_FOUND
+    if isinstance(error, ResponseTooLargeError):
+        return 1
     if isinstance(error, ResponseError):
         return _MAX_MISMATCHES if error.path else _MAX_UNREADABLE
     # An `APITimeoutError` that is not transient is the deadline of one poll, not of the wait.

@@ -1,6 +1,6 @@
 """The wire protocol as values: requests, responses and error bodies; no socket, no clock, no cattrs."""
 
-from retab_async.protocol.problems import Problem, read_problem
+from retab_async.protocol.problems import Problem, exceeds_depth, read_problem
 from retab_async.protocol.requests import (
     CANCEL,
     MAX_CANCEL_BYTES,
@@ -15,20 +15,24 @@ from retab_async.protocol.requests import (
 )
 from retab_async.protocol.responses import (
     MAX_ERROR_BYTES,
+    MAX_JSON_DEPTH,
     MAX_LINE_BYTES,
     LineStream,
     Response,
     api_error,
     event_data,
+    is_keep_alive,
     parse_json,
     read_retry_after,
     response_error,
+    too_large_error,
 )
 
 __all__ = [
     "CANCEL",
     "MAX_CANCEL_BYTES",
     "MAX_ERROR_BYTES",
+    "MAX_JSON_DEPTH",
     "MAX_LINE_BYTES",
     "MAX_PAGE_BYTES",
     "MAX_STATUS_BYTES",
@@ -42,9 +46,12 @@ __all__ = [
     "Response",
     "api_error",
     "event_data",
+    "exceeds_depth",
+    "is_keep_alive",
     "parse_json",
     "read_problem",
     "read_retry_after",
     "response_error",
     "run_path",
+    "too_large_error",
 ]

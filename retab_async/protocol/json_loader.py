@@ -8,7 +8,7 @@ import re
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import orjson
+from retab_async.json_codec import loads
 
 PIECE = 256 * 1024
 # Documents of no more bytes and brackets and commas are parsed at once, in a tenth of a second.
@@ -24,6 +24,7 @@ _STRIDE = 1024 * 1024
 _CLOSING = {ord("["): ord("]"), ord("{"): ord("}")}
 _QUOTE, _COMMA, _BACKSLASH = b'",\\'
 _BLANK = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
 
 
 class _Large(NamedTuple):
@@ -70,13 +71,14 @@ def load_json(body: bytes) -> Any:
         ValueError: It is not JSON.
     """
     if len(body) <= PIECE or (len(body) <= _BYTES_AT_ONCE and sum(map(body.count, b"[{,")) <= _MARKS_AT_ONCE):
-        return orjson.loads(body)
+        return loads(body)
+    body = body.removeprefix(_BOM)
     start = len(body) - len(body.lstrip(_BLANK))
     large = _find_large(body)
     root = large.get(start)
     if root is None:
         # A single string or number, or not JSON.
-        return orjson.loads(body)
+        return loads(body)
     if body[root.end + 1 :].strip(_BLANK):
         msg = "unexpected data after the document"
         raise ValueError(msg)
@@ -159,9 +161,9 @@ def _build(body: bytes, large: dict[int, _Large], start: int) -> Any:
                 values.append(value)
             child = next(rest)
         elif is_object:
-            members.update(orjson.loads(b"{%b}" % body[piece]))
+            members.update(loads(b"{%b}" % body[piece]))
         else:
-            values += orjson.loads(b"[%b]" % body[piece])
+            values += loads(b"[%b]" % body[piece])
     return members if is_object else values
 
 
@@ -172,7 +174,7 @@ def _key_before(text: bytes, *, is_object: bool) -> str:
             raise ValueError(msg)
         return ""
     name, colon, blank = text.rpartition(b":")
-    key = orjson.loads(name) if colon and not blank.strip(_BLANK) else None
+    key = loads(name) if colon and not blank.strip(_BLANK) else None
     if not isinstance(key, str):
         msg = "a value has no key"
         raise ValueError(msg)  # noqa: TRY004 - it is not JSON

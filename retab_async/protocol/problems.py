@@ -1,6 +1,7 @@
 """Error bodies: finds message, code and details in the formats of the API and its gateways."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,6 +12,8 @@ _TEXT_LENGTH = 4096
 MESSAGE_LENGTH = 500
 # Error bodies nest three or four levels deep; deeper levels hold no message.
 _MAX_DEPTH = 8
+# Details nested deeper than this are dropped, because printing or pickling them would recurse.
+_MAX_DETAILS_DEPTH = 32
 
 
 class Problem(NamedTuple):
@@ -27,7 +30,22 @@ def read_problem(body: str) -> Problem:
     The innermost text along `details`, `detail`, `error`, `message` wins over the generic sentence around it.
     """
     found = _walk(_json_or_none(body), 0)
-    return found if found.message else Problem(_plain(body), found.code, found.details)
+    details = None if exceeds_depth(found.details, _MAX_DETAILS_DEPTH) else found.details
+    return Problem(found.message or _plain(body), found.code, details)
+
+
+def exceeds_depth(value: Any, limit: int) -> bool:
+    """Tell whether lists and objects are nested in more than `limit` levels, without recursion."""
+    level = [value]
+    for _ in range(limit + 1):
+        level = [child for parent in level if isinstance(parent, dict | list) for child in _children(parent)]
+        if not level:
+            return False
+    return True
+
+
+def _children(parent: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return parent.values() if isinstance(parent, dict) else parent
 
 
 def _walk(value: Any, depth: int) -> Problem:
@@ -60,7 +78,7 @@ def _walk_object(value: dict[str, Any], depth: int) -> Problem:
 
 
 def _located(place: Any, text: str) -> str:
-    where = ".".join(str(step) for step in place) if isinstance(place, list) else place
+    where = ".".join(str(step) for step in place if isinstance(step, str | int)) if isinstance(place, list) else place
     return f"{where}: {text}" if isinstance(where, str) and where and text else text
 
 

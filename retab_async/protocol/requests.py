@@ -11,7 +11,20 @@ CANCEL = "/cancel"
 MAX_CANCEL_BYTES = MIB
 MAX_STATUS_BYTES = 4 * MIB
 MAX_PAGE_BYTES = 32 * MIB
-MAX_RESULT_BYTES = 64 * MIB
+
+# Headers that a host other than the API may get; all others stay here.
+_EXTERNAL_HEADERS = frozenset(
+    {
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-md5",
+        "content-type",
+        "if-none-match",
+    }
+)
+_EXTERNAL_PREFIXES = ("x-amz-", "x-goog-", "x-ms-")
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
@@ -58,30 +71,46 @@ class Request(NamedTuple):
         method: GET, POST, PUT or DELETE.
         path: The path, from `/v1` on; how errors name the request.
         query: The query string, without `?`.
-        max_response_bytes: Size limit of the decoded response, in bytes.
+        max_response_bytes: Size limit of the decoded response, in bytes; None for the client's.
         body: The body, None for none.
         idempotency_key: Sent as `Idempotency-Key`.
         extra_seconds: Extends timeout and deadline, e.g. for uploads.
         external_url: Sent there instead, without the credential.
-        headers: Further headers.
+        headers: Further headers; of those for an `external_url` only the ones that storage services define are sent.
+        secrets: Tokens of the request itself, such as a signature in its URL, redacted where the response is quoted.
         is_streamed: A 2xx arrives line by line, without a limit for the whole.
     """
 
     method: str
     path: str
     query: str = ""
-    max_response_bytes: int = MAX_RESULT_BYTES
+    max_response_bytes: int | None = None
     body: Body | None = None
     idempotency_key: str | None = None
     extra_seconds: float = 0.0
     external_url: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     is_streamed: bool = False
+    secrets: tuple[str, ...] = ()
 
     @property
     def is_cancel(self) -> bool:
         """Whether it cancels a run, and so stops costs."""
         return self.path.endswith(CANCEL)
+
+    def redact(self, text: str) -> str:
+        """Return a text without the request's own secrets, as they are or with the slashes escaped as in JSON."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***").replace(secret.replace("/", "\\/"), "***")
+        return text
+
+    def external_headers(self) -> dict[str, str]:
+        """Return the headers that may go to the `external_url`."""
+        return {
+            name: value
+            for name, value in self.headers
+            if name.lower() in _EXTERNAL_HEADERS or name.lower().startswith(_EXTERNAL_PREFIXES)
+        }
 
     def __repr__(self) -> str:
         # Tracebacks may show locals: no document, and no signed URL.

@@ -3,12 +3,21 @@
 import os
 from collections.abc import AsyncIterable, Iterable, Mapping
 from datetime import date
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, Unpack
 
 from retab_async.api.kind import KindSpec
 from retab_async.api.parser import RunParser
 from retab_async.api.run_api import RunApi
-from retab_async.bulk import CancelJob, CancelOptions, CancelTarget, IdSource, Order, RunScan, scan_queries
+from retab_async.bulk import (
+    CancelJob,
+    CancelOptions,
+    CancelTarget,
+    IdSource,
+    MatchingOptions,
+    Order,
+    RunScan,
+    scan_queries,
+)
 from retab_async.cleanup import CleanupQueue
 from retab_async.errors import InvalidRunIdError
 from retab_async.listing import RunPager, list_query, with_day_bounds
@@ -84,6 +93,7 @@ class RunResource(Generic[RunT]):
         wait: bool = False,
         wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
+        dedupe: bool = False,
     ) -> CancelJob[RunT]:
         """Cancel many runs: `await` for a `CancelReport`, or `async with` for each `CancelOutcome`.
 
@@ -95,7 +105,7 @@ class RunResource(Generic[RunT]):
 
         Args:
             runs: Ids or runs, from any iterable, also asynchronous or endless; memory does not grow with its
-                length. An id that occurs twice is sent twice.
+                length. An id that occurs twice is sent twice, without `dedupe`.
             concurrency: Number of workers, and so of cancels in flight; 64 by default.
             rate_limit: Limit to keep from the start, such as `RateLimit(300, per=60)`; by default it is learned.
             journal: File that records each outcome within a second; with the same file again, ids with a final
@@ -105,6 +115,7 @@ class RunResource(Generic[RunT]):
             wait_timeout: Seconds for which one run is followed; an hour by default.
             outage_timeout: Seconds without a server after which the remaining ids are reported `unconfirmed`; 60 by
                 default.
+            dedupe: True sends the cancel of an id once, however often it occurs; costs 60 bytes of memory an id.
 
         Raises:
             InvalidRequestError: An argument is not valid.
@@ -120,8 +131,9 @@ class RunResource(Generic[RunT]):
             wait=wait,
             wait_timeout=wait_timeout,
             outage_timeout=outage_timeout,
+            dedupe=dedupe,
         )
-        return CancelJob(IdSource(runs, self._run_id_of), (self._cancel_target,), options)
+        return CancelJob(IdSource(runs, self._run_id_of, dedupe=dedupe), (self._cancel_target,), options)
 
     async def get(self, run_id: str | RunT, *, include_output: bool = True) -> RunT:
         """Return the current state of a run.
@@ -139,8 +151,7 @@ class RunResource(Generic[RunT]):
             APIConnectionError: No response.
             ResponseError: The body cannot be read; `path` is the place in it.
         """
-        run, _ = await self._api.fetch(self._id_of(run_id), include_output=include_output)
-        return run
+        return await self._api.get(self._id_of(run_id), include_output=include_output)
 
     async def wait(
         self,
@@ -196,7 +207,7 @@ class RunResource(Generic[RunT]):
             ExceptionGroup: After the last run: what `wait` raises, for each run that failed.
         """
         if isinstance(runs, str | Run):
-            reject(f"runs must be a list of ids or runs, not a single one: {runs!r:.200}")
+            reject(f"runs must be several ids or runs, not a single one: {runs!r:.200}")
         ids = [self._id_of(run_id) for run_id in runs]
         return self._waiter.wait_many(ids, timeout=timeout, poll_interval=poll_interval, on_status=on_status)
 
@@ -388,47 +399,16 @@ class WorkflowFamilyRuns(RunResource[RunT]):
         status: RunStatus | str | None = None,
         from_date: date | None = None,
         to_date: date | None = None,
-        concurrency: int = 64,
-        rate_limit: RateLimit | None = None,
-        journal: str | os.PathLike[str] | None = None,
-        order: Order = "completion",
-        dry_run: bool = False,
-        wait: bool = False,
-        wait_timeout: float = 3600.0,
-        outage_timeout: float = 60.0,
+        **options: Unpack[MatchingOptions],
     ) -> CancelJob[RunT]:
-        """Cancel all runs that match, by default the active ones; see `ListedRuns.cancel_matching`.
+        """Cancel all runs that match; by default those that are active.
+
+        The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
 
         `GET {path}`, `POST {path}/{id}/cancel`
-
-        Args:
-            workflow_id: Only runs of this workflow.
-            status: Only runs with this status.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
-            concurrency: Number of workers, and so of cancels in flight; 64 by default.
-            rate_limit: Limit to keep from the start, such as `RateLimit(300, per=60)`; by default it is learned.
-            journal: File that records each outcome within a second; with the same file again, ids with a final
-                outcome are skipped and counted. One job at a time may use it.
-            order: `completion` yields outcomes as they arrive, `input` in the order of the ids.
-            dry_run: True sends lists only, once, and reports each run as `planned`.
-            wait: True follows runs with an accepted cancel until they are terminal.
-            wait_timeout: Seconds for which one run is followed; an hour by default.
-            outage_timeout: Seconds without a server after which the remaining ids are reported `unconfirmed`; 60 by
-                default.
         """
-        options = CancelOptions(
-            concurrency=concurrency,
-            rate_limit=rate_limit,
-            journal=journal,
-            order=order,
-            dry_run=dry_run,
-            wait=wait,
-            wait_timeout=wait_timeout,
-            outage_timeout=outage_timeout,
-        )
         return self._cancel_matching(
-            options, workflow_id=workflow_id, status=status, from_date=from_date, to_date=to_date
+            CancelOptions(**options), workflow_id=workflow_id, status=status, from_date=from_date, to_date=to_date
         )
 
 

@@ -81,6 +81,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         self,
         *,
         document: Document,
+        filename: str | None = None,
         categories: Sequence[Category],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -97,6 +98,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
+            filename: Filename of the document; its own by default.
             categories: What the document may be, at least one `Category`.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
@@ -111,7 +113,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             categories,
             model,
             instructions,
@@ -126,6 +128,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         self,
         *,
         document: Document,
+        filename: str | None = None,
         categories: Sequence[Category],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -139,7 +142,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         `POST /v1/classifications`, `POST /v1/classifications/{classification_id}/cancel`
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             categories,
             model,
             instructions,
@@ -159,7 +162,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
 
 
 def _fields(
-    document: Document,
+    document: DocumentField,
     categories: Sequence[Category],
     model: str,
     instructions: str | None,
@@ -171,7 +174,7 @@ def _fields(
 ) -> dict[str, Any]:
     return drop_none(
         {
-            "document": DocumentField(document),
+            "document": document,
             "categories": [_category(each) for each in non_empty_list("categories", categories, "Category")],
             "model": non_blank_str("model", model),
             "instructions": optional_str("instructions", instructions),

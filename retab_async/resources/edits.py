@@ -1,10 +1,11 @@
 """Edits: fill in a form, in a document or a template."""
 
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, MIMEData, Primitive, RetabUsage, RunStatus, SparseRepr
@@ -79,6 +80,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         *,
         instructions: str,
         document: Document | None = None,
+        filename: str | None = None,
         template_id: str | None = None,
         model: str = "retab-small",
         config: EditConfig = EditConfig(),
@@ -94,6 +96,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
             instructions: What to fill in.
             document: The form, as PDF, DOCX, XLSX or PPTX: a path, bytes, a binary file object, an https:// or
                 `data:` URL, a `MIMEData`, or a `FileRef`.
+            filename: Filename of the document; its own by default.
             template_id: Id of a template that is the form.
             model: Name of the model, `retab-small` by default.
             config: Style of what is filled in.
@@ -106,7 +109,13 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
-            instructions, document, template_id, model, config, bust_cache=bust_cache, background=background
+            instructions,
+            _document_field(document, filename),
+            template_id,
+            model,
+            config,
+            bust_cache=bust_cache,
+            background=background,
         )
         return await self._create(fields, idempotency_key)
 
@@ -115,6 +124,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         *,
         instructions: str,
         document: Document | None = None,
+        filename: str | None = None,
         template_id: str | None = None,
         model: str = "retab-small",
         config: EditConfig = EditConfig(),
@@ -125,7 +135,15 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
 
         `POST /v1/edits`, `POST /v1/edits/{edit_id}/cancel`
         """
-        fields = _fields(instructions, document, template_id, model, config, bust_cache=bust_cache, background=True)
+        fields = _fields(
+            instructions,
+            _document_field(document, filename),
+            template_id,
+            model,
+            config,
+            bust_cache=bust_cache,
+            background=True,
+        )
         return self._running(fields, idempotency_key)
 
     def list(
@@ -170,6 +188,31 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
             after=after,
         )
 
+    def cancel_matching(
+        self,
+        *,
+        status: RunStatus | str | None = None,
+        filename: str | None = None,
+        template_id: str | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        **options: Unpack[MatchingOptions],
+    ) -> CancelJob[Edit]:
+        """Cancel all edits that match; by default those that are active.
+
+        The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
+
+        `GET /v1/edits`, `POST /v1/edits/{id}/cancel`
+        """
+        return self._cancel_matching(
+            CancelOptions(**options),
+            status=status,
+            filename=filename,
+            template_id=template_id,
+            from_date=from_date,
+            to_date=to_date,
+        )
+
     async def create_edit_cancel(self, edit_id: str | Edit) -> Edit:
         """Cancel an edit; the official name of `cancel`.
 
@@ -180,7 +223,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
 
 def _fields(
     instructions: str,
-    document: Document | None,
+    document: DocumentField | None,
     template_id: str | None,
     model: str,
     config: EditConfig,
@@ -195,7 +238,7 @@ def _fields(
     return drop_none(
         {
             "instructions": non_blank_str("instructions", instructions),
-            "document": None if document is None else DocumentField(document),
+            "document": document,
             "template_id": optional_str("template_id", template_id),
             "model": non_blank_str("model", model),
             "config": {"color": non_blank_str("the color of config", config.color)},
@@ -203,3 +246,11 @@ def _fields(
             "background": strict_bool("background", background),
         }
     )
+
+
+def _document_field(document: Document | None, filename: str | None) -> DocumentField | None:
+    if document is not None:
+        return DocumentField(document, filename)
+    if filename is not None:
+        reject("filename is that of a document: give one")
+    return None

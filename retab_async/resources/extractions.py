@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, Primitive, RetabUsage, RunStatus, SparseRepr
@@ -64,6 +65,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         json_schema: Mapping[str, Any],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -83,6 +85,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
+            filename: Filename of the document; its own by default.
             json_schema: JSON Schema of the data to extract.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
@@ -100,7 +103,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             json_schema,
             model,
             instructions,
@@ -121,6 +124,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         json_schema: Mapping[str, Any],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -136,7 +140,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         `POST /v1/extractions`, `POST /v1/extractions/{extraction_id}/cancel`
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             json_schema,
             model,
             instructions,
@@ -152,6 +156,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         json_schema: Mapping[str, Any],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -174,6 +179,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
+            filename: Filename of the document; its own by default.
             json_schema: JSON Schema of the data to extract.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
@@ -192,7 +198,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         if strict_bool("background", background):
             reject("background=True cannot be combined with stream: a stream is in the foreground")
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             json_schema,
             model,
             instructions,
@@ -256,6 +262,35 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             after=after,
         )
 
+    def cancel_matching(
+        self,
+        *,
+        status: RunStatus | str | None = None,
+        filename: str | None = None,
+        filename_contains: str | None = None,
+        document_type: str | Sequence[str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        **options: Unpack[MatchingOptions],
+    ) -> CancelJob[Extraction]:
+        """Cancel all extractions that match; by default those that are active.
+
+        The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
+
+        `GET /v1/extractions`, `POST /v1/extractions/{id}/cancel`
+        """
+        return self._cancel_matching(
+            CancelOptions(**options),
+            status=status,
+            filename=filename,
+            filename_contains=filename_contains,
+            document_type=document_type,
+            metadata=str_dict("metadata", metadata),
+            from_date=from_date,
+            to_date=to_date,
+        )
+
     async def create_extraction_cancel(self, extraction_id: str | Extraction) -> Extraction:
         """Cancel an extraction; the official name of `cancel`.
 
@@ -265,7 +300,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
 
 
 def _fields(
-    document: Document,
+    document: DocumentField,
     json_schema: Mapping[str, Any],
     model: str,
     instructions: str | None,
@@ -281,7 +316,7 @@ def _fields(
     messages = additional_messages
     return drop_none(
         {
-            "document": DocumentField(document),
+            "document": document,
             "json_schema": json_schema,
             "model": non_blank_str("model", model),
             "instructions": optional_str("instructions", instructions),

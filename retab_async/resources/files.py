@@ -60,13 +60,14 @@ class Files(Namespace):
         self._transport = transport
         self._reader = RunParser(_PATH, File, KindSpec(status_path=()))
 
-    async def upload(self, document: Document) -> UploadedFile:
+    async def upload(self, document: Document, *, filename: str | None = None) -> UploadedFile:
         """Upload a document, for any number of creates and for calls that take the id of a file.
 
         A create sends its document by itself, so a document of one run needs no upload.
 
         Args:
-            document: Bytes, a path, a binary file object or a `data:` URL.
+            document: Bytes, a path, a binary file object or a `data:` URL, or a pair of a filename and one of them.
+            filename: The filename to send; by default the document's own.
 
         Raises:
             InvalidDocumentError: The document cannot be read, or the API can fetch it itself: a URL, a `FileRef`.
@@ -74,7 +75,7 @@ class Files(Namespace):
 
         `POST /v1/files/upload`, a `PUT` to the address in the answer, `POST /v1/files/upload/{file_id}/complete`
         """
-        return await upload_document(self._transport, document)
+        return await upload_document(self._transport, document, filename)
 
     async def get(self, file_id: str | FileRef | UploadedFile) -> File:
         """Return the metadata of a file.

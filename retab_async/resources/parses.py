@@ -1,19 +1,17 @@
 """Parses: text of a document, page by page."""
 
-import os
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import attrs
 
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, Order
+from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
 from retab_async.resources.base import DeletableRuns
 from retab_async.scope import RunScope
-from retab_async.throttle import RateLimit
 from retab_async.validation import drop_none, non_blank_str, one_of, optional_str, strict_bool
 
 _FORMATS = ("markdown", "yaml", "html", "json")
@@ -50,6 +48,7 @@ class Parses(DeletableRuns[Parse]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         model: str = "retab-small",
         table_parsing_format: Literal["markdown", "yaml", "html", "json"] = "html",
         instructions: str | None = None,
@@ -64,6 +63,7 @@ class Parses(DeletableRuns[Parse]):
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
+            filename: Filename of the document; its own by default.
             model: Name of the model, `retab-small` by default.
             table_parsing_format: Format of tables: `html` (the default), `markdown`, `yaml` or `json`.
             instructions: Extra instructions for the model.
@@ -76,7 +76,12 @@ class Parses(DeletableRuns[Parse]):
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
-            document, model, table_parsing_format, instructions, bust_cache=bust_cache, background=background
+            DocumentField(document, filename),
+            model,
+            table_parsing_format,
+            instructions,
+            bust_cache=bust_cache,
+            background=background,
         )
         return await self._create(fields, idempotency_key)
 
@@ -84,6 +89,7 @@ class Parses(DeletableRuns[Parse]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         model: str = "retab-small",
         table_parsing_format: Literal["markdown", "yaml", "html", "json"] = "html",
         instructions: str | None = None,
@@ -94,7 +100,14 @@ class Parses(DeletableRuns[Parse]):
 
         `POST /v1/parses`, `POST /v1/parses/{parse_id}/cancel`
         """
-        fields = _fields(document, model, table_parsing_format, instructions, bust_cache=bust_cache, background=True)
+        fields = _fields(
+            DocumentField(document, filename),
+            model,
+            table_parsing_format,
+            instructions,
+            bust_cache=bust_cache,
+            background=True,
+        )
         return self._running(fields, idempotency_key)
 
     def list(
@@ -139,34 +152,21 @@ class Parses(DeletableRuns[Parse]):
         filename: str | None = None,
         from_date: date | None = None,
         to_date: date | None = None,
-        concurrency: int = 64,
-        rate_limit: RateLimit | None = None,
-        journal: str | os.PathLike[str] | None = None,
-        order: Order = "completion",
-        dry_run: bool = False,
-        wait: bool = False,
-        wait_timeout: float = 3600.0,
-        outage_timeout: float = 60.0,
+        **options: Unpack[MatchingOptions],
     ) -> CancelJob[Parse]:
-        """Cancel all active parses that match; see `ListedRuns.cancel_matching` for the arguments.
+        """Cancel all active parses that match.
+
+        The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
 
         `GET /v1/parses`, `POST /v1/parses/{id}/cancel`
         """
-        options = CancelOptions(
-            concurrency=concurrency,
-            rate_limit=rate_limit,
-            journal=journal,
-            order=order,
-            dry_run=dry_run,
-            wait=wait,
-            wait_timeout=wait_timeout,
-            outage_timeout=outage_timeout,
+        return self._cancel_matching(
+            CancelOptions(**options), status=None, filename=filename, from_date=from_date, to_date=to_date
         )
-        return self._cancel_matching(options, status=None, filename=filename, from_date=from_date, to_date=to_date)
 
 
 def _fields(
-    document: Document,
+    document: DocumentField,
     model: str,
     table_parsing_format: str,
     instructions: str | None,
@@ -176,7 +176,7 @@ def _fields(
 ) -> dict[str, Any]:
     return drop_none(
         {
-            "document": DocumentField(document),
+            "document": document,
             "model": non_blank_str("model", model),
             "table_parsing_format": one_of("table_parsing_format", table_parsing_format, _FORMATS),
             "instructions": optional_str("instructions", instructions),

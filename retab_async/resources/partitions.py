@@ -65,6 +65,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         key: str,
         instructions: str,
         model: str = "retab-small",
@@ -81,6 +82,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
+            filename: Filename of the document; its own by default.
             key: What to group the pages by.
             instructions: How to group them.
             model: Name of the model, `retab-small` by default.
@@ -95,7 +97,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             key,
             instructions,
             model,
@@ -110,6 +112,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         key: str,
         instructions: str,
         model: str = "retab-small",
@@ -123,7 +126,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
         `POST /v1/partitions`, `POST /v1/partitions/{partition_id}/cancel`
         """
         fields = _fields(
-            document,
+            DocumentField(document, filename),
             key,
             instructions,
             model,
@@ -143,7 +146,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
 
 
 def _fields(
-    document: Document,
+    document: DocumentField,
     key: str,
     instructions: str,
     model: str,
@@ -154,7 +157,7 @@ def _fields(
     background: bool,
 ) -> dict[str, Any]:
     return {
-        "document": DocumentField(document),
+        "document": document,
         "key": non_blank_str("key", key),
         "instructions": non_blank_str("instructions", instructions),
         "model": non_blank_str("model", model),

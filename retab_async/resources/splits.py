@@ -109,6 +109,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         subdocuments: Sequence[Subdocument],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -124,6 +125,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
         Args:
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
+            filename: Filename of the document; its own by default.
             subdocuments: What to look for, at least one `Subdocument`.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
@@ -137,7 +139,13 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(
-            document, subdocuments, model, instructions, n_consensus, bust_cache=bust_cache, background=background
+            DocumentField(document, filename),
+            subdocuments,
+            model,
+            instructions,
+            n_consensus,
+            bust_cache=bust_cache,
+            background=background,
         )
         return await self._create(fields, idempotency_key)
 
@@ -145,6 +153,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
         self,
         *,
         document: Document,
+        filename: str | None = None,
         subdocuments: Sequence[Subdocument],
         model: str = "retab-small",
         instructions: str | None = None,
@@ -157,7 +166,13 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
         `POST /v1/splits`, `POST /v1/splits/{split_id}/cancel`
         """
         fields = _fields(
-            document, subdocuments, model, instructions, n_consensus, bust_cache=bust_cache, background=True
+            DocumentField(document, filename),
+            subdocuments,
+            model,
+            instructions,
+            n_consensus,
+            bust_cache=bust_cache,
+            background=True,
         )
         return self._running(fields, idempotency_key)
 
@@ -170,7 +185,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
 
 
 def _fields(
-    document: Document,
+    document: DocumentField,
     subdocuments: Sequence[Subdocument],
     model: str,
     instructions: str | None,
@@ -181,7 +196,7 @@ def _fields(
 ) -> dict[str, Any]:
     return drop_none(
         {
-            "document": DocumentField(document),
+            "document": document,
             "subdocuments": [
                 _subdocument(part) for part in non_empty_list("subdocuments", subdocuments, "Subdocument")
             ],

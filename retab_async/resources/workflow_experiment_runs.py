@@ -1,11 +1,12 @@
 """Experiment runs: one block of a workflow, run several times over the same documents."""
 
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import attrs
 
 from retab_async.api.kind import KindSpec
+from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
 from retab_async.listing import RunPager
 from retab_async.models import RunStatus
@@ -135,6 +136,37 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
             limit=limit,
             before=before,
             after=after,
+        )
+
+    def cancel_matching(
+        self,
+        *,
+        workflow_id: str | None = None,
+        experiment_id: str | None = None,
+        block_id: str | None = None,
+        status: RunStatus | str | None = None,
+        exclude_status: RunStatus | str | None = None,
+        trigger_type: str | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        **options: Unpack[MatchingOptions],
+    ) -> CancelJob[ExperimentRun]:
+        """Cancel all experiment runs that match; by default those that are active.
+
+        The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
+
+        `GET /v1/workflows/experiments/runs`, `POST /v1/workflows/experiments/runs/{id}/cancel`
+        """
+        return self._cancel_matching(
+            CancelOptions(**options),
+            workflow_id=workflow_id,
+            experiment_id=experiment_id,
+            block_id=block_id,
+            status=status,
+            exclude_status=exclude_status,
+            trigger_type=trigger_type,
+            from_date=from_date,
+            to_date=to_date,
         )
 
 

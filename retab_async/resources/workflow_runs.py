@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 from uuid import uuid4
 
 import attrs
 
 from retab_async.api.kind import KindSpec
+from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.lifecycles import WorkflowFamilyRun
 from retab_async.listing import RunPager
@@ -137,10 +138,6 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
             before: Id to continue from, backward.
             after: Id to continue from, forward.
         """
-        least, most = (
-            optional_int(name, value, least=0)
-            for name, value in (("min_duration_ms", min_duration_ms), ("max_duration_ms", max_duration_ms))
-        )
         return self._list(
             workflow_id=workflow_id,
             status=status,
@@ -148,8 +145,8 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
             trigger_type=trigger_type,
             search=search,
             metadata=str_dict("metadata", metadata),
-            min_duration_ms=None if least is None else str(least),
-            max_duration_ms=None if most is None else str(most),
+            min_duration_ms=_milliseconds("min_duration_ms", min_duration_ms),
+            max_duration_ms=_milliseconds("max_duration_ms", max_duration_ms),
             from_date=from_date,
             to_date=to_date,
             order=order,
@@ -157,6 +154,45 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
             before=before,
             after=after,
         )
+
+    def cancel_matching(
+        self,
+        *,
+        workflow_id: str | None = None,
+        status: RunStatus | str | None = None,
+        exclude_status: RunStatus | str | None = None,
+        trigger_type: str | None = None,
+        search: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        min_duration_ms: int | None = None,
+        max_duration_ms: int | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        **options: Unpack[MatchingOptions],
+    ) -> CancelJob[WorkflowRun]:
+        """Cancel all workflow runs that match; by default those that are active.
+
+        The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
+
+        `GET /v1/workflows/runs`, `POST /v1/workflows/runs/{id}/cancel`
+        """
+        return self._cancel_matching(
+            CancelOptions(**options),
+            workflow_id=workflow_id,
+            status=status,
+            exclude_status=exclude_status,
+            trigger_type=trigger_type,
+            search=search,
+            metadata=str_dict("metadata", metadata),
+            min_duration_ms=_milliseconds("min_duration_ms", min_duration_ms),
+            max_duration_ms=_milliseconds("max_duration_ms", max_duration_ms),
+            from_date=from_date,
+            to_date=to_date,
+        )
+
+
+def _milliseconds(name: str, value: int | None) -> str | None:
+    return None if value is None else str(optional_int(name, value, least=0))
 
 
 def _fields(

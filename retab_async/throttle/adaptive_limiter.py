@@ -13,6 +13,8 @@ _FIRST_PAUSE_OF_PERIOD = 1 / 40
 # Later probes follow after this part of the time for which the gate has been closed, and at most these seconds.
 _PAUSE_GROWTH = 0.3
 _MAX_PAUSE = 60.0
+# Seconds after which one request probes, however long a Retry-After is.
+_MAX_RETRY_AFTER = 300.0
 # How much faster than on average a count may be used up, since the server returns it all at once.
 _BURST_FACTOR = 5.0
 # Successes after which a gate that has opened without a learned rate limits nothing any more.
@@ -32,13 +34,15 @@ class AdaptiveLimiter:
     Attributes:
         estimate: The learned rate.
         is_closed: Whether only probes may be sent.
-        retry_after_until: When the last Retry-After ends, `-inf` before the first.
+        retry_after_until: When the last Retry-After ends, `-inf` without one.
+        blocked_until: When the next probe may be sent because of it, after five minutes at the latest.
     """
 
     def __init__(self) -> None:
         self.estimate = RateEstimator()
         self.is_closed = False
         self.retry_after_until = -inf
+        self.blocked_until = -inf
         self._sent_at: deque[float] = deque(maxlen=_KEPT_SENDS)
         self._probe_at = -inf
         self._probe_due_at = -inf
@@ -59,10 +63,10 @@ class AdaptiveLimiter:
     def next_send_at(self, now: float) -> float:
         """Return when the next request may be sent, `-inf` where nothing limits it any more."""
         if self.is_closed:
-            return max(self._probe_at, self.retry_after_until)
-        if self.retry_after_until > now:
-            # It belongs to a request that was in flight for longer than the probe that opened the gate.
-            return self.retry_after_until
+            return max(self._probe_at, self.blocked_until)
+        if self.blocked_until > now:
+            # A Retry-After of a request that was in flight for longer than the probe that opened the gate.
+            return self.blocked_until
         count, period = self.estimate.count, self.estimate.period
         if now - self._throttled_at > _FORGET_AFTER + 2 * period:
             self.estimate.reset()
@@ -107,7 +111,9 @@ class AdaptiveLimiter:
             self._sent_at.remove(sent)
         self._throttled_at = now
         if retry_after is not None:
+            self._supersede(sent)
             self.retry_after_until = max(self.retry_after_until, now + retry_after)
+            self.blocked_until = max(self.blocked_until, now + min(retry_after, _MAX_RETRY_AFTER))
         # Within one tick of the clock the order is unknown.
         if sent <= self._reacted_at:
             return
@@ -121,15 +127,21 @@ class AdaptiveLimiter:
         rounding = 0.0 if retry_after is None or retry_after != int(retry_after) else min(retry_after, 1.0)
         self._slack = pause if retry_after is None else rounding
 
+    def _supersede(self, sent: float) -> None:
+        # The response to a probe is newer than the Retry-After in which it was sent.
+        if sent >= self.blocked_until:
+            self.retry_after_until = -inf
+
     def _next_pause(self, now: float) -> float:
         first = self.estimate.period * _FIRST_PAUSE_OF_PERIOD if self.estimate.count else _FIRST_PAUSE
         return min(max(2 * self._round_trip, first, _PAUSE_GROWTH * (now - self._closed_at)), _MAX_PAUSE)
 
     def _open(self, sent: float) -> None:
         self.is_closed = False
+        self._supersede(sent)
         if self._is_rate_limited:
             # A probe that was due but not sent, or not answered, might have been accepted.
-            since = min(sent, max(self._probe_due_at, self.retry_after_until))
+            since = min(sent, max(self._probe_due_at, self.blocked_until))
             open_seconds, closed_seconds = since - self._reopened_at, since - self._closed_at
             accepted = [*(when for when in self._sent_at if when < since), since]
             sample = RecoverySample(since, open_seconds, closed_seconds, self._slack, self._successes)

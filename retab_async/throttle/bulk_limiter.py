@@ -76,6 +76,7 @@ class BulkLimiter:
         self.concurrency.in_flight += 1
         if self.known_rate is not None:
             self.known_rate.start()
+            self.throttle.on_given(self.known_rate)
 
 
 class Permit:

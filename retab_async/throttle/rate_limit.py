@@ -34,22 +34,31 @@ class RateLimit:
     requests: int = attrs.field(validator=_check_requests)
     per: float = attrs.field(kw_only=True, validator=_check_per)
 
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.requests / self.per
+
 
 class SlidingWindow:
     """Sliding window of a known rate limit."""
 
     def __init__(self, limit: RateLimit) -> None:
-        self._limit = limit
+        self.limit = limit
         self._in_flight = 0
         self._finished_at: deque[float] = deque()
 
     def seconds_until_free(self, now: float) -> float:
         """Return the seconds until the next request may start, `inf` where one in flight has to finish first."""
-        while self._finished_at and now >= self._finished_at[0] + self._limit.per:
+        while self._finished_at and now >= self._finished_at[0] + self.limit.per:
             self._finished_at.popleft()
-        if self._in_flight + len(self._finished_at) < self._limit.requests:
+        if self._in_flight + len(self._finished_at) < self.limit.requests:
             return 0.0
-        return self._finished_at[0] + self._limit.per - now if self._finished_at else inf
+        return self._finished_at[0] + self.limit.per - now if self._finished_at else inf
+
+    def is_in_use(self, now: float) -> bool:
+        """Return whether a request counts now."""
+        return self._in_flight > 0 or (bool(self._finished_at) and now < self._finished_at[-1] + self.limit.per)
 
     def start(self) -> None:
         """Count a request as in flight."""

@@ -7,11 +7,13 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from math import inf
+from typing import Literal, TypeAlias
 
 import attrs
 
 from retab_async.throttle.adaptive_limiter import AdaptiveLimiter
 from retab_async.throttle.concurrency_window import AimdWindow
+from retab_async.throttle.rate_limit import SlidingWindow
 from retab_async.throttle.waiters import FifoGate
 
 _MAX_TOKENS = 500
@@ -58,6 +60,9 @@ _KEPT_LATENCIES = 1000
 _RECENT_LATENCIES = 32
 
 
+RateOrigin: TypeAlias = Literal["given", "shared", "learned", "none"]
+
+
 @attrs.frozen(kw_only=True)
 class Stats:
     """Statistics of the calls with one key.
@@ -65,7 +70,9 @@ class Stats:
     Attributes:
         in_flight: Requests sent and not yet answered.
         concurrency_limit: Requests of bulk jobs that may be in flight, learned from responses.
-        rate: Requests a second that calls are limited to, None where no limit has been learned.
+        rate: Requests a second of the limit in force, None where there is none.
+        rate_origin: Where it comes from: `given`, the `RateLimit` of a running bulk job; `shared`, the sum of those of
+            several; `learned`, from responses, if that is less; or `none`.
         sent: Requests sent in all.
         throttled: Responses with status 429.
         retry_tokens: Tokens left in the retry budget, at most 500.
@@ -76,6 +83,7 @@ class Stats:
     in_flight: int
     concurrency_limit: int
     rate: float | None
+    rate_origin: RateOrigin
     sent: int
     throttled: int
     retry_tokens: int
@@ -106,6 +114,7 @@ class Throttle:
         self.last_latency: float | None = None
         self.in_flight = 0
         self._external: Throttle | None = None
+        self._given: set[SlidingWindow] = set()
         self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
         self._logged_until = -inf
 
@@ -116,7 +125,11 @@ class Throttle:
         return self._external
 
     def retry_after_left(self) -> float:
-        """Return the seconds that are left of a Retry-After."""
+        """Return the seconds for which a Retry-After still holds back every request."""
+        return max(0.0, self.limiter.blocked_until - self.clock())
+
+    def full_retry_after_left(self) -> float:
+        """Return the seconds that are left of a Retry-After, those included in which a request may probe."""
         return max(0.0, self.limiter.retry_after_until - self.clock())
 
     def on_sent(self) -> float:
@@ -165,19 +178,36 @@ class Throttle:
             self._logged_until = now + retry_after
             _logger.log(_log_level(retry_after), "the API asked for a pause of %.1f s", retry_after)
 
+    def on_given(self, limit: SlidingWindow) -> None:
+        """Record that a bulk job keeps to a given limit."""
+        self._given.add(limit)
+
     def stats(self) -> Stats:
         """Return the current statistics."""
         latencies = sorted(self._latencies)
+        rate, origin = self._rate()
         return Stats(
             in_flight=self.in_flight,
             concurrency_limit=self.concurrency.limit,
-            rate=self.limiter.estimate.rate,
+            rate=rate,
+            rate_origin=origin,
             sent=self.sent,
             throttled=self.throttled,
             retry_tokens=self.budget.tokens,
             latency_p50=latencies[len(latencies) // 2] if latencies else None,
             latency_p95=latencies[len(latencies) * 95 // 100] if latencies else None,
         )
+
+    def _rate(self) -> tuple[float | None, RateOrigin]:
+        now = self.clock()
+        self._given = {window for window in self._given if window.is_in_use(now)}
+        learned = self.limiter.estimate.rate
+        if not self._given:
+            return learned, "none" if learned is None else "learned"
+        given = sum(window.limit.rate for window in self._given)
+        if learned is not None and learned < given:
+            return learned, "learned"
+        return given, "given" if len(self._given) == 1 else "shared"
 
     def _seconds_until_open(self) -> float:
         now = self.clock()

@@ -153,39 +153,44 @@ class FifoGate:
 
 
 class FifoSemaphore:
-    """FIFO semaphore whose free slots are taken by a plain call.
+    """FIFO semaphore whose free slots are taken by a plain call, with a reserve for urgent holders.
 
     Unlike `asyncio.Semaphore` it needs neither a coroutine nor a scan of the waiters where a slot is free, which is on
-    the way of every request.
+    the way of every request. If others hold all slots, urgent ones get further slots, up to the reserve; urgent ones
+    alone never hold more than `count`.
 
     Args:
         count: Number of slots.
+        reserve: Number of slots that urgent holders can always have, at most `count`.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, reserve: int = 0) -> None:
+        # Below 0 while urgent holders have slots beyond the count.
         self._free = count
+        self._reserve = reserve
+        self._urgent_held = 0
         self._queue = WaiterQueue()
 
-    def __len__(self) -> int:
+    @property
+    def waiting(self) -> int:
+        """Number of tasks that wait for a slot."""
         return len(self._queue)
 
-    def try_acquire(self) -> bool:
+    def try_acquire(self, *, is_urgent: bool = False) -> bool:
         """Take a free slot; False means to `acquire` one."""
-        if not self._free:
-            return False
-        self._free -= 1
-        return True
+        return self._take(is_urgent=is_urgent)
 
-    async def acquire(self, seconds: float | None) -> None:
+    async def acquire(self, seconds: float | None, *, is_urgent: bool = False) -> None:
         """Wait for a released slot.
 
         Args:
             seconds: How long to wait, None for no limit.
+            is_urgent: Whether to stand before those that are not, and to use the reserve.
 
         Raises:
             TimeoutError: No slot was released in that time.
         """
-        waiter = self._queue.join()
+        waiter = self._queue.join(is_urgent=is_urgent)
         is_acquired = False
         try:
             await waiter.sleep(inf if seconds is None else seconds)
@@ -194,14 +199,24 @@ class FifoSemaphore:
             self._queue.leave(waiter)
             if waiter.is_woken and not is_acquired:
                 # Cancelled just as its turn came.
-                self.release()
+                self.release(is_urgent=is_urgent)
         if not is_acquired:
             raise TimeoutError
 
-    def release(self) -> None:
-        """Hand the slot to the first waiter, or keep it free."""
-        while (waiter := self._queue.first) is not None:
-            self._queue.leave(waiter)
-            if waiter.wake():
-                return
+    def release(self, *, is_urgent: bool = False) -> None:
+        """Hand the slot to the first waiter, or keep it free; `is_urgent` as it was acquired."""
         self._free += 1
+        self._urgent_held -= is_urgent
+        while (waiter := self._queue.first) is not None and self._take(is_urgent=waiter.is_urgent):
+            self._queue.leave(waiter)
+            if not waiter.wake():
+                # Timed out or cancelled just before.
+                self._free += 1
+                self._urgent_held -= waiter.is_urgent
+
+    def _take(self, *, is_urgent: bool) -> bool:
+        if self._free <= 0 and not (is_urgent and self._urgent_held < self._reserve):
+            return False
+        self._free -= 1
+        self._urgent_held += is_urgent
+        return True

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import aiohttp
 
 from retab_async.errors import APITimeoutError, RequestError, RetabError
-from retab_async.protocol import DeliveryState, Request, Response, api_error, response_error
-from retab_async.retry import MIN_ATTEMPT_SECONDS, is_throttled
+from retab_async.protocol import DeliveryState, Request, Response, api_error, too_large_error
+from retab_async.retry import MIN_ATTEMPT_SECONDS, RetryPolicy, is_throttled, is_transient_status
 from retab_async.settings import Settings
 from retab_async.throttle import FifoSemaphore, Permit, Throttle, TurnDeadlineError
 from retab_async.transport.error_mapping import ErrorMapper, sanitized_cause
@@ -39,15 +39,23 @@ class AttemptRunner:
 
     Args:
         pool: The connections.
-        settings: Credential, base URL and headers.
-        timeout: Seconds for one attempt.
+        settings: Credential, base URL, timeout and headers.
+        policy: Its deadline bounds the timeout, and it may add transient statuses.
         throttle: Grants each turn and records each outcome.
         slots: Connection slots of its own instead of the pool's; its attempts then also pass the throttle's queue.
     """
 
     def __init__(
-        self, pool: ConnectionPool, settings: Settings, timeout: float, throttle: Throttle, slots: FifoSemaphore | None
+        self,
+        pool: ConnectionPool,
+        settings: Settings,
+        policy: RetryPolicy,
+        throttle: Throttle,
+        slots: FifoSemaphore | None,
     ) -> None:
+        timeout = min(settings.timeout, policy.deadline)
+        self._retry_statuses = policy.retry_statuses
+        self._max_response_bytes = settings.max_response_bytes
         self._pool = pool
         self._throttle = throttle
         self._is_urgent = slots is not None
@@ -76,9 +84,10 @@ class AttemptRunner:
             APIConnectionError: There was no response.
             ResponseError: The response is larger than the request allows.
         """
-        if not self._slots.try_acquire():
-            await self._wait_for_slot(call, number)
         request, deadline, delivery = call
+        is_cancel = request.is_cancel
+        if not self._slots.try_acquire(is_urgent=is_cancel):
+            await self._wait_for_slot(call, number)
         throttle = self.throttle_of(request)
         sent: float | None = None
         cause: BaseException | None = None
@@ -98,7 +107,7 @@ class AttemptRunner:
             failure: RetabError = self._connection_failed(call, number, seconds, error)
             cause = sanitized_cause(error)
         else:
-            failure_response = _record(response, throttle, sent, delivery)
+            failure_response = self._record(response, throttle, sent, delivery)
             if failure_response is None:
                 is_open = response.lines is not None
                 return response
@@ -106,7 +115,7 @@ class AttemptRunner:
         finally:
             # A response that is still arriving releases its slot when it is closed.
             if not is_open:
-                self._slots.release()
+                self._slots.release(is_urgent=is_cancel)
             throttle.on_done(sent)
         raise failure from cause
 
@@ -122,7 +131,7 @@ class AttemptRunner:
         self._pool.session()
         try:
             left = max(call.deadline - time.monotonic() - MIN_ATTEMPT_SECONDS, MIN_TIMEOUT_SECONDS)
-            await self._slots.acquire(None if left == inf else left)
+            await self._slots.acquire(None if left == inf else left, is_urgent=call.request.is_cancel)
         except TimeoutError:
             msg = "no connection came free before the deadline"
             raise _deadline_error(msg, call, number) from None
@@ -136,26 +145,37 @@ class AttemptRunner:
         _logger.debug("%s %s, attempt %d: %s", request.method, request.path, number, failure.args[0])
         return failure
 
-
-def _record(response: Response, throttle: Throttle, sent: float, delivery: DeliveryState) -> RequestError | None:
-    request = response.request
-    delivery.is_sent = False
-    failure = _to_error(response)
-    if failure is None:
-        throttle.on_response(sent, is_success=True)
-    else:
-        if is_throttled(failure):
-            throttle.on_throttled(sent, failure.retry_after, is_rate_limited=failure.status_code == 429)
+    def _record(
+        self, response: Response, throttle: Throttle, sent: float, delivery: DeliveryState
+    ) -> RequestError | None:
+        request = response.request
+        delivery.is_sent = False
+        failure = self._to_error(response)
+        if failure is None:
+            throttle.on_response(sent, is_success=True)
         else:
-            throttle.on_response(sent, is_success=False)
-        delivery.in_doubt |= failure.in_doubt
-        failure.in_doubt = delivery.in_doubt and request.method != "GET"
-    if _logger.isEnabledFor(logging.DEBUG):
-        outcome = response.status if failure is None else failure.message
-        milliseconds = (throttle.clock() - sent) * 1000
-        line = "%s %s, attempt %d: %s in %.1f ms"
-        _logger.debug(line, request.method, request.path, response.attempts, outcome, milliseconds)
-    return failure
+            if is_throttled(failure):
+                throttle.on_throttled(sent, failure.retry_after, is_rate_limited=failure.status_code == 429)
+            else:
+                throttle.on_response(sent, is_success=False)
+            delivery.in_doubt |= failure.in_doubt
+            failure.in_doubt = delivery.in_doubt and request.method != "GET"
+        if _logger.isEnabledFor(logging.DEBUG):
+            outcome = response.status if failure is None else failure.message
+            milliseconds = (throttle.clock() - sent) * 1000
+            line = "%s %s, attempt %d: %s in %.1f ms"
+            _logger.debug(line, request.method, request.path, response.attempts, outcome, milliseconds)
+        return failure
+
+    def _to_error(self, response: Response) -> RequestError | None:
+        if not 200 <= response.status < 300:
+            failure = api_error(response, datetime.now(UTC))
+            failure.transient = is_transient_status(response.status, self._retry_statuses)
+            return failure
+        limit = response.request.max_response_bytes
+        if len(response.body) > (limit or self._max_response_bytes):
+            return too_large_error(response, limit or self._max_response_bytes)
+        return None
 
 
 def _deadline_error(message: str, call: Call, number: int) -> APITimeoutError:
@@ -169,11 +189,3 @@ def _deadline_error(message: str, call: Call, number: int) -> APITimeoutError:
         idempotency_key=call.request.idempotency_key,
         transient=False,
     )
-
-
-def _to_error(response: Response) -> RequestError | None:
-    if not 200 <= response.status < 300:
-        return api_error(response, datetime.now(UTC))
-    if len(response.body) > response.request.max_response_bytes:
-        return response_error(response, f"the answer is larger than {response.request.max_response_bytes} bytes")
-    return None

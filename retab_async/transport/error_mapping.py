@@ -6,7 +6,9 @@ import aiohttp
 
 from retab_async.errors import APIConnectionError, APITimeoutError, ClientStateError, RetabError
 from retab_async.protocol import Request
+from retab_async.transport.response_body import IncompleteResponseError
 from retab_async.transport.session import ConnectionLostError, ConnectionPool
+from retab_async.transport.wire import MAX_HEADER_BYTES
 
 # From an exception to its message and whether a retry can help; the first match counts. aiohttp's own messages may
 # quote headers.
@@ -23,8 +25,18 @@ _MESSAGES: tuple[tuple[type[Exception], str, bool], ...] = (
     (aiohttp.ClientError, "the request could not be sent", False),
 )
 
+# How aiohttp's LineTooLong begins, which it raises as another error.
+_LINE_TOO_LONG = "Got more than "
+
 # Their messages hold the request's headers, or the beginning of the response.
 _QUOTING = (aiohttp.ClientResponseError, aiohttp.ServerDisconnectedError, ConnectionLostError)
+
+
+class Attempt(NamedTuple):
+    """One attempt of a request, by its number."""
+
+    request: Request
+    number: int
 
 
 class ErrorMapper(NamedTuple):
@@ -42,24 +54,35 @@ class ErrorMapper(NamedTuple):
         """Return the error for attempt `number` of a request, which had `seconds` and got no response."""
         if self.pool.closed:
             return ClientStateError("this client was closed while a call was under way")
+        if isinstance(error, IncompleteResponseError):
+            seconds = round(seconds + error.extension, 2)
+            message = f"only {error.received} bytes of the answer arrived within {seconds:g} s"
+            return APITimeoutError(message, **_details(request, number))
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             seconds = min(seconds, self.timeout)
         return _connection_error(request, number, seconds, error)
 
 
 def _connection_error(request: Request, number: int, seconds: float, error: Exception) -> APIConnectionError:
-    details: dict[str, Any] = {
+    details = _details(request, number)
+    if isinstance(error, TimeoutError):
+        return APITimeoutError(f"no answer within {round(seconds, 2):g} s", **details)
+    if isinstance(error, aiohttp.ClientResponseError) and error.message.startswith(_LINE_TOO_LONG):
+        message = f"a header line of the answer is longer than {MAX_HEADER_BYTES} bytes"
+        return APIConnectionError(message, transient=False, **details)
+    message, transient = next((message, again) for kind, message, again in _MESSAGES if isinstance(error, kind))
+    if isinstance(error, aiohttp.ClientConnectorError):
+        message = f"{message}: {error.host}:{error.port}, {error.os_error.strerror or error.os_error}"
+    return APIConnectionError(message, transient=transient, **details)
+
+
+def _details(request: Request, number: int) -> dict[str, Any]:
+    return {
         "method": request.method,
         "url": request.path,
         "attempts": number,
         "idempotency_key": request.idempotency_key,
     }
-    if isinstance(error, TimeoutError):
-        return APITimeoutError(f"no answer within {round(seconds, 2):g} s", **details)
-    message, transient = next((message, again) for kind, message, again in _MESSAGES if isinstance(error, kind))
-    if isinstance(error, aiohttp.ClientConnectorError):
-        message = f"{message}: {error.host}:{error.port}, {error.os_error.strerror or error.os_error}"
-    return APIConnectionError(message, transient=transient, **details)
 
 
 def sanitized_cause(error: Exception) -> BaseException | None:

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import Payload
+from aiohttp.payload import BytesPayload, Payload, register_payload
 from multidict import CIMultiDict
 from yarl import URL
 
 from retab_async.errors import RetabError
-from retab_async.protocol import MAX_ERROR_BYTES, Body, DeliveryState, Request, Response
+from retab_async.protocol import Body, BytesBody, DeliveryState, Request, Response
 from retab_async.settings import Settings
 from retab_async.throttle import FifoSemaphore
-from retab_async.transport.error_mapping import ErrorMapper
+from retab_async.transport.error_mapping import Attempt, ErrorMapper
 from retab_async.transport.fast_exchange import FastExchange
+from retab_async.transport.response_body import DownloadTimer, IncompleteResponseError, ResponseReader, read_capped
 from retab_async.transport.response_lines import ResponseLines
 from retab_async.transport.session import CONNECTION_LOST_ERRORS, ConnectionPool, opened_sockets
 
@@ -62,6 +63,46 @@ class StreamedPayload(Payload):
         raise NotImplementedError(encoding, errors)
 
 
+class TrackedBytes(bytes):
+    """A small request body as plain bytes, which programs that record requests can copy; see `TrackedPayload`."""
+
+    body: BytesBody
+    delivery: DeliveryState
+
+    @classmethod
+    def of(cls, body: BytesBody, delivery: DeliveryState) -> "TrackedBytes":
+        """Return the content of a body; `delivery` records when it is written."""
+        content = cls(body.content)
+        content.body, content.delivery = body, delivery
+        return content
+
+    def __reduce__(self) -> tuple[type[bytes], tuple[bytes]]:
+        # Copies and pickles are bytes.
+        return bytes, (bytes(self),)
+
+
+class TrackedPayload(BytesPayload):
+    """What aiohttp makes of `TrackedBytes`: records in their `delivery` that all of them are written."""
+
+    def __init__(self, content: TrackedBytes, *args: Any, **kwargs: Any) -> None:
+        super().__init__(content, *args, content_type=content.body.media_type, **kwargs)
+        self._delivery = content.delivery
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write the bytes."""
+        self._delivery.is_sent = True
+        await super().write_with_length(writer, content_length)
+
+
+register_payload(TrackedPayload, TrackedBytes)
+
+
+def _payload_of(body: Body | None, delivery: DeliveryState) -> StreamedPayload | TrackedBytes | None:
+    if body is None:
+        return None
+    return TrackedBytes.of(body, delivery) if isinstance(body, BytesBody) else StreamedPayload(body, delivery)
+
+
 class Exchange:
     """HTTP exchange: sends requests with the headers of one client, each once.
 
@@ -77,8 +118,10 @@ class Exchange:
         self._pool = pool
         self._errors = errors
         self._slots = slots
-        self._usual_timeout = _client_timeout(errors.timeout)
-        self._redact = settings.credential.redact
+        self._endless = _client_timeout(None, errors.timeout)
+        self._credential = settings.credential
+        self._reader = ResponseReader(settings)
+        self._proxy_for = settings.proxy_for
         self._base_url = URL(settings.base_url)
         self._prefix = self._base_url.raw_path.rstrip("/")
         self._user_agent = settings.user_agent
@@ -88,7 +131,7 @@ class Exchange:
             settings.credential.header: settings.credential.value,
         }
         self._fast = (
-            None if settings.proxy else FastExchange(self._base_url, self._headers, errors.timeout, self._redact)
+            None if settings.proxy else FastExchange(self._base_url, self._headers, errors.timeout, self._reader)
         )
         options = {
             "headers": CIMultiDict(self._headers),
@@ -141,49 +184,72 @@ class Exchange:
         raise lost
 
     async def _send(self, request: Request, number: int, seconds: float, delivery: DeliveryState) -> Response:
-        session = self._pool.session()
         self._pool.lend_connection()
-        timeout = self._usual_timeout if seconds == self._timeout else self._timeout_of(seconds)
-        body = None if request.body is None else StreamedPayload(request.body, delivery)
+        body = _payload_of(request.body, delivery)
         failure: RetabError | None = None
         try:
+            if request.external_url:
+                with self._pool.external_session() as session:
+                    return await self._receive(session, request, number, seconds, body)
+            session = self._pool.session()
             if request.is_streamed:
-                return await self._open(request, number, seconds, body)
-            response = await session.request(
-                request.method, self._url(request), timeout=timeout, **self._request_kwargs(request, body)
-            )
+                return await self._open(session, request, number, seconds, body)
+            return await self._receive(session, request, number, seconds, body)
         except aiohttp.ClientError:
-            failure = body.failure if body is not None else None
+            failure = body.failure if isinstance(body, StreamedPayload) else None
             if failure is None:
                 raise
-        if failure is not None:
-            raise failure
-        return await self._read_body(response, request, number)
+        raise failure
 
-    async def _open(self, request: Request, number: int, seconds: float, body: StreamedPayload | None) -> Response:
-        # aiohttp's own timer would go on while the lines arrive.
-        endless = _client_timeout(None, self._timeout)
+    async def _receive(
+        self,
+        session: aiohttp.ClientSession,
+        request: Request,
+        number: int,
+        seconds: float,
+        body: StreamedPayload | TrackedBytes | None,
+    ) -> Response:
+        # aiohttp's own timer cannot be extended while a large response arrives.
+        timer = DownloadTimer(seconds)
+        try:
+            async with timer.timeout:
+                response = await session.request(
+                    request.method, self._url(request), timeout=self._endless, **self._request_kwargs(request, body)
+                )
+                return await self._read_body(response, request, number, timer)
+        except TimeoutError:
+            if timer.received is None:
+                raise
+            raise IncompleteResponseError(timer.received, timer.extension) from None
+
+    async def _open(
+        self,
+        session: aiohttp.ClientSession,
+        request: Request,
+        number: int,
+        seconds: float,
+        body: StreamedPayload | TrackedBytes | None,
+    ) -> Response:
         async with asyncio.timeout(seconds):
-            session = self._pool.session()
             response = await session.request(
-                request.method, self._url(request), timeout=endless, **self._request_kwargs(request, body)
+                request.method, self._url(request), timeout=self._endless, **self._request_kwargs(request, body)
             )
             if not 200 <= response.status < 300:
                 return await self._read_body(response, request, number)
-        lines = ResponseLines(response, request, number, self._errors, self._slots)
-        return Response(request, response.status, response.headers, b"", number, self._redact, lines)
+        lines = ResponseLines(response, Attempt(request, number), self._errors, self._slots, self._credential)
+        return Response(request, response.status, response.headers, b"", number, self._credential.redact, lines)
 
-    async def _read_body(self, response: aiohttp.ClientResponse, request: Request, number: int) -> Response:
+    async def _read_body(
+        self, response: aiohttp.ClientResponse, request: Request, number: int, timer: DownloadTimer | None = None
+    ) -> Response:
         try:
-            limit = request.max_response_bytes if 200 <= response.status < 300 else MAX_ERROR_BYTES
-            content = await response.content.read(limit + 1)
-            if len(content) <= limit and not response.content.at_eof():
-                content = await _read_capped(response, content, limit)
+            limit = self._reader.limit_of(request, response.status)
+            content = await read_capped(response.content, response.content_length, limit, timer)
         finally:
             # Read to its end it has closed itself and its connection is back in the pool; otherwise it is of no use.
             if not response.closed:
                 response.close()
-        return Response(request, response.status, response.headers, content, number, self._redact)
+        return self._reader.to_response(request, response.status, response.headers, content, number)
 
     def _url(self, request: Request) -> URL:
         if request.external_url:
@@ -191,27 +257,23 @@ class Exchange:
         url = self._base_url.with_path(self._prefix + request.path, encoded=True)
         return URL(f"{url}?{request.query}", encoded=True) if request.query else url
 
-    def _request_kwargs(self, request: Request, body: StreamedPayload | None) -> dict[str, Any]:
+    def _request_kwargs(self, request: Request, body: StreamedPayload | TrackedBytes | None) -> dict[str, Any]:
         # Never held by a frame that errors pass through: tools that collect locals would have the key.
+        if request.external_url:
+            return self._external_kwargs(request, body)
         if body is None:
             return self._options[request.method]
-        own = {"User-Agent": self._user_agent} if request.external_url else self._headers
-        headers = CIMultiDict({**own, **dict(request.headers)})
+        headers = CIMultiDict({**self._headers, **dict(request.headers)})
         if request.idempotency_key:
             headers["Idempotency-Key"] = request.idempotency_key
         return {**self._options[request.method], "headers": headers, "data": body}
 
-    def _timeout_of(self, seconds: float) -> aiohttp.ClientTimeout:
-        # A long timeout is for the transfer and the work of the server, not for connecting.
-        return _client_timeout(seconds, min(seconds, self._timeout))
-
-
-async def _read_capped(response: aiohttp.ClientResponse, start: bytes, limit: int) -> bytes:
-    # In pieces, and no further than one byte past the limit: a few kilobytes of gzip can stand for gigabytes.
-    body = bytearray(start)
-    while len(body) <= limit and (piece := await response.content.read(limit + 1 - len(body))):
-        body += piece
-    return bytes(body)
+    def _external_kwargs(self, request: Request, body: StreamedPayload | TrackedBytes | None) -> dict[str, Any]:
+        headers = CIMultiDict({"User-Agent": self._user_agent, **request.external_headers()})
+        proxy = self._proxy_for(request.external_url)
+        options = {**self._options[request.method], "headers": headers, "data": body, "proxy": proxy and URL(proxy)}
+        # Those of the user's session are for the API alone.
+        return options | ({"middlewares": ()} if self._pool.is_user_session else {})
 
 
 def _client_timeout(seconds: float | None, connecting: float | None = None) -> aiohttp.ClientTimeout:

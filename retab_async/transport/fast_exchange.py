@@ -1,12 +1,12 @@
 """HTTP exchange on the fast connection path, for requests without a body that go to the API itself."""
 
-import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from yarl import URL
 
-from retab_async.protocol import MAX_ERROR_BYTES, DeliveryState, Request, Response
+from retab_async.protocol import DeliveryState, Request, Response
+from retab_async.transport.response_body import DownloadTimer, IncompleteResponseError, ResponseReader, read_capped
 from retab_async.transport.wire import CONNECTION_LOST_ERRORS, RequestHead, Wire, WirePool, WireResponse
 
 # No wait has less, in seconds: a timeout of 0 would swallow a cancellation.
@@ -20,17 +20,17 @@ class FastExchange:
         base_url: Address of the API.
         headers: Headers of every request, the credential among them.
         connect_timeout: Seconds for opening a connection.
-        redact: Replaces the credential in a text.
+        reader: Makes the responses, within the client's limits.
     """
 
     def __init__(
-        self, base_url: URL, headers: Mapping[str, str], connect_timeout: float, redact: Callable[[str], str]
+        self, base_url: URL, headers: Mapping[str, str], connect_timeout: float, reader: ResponseReader
     ) -> None:
         self._base_url = base_url
         self._prefix = base_url.raw_path.rstrip("/")
         self._headers = headers
         self._connect_timeout = connect_timeout
-        self._redact = redact
+        self._reader = reader
         self._heads: dict[str, RequestHead] = {}
 
     async def run(
@@ -56,7 +56,7 @@ class FastExchange:
             try:
                 response = await wire.send(self._head(request.method), self._target(request), deadline)
                 if response is None:
-                    response = await _read_delegated(wires, wire, request, deadline)
+                    response = await self._read_delegated(wires, wire, request, deadline)
                 else:
                     wires.release(wire)
             except CONNECTION_LOST_ERRORS:
@@ -69,7 +69,7 @@ class FastExchange:
                 wires.discard(wire)
                 raise
             else:
-                return Response(request, response.status, response.headers, response.body, number, self._redact)
+                return self._reader.to_response(request, response.status, response.headers, response.body, number)
 
     def _head(self, method: str) -> RequestHead:
         head = self._heads.get(method)
@@ -81,12 +81,20 @@ class FastExchange:
         query = f"?{request.query}" if request.query else ""
         return f"{self._prefix}{request.path}{query}".encode("ascii")
 
-
-async def _read_delegated(wires: WirePool, wire: Wire, request: Request, deadline: float) -> WireResponse:
-    async with asyncio.timeout(max(deadline - time.monotonic(), _MIN_SECONDS)):
-        response, is_reusable = await wire.read_delegated(request.max_response_bytes, MAX_ERROR_BYTES)
-    if is_reusable:
-        wires.hand_back(wire)
-    else:
-        wires.discard(wire)
-    return response
+    async def _read_delegated(self, wires: WirePool, wire: Wire, request: Request, deadline: float) -> WireResponse:
+        timer = DownloadTimer(max(deadline - time.monotonic(), _MIN_SECONDS))
+        try:
+            async with timer.timeout:
+                status, headers, payload = await wire.read_head()
+                length = headers.get("Content-Length")
+                limit = self._reader.limit_of(request, status)
+                body = await read_capped(payload, int(length) if length else None, limit, timer)
+        except TimeoutError:
+            if timer.received is None:
+                raise
+            raise IncompleteResponseError(timer.received, timer.extension) from None
+        if payload.at_eof() and wire.is_reusable:
+            wires.hand_back(wire)
+        else:
+            wires.discard(wire)
+        return WireResponse(status, headers, body)

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import socket as sockets
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from socket import socket
 from ssl import SSLContext
@@ -12,12 +14,20 @@ from typing import Any
 import aiohttp
 
 from retab_async.errors import ClientStateError, ConfigurationError
-from retab_async.settings import check_count
+from retab_async.settings import check_connection, check_count
 from retab_async.throttle import FifoSemaphore
 from retab_async.transport import wire
+from retab_async.transport.wire import MAX_HEADER_BYTES
 
 # The sockets that were opened for the current send of this task: none means that it used a kept-alive one.
 opened_sockets: ContextVar[list[socket]] = ContextVar("retab_async_opened_sockets")
+
+# Cancels that can always be in flight, whatever else holds all connections.
+_CANCEL_RESERVE = 4
+
+
+# Seconds: a connection may be silent for half an hour while a run is created, which NAT gateways forget sooner.
+_KEEPALIVE_OPTIONS = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 30))
 
 
 class ConnectionLostError(aiohttp.ClientConnectionError):
@@ -37,12 +47,12 @@ class ConnectionPool:
 
     Args:
         session: A session of the user, used and never closed; None for one of its own.
-        max_connections: Requests in flight at most.
+        max_connections: Requests in flight at most; where others hold them all, a few cancels may be beside them.
         ssl: Handed to aiohttp's connector.
         trace_configs: Handed to the aiohttp session.
 
     Raises:
-        ConfigurationError: The settings contradict each other.
+        ConfigurationError: A setting cannot work; the message says what to pass.
     """
 
     # Until `__init__` is done: a pool whose settings are invalid has nothing to close.
@@ -56,11 +66,14 @@ class ConnectionPool:
         ssl: SSLContext | bool,
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
-        if session is not None and (ssl is not True or trace_configs):
-            msg = "ssl and trace_configs belong to the session that you pass: set them there"
-            raise ConfigurationError(msg)
+        check_connection(session=session, ssl=ssl, trace_configs=trace_configs)
+        limit = check_count("max_connections", max_connections)
+        if session is not None:
+            _check_cookie_jar(session)
+            limit = _connection_limit(session, limit)
         # Requests wait here and not in aiohttp, where the wait would count against the timeout of their attempt.
-        self.slots = FifoSemaphore(check_count("max_connections", max_connections))
+        # A connector of the user's own may not have more connections.
+        self.slots = FifoSemaphore(limit, reserve=min(limit, _CANCEL_RESERVE) if session is None else 0)
         self.is_user_session = session is not None
         self._session = session
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -99,6 +112,25 @@ class ConnectionPool:
             raise ClientStateError(msg)
         return session
 
+    @contextmanager
+    def external_session(self) -> Iterator[aiohttp.ClientSession]:
+        """Give a session for hosts other than the API, without the default headers and credentials of a user's own."""
+        session = self.session()
+        if not self.is_user_session:
+            yield session
+            return
+        bare = aiohttp.ClientSession(
+            connector=session.connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=session.trace_configs,
+            trust_env=session.trust_env,
+        )
+        try:
+            yield bare
+        finally:
+            bare.detach()
+
     def wires(self) -> wire.WirePool | None:
         """Return the connections of the fast path; None if a request has to go through the session."""
         self.session()
@@ -112,11 +144,12 @@ class ConnectionPool:
 
     def options(self, method: str) -> dict[str, Any]:
         """Return the aiohttp options that every request of a method needs in this session."""
+        limits = {"max_line_size": MAX_HEADER_BYTES, "max_field_size": MAX_HEADER_BYTES}
         if self.is_user_session:
-            return {"raise_for_status": False, "auto_decompress": True}
+            return {"raise_for_status": False, "auto_decompress": True, **limits}
         # aiohttp resends these when the connection breaks, be it new or used, but one attempt is one send. (A user's
         # session keeps its own middlewares, and with them this behaviour.)
-        return {"middlewares": (_disable_aiohttp_retry,)} if method in {"GET", "PUT", "DELETE"} else {}
+        return {"middlewares": (_disable_aiohttp_retry,), **limits} if method in {"GET", "PUT", "DELETE"} else limits
 
     async def aclose(self) -> None:
         """Close the session, unless it belongs to the user or to another process; may be called again."""
@@ -154,9 +187,30 @@ class ConnectionPool:
 def _open_socket(address: aiohttp.AddrInfoType) -> socket:
     family, kind, protocol, _, _ = address
     opened = socket(family, kind, protocol)
-    if (sockets := opened_sockets.get(None)) is not None:
-        sockets.append(opened)
+    opened.setsockopt(sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1)
+    for name, seconds in _KEEPALIVE_OPTIONS:
+        # Their names differ between operating systems.
+        if (option := getattr(sockets, name, None)) is not None:
+            opened.setsockopt(sockets.IPPROTO_TCP, option, seconds)
+    if (opened_here := opened_sockets.get(None)) is not None:
+        opened_here.append(opened)
     return opened
+
+
+def _check_cookie_jar(session: aiohttp.ClientSession) -> None:
+    if not isinstance(session.cookie_jar, aiohttp.DummyCookieJar):
+        msg = (
+            "the session keeps cookies, which would carry over from one key to another: "
+            "make it with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())"
+        )
+        raise ConfigurationError(msg)
+
+
+def _connection_limit(session: aiohttp.ClientSession, limit: int) -> int:
+    connector = session.connector
+    # 0 stands for no limit, and a closed session has no connector.
+    limits = () if connector is None else (connector.limit, connector.limit_per_host)
+    return min(limit, *filter(None, limits), limit)
 
 
 async def _disable_aiohttp_retry(

@@ -4,9 +4,19 @@ import time
 from collections.abc import Callable
 from math import inf
 
+import attrs
+
 from retab_async.errors import APIConnectionError, APIError, RequestError, RetabError
 from retab_async.protocol import DeliveryState, Request, Response
-from retab_async.retry import RetryHooks, RetryPolicy, is_throttled, is_transient, retry_after_failure, retry_after_of
+from retab_async.retry import (
+    RetryHooks,
+    RetryPolicy,
+    is_congestion,
+    is_throttled,
+    is_transient,
+    retry_after_failure,
+    retry_after_of,
+)
 from retab_async.settings import Settings
 from retab_async.throttle import BulkLimiter, FifoSemaphore, Permit, RateLimit, Throttle
 from retab_async.transport.attempt import AttemptRunner, Call
@@ -43,12 +53,17 @@ class Transport:
         self._settings = settings
         self._policy = policy
         self._throttle = throttle
-        self._attempts = AttemptRunner(pool, settings, min(settings.timeout, policy.deadline), throttle, slots)
+        self._attempts = AttemptRunner(pool, settings, policy, throttle, slots)
 
     @property
     def base_url(self) -> str:
         """The base URL of the API, without a slash at its end."""
         return self._settings.base_url
+
+    @property
+    def credential_fingerprint(self) -> str:
+        """A hash of the credential, to tell accounts apart in files."""
+        return self._settings.credential.fingerprint
 
     @property
     def policy(self) -> RetryPolicy:
@@ -69,6 +84,7 @@ class Transport:
             slots: Connection slots of its own: it does not wait for the pool's, and passes the throttle's queue.
         """
         settings = self._settings._replace(timeout=min(timeout, self._settings.timeout))
+        policy = attrs.evolve(policy, retry_statuses=policy.retry_statuses | self._policy.retry_statuses)
         return Transport(self._pool, settings, policy, self._throttle, slots)
 
     def for_bulk(
@@ -199,7 +215,11 @@ class BulkTransport(Transport):
             try:
                 response = await self._attempts.run(call, 1, permit, self._turn_deadline())
             except RequestError as error:
-                if is_throttled(error) or (isinstance(error, APIConnectionError) and error.attempts):
+                if (
+                    is_throttled(error)
+                    or is_congestion(error)
+                    or (isinstance(error, APIConnectionError) and error.attempts)
+                ):
                     permit.on_throttled()
                 if not is_throttled(error) or self._should_give_up(error):
                     raise
@@ -218,9 +238,13 @@ class BulkTransport(Transport):
         return permit
 
     def _turn_deadline(self) -> float:
-        if self._unavailable_since is None:
-            return time.monotonic() + self._max_retry_after
-        return self._unavailable_since + self._outage_timeout
+        if self._unavailable_since is not None:
+            return self._unavailable_since + self._outage_timeout
+        throttle = self._throttle
+        if not throttle.is_unthrottled and throttle.full_retry_after_left() > self._max_retry_after:
+            # The turn of a probe may come sooner, but is not worth the wait.
+            return -inf
+        return time.monotonic() + self._max_retry_after
 
     def _should_give_up(self, failure: APIError) -> bool:
         wait = retry_after_of(failure)

@@ -24,13 +24,16 @@ from aiohttp.http import HttpResponseParser, RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from retab_async.transport.response_body import IncompleteResponseError
+
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
 # Longer bodies are read by aiohttp, which stops at the size limit.
 _MAX_PLAIN_BYTES = 64 * 1024
 _READ_BUFFER_BYTES = 64 * 1024
-MAX_HEADER_BYTES = 8190
+# aiohttp's own limit of 8 KiB is too small for what corporate proxies add.
+MAX_HEADER_BYTES = 64 * 1024
 _IDLE_SECONDS = 15.0
 _READ_BUFSIZE = 2**16
 # Timers of the event loop may fire a little early.
@@ -182,27 +185,27 @@ class Wire(asyncio.BufferedProtocol):
         return self._transport.get_protocol() is self
 
     def send(self, head: RequestHead, target: bytes, deadline: float) -> "asyncio.Future[WireResponse | None]":
-        """Write a request and return a future of its response, None if the response is left to `read_delegated`."""
+        """Write a request and return a future of its response, None if the response is left to `read_head`."""
         self.deadline = deadline
         waiter = self._waiter = self._loop.create_future()
         # The bytes hold the credential: they are no local variable.
         self._transport.write(head.encode(target))
         return waiter
 
-    async def read_delegated(self, max_bytes: int, max_error_bytes: int) -> tuple[WireResponse, bool]:
-        """Read a response through aiohttp's handler, and report whether the connection is reusable.
+    @property
+    def is_reusable(self) -> bool:
+        """Whether aiohttp's handler would keep the connection after a complete response."""
+        return not self._handler.should_close
 
-        Args:
-            max_bytes: Size limit of a 2xx body; one byte more is read.
-            max_error_bytes: Size limit of any other body.
+    async def read_head(self) -> tuple[int, "CIMultiDictProxy[str]", aiohttp.StreamReader]:
+        """Return status, headers and body of a response that aiohttp's handler reads.
 
         Raises:
             aiohttp.ClientError: The response is malformed, or the connection was lost.
         """
-        handler = self._handler
         while True:
             try:
-                message, payload = await handler.read()
+                message, payload = await self._handler.read()
             except HttpProcessingError as error:
                 raise aiohttp.ClientResponseError(
                     None,  # type: ignore[arg-type]
@@ -212,13 +215,7 @@ class Wire(asyncio.BufferedProtocol):
                     headers=error.headers,
                 ) from error
             if not 100 <= message.code < 200 or message.code == 101:
-                break
-        limit = max_bytes if 200 <= message.code < 300 else max_error_bytes
-        body = bytearray(await payload.read(limit + 1))
-        while len(body) <= limit and not payload.at_eof():
-            body += await payload.read(limit + 1 - len(body))
-        is_reusable = payload.at_eof() and not handler.should_close
-        return WireResponse(message.code, message.headers, bytes(body)), is_reusable
+                return message.code, message.headers, payload
 
     def rest(self) -> None:
         """Make the connection idle after a complete response."""
@@ -229,7 +226,9 @@ class Wire(asyncio.BufferedProtocol):
     def expire(self) -> None:
         """Fail the current request with a `TimeoutError`."""
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(TimeoutError())
+            # With a message but no complete body, the response is in progress.
+            incomplete = None if self._message is None else IncompleteResponseError(self._payload.total_bytes)
+            self._waiter.set_exception(incomplete or TimeoutError())
 
     def close(self) -> None:
         """Close the connection, once or more often."""

@@ -133,13 +133,15 @@ def the_constructors(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig,
             api_key="key",
             base_url="https://eu.test",
             timeout=5.0,
-            retry=RetryPolicy(attempts=2, wait_initial=0.1, wait_max=1.0, deadline=10.0),
+            retry=RetryPolicy(attempts=2, wait_initial=0.1, wait_max=1.0, deadline=10.0, retry_statuses={423}),
             max_connections=10,
             session=session,
             proxy="http://proxy.test:3128",
             ssl=context,
             user_agent="app/1",
             trace_configs=(trace,),
+            allow_http=True,
+            max_response_bytes=1_000_000,
         ),
         AsyncRetab,
     )
@@ -213,7 +215,7 @@ async def starting(client: AsyncRetab, file: BinaryIO, document: Document) -> No
     await client.splits.create(document=MIMEData(filename="a.pdf", url="https://x.test/a.pdf"), subdocuments=[part])
     await client.splits.create(document=FileRef(id="file_1"), subdocuments=[part])
     assert_type(await client.partitions.create(document=document, key="account", instructions="Each."), Partition)
-    await client.splits.create("batch.pdf", [part])  # type: ignore[call-arg]  # all parameters are keyword-only
+    await client.splits.create("batch.pdf", [part])  # type: ignore[arg-type, call-arg]  # all parameters are keyword-only
     await client.splits.create(document=StringIO("x"), subdocuments=[part])  # type: ignore[arg-type]  # a text stream
     await client.splits.create(document="batch.pdf", subdocuments=["invoice"])  # type: ignore[list-item]
     await client.partitions.create(document=document, key="account")  # type: ignore[call-arg]  # instructions is required

@@ -68,6 +68,15 @@ class RunKind:
     cancel_view: Callable[[Run, str, float], dict[str, Any]] | None = None
     has_command_id: bool = False
 
+    def phase_of(self, status: str) -> str:
+        """Return the phase with a status, named as by the kind or as the phase; ValueError for an unknown one."""
+        names = self.resolve_status_names({})
+        phases = {name: phase for phase, name in names.items()} | {phase: phase for phase in names}
+        if status not in phases:
+            msg = f"{self.name} are never {status}; they are {', '.join(names.values())}"
+            raise ValueError(msg)
+        return phases[status]
+
     def resolve_status_names(self, overrides: Mapping[str, str]) -> dict[str, str]:
         """Return the statuses of the phases, with some replaced; ValueError for one that the kind does not have."""
         statuses = {

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
+import attrs
 from aiohttp import web
 
 from retab_async.emulator.kinds import RunKind
@@ -41,7 +42,8 @@ def _create(kind: RunKind, service: Service, fields: dict[str, Any]) -> Response
     now = service.calendar.now()
     # Kinds without this field always run in the background.
     times = (service.queued, service.running) if fields.get("background", True) else (0.0, 0.0)
-    run = service.create_run(kind, fields, RunTimeline(created_at=now, queued=times[0], running=times[1]))
+    timeline = RunTimeline(created_at=now, queued=times[0], running=times[1], visible_at=now + service.visibility_delay)
+    run = service.create_run(kind, fields, timeline)
     return Response.json(kind.created_status, kind.view(run, service.calendar.now()))
 
 
@@ -111,7 +113,7 @@ def _cancel(kind: RunKind, run: Run, now: float) -> dict[str, Any]:
 
 def _find(kind: RunKind, service: Service, run_id: str) -> Run:
     run = service.runs[kind].find(run_id)
-    if run is None:
+    if run is None or not run.is_visible(service.calendar.now()):
         raise HTTPError(404, f"{kind.title} not found")
     return run
 
@@ -130,7 +132,8 @@ def routes(kind: RunKind) -> Iterator[Route]:
     yield Route("GET", f"{path}/{{id}}", partial(get, kind))
     yield Route("POST", f"{path}/{{id}}/cancel", partial(cancel, kind))
     if kind.listing:
-        yield Route("GET", path, partial(list_runs, kind, spec=kind.listing))
+        spec = attrs.evolve(kind.listing, is_visible=Run.is_visible)
+        yield Route("GET", path, partial(list_runs, kind, spec=spec))
     if kind.deletable:
         yield Route("DELETE", f"{path}/{{id}}", partial(delete, kind))
     if kind.stream_outputs:

@@ -4,6 +4,7 @@ import hashlib
 
 from aiohttp import web
 
+from retab_async.emulator.connection import own_url
 from retab_async.emulator.responses import HTTPError, Response
 from retab_async.emulator.routing import Route
 from retab_async.emulator.service import Service
@@ -26,7 +27,7 @@ async def create_upload(service: Service, _: str, request: web.BaseRequest) -> R
     """Open an upload session, and return its target."""
     upload = Upload.open(parse_body(UPLOAD_FIELDS, await read_json(request)), service.calendar)
     service.uploads.add(upload)
-    target = request.url.origin() / "upload" / upload.announced.id % {SIGNATURE: upload.signature}
+    target = own_url(request) / "upload" / upload.announced.id % {SIGNATURE: upload.signature}
     return Response.json(200, upload.view(str(target), service.calendar))
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C during a bulk cancel: graceful shutdown, the report, and how to resume."""
+"""Signals: Ctrl-C, SIGTERM and SIGHUP end a bulk cancel in order, and other commands as Ctrl-C does."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from cli_harness import (
 
 from retab_async.bulk import CancelJob
 from retab_async.cli import run
-from retab_async.cli.sigint import GracefulInterrupt
+from retab_async.cli.signals import GracefulInterrupt
 from retab_async.emulator import Emulator, Fault
 
 CANCEL = "POST /v1/splits/{id}/cancel"
@@ -175,7 +175,7 @@ def test_second_interrupt_ends_the_job_at_once_and_restores_the_previous_handler
 def test_interrupt_gives_up_requests_after_the_grace_period(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("retab_async.cli.sigint._GRACE_PERIOD", 0.3)
+    monkeypatch.setattr("retab_async.cli.signals._GRACE_PERIOD", 0.3)
     (slow,) = emulator.seed("splits")
     emulator.fail(CANCEL, Fault.hang())
 
@@ -257,3 +257,80 @@ def _is_interrupted_for(seconds: float, emulator: Emulator) -> bool:
     wait_until(lambda: emulator.requests)
     threading.Event().wait(seconds)
     return True
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+class TestTermination:
+    def test_bulk_cancel_finishes_the_requests_in_flight_and_prints_how_to_resume(
+        self, number: int, code: int, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = write_lines(emulator.seed("splits", 300))
+        before = signal.getsignal(number)
+
+        with interrupting(lambda: len(emulator.requests) > 20, number):
+            exit_code = run(["splits", "cancel", "--from-file", path, "--journal", "j.jsonl", "--concurrency", "4"])
+
+        captured = capsys.readouterr()
+        done = int(figures(captured.out)["cancelled"])
+        assert (exit_code, done, len(emulator.active_runs())) == (code, len(emulator.requests), 300 - done)
+        assert f"interrupted: {done} done\nto resume:\n    retab-async splits cancel --from-file" in captured.err
+        assert signal.getsignal(number) is before
+
+    def test_create_wait_cancels_the_run(
+        self, number: int, code: int, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with interrupting(lambda: any(each.method == "GET" for each in emulator.requests), number):
+            exit_code = run(["splits", "create", "https://example.com/a.pdf", "--subdocument", "a", "--wait"])
+
+        assert (exit_code, emulator.active_runs()) == (code, [])
+        assert " on the server\n" in capsys.readouterr().err
+
+    def test_wait_prints_the_runs_that_continue(
+        self, number: int, code: int, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (slow,) = emulator.seed("splits")
+
+        with interrupting(lambda: emulator.requests, number):
+            exit_code = run(["splits", "wait", slow])
+
+        assert (exit_code, emulator.active_runs()) == (code, [slow])
+        assert f"still running: {slow}\n" in capsys.readouterr().err
+
+    def test_command_ends_though_sigint_is_ignored(self, number: int, code: int, emulator: Emulator) -> None:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with interrupting(lambda: any(each.method == "GET" for each in emulator.requests), number):
+                exit_code = run(["splits", "create", "https://example.com/a.pdf", "--subdocument", "a", "--wait"])
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+        assert (exit_code, emulator.active_runs()) == (code, [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ignored_signal_stays_ignored(number: int, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    path = write_lines(emulator.seed("splits", 40))
+    try:
+        with interrupting(lambda: len(emulator.requests) > 5, number):
+            code = run(["splits", "cancel", "--from-file", path])
+    finally:
+        signal.signal(number, before)
+
+    assert (code, figures(capsys.readouterr().out)["cancelled"]) == (0, "40")
+
+
+@pytest.mark.subprocess
+def test_hangup_of_the_terminal_cancels_the_run(emulator: Emulator) -> None:
+    master, slave = pty.openpty()
+    arguments = ("splits", "create", "https://example.com/a.pdf", "--subdocument", "a", "--wait")
+    environment = {**os.environ, "TERM": "xterm"}
+    with command(*arguments, stdin=slave, stdout=slave, stderr=slave, env=environment) as process:
+        os.close(slave)
+        wait_until(lambda: any(each.method == "GET" for each in emulator.requests))
+        # The terminal is gone: nothing can be printed any more.
+        os.close(master)
+        process.send_signal(signal.SIGHUP)
+        code = process.wait(timeout=20)
+
+    assert (code, emulator.active_runs()) == (129, [])

@@ -1,0 +1,43 @@
+"""The benchmark with real proxies in its short form."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROXIES = Path(__file__).parent.parent / "benchmarks" / "proxies.py"
+
+
+def run(*names: str, path: str | None = None) -> list[str]:
+    """Run scenarios, and return the rows of the table."""
+    line = [sys.executable, "-W", "error", str(PROXIES), "--short", *names]
+    environment = os.environ if path is None else os.environ | {"PATH": path}
+    done = subprocess.run(  # noqa: S603 - our own line
+        line, capture_output=True, text=True, timeout=120, check=False, env=environment
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    return done.stdout.splitlines()[1:]
+
+
+@pytest.mark.subprocess
+def test_scenarios_of_a_missing_proxy_are_skipped_with_the_reason(tmp_path: Path) -> None:
+    assert run("nginx-limit", "haproxy-limit", path=str(tmp_path)) == [
+        "nginx-limit        skipped: nginx is not installed",
+        "haproxy-limit      skipped: haproxy is not installed",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.subprocess
+@pytest.mark.parametrize("name", ["nginx-limit", "nginx-reload", "nginx-restart", "haproxy-limit", "haproxy-restart"])
+def test_every_id_is_cancelled_through_a_real_proxy(name: str) -> None:
+    program = name.partition("-")[0]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    (row,) = run(name)
+
+    assert row.split()[0] == name
+    assert "cancelled (200: " in row
