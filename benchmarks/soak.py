@@ -37,6 +37,7 @@ from retab_async import AsyncRetab, RetabError, RetryPolicy
 HERE = Path(__file__).parent
 MIB = 1024 * 1024
 CANCELLED = 0.2
+MIN_ROUNDS = 4
 # Seconds: the longest call with its deadline, and the longest cleanup after the last call of a round.
 MAX_CALL_SECONDS, MAX_CLEANUP_SECONDS = 60.0, 20.0
 # Exceptions that are expected, besides `RetabError`.
@@ -137,7 +138,8 @@ class Soak:
         verbs = self._calls.verbs()
         names, weights = [*verbs], [weight for weight, _ in verbs.values()]
         length = min(15.0, max(2.0, seconds / 12))
-        while (now := time.monotonic()) < self._began + seconds:
+        # On a busy machine a round takes longer, and a slope needs several of them.
+        while (now := time.monotonic()) < self._began + seconds or len(self.samples) < MIN_ROUNDS:
             tasks = set()
             while time.monotonic() < now + length:
                 await self._refill()

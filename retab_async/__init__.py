@@ -52,7 +52,17 @@ from retab_async.lifecycles import (
     WorkflowFamilyRun,
 )
 from retab_async.listing import Page, RunPager
-from retab_async.models import FileRef, MIMEData, Primitive, PrimitiveError, RetabUsage, Run, RunStatus, UploadedFile
+from retab_async.models import (
+    DOLLARS_PER_CREDIT,
+    FileRef,
+    MIMEData,
+    Primitive,
+    PrimitiveError,
+    RetabUsage,
+    Run,
+    RunStatus,
+    UploadedFile,
+)
 from retab_async.polling.waiter import StatusCallback, WaitIterator
 from retab_async.resources import FilesAndBlueprints, WorkflowEvals, WorkflowExperiments, Workflows
 from retab_async.resources.base import RunResource
@@ -64,7 +74,7 @@ from retab_async.resources.classifications import (
     Classifications,
 )
 from retab_async.resources.edits import BBox, Edit, EditConfig, EditResult, Edits, FormField
-from retab_async.resources.extractions import Extraction, ExtractionConsensus, Extractions
+from retab_async.resources.extractions import Extraction, ExtractionConsensus, Extractions, PydanticModel
 from retab_async.resources.file_blueprints import FileBlueprint, FileBlueprints
 from retab_async.resources.files import DownloadLink, File, Files
 from retab_async.resources.parses import Parse, ParseOutput, Parses
@@ -108,6 +118,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 __version__: str = VERSION
 
 __all__ = [
+    "DOLLARS_PER_CREDIT",
     "APIConnectionError",
     "APIError",
     "APITimeoutError",
@@ -182,6 +193,7 @@ __all__ = [
     "PermissionDeniedError",
     "Primitive",
     "PrimitiveError",
+    "PydanticModel",
     "QueuedLifecycle",
     "RateLimit",
     "RateLimitError",

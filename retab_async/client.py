@@ -18,7 +18,7 @@ from retab_async.retry import RetryPolicy, check_policy
 from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, check_seconds
 from retab_async.throttle import RateLimit, Stats, ThrottleRegistry, Totals
 from retab_async.transport import ConnectionPool, Transport
-from retab_async.validation import reject
+from retab_async.validation import explain_parameters, reject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Sequence
@@ -60,6 +60,11 @@ class AsyncRetab(RunResources):
         ConfigurationError: A setting cannot work; the message says what to pass.
     """
 
+    @explain_parameters(
+        max_retries="pass retry=RetryPolicy(attempts=...), the retries plus the first attempt",
+        http_client="pass session=, an aiohttp.ClientSession",
+        headers="set default headers on an aiohttp.ClientSession and pass it as session=",
+    )
     def __init__(
         self,
         api_key: str | None = None,
@@ -151,6 +156,7 @@ class AsyncRetab(RunResources):
     def cancel_many(
         self,
         runs: "Iterable[AnyRun] | AsyncIterable[AnyRun]",
+        /,
         *,
         concurrency: int = 64,
         rate_limit: RateLimit | None = None,
@@ -224,9 +230,9 @@ class AsyncRetab(RunResources):
                 await asyncio.shield(self._closing)
         return self._cleanup.unconfirmed
 
-    async def close(self, timeout: float | None = None) -> tuple[UnconfirmedCancel, ...]:  # noqa: ASYNC109 - see aclose
-        """Close the client; another name of `aclose`."""
-        return await self.aclose(timeout)
+    async def close(self) -> None:
+        """Close the client as `aclose` does; the official name."""
+        await self.aclose()
 
     async def _close(self, timeout: float | None) -> None:  # noqa: ASYNC109 - see aclose
         try:

@@ -28,7 +28,7 @@ RetabError
             └── ResponseTooLargeError it is larger than `max_response_bytes`
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
@@ -36,6 +36,8 @@ from retab_async.text import single_line
 
 if TYPE_CHECKING:
     from retab_async.models import Run
+
+RunT = TypeVar("RunT", bound="Run")
 
 _MESSAGE_LENGTH = 500
 
@@ -110,24 +112,29 @@ class RunError(RetabError):
         return f"{type(self).__name__}({str(self)!r})"
 
 
-class RunFailedError(RunError):
-    """The run failed; its `error` says why."""
+@attrs.define(slots=False, kw_only=True, repr=False)
+class RunFailedError(RunError, Generic[RunT]):
+    """The run failed; `run.error` says why."""
+
+    run: RunT
 
 
-class RunCancelledError(RunError):
+@attrs.define(slots=False, kw_only=True, repr=False)
+class RunCancelledError(RunError, Generic[RunT]):
     """The run was cancelled, by this client or another."""
 
+    run: RunT
 
-class IdempotencyReplayError(RunCancelledError):
+
+class IdempotencyReplayError(RunCancelledError[RunT]):
     """A create under a key of the caller was answered with a run that is already cancelled.
 
     The service answers a repeated key with the run of its first use, for a day; `run` is that run.
     """
 
     def __str__(self) -> str:
-        run_id = "" if self.run is None else single_line(self.run.id)
         return (
-            f"idempotency_key={self.idempotency_key!r} belongs to run {run_id}, which is cancelled: "
+            f"idempotency_key={self.idempotency_key!r} belongs to run {single_line(self.run.id)}, which is cancelled: "
             "pass another key, or none, to start a new run"
         )
 

@@ -7,42 +7,42 @@ from typing import Any
 
 import attrs
 
-from retab_async.models import PrimitiveError, Run, RunStatus, SparseRepr, default_of
+from retab_async.models import PrimitiveError, Run, RunStatus, SparseRepr, default_of, to_status
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Lifecycle(SparseRepr):
     """State of a run of the workflow family; the subclasses add what belongs to each status."""
 
-    status: RunStatus
+    status: RunStatus = attrs.field(converter=to_status)
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class PendingLifecycle(Lifecycle):
     """Accepted."""
 
-    status: RunStatus = RunStatus.PENDING
+    status: RunStatus = attrs.field(default=RunStatus.PENDING, converter=to_status)
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class QueuedLifecycle(Lifecycle):
     """Waiting for its turn."""
 
-    status: RunStatus = RunStatus.QUEUED
+    status: RunStatus = attrs.field(default=RunStatus.QUEUED, converter=to_status)
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class RunningLifecycle(Lifecycle):
     """In progress."""
 
-    status: RunStatus = RunStatus.RUNNING
+    status: RunStatus = attrs.field(default=RunStatus.RUNNING, converter=to_status)
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class AwaitingReviewLifecycle(Lifecycle):
     """Paused until a person has reviewed the blocks that the run waits for; it can be cancelled."""
 
-    status: RunStatus = RunStatus.AWAITING_REVIEW
+    status: RunStatus = attrs.field(default=RunStatus.AWAITING_REVIEW, converter=to_status)
     waiting_for_block_ids: tuple[str, ...] = ()
 
 
@@ -50,7 +50,7 @@ class AwaitingReviewLifecycle(Lifecycle):
 class CompletedLifecycle(Lifecycle):
     """Finished successfully."""
 
-    status: RunStatus = RunStatus.COMPLETED
+    status: RunStatus = attrs.field(default=RunStatus.COMPLETED, converter=to_status)
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -77,7 +77,7 @@ class ErrorLifecycle(Lifecycle):
         failing_step_id: Workflow runs only: the step that failed.
     """
 
-    status: RunStatus = RunStatus.ERROR
+    status: RunStatus = attrs.field(default=RunStatus.ERROR, converter=to_status)
     message: str = ""
     details: ErrorDetails | None = None
     stage: str | None = None
@@ -104,7 +104,7 @@ class ErrorLifecycle(Lifecycle):
 class CancelledLifecycle(Lifecycle):
     """Finished because it was cancelled."""
 
-    status: RunStatus = RunStatus.CANCELLED
+    status: RunStatus = attrs.field(default=RunStatus.CANCELLED, converter=to_status)
     reason: str | None = None
 
 

@@ -84,8 +84,8 @@ class RunPager(Generic[ItemT]):
 
 def list_query(  # noqa: PLR0913 - the filters that lists share, each by its name
     *,
-    from_date: date | None,
-    to_date: date | None,
+    from_date: date | str | None,
+    to_date: date | str | None,
     order: str,
     limit: int,
     before: str | None,
@@ -127,7 +127,8 @@ def list_query(  # noqa: PLR0913 - the filters that lists share, each by its nam
 def with_day_bounds(filters: dict[str, Any]) -> dict[str, Any]:
     """Return filters whose dates are datetimes: the first moment of `from_date`, the last of `to_date`, in UTC."""
     return filters | {
-        name: _day_bound(filters[name], at) for name, at in (("from_date", time.min), ("to_date", time.max))
+        name: _day_bound(_from_iso(name, filters[name]), at)
+        for name, at in (("from_date", time.min), ("to_date", time.max))
     }
 
 
@@ -146,12 +147,22 @@ def _word(name: str, value: Any) -> str | None:
     return None if value is None else str.__str__(value)
 
 
+def _from_iso(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return date.fromisoformat(value) if len(value) <= len("2026-11-01") else datetime.fromisoformat(value)
+    except ValueError:
+        reject(f"{name} must be an ISO 8601 date or time, such as 2026-11-01, not {value!r:.200}")
+
+
 def _day_bound(value: Any, at: time) -> Any:
     # A datetime is a date too, but already exact.
     return datetime.combine(value, at, UTC) if type(value) is date else value
 
 
 def _date_bound(name: str, value: Any) -> str | None:
+    value = _from_iso(name, value)
     if value is None:
         return None
     if isinstance(value, datetime):

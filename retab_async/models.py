@@ -4,11 +4,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, cast
+from importlib import import_module
+from typing import Any, Self, cast
 
 import attrs
 
+from retab_async.json_codec import dumps_any
 from retab_async.text import bounded_repr
+
+# The rate that the API documents.
+DOLLARS_PER_CREDIT = 0.01
 
 
 class RunStatus(StrEnum):
@@ -41,6 +46,11 @@ class RunStatus(StrEnum):
     def is_terminal(self) -> bool:
         """Whether the run has finished: completed, failed (`error` for workflows) or cancelled."""
         return self in _TERMINAL
+
+
+def to_status(status: str) -> RunStatus:
+    """Return a status word as a `RunStatus`; raises `ValueError` for any other value."""
+    return status if type(status) is RunStatus else RunStatus(status)
 
 
 _TERMINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.ERROR, RunStatus.CANCELLED})
@@ -122,6 +132,11 @@ class RetabUsage(SparseRepr):
 
     credits: float | None = None
 
+    @property
+    def dollars(self) -> float | None:
+        """The cost in US dollars, at the documented rate."""
+        return None if self.credits is None else self.credits * DOLLARS_PER_CREDIT
+
 
 @attrs.frozen(kw_only=True, repr=False)
 class Run(SparseRepr, ABC):
@@ -144,11 +159,35 @@ class Run(SparseRepr, ABC):
     def created_at(self) -> datetime | None:
         """Creation time as an aware `datetime`, None if the API left it out."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the run as JSON values, in the format of the API."""
+        fields: dict[str, Any] = _converter().unstructure(self)
+        return fields
+
+    def to_json(self) -> str:
+        """Return the run as a JSON text; NaN and infinities in its output become null."""
+        return dumps_any(self.to_dict()).decode()
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the run that `to_dict` gave, or the API, as JSON values.
+
+        Raises:
+            ValueError: The fields are not those of a run of this kind; the message names the path.
+        """
+        run: Self = _converter().make_structurer(cls)(dict(fields))
+        return run
+
+
+def _converter() -> Any:
+    # By name: the converter is built from these models, and loads cattrs only when it is needed.
+    return import_module("retab_async.converter")
+
 
 @attrs.frozen(kw_only=True, repr=False)
 class Primitive(Run):
     """A run of a document kind, whose status is at the top level of its JSON."""
 
-    status: RunStatus
+    status: RunStatus = attrs.field(converter=to_status)
     error: PrimitiveError | None = None
     created_at: datetime | None = None

@@ -4,6 +4,7 @@ import ipaddress
 import math
 import os
 import re
+import socket
 from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
@@ -22,6 +23,11 @@ _DEFAULT_BASE_URL = "https://api.retab.com"
 # Shorter secrets are test values, and would match inside ordinary words.
 _MIN_SECRET_LENGTH = 8
 _PRINTABLE = r"[!-~]+"
+
+# Suffixes of names that resolve only on one machine or in one network.
+_LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
+# The numbers that systems read as IPv4 addresses, such as 127.1 and 0x7f000001.
+_NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+)){0,3}", re.IGNORECASE)
 
 
 class SecretStr(str):
@@ -244,7 +250,7 @@ def _resolve_base_url(base_url: str | None, *, allow_http: bool) -> str:
     if base_url is None and (from_env := os.environ.get("RETAB_API_BASE_URL")):
         name, base_url = "RETAB_API_BASE_URL", from_env
     parts = _split_url(name, _DEFAULT_BASE_URL if base_url is None else base_url)
-    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not allow_http and not is_loopback_host(parts.hostname or ""):
         msg = (
             f"{name} must use https: over http the key would be sent unencrypted to {parts.hostname}; "
             "in a private network, pass allow_http=True or set RETAB_API_ALLOW_HTTP=1"
@@ -312,8 +318,30 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost"
+def is_public_host(host: str) -> bool:
+    """Tell whether a host may be on the public internet, by its name or address alone: nothing is looked up."""
+    address = _address_of(host)
+    if address is not None:
+        return address.is_global and not address.is_multicast
+    name = host.lower().removesuffix(".")
+    return "." in name and not name.endswith(_LOCAL_SUFFIXES)
+
+
+def is_loopback_host(host: str) -> bool:
+    """Tell whether a host is this machine, by its name or address alone."""
+    address = _address_of(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
+
+
+def _address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    host = host.removesuffix(".")
+    try:
+        if _NUMERIC_HOST.fullmatch(host):
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        address = ipaddress.IPv6Address(host)
+    except (ValueError, OSError):
+        return None
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _check_proxy(name: str, proxy: str | None) -> str | None:
@@ -341,7 +369,7 @@ def _proxy_of(url: str, environment: Mapping[str, str | None]) -> str | None:
     target = urlsplit(url)
     host = target.hostname or ""
     # Loopback traffic may be unencrypted because it stays on this machine: a proxy must not carry it off.
-    if _is_loopback(host) or _is_bypassed(host, environment):
+    if is_loopback_host(host) or _is_bypassed(host, environment):
         return None
     proxy = environment.get(target.scheme) or environment.get("all")
     if proxy and "://" not in proxy:

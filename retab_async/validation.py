@@ -1,11 +1,15 @@
 """Argument validation: checked before anything is sent, `InvalidRequestError` for what the API would reject."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, NoReturn, TypeVar, cast
 from uuid import uuid4
 
 from retab_async.errors import InvalidRequestError
 from retab_async.json_codec import dumps
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 _MAX_KEY_LENGTH = 255
 # Every JSON reader keeps integers up to here exact.
@@ -15,6 +19,43 @@ _MAX_INT = 2**53
 def reject(reason: str) -> NoReturn:
     """Raise `InvalidRequestError` with this reason."""
     raise InvalidRequestError(reason)
+
+
+def explain_parameters(**equivalents: str) -> Callable[[F], F]:
+    """Decorate a function to raise a `TypeError` that names the equivalent of another client's parameter."""
+
+    def decorate(function: F) -> F:
+        @wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            for name in equivalents.keys() & kwargs.keys():
+                msg = f"{name} is not a parameter: {equivalents[name]}"
+                raise TypeError(msg)
+            return function(*args, **kwargs)
+
+        return cast("F", checked)
+
+    return decorate
+
+
+def json_schema(name: str, value: Any) -> Mapping[str, Any]:
+    """Return a JSON Schema: a mapping, or that of a pydantic model class."""
+    make_schema = getattr(value, "model_json_schema", None) if isinstance(value, type) else None
+    schema = json_object(name, value if make_schema is None else make_schema())
+    if not schema:
+        reject(f"{name} is empty: it must describe what to extract")
+    return schema
+
+
+def instance_of(cls: type[T], name: str, value: Any) -> T:
+    """Return an instance of a model, made from a mapping of its fields if necessary."""
+    if isinstance(value, Mapping):
+        try:
+            return cls(**value)
+        except TypeError as error:
+            reject(f"{name} has other fields than {cls.__name__}: {error}")
+    if not isinstance(value, cls):
+        reject(f'{name} must contain {cls.__name__}("name"), or mappings of its fields, not {value!r:.200}')
+    return value
 
 
 def non_blank_str(name: str, value: Any) -> str:

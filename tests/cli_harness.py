@@ -1,6 +1,7 @@
 """Helpers for tests of the command line: an emulator in a thread, Ctrl-C, processes and terminals."""
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -122,6 +123,11 @@ def read_to_end(master: int) -> str:
 def figures(output: str) -> dict[str, str]:
     """Return the tab-separated lines of a report, by their first column."""
     return dict(line.split("\t", 1) for line in output.splitlines() if "\t" in line)
+
+
+def journal_entries(path: str) -> list[dict[str, Any]]:
+    """Return the outcomes in a journal, without its header."""
+    return [entry for line in Path(path).read_text().splitlines() if "run_id" in (entry := json.loads(line))]
 
 
 def write_lines(lines: list[str], path: str = "ids.txt") -> str:

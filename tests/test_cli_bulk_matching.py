@@ -2,16 +2,16 @@
 
 import io
 import json
-import re
 from collections.abc import Iterator
-from inspect import signature
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cli_harness import Terminal, figures, served_emulator
 
 from retab_async.cli import run
+from retab_async.cli.cancel_matching import matching_command
+from retab_async.cli.params import filter_options
 from retab_async.emulator import Emulator, Fault
 from retab_async.resources import RESOURCES
 
@@ -46,18 +46,14 @@ def test_cancel_matching_cancels_all_active_runs(
 
 
 @pytest.mark.parametrize("kind", MATCHING)
-def test_cancel_matching_has_the_filters_of_the_kind(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    run([*kind.split("."), "cancel-matching", "--help"])
+def test_cancel_matching_has_the_filters_of_list_and_the_options_of_a_job(kind: str) -> None:
+    filters = {option.name for option in filter_options(attrgetter("list")(RESOURCES[kind]))}
+    job = {"concurrency", "rate_limit", "journal", "wait", "wait_timeout", "outage_timeout", "dry_run"}
 
-    options = set(re.findall(r"(?m)^  --([a-z-]+)", capsys.readouterr().out))
-    job_options = {"concurrency", "rate-limit", "journal", "wait", "wait-timeout", "outage-timeout"}
-    others = job_options | {"dry-run", "yes", "failed", "json"}
-    resource: Any = RESOURCES[kind]
-    paging = {"self", "order", "limit", "before", "after"}
-    assert options - others == {
-        name.replace("_", "-") for name in signature(resource.list).parameters if name not in paging
-    }
-    assert options >= others
+    options = [parameter.name for parameter in matching_command(kind, kind).params]
+
+    assert len(options) == len(set(options))
+    assert set(options) == filters | job | {"yes", "failed", "as_json"}
 
 
 def test_cancel_matching_leaves_other_runs_alone(emulator: Emulator) -> None:

@@ -44,7 +44,7 @@ def test_delete_reports_each_failure_and_exits_1(emulator: Emulator, capsys: pyt
     assert [(each["id"], each["disposition"], each["run"]) for each in outcomes] == [
         (refused, "rejected", None),
         ("splt_unknown", "not_found", None),
-        ("a/b", "rejected", None),
+        ("a/b", "invalid", None),
         (good, "deleted", None),
     ]
 

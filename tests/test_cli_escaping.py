@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from cli_harness import served_emulator
@@ -176,13 +177,15 @@ def test_log_is_escaped(
     assert "[bold]b[/bold]" in captured
 
 
-def test_json_of_a_deep_value_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    value: object = 1
-    for _ in range(100_000):
+def test_json_of_any_depth_is_printed_in_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    depth = 50_000
+    value: Any = "\x1b\u202eü"
+    for _ in range(depth):
         value = [value]
 
     print_json(value)
-    assert capsys.readouterr().out == "[" * 100_000 + "1" + "]" * 100_000 + "\n"
+
+    assert capsys.readouterr().out == "[" * depth + r'"\u001b\u202e\u00fc"' + "]" * depth + "\n"
     # Freed level by level: a destructor would recurse.
     while isinstance(value, list):
         value = value[0]

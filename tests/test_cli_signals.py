@@ -16,6 +16,7 @@ from cli_harness import (
     command,
     figures,
     interrupting,
+    journal_entries,
     read_to_end,
     read_until,
     served_emulator,
@@ -58,12 +59,7 @@ def test_interrupt_finishes_the_requests_in_flight_and_prints_how_to_resume(
         "    retab-async splits cancel --from-file 'the ids.txt' --journal j.jsonl --concurrency 4\n"
     )
     assert 20 <= done < 100
-    assert (
-        len(Path("j.jsonl").read_text().splitlines())
-        == done
-        == len(emulator.requests)
-        == 100 - len(emulator.active_runs())
-    )
+    assert len(journal_entries("j.jsonl")) == done == len(emulator.requests) == 100 - len(emulator.active_runs())
 
     code = run(line)
 
@@ -79,10 +75,10 @@ def test_killed_job_resumes_with_the_same_command(emulator: Emulator) -> None:
     line = ["splits", "cancel", "--from-file", write_lines(ids), "--journal", "j.jsonl", "--concurrency", "4"]
     journal = Path("j.jsonl")
     with command(*line) as process:
-        wait_until(lambda: journal.exists() and journal.stat().st_size)
+        wait_until(lambda: journal.exists() and b"run_id" in journal.read_bytes())
         process.kill()
         process.communicate(timeout=20)
-    before = [json.loads(each)["run_id"] for each in journal.read_text().splitlines()]
+    before = [each["run_id"] for each in journal_entries("j.jsonl")]
 
     with command(*line) as process:
         out, err = process.communicate(timeout=60)

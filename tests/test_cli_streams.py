@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from cli_harness import command, served_emulator, write_lines
+from cli_harness import command, journal_entries, served_emulator, write_lines
 
 from retab_async.cli import run
 from retab_async.emulator import Emulator
@@ -88,7 +88,7 @@ def test_bulk_job_whose_stdout_breaks_finishes_the_requests_in_flight(
 
     sent = len(emulator.requests)
     assert (code, 0 < sent < 200) == (1, True)
-    assert len(Path("j.jsonl").read_text().splitlines()) >= sent
+    assert len(journal_entries("j.jsonl")) == sent
     assert capsys.readouterr().err == f"Error: stdout cannot be written: {broken[1]}\n"
 
 

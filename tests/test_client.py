@@ -331,15 +331,6 @@ async def test_unused_client_can_be_closed() -> None:
         await client.splits.cancel(SPLIT_ID)
 
 
-async def test_close_is_another_name_of_aclose() -> None:
-    async with raw_server(ok) as server:
-        client = client_for(server.url)
-        await client.splits.cancel(SPLIT_ID)
-
-        assert await client.close(timeout=1) == ()
-        assert repr(client).endswith("closed>")
-
-
 async def test_client_can_be_closed_twice() -> None:
     async with raw_server(ok) as server, client_for(server.url) as client:
         await client.splits.cancel(SPLIT_ID)

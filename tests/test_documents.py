@@ -774,6 +774,15 @@ class TestBodies:
                 assert len(whole) == body.length
                 json.loads(whole)
 
+    async def test_integers_beyond_64_bits_are_exact_beside_documents(self, transport: Transport) -> None:
+        fields = {"document": DocumentField(PDF), "number": 2**70, "other": DocumentField(b"other")}
+        async with build_create_body(transport, fields) as body:
+            sent = json.loads(b"".join([piece async for piece in body.pieces()]))
+
+        assert sent["number"] == 2**70
+        assert base64.b64decode(sent["document"]["url"].partition(",")[2]) == PDF
+        assert base64.b64decode(sent["other"]["url"].partition(",")[2]) == b"other"
+
     async def test_the_pieces_of_a_body_are_bounded(self, transport: Transport) -> None:
         async with build_create_body(
             transport, {"document": DocumentField(bytes(5 * PIECE_SIZE + 1)), **FIELDS}

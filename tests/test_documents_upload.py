@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import errno
 import hashlib
 import io
 import json
@@ -473,6 +474,36 @@ class TestSessions:
         assert raised.value.path == "uploadUrl"
         assert contacted == ["127.0.0.1"]
 
+    @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.5", "169.254.169.254", "::1"])
+    async def test_a_public_name_that_resolves_to_a_private_address_is_never_contacted(
+        self, address: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        contacted: list[Any] = []
+        resolved: list[str] = []
+
+        async def resolve(_: object, host: str, port: int = 0, family: int = 0) -> list[dict[str, Any]]:
+            resolved.append(host)
+            return [{"hostname": host, "host": address, "port": port, "family": family, "proto": 0, "flags": 0}]
+
+        connect = asyncio.get_running_loop().sock_connect
+
+        async def record(sock: Any, target: Any) -> None:
+            contacted.append(target[1])
+            # Never for real, even if the guard fails.
+            if target[1] == 443:
+                raise OSError(errno.ECONNREFUSED, "refused by the test")
+            await connect(sock, target)
+
+        monkeypatch.setattr(aiohttp.DefaultResolver, "resolve", resolve)
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", record)
+        session = announcing(SESSION | {"uploadUrl": "https://storage.example.com/put"})
+        async with raw_server(session) as server, client_for(server.url, retry=ONCE) as client:
+            with pytest.raises(APIConnectionError, match="local or private address"):
+                await create(client, bytes(5000))
+
+        assert resolved == ["storage.example.com"]
+        assert 443 not in contacted
+
     @pytest.mark.parametrize("field", ["fileId", "uploadUrl", "uploadMethod", "uploadHeaders", "mimeData"])
     async def test_a_deeply_nested_field_of_a_session_raises(self, field: str) -> None:
         session = json.dumps(SESSION | {field: "deep"}).replace('"deep"', DEEP)
@@ -637,13 +668,11 @@ class TestFileRefs:
         assert not raised.value.in_doubt
 
     @pytest.mark.parametrize("field", ["filename", "download_url", "mime_data"])
-    async def test_a_deeply_nested_link_is_no_recursion_error(self, field: str) -> None:
+    async def test_a_deeply_nested_link_raises(self, field: str) -> None:
         link = json.dumps(LINK | {field: "deep"}).replace('"deep"', DEEP)
-        async with (
-            raw_server(reply(link.encode()), reply({"id": "splt_1"})) as server,
-            client_for(server.url) as client,
-        ):
-            assert (await create(client, FileRef(id="file_1")))["id"] == "splt_1"
+        async with raw_server(reply(link.encode())) as server, client_for(server.url) as client:
+            with pytest.raises(ResponseError, match="nested deeper"):
+                await create(client, FileRef(id="file_1"))
 
     async def test_a_given_filename_replaces_that_of_a_file(self, client: AsyncRetab) -> None:
         first = await create(client, PDF)

@@ -173,6 +173,7 @@ class TestDownloadLink:
         link: DownloadLink = await getattr(client.files, name)("file_1")
 
         assert link.download_url == SIGNED
+        assert repr(link) == "DownloadLink(filename='a.pdf', expires_in='60 minutes')"
         assert link.mime_data == MIMEData(filename="a.pdf", url="https://storage.retab.com/org_1/file_1.pdf")
         assert (link.filename, link.expires_in) == ("a.pdf", "60 minutes")
         assert sent_requests(server) == [("GET", "/v1/files/file_1/download-link")]

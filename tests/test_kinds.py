@@ -639,7 +639,7 @@ WRONG_FILTERS: list[tuple[str, dict[str, Any], str]] = [
     ("workflows.runs", {"min_duration_ms": -1}, "min_duration_ms"),
     ("workflows.runs", {"max_duration_ms": "5"}, "max_duration_ms"),
     ("workflows.runs", {"search": 5}, "search"),
-    ("workflows.evals.runs", {"from_date": "2026-11-01"}, "from_date"),
+    ("workflows.evals.runs", {"from_date": "2026-13-01"}, "from_date"),
     ("workflows.evals.runs", {"to_date": datetime(2026, 11, 1)}, "to_date"),  # noqa: DTZ001 - on purpose
     ("workflows.experiments.runs", {"limit": 101}, "limit"),
 ]

@@ -140,7 +140,7 @@ async def test_an_external_request_carries_nothing_of_a_users_session() -> None:
 
 @pytest.mark.parametrize("given", [False, True], ids=["environment", "given"])
 async def test_no_proxy_applies_to_each_target_host(monkeypatch: pytest.MonkeyPatch, *, given: bool) -> None:
-    monkeypatch.setattr("retab_async.settings._is_loopback", lambda host: host == "127.0.0.1")
+    monkeypatch.setattr("retab_async.settings.is_loopback_host", lambda host: host == "127.0.0.1")
     async with raw_server(reply(b"{}")) as proxy, raw_server(reply(b"{}")) as storage:
         # Over http the proxy sees whole requests; localhost stands for the storage host.
         monkeypatch.setenv("http_proxy", proxy.url)

@@ -64,8 +64,7 @@ def test_type_of_every_constructor_parameter_is_checked(cls: type) -> None:
 
 def test_every_class_of_a_kind_is_public() -> None:
     modules = {sys.modules[resource.__module__] for resource in RESOURCES.values()}
-    own = {
-        cls for module in modules for cls in vars(module).values() if getattr(cls, "__module__", "") == module.__name__
-    }
+    classes = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
+    own = {cls.__name__ for cls in classes if cls.__module__ in {module.__name__ for module in modules}}
 
-    assert {cls.__name__ for cls in own if not cls.__name__.startswith("_")} <= set(retab_async.__all__)
+    assert own <= set(retab_async.__all__)

@@ -13,6 +13,7 @@ class KindSpec:
     """The wire format of one kind of run; the defaults are those of most kinds.
 
     Attributes:
+        id_prefix: Usual first part of the ids, for the hint of a 404; ids are never checked against it.
         active_statuses: The statuses of runs that are not finished, in the order of a run's life; `(None,)` for a kind
             whose list has no filter by status.
         status_path: The keys that lead to the status in the JSON of a run; empty for a resource that is not a run.
@@ -25,6 +26,7 @@ class KindSpec:
         cancel_404_when_finished: Whether a cancel of a finished run is answered with a 404.
     """
 
+    id_prefix: str = ""
     active_statuses: tuple[str | None, ...] = (RunStatus.PENDING, RunStatus.QUEUED, RunStatus.IN_PROGRESS)
     status_path: tuple[str, ...] = ("status",)
     has_output: bool = True
@@ -59,3 +61,8 @@ def _with_default(value: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any
     if rest:
         return {**value, first: _with_default(current if isinstance(current, dict) else {}, tuple(rest))}
     return value if isinstance(current, str) and current else {**value, first: str(RunStatus.PENDING)}
+
+
+def kind_of_path(path: str) -> str:
+    """Return the name of a kind on the client: `/v1/schemas/generate` is `schemas`."""
+    return path.removeprefix("/v1/").removesuffix("/generate").replace("/", ".")

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from retab_async.api.kind import KindSpec
+from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser, poll_hint
 from retab_async.api.recent_runs import RecentRuns
 from retab_async.documents import build_create_body, transfer_seconds
@@ -64,10 +64,9 @@ class RunApi(Generic[RunT]):
         self.transport = transport
         self.path = path
         self.recent_runs = recent_runs
-        # The name of the kind on the client: schema generations, /v1/schemas/generate, are `client.schemas`.
-        self.kind = path.removeprefix("/v1/").removesuffix("/generate").replace("/", ".")
-        self.is_listed = spec.is_listed
-        self.has_output = spec.has_output
+        self.kind: str = kind_of_path(path)
+        self.is_listed: bool = spec.is_listed
+        self.has_output: bool = spec.has_output
         self._parser = parser
         self._spec = spec
 

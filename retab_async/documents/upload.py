@@ -11,7 +11,7 @@ import orjson
 from retab_async.documents.body import FileBody
 from retab_async.documents.open import open_document, split_filename
 from retab_async.documents.sources import DocumentInfo, Source, clean_filename
-from retab_async.documents.urls import is_https, is_upload_url, remote_document
+from retab_async.documents.urls import is_beside_api, is_https, is_upload_url, remote_document
 from retab_async.errors import InvalidDocumentError, InvalidRunIdError, RequestError
 from retab_async.models import FileRef, MIMEData, UploadedFile
 from retab_async.protocol import MIB, Body, BytesBody, Request, Response, parse_json, response_error, run_path
@@ -162,7 +162,7 @@ def _are_headers(value: Any) -> bool:
 
 
 async def _put(transport: Transport, session: _UploadSession, source: Source) -> None:
-    request = await _put_request(session, source)
+    request = await _put_request(session, source, transport.base_url)
     try:
         await transport.send(request)
     except RequestError as error:
@@ -173,7 +173,7 @@ async def _put(transport: Transport, session: _UploadSession, source: Source) ->
     raise failure
 
 
-async def _put_request(session: _UploadSession, source: Source) -> Request:
+async def _put_request(session: _UploadSession, source: Source, base_url: str) -> Request:
     headers = {name.title(): value for name, value in session.headers.items() if name.lower() not in _OWN_HEADERS}
     headers.setdefault("Content-Type", source.info.media_type)
     body: Body = FileBody(source, headers["Content-Type"])
@@ -189,6 +189,7 @@ async def _put_request(session: _UploadSession, source: Source) -> Request:
         external_url=session.url,
         headers=tuple(headers.items()),
         secrets=_secrets_of(session),
+        public_only=not is_beside_api(session.url, base_url),
     )
 
 

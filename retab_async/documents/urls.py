@@ -1,8 +1,6 @@
 """URLs of documents: https URLs are passed on, `data:` URLs are decoded, and those in answers are checked."""
 
-import ipaddress
 import re
-import socket
 from base64 import b64decode
 from typing import Any, NamedTuple, TypeGuard
 from urllib.parse import SplitResult, unquote, unquote_to_bytes, urlsplit
@@ -10,7 +8,7 @@ from urllib.parse import SplitResult, unquote, unquote_to_bytes, urlsplit
 from retab_async.documents.sources import basename, clean_filename
 from retab_async.errors import InvalidDocumentError
 from retab_async.models import MIMEData
-from retab_async.settings import parse_service_url
+from retab_async.settings import is_loopback_host, is_public_host, parse_service_url
 
 # At least two letters: `C://x` is a path.
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
@@ -18,10 +16,6 @@ _DATA = "data:"
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 # Characters decoded at once: a multiple of 4, and few enough not to hold the interpreter for long.
 _PIECE_SIZE = 512 * 1024
-# Suffixes of names that resolve only on one machine or in one network.
-_LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
-# The numbers that systems read as IPv4 addresses, such as 127.1 and 0x7f000001.
-_NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+)){0,3}", re.IGNORECASE)
 
 _ADVICE = {
     "http": "the API fetches documents only over https: give the https:// URL, or download it and pass its bytes",
@@ -52,39 +46,18 @@ def is_upload_url(url: Any, base_url: str) -> bool:
 
     It must be https on a public host, or as the API itself: on its host, and then over http only if the API is.
     """
-    parts, api = parse_service_url(url), urlsplit(base_url)
+    parts = parse_service_url(url)
     if parts is None:
         return False
-    host, api_host = parts.hostname or "", api.hostname or ""
-    is_beside_api = host == api_host or (_is_loopback(host) and _is_loopback(api_host))
     if parts.scheme == "http":
-        return api.scheme == "http" and is_beside_api
-    return is_beside_api or is_public_host(host)
+        return base_url.startswith("http://") and is_beside_api(url, base_url)
+    return is_beside_api(url, base_url) or is_public_host(parts.hostname or "")
 
 
-def is_public_host(host: str) -> bool:
-    """Tell whether a host may be on the public internet, by its name or address alone: nothing is looked up."""
-    address = _address_of(host)
-    if address is not None:
-        return address.is_global and not address.is_multicast
-    name = host.lower().removesuffix(".")
-    return "." in name and not name.endswith(_LOCAL_SUFFIXES)
-
-
-def _is_loopback(host: str) -> bool:
-    address = _address_of(host)
-    return host.lower() == "localhost" if address is None else address.is_loopback
-
-
-def _address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    host = host.removesuffix(".")
-    try:
-        if _NUMERIC_HOST.fullmatch(host):
-            return ipaddress.IPv4Address(socket.inet_aton(host))
-        address = ipaddress.IPv6Address(host)
-    except (ValueError, OSError):
-        return None
-    return address.ipv4_mapped or address.sixtofour or address
+def is_beside_api(url: str, base_url: str) -> bool:
+    """Tell whether a URL is on the host of the API."""
+    host, api_host = (urlsplit(each).hostname or "" for each in (url, base_url))
+    return host == api_host or (is_loopback_host(host) and is_loopback_host(api_host))
 
 
 def remote_document(document: object, filename: str = "") -> MIMEData | None:

@@ -77,6 +77,7 @@ class Request(NamedTuple):
         extra_seconds: Extends timeout and deadline, e.g. for uploads.
         external_url: Sent there instead, without the credential.
         headers: Further headers; of those for an `external_url` only the ones that storage services define are sent.
+        public_only: No connection to a local or private address is opened for it.
         secrets: Tokens of the request itself, such as a signature in its URL, redacted where the response is quoted.
         is_streamed: A 2xx arrives line by line, without a limit for the whole.
     """
@@ -92,6 +93,7 @@ class Request(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     is_streamed: bool = False
     secrets: tuple[str, ...] = ()
+    public_only: bool = False
 
     @property
     def is_cancel(self) -> bool:

@@ -3,9 +3,9 @@
 import os
 from collections.abc import AsyncIterable, Iterable, Mapping
 from datetime import date
-from typing import Any, Generic, Literal, TypeVar, Unpack
+from typing import Any, ClassVar, Generic, Literal, TypeVar, Unpack
 
-from retab_async.api.kind import KindSpec
+from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser
 from retab_async.api.run_api import RunApi
 from retab_async.bulk import (
@@ -19,7 +19,7 @@ from retab_async.bulk import (
     scan_queries,
 )
 from retab_async.cleanup import CleanupQueue
-from retab_async.errors import InvalidRunIdError
+from retab_async.errors import InvalidRunIdError, NotFoundError
 from retab_async.listing import RunPager, list_query, with_day_bounds
 from retab_async.models import Run, RunStatus
 from retab_async.polling import StatusCallback, Waiter, WaitIterator
@@ -55,6 +55,12 @@ class RunResource(Generic[RunT]):
     path: str
     run_type: type[RunT]
     spec: KindSpec = KindSpec()
+    _kind_of_prefix: ClassVar[dict[str, str]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.spec.id_prefix:
+            cls._kind_of_prefix[cls.spec.id_prefix] = kind_of_path(cls.path)
 
     def __init__(self, transport: Transport, cleanup: CleanupQueue) -> None:
         self._cleanup = cleanup
@@ -80,11 +86,17 @@ class RunResource(Generic[RunT]):
             APIConnectionError: No response; the run may or may not be cancelled, so cancel it again.
             ResponseError: No status could be read, not even by a GET.
         """
-        return await self._api.cancel(self._id_of(run_id))
+        id_ = self._id_of(run_id)
+        try:
+            return await self._api.cancel(id_)
+        except NotFoundError as error:
+            self._add_hint(error, id_)
+            raise
 
     def cancel_many(
         self,
         runs: Iterable[str | RunT] | AsyncIterable[str | RunT],
+        /,
         *,
         concurrency: int = 64,
         rate_limit: RateLimit | None = None,
@@ -151,7 +163,12 @@ class RunResource(Generic[RunT]):
             APIConnectionError: No response.
             ResponseError: The body cannot be read; `path` is the place in it.
         """
-        return await self._api.get(self._id_of(run_id), include_output=include_output)
+        id_ = self._id_of(run_id)
+        try:
+            return await self._api.get(id_, include_output=include_output)
+        except NotFoundError as error:
+            self._add_hint(error, id_)
+            raise
 
     async def wait(
         self,
@@ -179,13 +196,17 @@ class RunResource(Generic[RunT]):
             APIError: Another 4xx; no other failure of a poll ends a wait.
             ResponseError: The response stayed unreadable for several polls.
         """
-        return await self._waiter.wait(
-            self._id_of(run_id), timeout=timeout, poll_interval=poll_interval, on_status=on_status
-        )
+        id_ = self._id_of(run_id)
+        try:
+            return await self._waiter.wait(id_, timeout=timeout, poll_interval=poll_interval, on_status=on_status)
+        except NotFoundError as error:
+            self._add_hint(error, id_)
+            raise
 
     def wait_many(
         self,
         runs: Iterable[str | RunT],
+        /,
         *,
         timeout: float | None = 3600.0,
         poll_interval: float | None = None,
@@ -260,6 +281,11 @@ class RunResource(Generic[RunT]):
     def _creation(self, fields: Mapping[str, Any], key: str | None) -> CreateSpec:
         return CreateSpec(fields, idempotency_key(key), key)
 
+    def _add_hint(self, error: NotFoundError, run_id: str) -> None:
+        kind = self._kind_of_prefix.get(run_id.partition("_")[0], self._api.kind)
+        if kind != self._api.kind:
+            error.message += f"; its prefix is that of client.{kind}"
+
     def _id_of(self, run: str | RunT) -> str:
         # Most are ids, and isinstance() against an abstract class is slow.
         if isinstance(run, str) or not isinstance(run, Run):
@@ -289,7 +315,12 @@ class DeletableRuns(RunResource[RunT]):
             APIError: Another response with a status other than 2xx.
             APIConnectionError: No response.
         """
-        await self._api.delete(self._id_of(run_id))
+        id_ = self._id_of(run_id)
+        try:
+            await self._api.delete(id_)
+        except NotFoundError as error:
+            self._add_hint(error, id_)
+            raise
 
 
 class ListedRuns(RunResource[RunT]):
@@ -300,8 +331,8 @@ class ListedRuns(RunResource[RunT]):
         *,
         status: RunStatus | str | None = None,
         filename: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         order: Literal["asc", "desc"] = "desc",
         limit: int = 100,
         before: str | None = None,
@@ -316,8 +347,10 @@ class ListedRuns(RunResource[RunT]):
         Args:
             status: Only runs with this status.
             filename: Only runs whose document name starts with this, ignoring case.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
             order: `desc` (newest first) or `asc`.
             limit: Runs in a page, 1 to 100; not a limit on the total.
             before: Id to continue from, backward.
@@ -342,8 +375,8 @@ class ListedRuns(RunResource[RunT]):
         *,
         status: RunStatus | str | None = None,
         filename: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         concurrency: int = 64,
         rate_limit: RateLimit | None = None,
         journal: str | os.PathLike[str] | None = None,
@@ -363,8 +396,10 @@ class ListedRuns(RunResource[RunT]):
         Args:
             status: Only runs with this status.
             filename: Only runs whose document name starts with this, ignoring case.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
             concurrency: Number of workers, and so of cancels in flight; 64 by default.
             rate_limit: Limit to keep from the start, such as `RateLimit(300, per=60)`; by default it is learned.
             journal: File that records each outcome within a second; with the same file again, ids with a final
@@ -397,8 +432,8 @@ class WorkflowFamilyRuns(RunResource[RunT]):
         *,
         workflow_id: str | None = None,
         status: RunStatus | str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         **options: Unpack[MatchingOptions],
     ) -> CancelJob[RunT]:
         """Cancel all runs that match; by default those that are active.

@@ -1,10 +1,11 @@
 """Classifications: assign a document to one of several categories."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
+from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
 from retab_async.resources.base import DeletableRuns, ListedRuns
@@ -12,11 +13,11 @@ from retab_async.scope import RunScope
 from retab_async.validation import (
     bounded_int,
     drop_none,
+    instance_of,
     non_blank_str,
     non_empty_list,
     optional_int,
     optional_str,
-    reject,
     strict_bool,
 )
 
@@ -76,13 +77,14 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
 
     path = "/v1/classifications"
     run_type = Classification
+    spec: KindSpec = KindSpec(id_prefix="clss")
 
     async def create(
         self,
         *,
         document: Document,
         filename: str | None = None,
-        categories: Sequence[Category],
+        categories: Sequence[Category | Mapping[str, Any]],
         model: str = "retab-small",
         instructions: str | None = None,
         first_n_pages: int | None = None,
@@ -99,7 +101,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
             filename: Filename of the document; its own by default.
-            categories: What the document may be, at least one `Category`.
+            categories: What the document may be, at least one `Category`, or mapping of its fields.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
             first_n_pages: Number of pages to read; all by default.
@@ -129,7 +131,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         *,
         document: Document,
         filename: str | None = None,
-        categories: Sequence[Category],
+        categories: Sequence[Category | Mapping[str, Any]],
         model: str = "retab-small",
         instructions: str | None = None,
         first_n_pages: int | None = None,
@@ -163,7 +165,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
 
 def _fields(
     document: DocumentField,
-    categories: Sequence[Category],
+    categories: Sequence[Category | Mapping[str, Any]],
     model: str,
     instructions: str | None,
     first_n_pages: int | None,
@@ -186,9 +188,8 @@ def _fields(
     )
 
 
-def _category(category: Category) -> dict[str, Any]:
-    if not isinstance(category, Category):
-        reject(f'categories must contain Category("name"), not {category!r:.200}')
+def _category(value: Category | Mapping[str, Any]) -> dict[str, Any]:
+    category = instance_of(Category, "categories", value)
     return drop_none(
         {
             "name": non_blank_str("a category's name", category.name),

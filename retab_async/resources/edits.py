@@ -5,6 +5,7 @@ from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async.api.kind import KindSpec
 from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.listing import RunPager
@@ -74,6 +75,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
 
     path = "/v1/edits"
     run_type = Edit
+    spec: KindSpec = KindSpec(id_prefix="edt")
 
     async def create(
         self,
@@ -152,8 +154,8 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         status: RunStatus | str | None = None,
         filename: str | None = None,
         template_id: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         order: Literal["asc", "desc"] = "desc",
         limit: int = 100,
         before: str | None = None,
@@ -169,8 +171,10 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
             status: Only runs with this status.
             filename: Only runs whose document name starts with this, ignoring case.
             template_id: Only edits of this template.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
             order: `desc` (newest first) or `asc`.
             limit: Runs in a page, 1 to 100; not a limit on the total.
             before: Id to continue from, backward.
@@ -194,8 +198,8 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         status: RunStatus | str | None = None,
         filename: str | None = None,
         template_id: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         **options: Unpack[MatchingOptions],
     ) -> CancelJob[Edit]:
         """Cancel all edits that match; by default those that are active.

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, Protocol, Self, TypeVar, Unpack
 
 import attrs
 
+from retab_async.api.kind import KindSpec
 from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.listing import RunPager
@@ -25,6 +26,24 @@ from retab_async.validation import (
     str_dict,
     strict_bool,
 )
+from retab_async.validation import (
+    json_schema as checked_schema,
+)
+
+
+class PydanticModel(Protocol):
+    """A pydantic model class; this package does not import pydantic."""
+
+    @classmethod
+    def model_json_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of the class."""
+
+    @classmethod
+    def model_validate(cls, obj: Any) -> Self:
+        """Return an instance, from JSON values."""
+
+
+ModelT = TypeVar("ModelT", bound=PydanticModel)
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -54,19 +73,24 @@ class Extraction(Primitive):
     metadata: Mapping[str, str] | None = attrs.field(default=None, hash=False)
     usage: RetabUsage | None = None
 
+    def parsed(self, model: type[ModelT]) -> ModelT:
+        """Return the output validated by a pydantic model class, whose `ValidationError` it may raise."""
+        return model.model_validate(self.output)
+
 
 class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
     """The extraction runs of an account: `/v1/extractions`."""
 
     path = "/v1/extractions"
     run_type = Extraction
+    spec: KindSpec = KindSpec(id_prefix="extr")
 
     async def create(
         self,
         *,
         document: Document,
         filename: str | None = None,
-        json_schema: Mapping[str, Any],
+        json_schema: Mapping[str, Any] | type[PydanticModel],
         model: str = "retab-small",
         instructions: str | None = None,
         n_consensus: int = 1,
@@ -86,7 +110,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
             filename: Filename of the document; its own by default.
-            json_schema: JSON Schema of the data to extract.
+            json_schema: JSON Schema of the data to extract, or a pydantic model class.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
             n_consensus: Number of votes, 1 to 16; 1 by default.
@@ -125,7 +149,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         *,
         document: Document,
         filename: str | None = None,
-        json_schema: Mapping[str, Any],
+        json_schema: Mapping[str, Any] | type[PydanticModel],
         model: str = "retab-small",
         instructions: str | None = None,
         n_consensus: int = 1,
@@ -157,7 +181,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         *,
         document: Document,
         filename: str | None = None,
-        json_schema: Mapping[str, Any],
+        json_schema: Mapping[str, Any] | type[PydanticModel],
         model: str = "retab-small",
         instructions: str | None = None,
         n_consensus: int = 1,
@@ -180,7 +204,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
             filename: Filename of the document; its own by default.
-            json_schema: JSON Schema of the data to extract.
+            json_schema: JSON Schema of the data to extract, or a pydantic model class.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
             n_consensus: Number of votes, 1 to 16; 1 by default.
@@ -222,8 +246,8 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         filename_contains: str | None = None,
         document_type: str | Sequence[str] | None = None,
         metadata: Mapping[str, str] | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         order: Literal["asc", "desc"] = "desc",
         limit: int = 100,
         before: str | None = None,
@@ -241,8 +265,10 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             filename_contains: Only runs whose document name contains this.
             document_type: Only runs with this file extension, or one of several.
             metadata: Only runs with all of these pairs.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
             order: `desc` (newest first) or `asc`.
             limit: Runs in a page, 1 to 100; not a limit on the total.
             before: Id to continue from, backward.
@@ -270,8 +296,8 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         filename_contains: str | None = None,
         document_type: str | Sequence[str] | None = None,
         metadata: Mapping[str, str] | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         **options: Unpack[MatchingOptions],
     ) -> CancelJob[Extraction]:
         """Cancel all extractions that match; by default those that are active.
@@ -301,7 +327,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
 
 def _fields(
     document: DocumentField,
-    json_schema: Mapping[str, Any],
+    json_schema: Mapping[str, Any] | type[PydanticModel],
     model: str,
     instructions: str | None,
     n_consensus: int,
@@ -311,13 +337,11 @@ def _fields(
     *,
     bust_cache: bool,
 ) -> dict[str, Any]:
-    if not json_object("json_schema", json_schema):
-        reject("json_schema is empty: it must describe what to extract")
     messages = additional_messages
     return drop_none(
         {
             "document": document,
-            "json_schema": json_schema,
+            "json_schema": checked_schema("json_schema", json_schema),
             "model": non_blank_str("model", model),
             "instructions": optional_str("instructions", instructions),
             "n_consensus": bounded_int("n_consensus", n_consensus, least=1, most=16),

@@ -42,7 +42,7 @@ class Parses(DeletableRuns[Parse]):
 
     path = "/v1/parses"
     run_type = Parse
-    spec: KindSpec = KindSpec(active_statuses=(None,))
+    spec: KindSpec = KindSpec(id_prefix="prs", active_statuses=(None,))
 
     async def create(
         self,
@@ -114,8 +114,8 @@ class Parses(DeletableRuns[Parse]):
         self,
         *,
         filename: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         order: Literal["asc", "desc"] = "desc",
         limit: int = 100,
         before: str | None = None,
@@ -129,8 +129,10 @@ class Parses(DeletableRuns[Parse]):
 
         Args:
             filename: Only runs whose document name starts with this, ignoring case.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
             order: `desc` (newest first) or `asc`.
             limit: Runs in a page, 1 to 100; not a limit on the total.
             before: Id to continue from, backward.
@@ -150,8 +152,8 @@ class Parses(DeletableRuns[Parse]):
         self,
         *,
         filename: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         **options: Unpack[MatchingOptions],
     ) -> CancelJob[Parse]:
         """Cancel all active parses that match.

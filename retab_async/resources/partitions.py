@@ -4,6 +4,7 @@ from typing import Any
 
 import attrs
 
+from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
 from retab_async.resources.base import DeletableRuns, ListedRuns
@@ -60,6 +61,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
 
     path = "/v1/partitions"
     run_type = Partition
+    spec: KindSpec = KindSpec(id_prefix="prtn")
 
     async def create(
         self,

@@ -27,7 +27,7 @@ class SchemaGenerations(RunResource[SchemaGeneration]):
 
     path = "/v1/schemas/generate"
     run_type = SchemaGeneration
-    spec: KindSpec = KindSpec(has_output=False, is_listed=False)
+    spec: KindSpec = KindSpec(id_prefix="sch", has_output=False, is_listed=False)
 
     async def create(
         self,

@@ -1,10 +1,11 @@
 """Splits: divide a document into named subdocuments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
+from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
 from retab_async.resources.base import DeletableRuns, ListedRuns
@@ -12,10 +13,10 @@ from retab_async.scope import RunScope
 from retab_async.validation import (
     bounded_int,
     drop_none,
+    instance_of,
     non_blank_str,
     non_empty_list,
     optional_str,
-    reject,
     strict_bool,
     utf8_str,
 )
@@ -104,13 +105,14 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
 
     path = "/v1/splits"
     run_type = Split
+    spec: KindSpec = KindSpec(id_prefix="splt")
 
     async def create(
         self,
         *,
         document: Document,
         filename: str | None = None,
-        subdocuments: Sequence[Subdocument],
+        subdocuments: Sequence[Subdocument | Mapping[str, Any]],
         model: str = "retab-small",
         instructions: str | None = None,
         n_consensus: int = 1,
@@ -126,7 +128,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
             document: A path, bytes, a binary file object, an https:// or `data:` URL, a `MIMEData`, or the
                 `FileRef` of another run.
             filename: Filename of the document; its own by default.
-            subdocuments: What to look for, at least one `Subdocument`.
+            subdocuments: What to look for, at least one `Subdocument`, or mapping of its fields.
             model: Name of the model, `retab-small` by default.
             instructions: Extra instructions for the model.
             n_consensus: Number of votes, 1 to 8; 1 by default.
@@ -154,7 +156,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
         *,
         document: Document,
         filename: str | None = None,
-        subdocuments: Sequence[Subdocument],
+        subdocuments: Sequence[Subdocument | Mapping[str, Any]],
         model: str = "retab-small",
         instructions: str | None = None,
         n_consensus: int = 1,
@@ -186,7 +188,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
 
 def _fields(
     document: DocumentField,
-    subdocuments: Sequence[Subdocument],
+    subdocuments: Sequence[Subdocument | Mapping[str, Any]],
     model: str,
     instructions: str | None,
     n_consensus: int,
@@ -209,9 +211,8 @@ def _fields(
     )
 
 
-def _subdocument(part: Subdocument) -> dict[str, Any]:
-    if not isinstance(part, Subdocument):
-        reject(f'subdocuments must contain Subdocument("name"), not {part!r:.200}')
+def _subdocument(value: Subdocument | Mapping[str, Any]) -> dict[str, Any]:
+    part = instance_of(Subdocument, "subdocuments", value)
     return {
         "name": non_blank_str("a subdocument's name", part.name),
         "description": utf8_str("a subdocument's description", part.description),

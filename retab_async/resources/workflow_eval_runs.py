@@ -81,6 +81,7 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
     path = "/v1/workflows/evals/runs"
     run_type = WorkflowEvalRun
     spec: KindSpec = KindSpec(
+        id_prefix="wfevalrun",
         active_statuses=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING),
         status_path=("lifecycle", "status"),
         has_output=False,
@@ -135,8 +136,8 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
         status: RunStatus | str | None = None,
         exclude_status: RunStatus | str | None = None,
         trigger_type: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         order: Literal["asc", "desc"] = "desc",
         limit: int = 100,
         before: str | None = None,
@@ -155,8 +156,10 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
             status: Only runs with this status.
             exclude_status: Only runs with another status.
             trigger_type: Only runs started by this trigger, such as `api` or `schedule`.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
             order: `desc` (newest first) or `asc`.
             limit: Runs in a page, 1 to 100; not a limit on the total.
             before: Id to continue from, backward.
@@ -186,8 +189,8 @@ class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
         status: RunStatus | str | None = None,
         exclude_status: RunStatus | str | None = None,
         trigger_type: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         **options: Unpack[MatchingOptions],
     ) -> CancelJob[WorkflowEvalRun]:
         """Cancel all eval runs that match; by default those that are active.

@@ -43,6 +43,7 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
     path = "/v1/workflows/experiments/runs"
     run_type = ExperimentRun
     spec: KindSpec = KindSpec(
+        id_prefix="exprun",
         active_statuses=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING),
         status_path=("lifecycle", "status"),
         has_output=False,
@@ -96,8 +97,8 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
         status: RunStatus | str | None = None,
         exclude_status: RunStatus | str | None = None,
         trigger_type: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         order: Literal["asc", "desc"] = "desc",
         limit: int = 100,
         before: str | None = None,
@@ -116,8 +117,10 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
             status: Only runs with this status.
             exclude_status: Only runs with another status.
             trigger_type: Only runs started by this trigger, such as `api` or `schedule`.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
             order: `desc` (newest first) or `asc`.
             limit: Runs in a page, 1 to 100; not a limit on the total.
             before: Id to continue from, backward.
@@ -147,8 +150,8 @@ class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
         status: RunStatus | str | None = None,
         exclude_status: RunStatus | str | None = None,
         trigger_type: str | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         **options: Unpack[MatchingOptions],
     ) -> CancelJob[ExperimentRun]:
         """Cancel all experiment runs that match; by default those that are active.

@@ -40,6 +40,7 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
     path = "/v1/workflows/runs"
     run_type = WorkflowRun
     spec: KindSpec = KindSpec(
+        id_prefix="run",
         active_statuses=(RunStatus.PENDING, RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.AWAITING_REVIEW),
         status_path=("lifecycle", "status"),
         has_output=False,
@@ -109,8 +110,8 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
         metadata: Mapping[str, str] | None = None,
         min_duration_ms: int | None = None,
         max_duration_ms: int | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         order: Literal["asc", "desc"] = "desc",
         limit: int = 100,
         before: str | None = None,
@@ -131,8 +132,10 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
             metadata: Only runs with all of these pairs.
             min_duration_ms: Only runs of at least this duration, in milliseconds.
             max_duration_ms: Only runs of at most this duration, in milliseconds.
-            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`.
-            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware `datetime`.
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
             order: `desc` (newest first) or `asc`.
             limit: Runs in a page, 1 to 100; not a limit on the total.
             before: Id to continue from, backward.
@@ -166,8 +169,8 @@ class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
         metadata: Mapping[str, str] | None = None,
         min_duration_ms: int | None = None,
         max_duration_ms: int | None = None,
-        from_date: date | None = None,
-        to_date: date | None = None,
+        from_date: date | str | None = None,
+        to_date: date | str | None = None,
         **options: Unpack[MatchingOptions],
     ) -> CancelJob[WorkflowRun]:
         """Cancel all workflow runs that match; by default those that are active.

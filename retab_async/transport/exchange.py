@@ -19,7 +19,7 @@ from retab_async.transport.error_mapping import Attempt, ErrorMapper
 from retab_async.transport.fast_exchange import FastExchange
 from retab_async.transport.response_body import DownloadTimer, IncompleteResponseError, ResponseReader, read_capped
 from retab_async.transport.response_lines import ResponseLines
-from retab_async.transport.session import CONNECTION_LOST_ERRORS, ConnectionPool, opened_sockets
+from retab_async.transport.session import CONNECTION_LOST_ERRORS, ConnectionPool, opened_sockets, public_only
 
 if TYPE_CHECKING:
     from socket import socket
@@ -189,8 +189,7 @@ class Exchange:
         failure: RetabError | None = None
         try:
             if request.external_url:
-                with self._pool.external_session() as session:
-                    return await self._receive(session, request, number, seconds, body)
+                return await self._send_external(request, number, seconds, body)
             session = self._pool.session()
             if request.is_streamed:
                 return await self._open(session, request, number, seconds, body)
@@ -221,6 +220,17 @@ class Exchange:
             if timer.received is None:
                 raise
             raise IncompleteResponseError(timer.received, timer.extension) from None
+
+    async def _send_external(
+        self, request: Request, number: int, seconds: float, body: StreamedPayload | TrackedBytes | None
+    ) -> Response:
+        # A proxy may well have a private address, and decides itself where it connects to.
+        token = public_only.set(request.public_only and not self._proxy_for(request.external_url))
+        try:
+            with self._pool.external_session() as session:
+                return await self._receive(session, request, number, seconds, body)
+        finally:
+            public_only.reset(token)
 
     async def _open(
         self,

@@ -1,6 +1,7 @@
 """The connection pool of a client and its copies."""
 
 import asyncio
+import errno
 import os
 import socket as sockets
 import warnings
@@ -14,13 +15,15 @@ from typing import Any
 import aiohttp
 
 from retab_async.errors import ClientStateError, ConfigurationError
-from retab_async.settings import check_connection, check_count
+from retab_async.settings import check_connection, check_count, is_public_host
 from retab_async.throttle import FifoSemaphore
 from retab_async.transport import wire
 from retab_async.transport.wire import MAX_HEADER_BYTES
 
 # The sockets that were opened for the current send of this task: none means that it used a kept-alive one.
 opened_sockets: ContextVar[list[socket]] = ContextVar("retab_async_opened_sockets")
+# Whether the current send of this task may only connect to public addresses: names of any host can resolve to others.
+public_only: ContextVar[bool] = ContextVar("retab_async_public_only", default=False)
 
 # Cancels that can always be in flight, whatever else holds all connections.
 _CANCEL_RESERVE = 4
@@ -185,7 +188,9 @@ class ConnectionPool:
 
 
 def _open_socket(address: aiohttp.AddrInfoType) -> socket:
-    family, kind, protocol, _, _ = address
+    family, kind, protocol, _, target = address
+    if public_only.get() and not is_public_host(str(target[0])):
+        raise OSError(errno.EACCES, "the host resolves to a local or private address")
     opened = socket(family, kind, protocol)
     opened.setsockopt(sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1)
     for name, seconds in _KEEPALIVE_OPTIONS:

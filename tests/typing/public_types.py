@@ -5,7 +5,7 @@ from datetime import datetime
 from io import StringIO
 from pathlib import Path
 from ssl import SSLContext
-from typing import Any, BinaryIO, assert_type
+from typing import Any, BinaryIO, Literal, assert_type
 
 import aiohttp
 
@@ -157,6 +157,11 @@ def the_constructors(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig,
         Split(id="splt_1", status=RunStatus.COMPLETED, output=(SplitResult(name="invoice", pages=(1,)),)), Split
     )
     WorkflowRun(id="run_1", lifecycle=CompletedLifecycle())
+    split = Split(id="splt_1", status="completed")
+    assert_type(split.status, RunStatus)
+    assert_type(Split.from_dict(split.to_dict()), Split)
+    assert_type(split.to_json(), str)
+    assert_type(RetabUsage(credits=1.5).dollars, float | None)
 
 
 async def the_resources(client: AsyncRetab) -> None:
@@ -197,7 +202,7 @@ async def the_calls(client: AsyncRetab, split: Split, partition: Partition) -> N
         assert_type((page.runs, page.before, page.after), tuple[tuple[Partition, ...], str | None, str | None])
         assert_type(page.items, tuple[Partition, ...])
     client.splits.list(order="newest")  # type: ignore[arg-type]  # not an order of the API
-    client.splits.list(from_date="2026-11-01")  # type: ignore[arg-type]  # a date is a date
+    client.splits.list(from_date="2026-11-01")
     await client.splits.cancel(partition)  # type: ignore[arg-type]  # a run of another kind
     await client.partitions.get(split)  # type: ignore[arg-type]  # a run of another kind
     await client.splits.cancel(5)  # type: ignore[arg-type]  # not an id
@@ -302,6 +307,7 @@ def the_pace(client: AsyncRetab, stats: Stats) -> None:
     assert_type(client.stats(), Stats)
     assert_type((stats.in_flight, stats.concurrency_limit, stats.rate), tuple[int, int, float | None])
     assert_type((stats.sent, stats.throttled, stats.retry_tokens), tuple[int, int, int])
+    assert_type(stats.rate_origin, Literal["given", "shared", "learned", "none"])
     assert_type((stats.latency_p50, stats.latency_p95), tuple[float | None, float | None])
     totals = client.totals()
     assert_type(totals, Totals)
@@ -335,6 +341,7 @@ def what_became_of_them(report: CancelReport, outcome: CancelOutcome[Split]) -> 
     assert_type(report.counts[Disposition.CANCELLED], int)
     assert_type(report.failures, tuple[CancelOutcome[Run], ...])
     assert_type((report.elapsed, report.end_reason), tuple[float, EndReason | None])
+    assert_type(report.settled[Disposition.CANCELLED], int)
     assert_type(report.raise_for_failures(), None)
     every: CancelOutcome[Run] = outcome
     print(every)  # noqa: T201 - a use of the value
@@ -377,7 +384,7 @@ def a_split(split: Split, consensus: SplitConsensus, region: SheetRegion, likely
     Subdocument("invoice", description="vendor bill", allow_multiple_instances=True)
     Subdocument("invoice", "vendor bill")  # type: ignore[call-arg]  # all parameters but the name are keyword-only
     Split(id="splt_1")  # type: ignore[call-arg]  # every run has a status
-    Split(id="splt_1", status="completed")  # type: ignore[arg-type]  # a word is no RunStatus yet
+    Split(id="splt_1", status="completed")
 
 
 def a_partition(partition: Partition, consensus: PartitionConsensus, likely: PartitionChunkLikelihood) -> None:
