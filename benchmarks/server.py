@@ -1,14 +1,15 @@
-"""Benchmark server: answers every request with the same body, faster than any client here; prints its port."""
+"""Benchmark server: answers every request with the same run, under the id that was asked for; prints its port."""
 
 import asyncio
 import sys
 
 import uvloop
 
+ID = b"splt_00000000"
 BODIES = {
-    "three": b'{"id":"splt_01G34H8J2K","status":"cancelled","error":null}',
+    "three": b'{"id":"splt_00000000","status":"cancelled","error":null}',
     "full": (
-        b'{"id":"splt_01G34H8J2K","file":{"id":"file_7c2e","filename":"batch.pdf","mime_type":"application/pdf"},'
+        b'{"id":"splt_00000000","file":{"id":"file_7c2e","filename":"batch.pdf","mime_type":"application/pdf"},'
         b'"model":"retab-small","subdocuments":['
         b'{"name":"invoice","description":"a bill","allow_multiple_instances":true},'
         b'{"name":"receipt","description":"","allow_multiple_instances":false}],"n_consensus":1,"instructions":null,'
@@ -22,7 +23,7 @@ class FixedResponse(asyncio.Protocol):
 
     def __init__(self, body: bytes) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-        self.answer = head + body
+        self.before, self.after = (head + body).split(ID)
         self.pending = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -30,7 +31,8 @@ class FixedResponse(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         *requests, self.pending = (self.pending + data).split(b"\r\n\r\n")
-        self.transport.write(self.answer * len(requests))  # type: ignore[attr-defined]
+        ids = (request[(start := request.index(b"splt_")) : start + len(ID)] for request in requests)
+        self.transport.write(b"".join(self.before + run_id + self.after for run_id in ids))  # type: ignore[attr-defined]
 
 
 async def main(body: bytes) -> None:

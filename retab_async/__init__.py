@@ -15,6 +15,7 @@ from retab_async.errors import (
     ConfigurationError,
     ConflictError,
     HTTPResponseError,
+    IdempotencyReplayError,
     InternalServerError,
     InvalidDocumentError,
     InvalidRequestError,
@@ -109,7 +110,7 @@ from retab_async.retry import RetryPolicy
 from retab_async.scope import RunHandle, RunScope
 from retab_async.settings import VERSION
 from retab_async.streaming import RunStream
-from retab_async.throttle import RateLimit, Stats
+from retab_async.throttle import RateLimit, Stats, Totals
 
 # A library prints nothing by itself; the application decides.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -167,6 +168,7 @@ __all__ = [
     "FilesAndBlueprints",
     "FormField",
     "HTTPResponseError",
+    "IdempotencyReplayError",
     "InternalServerError",
     "InvalidDocumentError",
     "InvalidRequestError",
@@ -227,6 +229,7 @@ __all__ = [
     "Stats",
     "StatusCallback",
     "Subdocument",
+    "Totals",
     "UnconfirmedCancel",
     "UnknownLifecycle",
     "UploadedFile",

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -13,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from retab_async.api.recent_runs import RecentRuns
 from retab_async.api.run_api import RunApi
 from retab_async.errors import ConflictError, NotFoundError, ResponseError, RetabError
 from retab_async.protocol import DeliveryState, Request
@@ -79,6 +81,7 @@ class PendingCancel:
         body: Keeps the body of the create readable.
         context: The context variables of the block that the run belonged to.
         error: The last failure.
+        not_found_until: Until when 404s are outlasted, in `time.monotonic()`; set by the first one for a recent run.
         is_confirmed: Whether the run is known to be finished or absent.
         done: Set when the cancel is confirmed or given up.
     """
@@ -89,6 +92,7 @@ class PendingCancel:
     body: AsyncExitStack = attrs.field(factory=AsyncExitStack)
     context: Context = attrs.field(factory=copy_context)
     error: Exception | None = None
+    not_found_until: float = -math.inf
     is_confirmed: bool = False
     done: asyncio.Event = attrs.field(factory=asyncio.Event)
 
@@ -96,8 +100,8 @@ class PendingCancel:
         """Cancel the run; if that cannot be confirmed in time, `error` is the last failure."""
         extra = self.create.extra_seconds if self.create else 0.0
         try:
-            async with self.body, asyncio.timeout(GRACE + extra):
-                await self._cancel()
+            async with self.body, asyncio.timeout(GRACE + extra) as timer:
+                await self._cancel(timer)
                 self.is_confirmed = True
         except RetabError as error:
             self.error = error
@@ -105,16 +109,29 @@ class PendingCancel:
             # The last failure has been recorded.
             pass
 
-    async def _cancel(self) -> None:
+    async def _cancel(self, timer: asyncio.Timeout) -> None:
         if self.create is not None:
             run = await self._retry(partial(self.api.send_create, self.create, DeliveryState(in_doubt=True)))
             self.run_id = run.id
             if run.status.is_terminal:
                 return
-        try:
-            await self._retry(partial(self.api.cancel, self.run_id))
-        except NotFoundError:
-            _logger.info("%s %s: nothing to cancel, the run does not exist", self.api.path, single_line(self.run_id))
+        is_recent = self.api.recent_runs.not_found_until(self.run_id) > time.monotonic()
+        while True:
+            try:
+                await self._retry(partial(self.api.cancel, self.run_id))
+            except NotFoundError:
+                # Forgotten once it was deleted.
+                until = self.api.recent_runs.not_found_until(self.run_id)
+                if not is_recent or until == -math.inf:
+                    break
+                if until < time.monotonic():
+                    raise
+                self.not_found_until = until
+                timer.reschedule(asyncio.get_running_loop().time() + GRACE)
+                await asyncio.sleep(_LONG_PAUSE)
+            else:
+                return
+        _logger.info("%s %s: nothing to cancel, the run does not exist", self.api.path, single_line(self.run_id))
 
     async def _retry(self, send: Callable[[], Awaitable[Any]]) -> Any:
         for pause in _PAUSES:
@@ -177,10 +194,12 @@ class CleanupQueue:
 
     Attributes:
         open_scopes: For each open scope the function that gives up its pending cancel, called by `drain`.
+        recent_runs: The runs that the client created, whose cancels outlast a 404 for a while.
     """
 
     def __init__(self, slots: FifoSemaphore, max_connections: int) -> None:
         self.open_scopes: set[Callable[[], PendingCancel | None]] = set()
+        self.recent_runs = RecentRuns()
         self._slots = CleanupSlots(RESERVED, slots)
         self._max_tasks = RESERVED + max_connections
         self._waiting: deque[PendingCancel] = deque()
@@ -213,14 +232,19 @@ class CleanupQueue:
         """Wait for all pending cancels, those of open scopes included, give up the rest, and close the queue.
 
         Args:
-            timeout: Seconds; None for 10 and one more for each batch that can be sent at once, 60 at most.
+            timeout: Seconds; None for 10 and one more for each batch that can be sent at once, 60 at most, or longer
+                until a minute after the create of a run that the API answers with a 404.
         """
-        loop = asyncio.get_running_loop()
-        start = loop.time()
+        start = time.monotonic()
         try:
             self._take_from_scopes()
-            seconds = self._drain_seconds() if timeout is None else timeout
-            while self._tasks and (left := start + seconds - loop.time()) > 0:
+            deadline = start + (self._drain_seconds() if timeout is None else timeout)
+            while self._tasks:
+                if timeout is None:
+                    # A run that is not visible yet is waited for.
+                    deadline = max(deadline, *(each.not_found_until + GRACE for each in self._tasks.values()))
+                if (left := deadline - time.monotonic()) <= 0:
+                    break
                 await self._wait_until_idle(left)
                 self._take_from_scopes()
         finally:

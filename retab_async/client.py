@@ -16,7 +16,7 @@ from retab_async.resources import RESOURCES, RunResources
 from retab_async.resources.base import RunResource
 from retab_async.retry import RetryPolicy, check_policy
 from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, check_seconds
-from retab_async.throttle import RateLimit, Stats, Throttle
+from retab_async.throttle import RateLimit, Stats, ThrottleRegistry, Totals
 from retab_async.transport import ConnectionPool, Transport
 from retab_async.validation import explain_parameters, reject
 
@@ -100,13 +100,15 @@ class AsyncRetab(RunResources):
         self._pool = pool
         self._cleanup = CleanupQueue(pool.slots, max_connections)
         self._closing: asyncio.Task[None] | None = None
-        self._configure(settings, retry, Throttle())
+        self._throttles = ThrottleRegistry()
+        self._configure(settings, retry)
 
-    def _configure(self, settings: Settings, retry: RetryPolicy, throttle: Throttle, *, is_copy: bool = False) -> None:
+    def _configure(self, settings: Settings, retry: RetryPolicy, *, is_copy: bool = False) -> None:
         self._is_copy = is_copy
         self._settings = settings
         self._retry = retry
-        self._throttle = throttle
+        # The API limits each key by itself.
+        self._throttle = throttle = self._throttles.get(settings.credential)
         self._bind_resources(Transport(self._pool, settings, retry, throttle), self._cleanup)
 
     def with_options(
@@ -120,8 +122,9 @@ class AsyncRetab(RunResources):
     ) -> "AsyncRetab":
         """Return a copy with other settings on the same connections, for one user or a few calls.
 
-        A copy with the same credential shares the throttle. The connections belong to the original client: closing it
-        closes its copies, closing a copy closes nothing.
+        All copies with one credential share its throttle and retry budget, also while only a pause that the API asked
+        for is left of them. The connections belong to the original client: closing it closes its copies, closing a
+        copy closes nothing.
 
         Args:
             api_key: Sent as `Api-Key`.
@@ -137,16 +140,18 @@ class AsyncRetab(RunResources):
         settings = self._settings.replace(
             api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent
         )
-        # The API limits each key by itself.
-        throttle = self._throttle if settings.credential == self._settings.credential else Throttle()
         other = copy(self)
         retry = self._retry if retry is None else check_policy(retry)
-        other._configure(settings, retry, throttle, is_copy=True)  # noqa: SLF001 - of the same class
+        other._configure(settings, retry, is_copy=True)  # noqa: SLF001 - of the same class
         return other
 
     def stats(self) -> Stats:
         """Return the current statistics of this client's credential: of the client and its copies with the same one."""
         return self._throttle.stats()
+
+    def totals(self) -> Totals:
+        """Return the statistics of this client and all its copies, over all credentials that are in use."""
+        return self._throttles.totals()
 
     def cancel_many(
         self,

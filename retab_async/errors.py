@@ -10,6 +10,7 @@ RetabError
 ├── RunError                          a run without the awaited result
 │   ├── RunFailedError                it failed
 │   ├── RunCancelledError             it was cancelled
+│   │   └── IdempotencyReplayError    a repeated idempotency key gave it
 │   └── WaitTimeoutError              it did not finish in time (a TimeoutError)
 └── RequestError                      a call that was sent and failed
     ├── APIConnectionError            no response: refused, reset, cut short, not resolved, not trusted
@@ -123,6 +124,19 @@ class RunCancelledError(RunError, Generic[RunT]):
     """The run was cancelled, by this client or another."""
 
     run: RunT
+
+
+class IdempotencyReplayError(RunCancelledError[RunT]):
+    """A create under a key of the caller was answered with a run that is already cancelled.
+
+    The service answers a repeated key with the run of its first use, for a day; `run` is that run.
+    """
+
+    def __str__(self) -> str:
+        return (
+            f"idempotency_key={self.idempotency_key!r} belongs to run {single_line(self.run.id)}, which is cancelled: "
+            "pass another key, or none, to start a new run"
+        )
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)

@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from retab_async.api.run_api import RunApi
 from retab_async.cleanup import CleanupQueue, PendingCancel
-from retab_async.errors import RunCancelledError, RunFailedError
+from retab_async.errors import IdempotencyReplayError, RunCancelledError, RunFailedError
 from retab_async.models import Run, RunStatus
 from retab_async.polling import StatusCallback, Waiter
 from retab_async.protocol import DeliveryState, Request
@@ -22,10 +22,17 @@ _EXIT_TIMEOUT = 15.0
 
 
 class CreateSpec(NamedTuple):
-    """A run to create: the fields of the request, its documents among them, and the idempotency key."""
+    """A run to create.
+
+    Attributes:
+        fields: The fields of the request, its documents among them.
+        key: The idempotency key.
+        callers_key: The same if the caller gave it, so that it may have been used before; else None.
+    """
 
     fields: Mapping[str, Any]
     key: str
+    callers_key: str | None
 
 
 class _PendingCreate(NamedTuple):
@@ -42,11 +49,14 @@ class RunHandle(Generic[RunT]):
         run: The run as it was last seen, None before it was.
     """
 
-    def __init__(self, api: RunApi[RunT], waiter: Waiter[RunT], run_id: str, run: RunT | None = None) -> None:
+    def __init__(
+        self, api: RunApi[RunT], waiter: Waiter[RunT], run_id: str, run: RunT | None = None, key: str | None = None
+    ) -> None:
         self.id: str = run_id
         self.run: RunT | None = run
         self._api = api
         self._waiter = waiter
+        self._callers_key = key
         self._is_detached = False
 
     @property
@@ -80,7 +90,7 @@ class RunHandle(Generic[RunT]):
 
         Raises:
             RunFailedError: The run failed.
-            RunCancelledError: The run was cancelled.
+            RunCancelledError: The run was cancelled; an `IdempotencyReplayError` if the caller gave the key.
             WaitTimeoutError: The run was not finished in time.
             RetabError: See `RunResource.wait`.
         """
@@ -94,6 +104,7 @@ class RunHandle(Generic[RunT]):
         self.run = run
         if run.status is RunStatus.COMPLETED:
             return run
+        reject_cancelled(run, self._callers_key)
         raise (RunCancelledError if run.status is RunStatus.CANCELLED else RunFailedError)(run=run)
 
     async def cancel(self) -> RunT:
@@ -198,7 +209,8 @@ class RunScope(Generic[RunT]):
             self._pending_create = _PendingCreate(request, DeliveryState(), body)
             try:
                 run = await self._api.send_create(request, self._pending_create.delivery)
-                handle = RunHandle(self._api, self._waiter, run.id, run)
+                reject_cancelled(run, origin.callers_key)
+                handle = RunHandle(self._api, self._waiter, run.id, run, origin.callers_key)
                 if self._pending_create is None:
                     # Closing the client has taken over the cancel.
                     handle.detach()
@@ -218,6 +230,14 @@ class RunScope(Generic[RunT]):
         if pending is not None:
             self._cleanup.submit(pending)
         return pending
+
+
+def reject_cancelled(run: Run, callers_key: str | None) -> None:
+    """Raise `IdempotencyReplayError` for a cancelled run under a key of the caller, which starts no other run."""
+    if callers_key is not None and run.status is RunStatus.CANCELLED:
+        error = IdempotencyReplayError(run=run)
+        error.idempotency_key = callers_key
+        raise error
 
 
 def _may_wait(kind: type[BaseException] | None) -> bool:

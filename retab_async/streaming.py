@@ -59,7 +59,7 @@ class RunStream(Generic[RunT]):
         try:
             while (line := await lines.next(extra)) is not None:
                 if data := event_data(line):
-                    state = api.parse_state(response, data, run_id)
+                    state = await api.parse_state(response, data, run_id)
                     run_id, extra = state.id, 0.0
                     yield state
         finally:

@@ -143,8 +143,21 @@ def message(body: bytes, status: int = 200, headers: dict[str, str] | None = Non
 
 
 def reply(body: Any = b"", status: int = 200, headers: dict[str, str] | None = None) -> Step:
-    """Answer, and keep the connection; what is not bytes is sent as JSON."""
-    return _say(message(body if isinstance(body, bytes) else json.dumps(body).encode(), status, headers))
+    """Answer, and keep the connection; anything but bytes is sent as JSON, a run as the run that was asked for."""
+
+    async def step(wire: Wire) -> None:
+        run_id = _run_id(wire.request)
+        value = {**body, "id": run_id} if isinstance(body, dict) and "id" in body and run_id else body
+        wire.writer.write(message(value if isinstance(value, bytes) else json.dumps(value).encode(), status, headers))
+        await wire.writer.drain()
+
+    return step
+
+
+def _run_id(request: RawRequest) -> str:
+    path = request.target.partition("?")[0]
+    last = path.removesuffix("/cancel").rpartition("/")[2]
+    return last if "_" in last and (request.method == "GET" or path.endswith("/cancel")) else ""
 
 
 def _say(data: bytes) -> Step:

@@ -132,7 +132,7 @@ def simulate(patch: pytest.MonkeyPatch, ids: int, failure: str, *, workers: int,
             if is_away:
                 return Response(request, 503, {}, b"", number, str)
             answered_at[run_id] = clock() - started_at
-            return Response(request, 200, {}, json.dumps(BARE_SPLIT).encode(), number, str)
+            return Response(request, 200, {}, json.dumps({**BARE_SPLIT, "id": run_id}).encode(), number, str)
 
         patch.setattr(Exchange, "run", run)
         patch.setattr(time, "monotonic", clock)

@@ -16,7 +16,7 @@ import anyio
 import pytest
 from clients import ONCE, QUICK, client_for, workers
 from fault_harness import LeakCheck, tasks
-from payloads import BARE_SPLIT
+from payloads import BARE_SPLIT, SPLIT_ID
 from raw_server import Step, Wire, close_early, each_run, message, raw_server, reply, reset, say_and_close, until
 
 from retab_async import AsyncRetab, CancelJob, RateLimit, RetabError, RetryPolicy, Split, Subdocument
@@ -31,7 +31,6 @@ PDF = b"%PDF-1.7\n"
 PART = Subdocument("invoice")
 CANCEL = "POST /v1/splits/{id}/cancel"
 ok = reply(BARE_SPLIT)
-alone = say_and_close(message(json.dumps(BARE_SPLIT).encode(), headers={"Connection": "close"}))
 unavailable = reply(b"", 503)
 cut = say_and_close(message(b"{", headers={"Content-Length": "500"}))
 
@@ -48,12 +47,33 @@ def in_pieces(*pieces: bytes) -> Step:
     return step
 
 
-BODY = json.dumps(BARE_SPLIT).encode()
-HALF = len(BODY) // 2
+def of_run(make: Callable[[bytes], Step]) -> Step:
+    """Make a step of the JSON of the run that was asked for."""
+
+    async def step(wire: Wire) -> None:
+        run_id = wire.request.target.partition("?")[0].removesuffix("/cancel").rpartition("/")[2]
+        await make(json.dumps({**BARE_SPLIT, "id": run_id}).encode())(wire)
+
+    return step
+
+
+def body_in_pieces(body: bytes) -> Step:
+    half = len(body) // 2
+    return in_pieces(message(b"", headers={"Content-Length": str(len(body))}), body[:half], body[half:])
+
+
+def headers_in_pieces(body: bytes) -> Step:
+    response = message(body)
+    return in_pieces(*(response[at : at + 20] for at in range(0, len(response), 20)))
+
+
+def chunks_in_pieces(body: bytes) -> Step:
+    return in_pieces(message(b"", headers=CHUNKED), *(b"%x\r\n%s\r\n" % (len(each), each) for each in (body, b"")))
+
+
 CHUNKED = {"Content-Length": "", "Transfer-Encoding": "chunked"}
-split_body = in_pieces(message(b"", headers={"Content-Length": str(len(BODY))}), BODY[:HALF], BODY[HALF:])
-split_headers = in_pieces(*(message(BODY)[at : at + 20] for at in range(0, len(message(BODY)), 20)))
-split_chunks = in_pieces(message(b"", headers=CHUNKED), *(b"%x\r\n%s\r\n" % (len(each), each) for each in (BODY, b"")))
+alone = of_run(lambda body: say_and_close(message(body, headers={"Connection": "close"})))
+split_body, split_headers, split_chunks = map(of_run, (body_in_pieces, headers_in_pieces, chunks_in_pieces))
 split_error = in_pieces(message(b"", 503, {"Content-Length": "12"}), b"<html>", b"</html")
 
 
@@ -86,8 +106,8 @@ async def test_a_call_cancelled_at_any_point_leaves_nothing_behind(method: str, 
 
         async def keep_one_alive() -> None:
             with suppress(RetabError):
-                await client.splits.cancel("splt_warm")
-            await client.splits.cancel("splt_warm")
+                await client.splits.cancel(SPLIT_ID)
+            await client.splits.cancel(SPLIT_ID)
 
         await keep_one_alive()
         leaks = LeakCheck(client)

@@ -21,7 +21,9 @@ from retab_async import (
     ConfigurationError,
     InternalServerError,
     NotFoundError,
+    RateLimitError,
     RetryPolicy,
+    Totals,
     __version__,
 )
 
@@ -213,6 +215,60 @@ async def test_copy_keeps_settings_that_are_not_given() -> None:
         assert caught.value.attempts == 1
         assert server.requests[0].headers["api-key"] == KEY
         assert repr(copy).endswith("timeout=1 open>")
+
+
+async def test_copies_with_one_key_share_throttle_and_budget() -> None:
+    async with client_for("http://127.0.0.1:9") as client:
+        first = client.with_options(api_key="tenant-key-1")
+        again = client.with_options(api_key="tenant-key-1", timeout=1).with_options(user_agent="a")
+        other = client.with_options(api_key="tenant-key-2")
+        bearer = client.with_options(bearer_token="tenant-key-1")
+
+        assert first._throttle is again._throttle
+        assert len({id(each._throttle) for each in (client, first, other, bearer)}) == 4
+        assert client.with_options(api_key=KEY)._throttle is client._throttle
+
+
+async def test_pause_of_a_key_outlives_the_copies_with_it() -> None:
+    """As in a web application that makes a copy for each request."""
+    refused = reply(b"", 429, {"Retry-After": "1.5"})
+    async with raw_server(refused, ok) as server, client_for(server.url, retry=ONCE) as client:
+        loop = asyncio.get_running_loop()
+        with pytest.raises(RateLimitError):
+            await client.with_options(api_key="tenant-key-1").splits.cancel(SPLIT_ID)
+        refused_at = loop.time()
+        gc.collect()
+        start = loop.time()
+        await client.with_options(api_key="tenant-key-2").splits.cancel(SPLIT_ID)
+        assert loop.time() - start < 1
+        await client.with_options(api_key="tenant-key-1").splits.cancel(SPLIT_ID)
+
+        assert server.requests[2].headers["api-key"] == "tenant-key-1"
+        assert loop.time() - refused_at >= 1.4
+
+
+async def test_throttles_of_keys_that_are_gone_are_released() -> None:
+    refused = reply(b"", 429, {"Retry-After": "0.01"})
+    async with raw_server(refused) as server, client_for(server.url, retry=ONCE) as client:
+        for number in range(20):
+            with pytest.raises(RateLimitError):
+                await client.with_options(api_key=f"tenant-key-{number}").splits.cancel(SPLIT_ID)
+        await asyncio.sleep(0.02)
+        client.with_options(timeout=1)
+        gc.collect()
+
+        assert client.totals().credentials == 1
+
+
+async def test_totals_are_those_of_all_keys_in_use() -> None:
+    async with raw_server(reply(b"", 429), ok) as server, client_for(server.url, retry=ONCE) as client:
+        copy = client.with_options(api_key="tenant-key-1")
+        with pytest.raises(RateLimitError):
+            await client.splits.cancel(SPLIT_ID)
+        await copy.splits.cancel(SPLIT_ID)
+
+        assert client.totals() == copy.totals() == Totals(credentials=2, in_flight=0, sent=2, throttled=1)
+        assert (client.stats().sent, copy.stats().sent) == (1, 1)
 
 
 async def test_closing_a_copy_closes_nothing() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
 from enum import Enum
 from pathlib import Path
@@ -16,6 +17,7 @@ from retab_async import (
     APITimeoutError,
     AsyncRetab,
     Category,
+    IdempotencyReplayError,
     InternalServerError,
     InvalidDocumentError,
     InvalidRequestError,
@@ -241,6 +243,38 @@ class TestRetries:
         run = await client.splits.create(document=PDF, subdocuments=[PART], background=True)
 
         assert [row.id async for row in client.splits.list()] == [run.id]
+
+    async def test_of_the_caller_answered_with_a_cancelled_run_raise_an_error_that_names_the_key(
+        self, client: AsyncRetab, emulator: Emulator
+    ) -> None:
+        required: dict[str, Any] = {"document": PDF, "subdocuments": [PART], "idempotency_key": "nightly-7"}
+        emulator.fail("POST /v1/splits", *[Fault.status(201, body={"id": "splt_1", "status": "cancelled"})] * 2)
+
+        with pytest.raises(IdempotencyReplayError, match="idempotency_key='nightly-7' belongs to run splt_1") as caught:
+            await client.splits.create(**required, background=True)
+        assert caught.value.run.id == "splt_1"
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301 - our own
+        with pytest.raises(IdempotencyReplayError, match="pass another key"):
+            async with client.splits.running(**required):
+                raise AssertionError
+        assert await client.aclose() == ()
+        assert len(emulator.requests) == 2
+
+    async def test_of_the_caller_under_the_key_of_a_cancelled_block_raise_an_error_that_names_the_key(self) -> None:
+        required: dict[str, Any] = {"document": PDF, "subdocuments": [PART], "idempotency_key": "nightly-7"}
+        async with Emulator(queued=60) as emulator, client_for(emulator.url, api_key=emulator.api_key) as client:
+            async with client.splits.running(**required):
+                pass
+            with pytest.raises(IdempotencyReplayError, match="idempotency_key='nightly-7' belongs to run splt_"):
+                async with client.splits.running(**required) as run:
+                    await run.result()
+
+    async def test_of_the_caller_under_the_key_of_an_active_run_return_the_run(self, client: AsyncRetab) -> None:
+        required: dict[str, Any] = {"document": PDF, "subdocuments": [PART], "idempotency_key": "nightly-7"}
+        first = await client.splits.create(**required, background=True)
+
+        async with client.splits.running(**required) as run:
+            assert run.id == first.id
 
     async def test_of_the_caller_under_one_key_create_one_run(self, client: AsyncRetab, emulator: Emulator) -> None:
         kwargs: dict[str, Any] = {"document": PDF, "subdocuments": [PART], "background": True, "idempotency_key": "k-1"}

@@ -27,7 +27,7 @@ from retab_async.transport import wire as wire_module
 from retab_async.transport.wire import WirePool
 
 ok = reply(BARE_SPLIT)
-BODY = b'{"id":"splt_1","status":"cancelled"}'
+BODY = f'{{"id":"{SPLIT_ID}","status":"cancelled"}}'.encode()
 
 
 @pytest.fixture
@@ -374,7 +374,7 @@ class TestConnections:
         zipped = reply(gzip.compress(BODY), headers={"Content-Encoding": "gzip"})
         async with raw_server(zipped, zipped, ok) as server, client_for(server.url) as client:
             for _ in range(3):
-                await client.splits.cancel("splt_1")
+                await client.splits.cancel(SPLIT_ID)
 
             assert server.connections == 1
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from clients import ONCE, client_for
 from fault_harness import ALL, VERBS, Case, LeakCheck, by_verb, came_of, no_leaks
-from payloads import BARE_SPLIT
+from payloads import BARE_SPLIT, SPLIT_ID
 from raw_server import (
     Early,
     Step,
@@ -221,7 +221,7 @@ async def test_a_fault_of_a_kept_alive_connection_ends_as_specified(
 ) -> None:
     async with no_leaks(caplog):
         async with raw_server(*case.steps) as server, client_for(server.url, **case.settings) as client:
-            await client.splits.get("splt_before")
+            await client.splits.get(SPLIT_ID)
             leaks = LeakCheck(client)
             outcome = await came_of(VERBS[verb](client))
             await leaks.check()
@@ -256,7 +256,7 @@ async def test_an_unsolicited_response_is_discarded() -> None:
     forged = message(json.dumps({"id": "splt_forged", "status": "completed"}).encode())
     both = say_and_stall(message(BODY) + forged)
     async with raw_server(both, ok) as server, client_for(server.url) as client:
-        runs = [await client.splits.get("splt_1") for _ in range(2)]
+        runs = [await client.splits.get(SPLIT_ID) for _ in range(2)]
 
         assert [run.status for run in runs] == ["cancelled", "cancelled"]
         assert server.connections == 2

@@ -184,7 +184,7 @@ def test_any_text_as_an_id_reaches_its_own_route_or_nothing_is_sent(
 ) -> None:
     kind, verb = method_of
     method, tail, call = BY_ID[verb]
-    fake.session.respond_with(json.dumps(bare(kind, "completed")).encode())
+    fake.session.respond_with(json.dumps({**bare(kind, "completed"), "id": text}).encode())
     try:
         fake.call(kind, call, text)
     except InvalidRunIdError:

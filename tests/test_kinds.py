@@ -448,7 +448,7 @@ class TestEveryKind:
     @every_kind
     async def test_run_is_accepted_instead_of_its_id(self, kind: str, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply(FULL[kind]),)
-        run = await of(client, kind).get("run_1")
+        run = await of(client, kind).get(FULL[kind]["id"])
         await of(client, kind).cancel(run)
 
         assert sent_requests(server)[1] == ("POST", f"{PATHS[kind]}/{FULL[kind]['id']}/cancel")

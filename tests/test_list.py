@@ -1,4 +1,3 @@
-import logging
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from retab_async import (
     RunStatus,
     Split,
 )
+from retab_async.converter import unstructure
 from retab_async.emulator import Emulator, Fault
 
 ROW = {"id": "splt_1", "status": "completed", "error": None, "model": "retab-small"}
@@ -140,7 +140,7 @@ async def test_list_ends_without_a_cursor(metadata: Any) -> None:
         assert len(found) == len(server.requests) == 1
 
 
-async def test_row_that_does_not_fit_gets_defaults(caplog: pytest.LogCaptureFixture) -> None:
+async def test_row_that_does_not_fit_gets_defaults_and_the_page_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     rows = [
         {**ROW, "subdocuments": 5},
         {"id": "splt_2"},
@@ -158,8 +158,43 @@ async def test_row_that_does_not_fit_gets_defaults(caplog: pytest.LogCaptureFixt
             Split(id="splt_3", status=RunStatus.PENDING),
             Split(id="splt_1", status=RunStatus.COMPLETED, model="retab-small"),
         ]
-        assert [record.levelno for record in caplog.records] == [logging.WARNING] * 5
-        assert "row 4 of the list has no id, left out" in caplog.text
+        (warning,) = caplog.messages
+        assert warning.startswith("/v1/splits: page of 6 rows: splt_1: fields left at their defaults: subdocuments: ")
+        assert warning.endswith("; and 4 more rows")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"status": "completed"}, {"id": 5, "status": "completed"}, {"id": ["splt_2"]}, "garbage", None, [[[]]]],
+    ids=repr,
+)
+async def test_unreadable_row_costs_that_row_and_a_warning(row: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async with raw_server(reply(page(ROW, row, ROW))) as server, client_for(server.url) as client:
+        found = [run.id async for run in client.splits.list()]
+
+    assert found == ["splt_1", "splt_1"]
+    (warning,) = caplog.messages
+    assert warning.startswith("/v1/splits: page of 3 rows: row 1 is unreadable, left out: ")
+
+
+async def test_row_of_a_workflow_run_without_a_readable_lifecycle_costs_that_row() -> None:
+    async with Emulator() as emulator, client_for(emulator.url) as client:
+        (run_id,) = emulator.seed("workflows/runs")
+        good = unstructure(await client.workflows.runs.get(run_id))
+    rows = [good, {**good, "id": "bad", "lifecycle": {"status": 5}}, {**good, "id": "good"}]
+    async with raw_server(reply(page(*rows))) as server, client_for(server.url) as client:
+        found = [run.id async for run in client.workflows.runs.list()]
+
+    assert found[0] == run_id
+    assert found[-1] == "good"
+
+
+async def test_page_of_more_rows_than_a_page_may_have_raises_a_response_error() -> None:
+    async with raw_server(reply(page(*[ROW] * 101))) as server, client_for(server.url) as client:
+        with pytest.raises(ResponseError, match="the page has 101 rows, more than 100") as caught:
+            await anext(client.splits.list().pages())
+
+        assert caught.value.path == "data"
 
 
 @pytest.mark.parametrize("body", [[], {}, {"data": None}, {"data": {"id": "splt_1"}}], ids=str)

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import logging
+import math
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -22,6 +23,7 @@ from retab_async import (
     InvalidDocumentError,
     InvalidRequestError,
     InvalidRunIdError,
+    NotFoundError,
     ResponseError,
     RunCancelledError,
     RunFailedError,
@@ -32,6 +34,7 @@ from retab_async import (
     Subdocument,
     WaitTimeoutError,
 )
+from retab_async.api.recent_runs import RecentRuns
 from retab_async.api.run_api import RunApi
 from retab_async.emulator import Emulator, Fault
 
@@ -585,6 +588,101 @@ async def test_task_cancelled_between_create_and_block_cancels_the_run(
     assert await scene.client.aclose() == ()
     assert scene.sent("/cancel") == 1
     assert scene.emulator.active_runs() == []
+
+
+class TestRunThatIsNotVisibleYet:
+    """The API answers reads and cancels with 404 for some seconds after the create."""
+
+    @pytest.fixture(autouse=True)
+    def short_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("retab_async.cleanup._LONG_PAUSE", 0.01)
+        monkeypatch.setattr("retab_async.cleanup._PAUSES", (0.01, 0.01))
+
+    async def test_is_cancelled_once_it_is(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("retab_async.cleanup.GRACE", 0.3)
+        scene.emulator.fail(CANCEL, *[Fault.status(404)] * 30)
+
+        await at_its_end(scene)
+
+        assert await scene.client.aclose() == ()
+        assert scene.emulator.active_runs() == []
+        assert scene.sent("/cancel") == 31
+
+    async def test_is_unconfirmed_if_it_never_is(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr("retab_async.api.recent_runs.VISIBILITY_SECONDS", 0.3)
+        scene.emulator.fail(CANCEL, *[Fault.status(404)] * 1000)
+
+        await at_its_end(scene)
+        (left,) = await scene.client.aclose()
+
+        assert isinstance(left.error, NotFoundError)
+        assert left.run_id in scene.emulator.active_runs()
+        assert str(left) in caplog.text
+
+    async def test_holds_up_aclose_beyond_its_default_time(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("retab_async.cleanup._DRAIN_MIN", 0.0)
+        monkeypatch.setattr("retab_async.cleanup._DRAIN_PER_BATCH", 0.05)
+        scene.emulator.fail(CANCEL, *[Fault.status(404)] * 30)
+
+        await by_cancelling_the_task(scene)
+        await until(lambda: bool(scene.sent("/cancel") > 3))
+
+        assert await scene.client.aclose() == ()
+        assert scene.emulator.active_runs() == []
+
+    async def test_ends_the_wait_of_its_block_by_its_result(self) -> None:
+        async with (
+            Emulator(queued=0, running=0.05) as emulator,
+            client_for(emulator.url, api_key=emulator.api_key) as client,
+        ):
+            emulator.fail(READ, *[Fault.status(404)] * 10)
+            async with client.splits.running(document=PDF, subdocuments=[PART]) as run:
+                split = await run.result(poll_interval=0.01)
+
+        assert split.status is RunStatus.COMPLETED
+
+    async def test_created_by_a_copy_is_waited_for_by_its_client(self) -> None:
+        async with (
+            Emulator(queued=0, running=0.05) as emulator,
+            client_for(emulator.url, api_key=emulator.api_key) as client,
+        ):
+            copy = client.with_options(timeout=4)
+            created = await copy.splits.create(document=PDF, subdocuments=[PART], background=True)
+            emulator.fail(READ, *[Fault.status(404)] * 10)
+            split = await client.splits.wait(created, poll_interval=0.01)
+
+        assert split.status is RunStatus.COMPLETED
+
+    async def test_but_was_created_by_others_is_not_found_quickly(self, scene: Scene) -> None:
+        (run_id,) = scene.emulator.seed("splits")
+        scene.emulator.fail(READ, *[Fault.status(404)] * 10)
+        with pytest.raises(NotFoundError):
+            await scene.client.splits.wait(run_id, poll_interval=0.01)
+        assert scene.sent(f"GET /v1/splits/{run_id}") == 3
+
+        scene.emulator.fail(CANCEL, *[Fault.status(404)] * 10)
+        async with scene.client.splits.attach(run_id):
+            pass
+        assert scene.sent("/cancel") == 3
+        assert await scene.client.aclose() == ()
+
+
+def test_recent_runs_are_forgotten_after_their_minute_and_when_deleted() -> None:
+    now = 100.0
+    recent = RecentRuns(lambda: now)
+    recent.add("splt_1")
+    recent.add("splt_2")
+    now = 130.0
+    recent.add("splt_1")
+    recent.discard("splt_2")
+    recent.discard("splt_3")
+    assert (recent.not_found_until("splt_1"), recent.not_found_until("splt_2")) == (190.0, -math.inf)
+
+    now = 190.0
+    recent.add("splt_4")
+    assert recent.not_found_until("splt_1") == -math.inf
 
 
 class TestFailedCleanup:

@@ -245,7 +245,7 @@ async def test_a_cancel_response_without_status_is_settled_by_one_get(
     assert split == Split(id=SPLIT_ID, status=RunStatus.CANCELLED)
     assert sent(wire) == [("POST", SPLIT_CANCEL), ("GET", SPLIT_STATUS)]
     (warning,) = warnings_in(caplog)
-    assert warning.startswith(f"{SPLIT_ID}: cancel accepted, but its response has no status")
+    assert warning.startswith(f"{SPLIT_ID}: cancel accepted, but its response is unreadable")
 
 
 @pytest.mark.parametrize("answer", UNREADABLE)

@@ -24,6 +24,9 @@ class HasId(Protocol):
 
 RunT = TypeVar("RunT", bound=HasId)
 
+# The API's largest page; no request asks for more.
+MAX_PAGE_ROWS = 100
+
 _logger = logging.getLogger("retab_async")
 
 
@@ -70,7 +73,7 @@ class RunParser(Generic[RunT]):
         """Return a run that was read by its id, with fields that do not fit at their defaults and logged.
 
         Raises:
-            ResponseError: The response has no readable id or status.
+            ResponseError: The response has no readable id or status, or is about another run.
         """
         run, mismatches = self.parse_poll(response, run_id)
         if mismatches:
@@ -84,21 +87,22 @@ class RunParser(Generic[RunT]):
         if isinstance(value, dict) and value.get("id") is None:
             value = {**value, "id": run_id}
         try:
-            return self._structure(value), ()
+            return self._checked(response, self._structure(value), run_id), ()
         except SchemaMismatchError as error:
             mismatch = error
         if not isinstance(value, dict):
             raise response_error(response, str(mismatch), mismatch.path)
-        return self._parse_leniently(response, value, mismatch)
+        run, mismatches = self._parse_leniently(response, value, mismatch)
+        return self._checked(response, run, run_id), mismatches
 
     def parse_cancel(self, response: Response, run_id: str) -> CancelResult[RunT]:
         """Return the run of an accepted cancel, with fields that do not fit at their defaults and logged.
 
         Raises:
-            ResponseError: The response has no readable status.
+            ResponseError: The response has no readable status, or is about another run.
         """
         value = parse_json(response)
-        run = self._parse_cancelled(response, self._spec.unwrap_cancel(value), run_id)
+        run = self._checked(response, self._parse_cancelled(response, self._spec.unwrap_cancel(value), run_id), run_id)
         if self._spec.cancel_failure_marker is None or not self._spec.is_cancel_failure(value):
             return CancelResult(run)
         return CancelResult(run, response_error(response, "the API says that the run could not be cancelled"))
@@ -124,7 +128,7 @@ class RunParser(Generic[RunT]):
         """Return the state of a run from one line of a stream; `run_id` is for a line without an id.
 
         Raises:
-            ResponseError: The line is too long, or is not a JSON object.
+            ResponseError: The line is too long, is not a JSON object, or is about another run.
         """
         if len(response.body) > MAX_LINE_BYTES:
             raise response_error(response, f"a line is longer than {MAX_LINE_BYTES} bytes")
@@ -133,14 +137,24 @@ class RunParser(Generic[RunT]):
             raise response_error(response, "a line is not a JSON object")
         run, mismatches = self._structure_leniently(self._spec.with_default_status(_with_id(value, run_id)))
         if mismatches:
-            _logger.debug("%s: fields left at their defaults: %s", self._path, "; ".join(map(str, mismatches)))
-        return run
+            _logger.debug("%s: %s", self._path, _defaults(mismatches))
+        return self._checked(response, run, run_id or run.id)
 
     def parse_page(self, response: Response) -> Page[RunT]:
-        """Return a page of the list: fields that do not fit get their defaults, rows without an id are left out."""
+        """Return a page of the list: fields that do not fit get their defaults, unreadable rows are left out.
+
+        One warning is logged for all of them.
+
+        Raises:
+            ResponseError: The response has no list, or more rows than a page may have.
+        """
         rows, cursors = _rows_and_cursors(response)
         before, after = (cursors.get(name) for name in ("before", "after"))
-        runs = (self._parse_listed(row, number) for number, row in enumerate(rows))
+        problems: list[str] = []
+        runs = [self._parse_listed(row, number, problems) for number, row in enumerate(rows)]
+        if problems:
+            more = f"; and {len(problems) - 1} more rows" if len(problems) > 1 else ""
+            _logger.warning("%s: page of %d rows: %s%s", self._path, len(rows), problems[0], more)
         return Page(
             items=tuple(run for run in runs if run is not None),
             before=before if isinstance(before, str) else None,
@@ -176,17 +190,21 @@ class RunParser(Generic[RunT]):
         self.log_defaults(run, mismatches)
         return run
 
-    def _parse_listed(self, row: Any, number: int) -> RunT | None:
+    def _parse_listed(self, row: Any, number: int, problems: list[str]) -> RunT | None:
         try:
             return self._structure(row)
         except SchemaMismatchError as error:
             mismatch = error
-        if not isinstance(row, dict) or not isinstance(row.get("id"), str):
-            _logger.warning("%s: row %d of the list has no id, left out: %s", self._path, number, mismatch)
-            return None
-        run, mismatches = self._structure_leniently(self._spec.with_default_status(row))
-        self.log_defaults(run, mismatches or (mismatch,))
-        return run
+        if isinstance(row, dict) and isinstance(row.get("id"), str):
+            try:
+                run, mismatches = self._structure_leniently(self._spec.with_default_status(row))
+            except SchemaMismatchError as error:
+                mismatch = error
+            else:
+                problems.append(f"{single_line(run.id)}: {_defaults(mismatches or (mismatch,))}")
+                return run
+        problems.append(f"row {number} is unreadable, left out: {mismatch}")
+        return None
 
     def _parse_leniently(
         self, response: Response, value: dict[str, Any], mismatch: SchemaMismatchError
@@ -204,17 +222,22 @@ class RunParser(Generic[RunT]):
 
     def log_defaults(self, run: RunT, mismatches: tuple[SchemaMismatchError, ...]) -> None:
         """Log one warning with the paths of the fields of a run that are at their defaults."""
-        _logger.warning(
-            "%s %s: fields left at their defaults: %s",
-            self._path,
-            single_line(run.id),
-            "; ".join(map(str, mismatches)),
-        )
+        _logger.warning("%s %s: %s", self._path, single_line(run.id), _defaults(mismatches))
+
+    @staticmethod
+    def _checked(response: Response, run: RunT, run_id: str) -> RunT:
+        if run.id != run_id:
+            raise response_error(response, f"the response is about another run, {single_line(run.id)[:200]!r}", "id")
+        return run
 
 
 def poll_hint(response: Response) -> float | None:
     """Return the seconds until the next poll that a 2xx response asks for in `Retry-After`, None without one."""
     return read_retry_after(response.headers, datetime.now(UTC))
+
+
+def _defaults(mismatches: tuple[SchemaMismatchError, ...]) -> str:
+    return f"fields left at their defaults: {'; '.join(map(str, mismatches))}"
 
 
 def _with_id(value: dict[str, Any], run_id: str) -> dict[str, Any]:
@@ -226,5 +249,7 @@ def _rows_and_cursors(response: Response) -> tuple[list[Any], dict[str, Any]]:
     rows = value.get("data") if isinstance(value, dict) else None
     if not isinstance(rows, list):
         raise response_error(response, "the response has no list", "data")
+    if len(rows) > MAX_PAGE_ROWS:
+        raise response_error(response, f"the page has {len(rows)} rows, more than {MAX_PAGE_ROWS}", "data")
     cursors = value.get("list_metadata")
     return rows, cursors if isinstance(cursors, dict) else {}

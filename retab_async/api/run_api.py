@@ -1,7 +1,7 @@
 """The requests of one kind of run: each call is a request, a send, and the parsing of the response."""
 
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -10,19 +10,35 @@ import orjson
 
 from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser, poll_hint
+from retab_async.api.recent_runs import RecentRuns
 from retab_async.documents import build_create_body, transfer_seconds
+from retab_async.documents.thread_pool import DaemonThreadPool
 from retab_async.errors import NotFoundError, RequestError, ResponseError
 from retab_async.listing import Page
 from retab_async.models import Run
 from retab_async.polling import RawPage
-from retab_async.protocol import CANCEL, MAX_CANCEL_BYTES, BytesBody, DeliveryState, Request, Response, run_path
+from retab_async.protocol import (
+    CANCEL,
+    MAX_CANCEL_BYTES,
+    MAX_PAGE_BYTES,
+    MAX_STATUS_BYTES,
+    BytesBody,
+    DeliveryState,
+    Request,
+    Response,
+    run_path,
+)
 from retab_async.retry import RetryPolicy
 from retab_async.transport import Transport
 
 RunT = TypeVar("RunT", bound=Run)
+ParsedT = TypeVar("ParsedT")
 
 # A create in the foreground is answered when the run is finished: seconds on top of the timeout and the deadline.
 FOREGROUND_SECONDS = 1800.0
+# Larger responses are parsed in a thread, so that the event loop goes on.
+_INLINE_BYTES = 64 * 1024
+_PARSE_POOL = DaemonThreadPool(2)
 # One page of a list polls many runs, and their pollers retry it themselves.
 _POLL_POLICY = RetryPolicy(attempts=1, deadline=5.0)
 
@@ -39,11 +55,15 @@ class RunApi(Generic[RunT]):
         path: The route of the kind, such as `/v1/splits`.
         parser: Parses the responses.
         spec: The wire format of the kind.
+        recent_runs: Records the runs that are created.
     """
 
-    def __init__(self, transport: Transport, path: str, parser: RunParser[RunT], spec: KindSpec) -> None:
+    def __init__(
+        self, transport: Transport, path: str, parser: RunParser[RunT], spec: KindSpec, recent_runs: RecentRuns
+    ) -> None:
         self.transport = transport
         self.path = path
+        self.recent_runs = recent_runs
         self.kind: str = kind_of_path(path)
         self.is_listed: bool = spec.is_listed
         self.has_output: bool = spec.has_output
@@ -52,7 +72,7 @@ class RunApi(Generic[RunT]):
 
     def with_transport(self, transport: Transport) -> "RunApi[RunT]":
         """Return a copy that sends over another transport."""
-        return RunApi(transport, self.path, self._parser, self._spec)
+        return RunApi(transport, self.path, self._parser, self._spec, self.recent_runs)
 
     async def cancel(self, run_id: str) -> RunT:
         """Cancel a run; a response without a readable status is followed by a read of the run."""
@@ -61,11 +81,12 @@ class RunApi(Generic[RunT]):
         body = None if fields is None else BytesBody(orjson.dumps(fields()))
         request = Request("POST", run_path(self.path, run_id, CANCEL), "", MAX_CANCEL_BYTES, body)
         try:
-            run, failure = self._parser.parse_cancel(await self._send(request, deadline), run_id)
+            response = await self._send(request, deadline)
+            run, failure = await _parse(self._parser.parse_cancel, response, run_id)
         except ResponseError as error:
-            _logger.warning("%s: cancel accepted, but its response has no status; reading the run: %s", run_id, error)
+            _logger.warning("%s: cancel accepted, but its response is unreadable; reading the run: %s", run_id, error)
             response = await self._send(self._read_request(run_id, include_output=False), deadline)
-            return self._parser.parse_cancel(response, run_id).run
+            return (await _parse(self._parser.parse_cancel, response, run_id)).run
         except NotFoundError as error:
             if not self._spec.cancel_404_when_finished:
                 raise
@@ -76,7 +97,7 @@ class RunApi(Generic[RunT]):
 
     async def _confirm_finished(self, run_id: str, deadline: float, failure: RequestError) -> RunT:
         response = await self._send(self._read_request(run_id, include_output=True), deadline)
-        run = self._parser.parse_run(response, run_id)
+        run = await _parse(self._parser.parse_run, response, run_id)
         if not run.status.is_terminal:
             raise failure
         return run
@@ -89,7 +110,6 @@ class RunApi(Generic[RunT]):
     @asynccontextmanager
     async def prepare_create(self, fields: Mapping[str, Any], key: str) -> AsyncIterator[Request]:
         """Open the documents of a create, uploading large ones; the request can be sent until this is left."""
-        self._parser.prepare()
         async with build_create_body(self.transport, fields) as body:
             # Kinds without the field always run in the background.
             extra = transfer_seconds(body.length) + (0 if fields.get("background", True) else FOREGROUND_SECONDS)
@@ -99,10 +119,12 @@ class RunApi(Generic[RunT]):
         """Send a prepared create; `delivery` tracks whether it may have taken effect, even if this is cancelled."""
         response = await self._send(request, delivery=delivery)
         try:
-            return self._parser.parse_create(response)
+            run = await _parse(self._parser.parse_create, response)
         except ResponseError:
             delivery.in_doubt = True
             raise
+        self.recent_runs.add(run.id)
+        return run
 
     async def open_stream(self, fields: Mapping[str, Any], key: str) -> Response:
         """Create a run whose states are the `lines` of the response, which the caller must close."""
@@ -111,35 +133,50 @@ class RunApi(Generic[RunT]):
             request = create._replace(path=f"{self.path}/stream", headers=headers, is_streamed=True)
             return await self._send(request)
 
-    def parse_state(self, response: Response, line: bytes, run_id: str) -> RunT:
+    async def parse_state(self, response: Response, line: bytes, run_id: str) -> RunT:
         """Return the state of a run from one line of a stream; `run_id` is for a line without an id."""
-        return self._parser.parse_stream_state(response._replace(body=line), run_id)
+        return await _parse(self._parser.parse_stream_state, response._replace(body=line), run_id)
 
     async def get(self, run_id: str, *, include_output: bool) -> RunT:
         """Return a run."""
         request = self._read_request(run_id, include_output=include_output)
-        return self._parser.parse_run(await self._send(request), run_id)
+        run, _ = await self._read(request, self._parser.parse_run, run_id)
+        return run
 
     async def fetch(self, run_id: str, *, include_output: bool) -> tuple[RunT, float | None]:
         """Return a run and the server's hint of the seconds until the next poll; only the last poll logs defaults."""
-        response = await self._send(self._read_request(run_id, include_output=include_output))
-        run, mismatches = self._parser.parse_poll(response, run_id)
+        request = self._read_request(run_id, include_output=include_output)
+        (run, mismatches), hint = await self._read(request, self._parser.parse_poll, run_id)
         if mismatches and include_output and run.status.is_terminal:
             self._parser.log_defaults(run, mismatches)
-        return run, poll_hint(response)
+        return run, hint
+
+    async def _read(
+        self, request: Request, parse: Callable[[Response, str], ParsedT], run_id: str
+    ) -> tuple[ParsedT, float | None]:
+        response = await self._send(request)
+        try:
+            parsed = await _parse(parse, response, run_id)
+        except ResponseError as error:
+            if error.path != "id":
+                raise
+            _logger.warning("%s: response about another run, reading it again: %s", run_id, error)
+            response = await self._send(request)
+            parsed = await _parse(parse, response, run_id)
+        return parsed, poll_hint(response)
 
     async def fetch_page(self, query: str) -> Page[RunT]:
         """Return a page of the list."""
-        request = Request("GET", self.path, query)
-        return self._parser.parse_page(await self._send(request))
+        request = Request("GET", self.path, query, MAX_PAGE_BYTES)
+        return await _parse(self._parser.parse_page, await self._send(request))
 
     async def fetch_raw_page(self, after: str | None) -> RawPage:
         """Return a page of 100 runs, newest first, with its rows as JSON."""
         query = urlencode({"limit": 100} if after is None else {"limit": 100, "after": after})
         transport = self.transport.with_timeout(timeout=_POLL_POLICY.deadline, policy=_POLL_POLICY)
         self._parser.prepare()
-        response = await transport.send(Request("GET", self.path, query))
-        return self._parser.parse_raw_page(response)
+        response = await transport.send(Request("GET", self.path, query, MAX_PAGE_BYTES))
+        return await _parse(self._parser.parse_raw_page, response)
 
     def read_row(self, row: dict[str, Any]) -> tuple[RunT, bool] | None:
         """Return the run in a row of a raw page and whether the row is complete, or None if it does not fit."""
@@ -153,10 +190,13 @@ class RunApi(Generic[RunT]):
         except NotFoundError as error:
             if not error.in_doubt:
                 raise
+        self.recent_runs.discard(run_id)
 
     def _read_request(self, run_id: str, *, include_output: bool) -> Request:
-        query = "" if include_output or not self.has_output else "include_output=false"
-        return Request("GET", run_path(self.path, run_id), query)
+        path = run_path(self.path, run_id)
+        if include_output or not self.has_output:
+            return Request("GET", path)
+        return Request("GET", path, "include_output=false", MAX_STATUS_BYTES)
 
     def _send(
         self, request: Request, deadline: float | None = None, delivery: DeliveryState | None = None
@@ -164,3 +204,9 @@ class RunApi(Generic[RunT]):
         # A request is sent only if its response can be parsed.
         self._parser.prepare()
         return self.transport.send(request, deadline, delivery)
+
+
+async def _parse(parse: Callable[..., ParsedT], response: Response, *args: str) -> ParsedT:
+    if len(response.body) <= _INLINE_BYTES:
+        return parse(response, *args)
+    return await _PARSE_POOL.call(parse, response, *args)

@@ -4,6 +4,8 @@ from retab_async.protocol.problems import Problem, exceeds_depth, read_problem
 from retab_async.protocol.requests import (
     CANCEL,
     MAX_CANCEL_BYTES,
+    MAX_PAGE_BYTES,
+    MAX_STATUS_BYTES,
     MIB,
     Body,
     BytesBody,
@@ -33,6 +35,8 @@ __all__ = [
     "MAX_ERROR_BYTES",
     "MAX_JSON_DEPTH",
     "MAX_LINE_BYTES",
+    "MAX_PAGE_BYTES",
+    "MAX_STATUS_BYTES",
     "MIB",
     "Body",
     "BytesBody",

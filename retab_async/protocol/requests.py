@@ -9,6 +9,8 @@ from retab_async.errors import InvalidRunIdError
 MIB = 1024 * 1024
 CANCEL = "/cancel"
 MAX_CANCEL_BYTES = MIB
+MAX_STATUS_BYTES = 4 * MIB
+MAX_PAGE_BYTES = 32 * MIB
 
 # Headers that a host other than the API may get; all others stay here.
 _EXTERNAL_HEADERS = frozenset(

@@ -24,7 +24,7 @@ from retab_async.listing import RunPager, list_query, with_day_bounds
 from retab_async.models import Run, RunStatus
 from retab_async.polling import StatusCallback, Waiter, WaitIterator
 from retab_async.protocol import run_path
-from retab_async.scope import CreateSpec, RunHandle, RunScope
+from retab_async.scope import CreateSpec, RunHandle, RunScope, reject_cancelled
 from retab_async.throttle import RateLimit
 from retab_async.transport import Transport
 from retab_async.validation import idempotency_key, reject
@@ -41,6 +41,10 @@ class RunResource(Generic[RunT]):
     Every `create` reads files in pieces outside the event loop, and uploads what is too large for one request. Every
     `running` takes the arguments of its `create` and ties the new run to a block of code, which cancels the run
     when it is left early: `async with client.splits.running(...) as run: await run.result()`. See `RunScope`.
+
+    For work that is resumed after a crash, use `create(background=True, idempotency_key=...)` and `wait`: a repeated
+    key gives the run of its first use, within a day. A run that `running` has cancelled cannot be resumed; its key
+    then raises `IdempotencyReplayError`.
 
     Attributes:
         path: Route of the kind, such as `/v1/splits`.
@@ -61,8 +65,8 @@ class RunResource(Generic[RunT]):
     def __init__(self, transport: Transport, cleanup: CleanupQueue) -> None:
         self._cleanup = cleanup
         parser = RunParser(self.path, self.run_type, self.spec)
-        self._api = RunApi(transport, self.path, parser, self.spec)
-        self._waiter = Waiter(self._api)
+        self._api = RunApi(transport, self.path, parser, self.spec, cleanup.recent_runs)
+        self._waiter = Waiter(self._api, cleanup.recent_runs.not_found_until)
 
     async def cancel(self, run_id: str | RunT) -> RunT:
         """Cancel a run and return its new state.
@@ -266,13 +270,16 @@ class RunResource(Generic[RunT]):
         return with_day_bounds(filters) if self.spec.list_needs_datetimes else filters
 
     async def _create(self, fields: Mapping[str, Any], key: str | None) -> RunT:
-        return await self._api.create(fields, idempotency_key(key))
+        spec = self._creation(fields, key)
+        run = await self._api.create(spec.fields, spec.key)
+        reject_cancelled(run, key)
+        return run
 
     def _running(self, fields: Mapping[str, Any], key: str | None) -> RunScope[RunT]:
         return RunScope(self._api, self._waiter, self._cleanup, self._creation(fields, key))
 
     def _creation(self, fields: Mapping[str, Any], key: str | None) -> CreateSpec:
-        return CreateSpec(fields, idempotency_key(key))
+        return CreateSpec(fields, idempotency_key(key), key)
 
     def _add_hint(self, error: NotFoundError, run_id: str) -> None:
         kind = self._kind_of_prefix.get(run_id.partition("_")[0], self._api.kind)

@@ -2,7 +2,18 @@
 
 from retab_async.throttle.bulk_limiter import BulkLimiter, Permit
 from retab_async.throttle.rate_limit import RateLimit
+from retab_async.throttle.registry import ThrottleRegistry, Totals
 from retab_async.throttle.throttle import Stats, Throttle
 from retab_async.throttle.waiters import FifoSemaphore, TurnDeadlineError
 
-__all__ = ["BulkLimiter", "FifoSemaphore", "Permit", "RateLimit", "Stats", "Throttle", "TurnDeadlineError"]
+__all__ = [
+    "BulkLimiter",
+    "FifoSemaphore",
+    "Permit",
+    "RateLimit",
+    "Stats",
+    "Throttle",
+    "ThrottleRegistry",
+    "Totals",
+    "TurnDeadlineError",
+]

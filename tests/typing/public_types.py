@@ -94,6 +94,7 @@ from retab_async import (
     SplitSubdocumentLikelihood,
     Stats,
     Subdocument,
+    Totals,
     UnconfirmedCancel,
     UploadedFile,
     WaitIterator,
@@ -309,6 +310,9 @@ def the_pace(client: AsyncRetab, stats: Stats) -> None:
     assert_type(stats.resent, int)
     assert_type(stats.rate_origin, Literal["given", "shared", "learned", "none"])
     assert_type((stats.latency_p50, stats.latency_p95), tuple[float | None, float | None])
+    totals = client.totals()
+    assert_type(totals, Totals)
+    assert_type((totals.credentials, totals.in_flight, totals.sent, totals.throttled), tuple[int, int, int, int])
     limit = RateLimit(300, per=60)
     assert_type((limit.requests, limit.per), tuple[int, float])
     RateLimit(300, 60)  # type: ignore[call-arg]  # per is keyword-only
