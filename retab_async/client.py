@@ -18,7 +18,7 @@ from retab_async.retry import RetryPolicy, check_policy
 from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, check_seconds
 from retab_async.throttle import RateLimit, Stats, ThrottleRegistry, Totals
 from retab_async.transport import ConnectionPool, Transport
-from retab_async.validation import explain_parameters, reject
+from retab_async.validation import check_parameter_names, reject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Sequence
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 # A run, or its kind and its id: `("splits", id)`, `(client.splits, id)`.
 AnyRun: TypeAlias = Run | tuple[str | RunResource[Any], str | Run]
+
+# What the parameters of other clients are called here.
+_EQUIVALENTS = {
+    "max_retries": "pass retry=RetryPolicy(attempts=...), the retries plus the first attempt",
+    "http_client": "pass session=, an aiohttp.ClientSession",
+    "headers": "set default headers on an aiohttp.ClientSession and pass it as session=",
+}
 
 
 class AsyncRetab(RunResources):
@@ -60,11 +67,13 @@ class AsyncRetab(RunResources):
         ConfigurationError: A setting cannot work; the message says what to pass.
     """
 
-    @explain_parameters(
-        max_retries="pass retry=RetryPolicy(attempts=...), the retries plus the first attempt",
-        http_client="pass session=, an aiohttp.ClientSession",
-        headers="set default headers on an aiohttp.ClientSession and pass it as session=",
-    )
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
+        """Reject parameters of other clients; a decorator of `__init__` would keep the key in a frame of its errors."""
+        names = frozenset(kwargs)
+        del args, kwargs
+        check_parameter_names(names, _EQUIVALENTS)
+        return super().__new__(cls)
+
     def __init__(
         self,
         api_key: str | None = None,

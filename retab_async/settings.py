@@ -67,20 +67,22 @@ class Credential(NamedTuple):
         """Return a text of the server without the secret, literal or escaped as in JSON."""
         if len(self.secret) < _MIN_SECRET_LENGTH:
             return text
-        # One with a backslash in it is escaped wherever JSON quotes it.
-        text = text if "\\" in self.secret else text.replace(self.secret, "***")
-        return _escaped(self.secret)[0].sub("***", text) if "\\" in text else text
+        # The pattern goes first, because it also removes the backslash before a quote.
+        text = _escaped(self.secret)[0].sub("***", text) if "\\" in text else text
+        # A secret with a backslash is escaped wherever JSON quotes it.
+        return text if "\\" in self.secret else text.replace(self.secret, "***")
 
     def redact_body(self, body: bytes) -> bytes:
         """Return a body without the secret, as `redact` does; JSON stays JSON."""
         if len(self.secret) < _MIN_SECRET_LENGTH:
             return body
-        body = body if "\\" in self.secret else body.replace(self.secret.encode(), b"***")
-        if b"\\" not in body:
-            return body
-        _, pattern, escapes = _escaped(self.secret)
-        # The pattern takes its time on large bodies, and an escape of one of the secret's characters is rare.
-        return pattern.sub(b"***", body) if "\\" in self.secret or escapes.search(body) else body
+        if b"\\" in body:
+            _, pattern, escapes = _escaped(self.secret)
+            # The pattern takes its time on large bodies, and an escape of one of the secret's characters is rare. It
+            # goes first, because it also removes the backslash before a quote.
+            if "\\" in self.secret or escapes.search(body):
+                body = pattern.sub(b"***", body)
+        return body if "\\" in self.secret else body.replace(self.secret.encode(), b"***")
 
 
 @lru_cache(maxsize=64)

@@ -1,15 +1,13 @@
 """Argument validation: checked before anything is sent, `InvalidRequestError` for what the API would reject."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from typing import Any, NoReturn, TypeVar, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
 from uuid import uuid4
 
 from retab_async.errors import InvalidRequestError
 from retab_async.json_codec import dumps
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
 _MAX_KEY_LENGTH = 255
 # Every JSON reader keeps integers up to here exact.
@@ -21,20 +19,12 @@ def reject(reason: str) -> NoReturn:
     raise InvalidRequestError(reason)
 
 
-def explain_parameters(**equivalents: str) -> Callable[[F], F]:
-    """Decorate a function to raise a `TypeError` that names the equivalent of another client's parameter."""
-
-    def decorate(function: F) -> F:
-        @wraps(function)
-        def checked(*args: Any, **kwargs: Any) -> Any:
-            for name in equivalents.keys() & kwargs.keys():
-                msg = f"{name} is not a parameter: {equivalents[name]}"
-                raise TypeError(msg)
-            return function(*args, **kwargs)
-
-        return cast("F", checked)
-
-    return decorate
+def check_parameter_names(names: Iterable[str], equivalents: Mapping[str, str]) -> None:
+    """Raise a `TypeError` that names the equivalent of another client's parameter, if there is one."""
+    for name in names:
+        if name in equivalents:
+            msg = f"{name} is not a parameter: {equivalents[name]}"
+            raise TypeError(msg)
 
 
 def json_schema(name: str, value: Any) -> Mapping[str, Any]:

@@ -48,7 +48,8 @@ def simulate(patch: pytest.MonkeyPatch, ids: int, *, status: int, workers: int) 
                 await asyncio.sleep(SERVICE_SECONDS)
             finally:
                 connections.release()
-            return Response(request, 200, {}, json.dumps(BARE_SPLIT).encode(), number, str)
+            run = BARE_SPLIT | {"id": request.path.split("/")[3]}
+            return Response(request, 200, {}, json.dumps(run).encode(), number, str)
 
         patch.setattr(Exchange, "run", run)
         patch.setattr(time, "monotonic", clock)

@@ -273,7 +273,7 @@ def test_create_wait_prints_each_status_and_the_run(
 def test_create_wait_exits_1_if_the_run_does_not_complete(
     status: str, emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    emulator.fail("GET /v1/splits/{id}", *[Fault.status(200, body={"id": "splt_1", "status": status})] * 2)
+    emulator.fail("GET /v1/splits/{id}", *[Fault.with_fields({"status": status})] * 2)
 
     code = run(["splits", "create", batch, *SPLIT, "--wait"])
 
@@ -366,8 +366,7 @@ def test_create_wait_interrupted_twice_does_not_wait_for_the_cancel(emulator: Em
 def test_create_wait_interrupted_after_the_run_finished_does_not_report_a_cancel(
     emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    finished = {"id": "splt_1", "status": "completed"}
-    emulator.fail("GET /v1/splits/{id}", Fault.status(200, body=finished), Fault.hang())
+    emulator.fail("GET /v1/splits/{id}", Fault.with_fields({"status": "completed"}), Fault.hang())
 
     with interrupting(lambda: len([each for each in emulator.requests if each.method == "GET"]) > 1):
         code = run(["splits", "create", batch, *SPLIT, "--wait"])

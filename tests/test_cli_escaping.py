@@ -74,7 +74,9 @@ def test_escape_control_chars_escapes_all_but_printable_text(text: str, shown: s
 def test_output_of_a_run_is_escaped(
     arguments: list[str], route: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    emulator.fail(route, *[Fault.status(200, body=FAILED_RUN)] * 2)
+    # A read must be about the run that was requested.
+    body = FAILED_RUN | ({"id": "splt_1"} if "{id}" in route else {})
+    emulator.fail(route, *[Fault.status(200, body=body)] * 2)
 
     run(["splits", *arguments])
 
@@ -141,7 +143,7 @@ def test_id_argument_is_escaped(verb: str, emulator: Emulator, capsys: pytest.Ca
 
 
 def test_json_output_is_ascii_and_keeps_the_text(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
-    emulator.fail("GET /v1/splits/{id}", Fault.status(200, body=EVIL_RUN))
+    emulator.fail("GET /v1/splits/{id}", Fault.status(200, body=EVIL_RUN | {"id": "splt_1"}))
 
     run(["splits", "get", "--json", "splt_1"])
     run(["splits", "cancel", "--json", "splt_\udcff"])
@@ -149,7 +151,7 @@ def test_json_output_is_ascii_and_keeps_the_text(emulator: Emulator, capsys: pyt
     captured = capsys.readouterr().out
     got, cancelled = map(json.loads, captured.splitlines())
     assert captured.isascii()
-    assert (got["id"], got["file"]["filename"]) == (EVIL, EVIL)
+    assert (got["status"], got["file"]["filename"]) == (EVIL, EVIL)
     assert cancelled["id"] == "splt_\udcff"
 
 

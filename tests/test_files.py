@@ -1,5 +1,6 @@
 """The files of an account: upload, look-up, list and download links."""
 
+import json
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
@@ -154,7 +155,7 @@ class TestGet:
         assert file.filename == FILE["filename"]
 
     async def test_a_response_without_an_id_is_a_response_error(self, client: AsyncRetab, server: RawServer) -> None:
-        server.steps = (reply(FILE | {"id": 5}),)
+        server.steps = (reply(json.dumps(FILE | {"id": 5}).encode()),)
         with pytest.raises(ResponseError, match="a string was expected") as caught:
             await client.files.get("file_1")
 
@@ -215,7 +216,8 @@ class TestList:
             ("GET", "/v1/files?limit=100&order=desc"),
             ("GET", "/v1/files?limit=100&order=desc&after=file_2"),
         ]
-        assert "row 2 of the list has no id" in caplog.text
+        assert "file_2: fields left at their defaults: page_count" in caplog.text
+        assert "and 2 more rows" in caplog.text
 
     async def test_list_sends_its_filters(self, client: AsyncRetab, server: RawServer) -> None:
         server.steps = (reply({"data": [FILE]}),)

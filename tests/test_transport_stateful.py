@@ -141,7 +141,7 @@ class TransportMachine(RuleBasedStateMachine):
         self.server.turn(steps)
         for budget in self.server.budgets:
             budget.start_with(tokens)
-        session: Any = SimpleNamespace(closed=False, cookie_jar=COOKIE_JAR, connector=None)
+        session: Any = SimpleNamespace(closed=False, cookie_jar=COOKIE_JAR, connector=None, request=None.__class__)
         pool = ConnectionPool(session=session, max_connections=slots, ssl=True, trace_configs=())
         client_settings = Settings.resolve(
             api_key=KEY, bearer_token=None, base_url=None, proxy=False, timeout=15.0, user_agent=None

@@ -1,5 +1,6 @@
 """An unexpected field of a response costs only that field, in every call."""
 
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from operator import attrgetter
@@ -114,7 +115,7 @@ async def test_one_input_of_a_workflow_run_costs_only_its_field(client: AsyncRet
 async def test_without_an_object_id_or_status_a_get_is_a_response_error(
     body: Any, client: AsyncRetab, server: RawServer
 ) -> None:
-    server.steps = (reply(body),)
+    server.steps = (reply(json.dumps(body).encode()),)
     with pytest.raises(ResponseError):
         await client.splits.get("splt_1")
 

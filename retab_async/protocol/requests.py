@@ -71,7 +71,7 @@ class Request(NamedTuple):
         method: GET, POST, PUT or DELETE.
         path: The path, from `/v1` on; how errors name the request.
         query: The query string, without `?`.
-        max_response_bytes: Size limit of the decoded response, in bytes; None for the client's.
+        max_response_bytes: Size limit of the decoded response, in bytes; the client's applies as well.
         body: The body, None for none.
         idempotency_key: Sent as `Idempotency-Key`.
         extra_seconds: Extends timeout and deadline, e.g. for uploads.
@@ -105,6 +105,10 @@ class Request(NamedTuple):
         for secret in self.secrets:
             text = text.replace(secret, "***").replace(secret.replace("/", "\\/"), "***")
         return text
+
+    def response_limit(self, client_limit: int) -> int:
+        """Return the size limit of the decoded response: the smaller of the request's own and the client's."""
+        return client_limit if self.max_response_bytes is None else min(self.max_response_bytes, client_limit)
 
     def external_headers(self) -> dict[str, str]:
         """Return the headers that may go to the `external_url`."""

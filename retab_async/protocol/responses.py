@@ -117,7 +117,7 @@ def response_error(response: Response, reason: str, path: str = "") -> ResponseE
 
 def too_large_error(response: Response, limit: int) -> ResponseTooLargeError:
     """Return the error for a 2xx response of more than `limit` bytes."""
-    hint = "" if response.request.max_response_bytes else ": raise max_response_bytes of the client to read it"
+    hint = "" if limit == response.request.max_response_bytes else ": raise max_response_bytes of the client to read it"
     return ResponseTooLargeError(f"the answer is larger than {limit} bytes{hint}", **_details(response))
 
 

@@ -1,6 +1,7 @@
 """Throttles by credential: the copies of a client share the throttle of a key."""
 
 from collections.abc import Hashable
+from typing import NoReturn
 from weakref import WeakValueDictionary
 
 import attrs
@@ -43,6 +44,10 @@ class ThrottleRegistry:
     def __init__(self) -> None:
         self._throttles: WeakValueDictionary[Hashable, Throttle] = WeakValueDictionary()
         self._kept: set[Throttle] = set()
+
+    def __reduce__(self) -> NoReturn:
+        msg = "a client belongs to its process and cannot be pickled: make one in each process"
+        raise TypeError(msg)
 
     def get(self, credential: Hashable) -> Throttle:
         """Return the throttle of a credential."""

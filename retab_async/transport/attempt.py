@@ -174,9 +174,9 @@ class AttemptRunner:
             failure = api_error(response, datetime.now(UTC))
             failure.transient = is_transient_status(response.status, self._retry_statuses)
             return failure
-        limit = response.request.max_response_bytes
-        if len(response.body) > (limit or self._max_response_bytes):
-            return too_large_error(response, limit or self._max_response_bytes)
+        limit = response.request.response_limit(self._max_response_bytes)
+        if len(response.body) > limit:
+            return too_large_error(response, limit)
         return None
 
 

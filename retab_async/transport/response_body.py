@@ -86,7 +86,7 @@ class ResponseReader:
 
     def limit_of(self, request: Request, status: int) -> int:
         """Return how many bytes the body of a response may have."""
-        return (request.max_response_bytes or self._max_bytes) if 200 <= status < 300 else MAX_ERROR_BYTES
+        return request.response_limit(self._max_bytes) if 200 <= status < 300 else MAX_ERROR_BYTES
 
     def to_response(
         self, request: Request, status: int, headers: Mapping[str, str], body: bytes, number: int
