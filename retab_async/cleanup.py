@@ -239,18 +239,19 @@ class CleanupQueue:
         try:
             self._take_from_scopes()
             deadline = start + (self._drain_seconds() if timeout is None else timeout)
-            while self._tasks:
-                if timeout is None:
-                    # A run that is not visible yet is waited for.
-                    deadline = max(deadline, *(each.not_found_until + GRACE for each in self._tasks.values()))
-                if (left := deadline - time.monotonic()) <= 0:
-                    break
+            while self._tasks and (left := self._latest(deadline, timeout) - time.monotonic()) > 0:
                 await self._wait_until_idle(left)
                 self._take_from_scopes()
         finally:
             self._close()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_ENDING)
+
+    def _latest(self, deadline: float, timeout: float | None) -> float:
+        # Without a timeout of the caller's, runs that are not visible yet are waited for.
+        if timeout is not None:
+            return deadline
+        return max(deadline, *(each.not_found_until + GRACE for each in self._tasks.values()))
 
     def _drain_seconds(self) -> float:
         batches = math.ceil((len(self._tasks) + len(self._waiting)) / self._max_tasks)

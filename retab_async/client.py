@@ -4,6 +4,7 @@ import asyncio
 import os
 from copy import copy
 from functools import partial
+from inspect import signature
 from operator import attrgetter
 from ssl import SSLContext
 from types import TracebackType
@@ -277,3 +278,12 @@ def _resolve_run(resources: dict[str, RunResource[Any]], run: AnyRun) -> tuple[s
     if resource is None:
         reject(f"not a run, and not a pair of a kind of this client and an id, such as ('splits', id): {run!r:.200}")
     return resource._run_id_of(target)  # noqa: SLF001 - one of us
+
+
+def _show_signature_of_init(cls: type[AsyncRetab]) -> None:
+    # `inspect` would show the signature of `__new__`.
+    shown = signature(cls.__init__)
+    cls.__signature__ = shown.replace(parameters=[*shown.parameters.values()][1:])  # type: ignore[attr-defined]
+
+
+_show_signature_of_init(AsyncRetab)

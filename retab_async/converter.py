@@ -1,6 +1,6 @@
 """The cattrs converter from JSON to attrs classes and back, each hook with its reason."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from types import NoneType
@@ -93,14 +93,15 @@ def _without_invalid(
     return copy, fatal
 
 
-def _problems(error: Exception, path: str) -> Iterator[tuple[Any, str, Exception]]:
+def _problems(
+    error: "ClassValidationError | IterableValidationError | _MappingError", path: str
+) -> list[tuple[Any, str, Exception]]:
     # The key or index of each value that does not fit, its path, and its error.
     if isinstance(error, ClassValidationError):
-        yield from ((note.name, f"{path}.{note.name}", each) for each, note in error.group_exceptions()[0])
-    elif isinstance(error, IterableValidationError):
-        yield from ((note.index, f"{path}[{note.index}]", each) for each, note in error.group_exceptions()[0])
-    elif isinstance(error, _MappingError):
-        yield from ((key, path, each) for key, each in error.problems)
+        return [(note.name, f"{path}.{note.name}", each) for each, note in error.group_exceptions()[0]]
+    if isinstance(error, IterableValidationError):
+        return [(note.index, f"{path}[{note.index}]", each) for each, note in error.group_exceptions()[0]]
+    return [(key, path, each) for key, each in error.problems]
 
 
 def _optional_fields(cls: Any) -> frozenset[str]:

@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncGenerator
 from types import TracebackType
-from typing import Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast
 
 from retab_async.api.run_api import FOREGROUND_SECONDS, RunApi
 from retab_async.models import Run
-from retab_async.protocol import LineStream, event_data
 from retab_async.scope import CreateSpec
 from retab_async.text import single_line
+
+if TYPE_CHECKING:
+    from retab_async.protocol import LineStream
 
 RunT = TypeVar("RunT", bound=Run)
 
@@ -57,10 +59,9 @@ class RunStream(Generic[RunT]):
         # The first state may take as long as a run in the foreground.
         extra = FOREGROUND_SECONDS
         try:
-            while (line := await lines.next(extra)) is not None:
-                if data := event_data(line):
-                    state = await api.parse_state(response, data, run_id)
-                    run_id, extra = state.id, 0.0
-                    yield state
+            while (data := await lines.next(extra)) is not None:
+                state = await api.parse_state(response, data, run_id)
+                run_id, extra = state.id, 0.0
+                yield state
         finally:
             lines.close()

@@ -389,6 +389,31 @@ class TestConnections:
                 await call
             await until(lambda: not server.open)
 
+    async def test_release_after_close_does_nothing(self) -> None:
+        async with raw_server(ok) as server, client_for(server.url) as client:
+            await client.splits.cancel(SPLIT_ID)
+            wires = client._pool._wires
+            assert wires is not None
+            wire = wires.acquire_idle()
+            assert wire is not None
+            wires.discard(wire)
+            wire.release()
+
+            assert not wire.is_open
+
+    async def test_connection_lost_after_the_timeout_keeps_the_timeout(self) -> None:
+        async with raw_server(stall) as server, client_for(server.url, retry=ONCE, timeout=0.1) as client:
+            call = asyncio.create_task(client.splits.cancel(SPLIT_ID))
+            await server.asked.wait()
+            wires = client._pool._wires
+            assert wires is not None
+            (wire,) = wires._wires
+            wire.expire()
+            wire.connection_lost(None)
+
+            with pytest.raises(APITimeoutError):
+                await call
+
     async def test_head_hides_the_credential(self) -> None:
         head = wire_module.RequestHead("POST", URL("http://127.0.0.1"), {"Api-Key": "sk_secret"})
 

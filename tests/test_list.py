@@ -106,6 +106,7 @@ async def test_emulator_understands_every_filter() -> None:
         {"filename": ""},
         {"after": ""},
         {"from_date": "2026-13-01"},
+        {"to_date": 5},
         {"to_date": datetime(2026, 11, 1)},  # noqa: DTZ001 - without a timezone, on purpose
     ],
     ids=str,

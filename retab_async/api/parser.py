@@ -196,13 +196,10 @@ class RunParser(Generic[RunT]):
         except SchemaMismatchError as error:
             mismatch = error
         if isinstance(row, dict) and isinstance(row.get("id"), str):
-            try:
-                run, mismatches = self._structure_leniently(self._spec.with_default_status(row))
-            except SchemaMismatchError as error:
-                mismatch = error
-            else:
-                problems.append(f"{single_line(run.id)}: {_defaults(mismatches or (mismatch,))}")
-                return run
+            # With an id and a default status, only optional fields are left that may not fit.
+            run, mismatches = self._structure_leniently(self._spec.with_default_status(row))
+            problems.append(f"{single_line(run.id)}: {_defaults(mismatches or (mismatch,))}")
+            return run
         problems.append(f"row {number} is unreadable, left out: {mismatch}")
         return None
 

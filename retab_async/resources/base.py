@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterable, Iterable, Mapping
 from datetime import date
-from typing import Any, ClassVar, Generic, Literal, TypeVar, Unpack
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser
@@ -13,7 +13,6 @@ from retab_async.bulk import (
     CancelOptions,
     CancelTarget,
     IdSource,
-    MatchingOptions,
     Order,
     RunScan,
     scan_queries,
@@ -426,25 +425,3 @@ class ListedRuns(RunResource[RunT]):
 
 class WorkflowFamilyRuns(RunResource[RunT]):
     """Base of the workflow kinds, whose lists have filters of their own."""
-
-    def cancel_matching(
-        self,
-        *,
-        workflow_id: str | None = None,
-        status: RunStatus | str | None = None,
-        from_date: date | str | None = None,
-        to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[RunT]:
-        """Cancel all runs that match; by default those that are active.
-
-        The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
-
-        `GET {path}`, `POST {path}/{id}/cancel`
-        """
-        return self._cancel_matching(
-            CancelOptions(**options), workflow_id=workflow_id, status=status, from_date=from_date, to_date=to_date
-        )
-
-
-__all__ = ["DeletableRuns", "ListedRuns", "RunResource", "WorkflowFamilyRuns"]
