@@ -244,6 +244,9 @@ class CleanupQueue:
                 self._take_from_scopes()
         finally:
             self._close()
+        await self._wait_for_cancelled_tasks()
+
+    async def _wait_for_cancelled_tasks(self) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_ENDING)
 
