@@ -199,7 +199,7 @@ class CleanupQueue:
 
     def __init__(self, slots: FifoSemaphore, max_connections: int) -> None:
         self.open_scopes: set[Callable[[], PendingCancel | None]] = set()
-        self.recent_runs = RecentRuns()
+        self.recent_runs: RecentRuns = RecentRuns()
         self._slots = CleanupSlots(RESERVED, slots)
         self._max_tasks = RESERVED + max_connections
         self._waiting: deque[PendingCancel] = deque()

@@ -65,7 +65,7 @@ class RateEstimator:
         self._step = _FIRST_STEP
         self._is_suspect = False
         self._refused_rate = 0.0
-        self.counts_refused = False
+        self.counts_refused: bool = False
         # Whether the period was measured by a gate that stayed closed for most of it, and not by a burst alone.
         self._is_whole_period = False
 
