@@ -86,7 +86,7 @@ async def session(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
-@pytest.fixture(params=["fast path", "session path"])
+@pytest.fixture(params=["fast path", pytest.param("session path", marks=pytest.mark.slow)])
 def connection_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run a test on each connection path."""
     if request.param == "session path":

@@ -247,7 +247,7 @@ def drip(data: bytes, drop: bytes = b" ", every: float = 0.02) -> Step:
 
 async def until(come_true: Callable[[], bool]) -> None:
     """Wait until a condition holds that another task brings about."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not come_true():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.002)
 

@@ -16,6 +16,8 @@ from retab_async import AsyncRetab, CancelReport, RetryPolicy
 from retab_async.protocol import DeliveryState, Request, Response
 from retab_async.transport.exchange import Exchange
 
+pytestmark = pytest.mark.slow
+
 CONNECTIONS = 4
 SERVICE_SECONDS = 0.02
 QUEUE_TIMEOUT = 0.3

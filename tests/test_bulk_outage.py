@@ -38,6 +38,8 @@ from retab_async.polling import Waiter
 from retab_async.protocol import DeliveryState, Request, Response
 from retab_async.transport.exchange import Exchange
 
+pytestmark = pytest.mark.slow
+
 ok = reply(BARE_SPLIT)
 AWAY: dict[str, Step] = {"503": reply(b"", 503), "reset": reset, "Retry-After": reply(b"", 503, {"Retry-After": "0.3"})}
 

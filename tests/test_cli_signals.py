@@ -29,6 +29,8 @@ from retab_async.cli import run
 from retab_async.cli.signals import GracefulInterrupt
 from retab_async.emulator import Emulator, Fault
 
+pytestmark = pytest.mark.slow
+
 CANCEL = "POST /v1/splits/{id}/cancel"
 
 

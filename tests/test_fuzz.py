@@ -26,6 +26,8 @@ from retab_async.protocol import DeliveryState, Request
 from retab_async.resources import RESOURCES
 from retab_async.resources.base import DeletableRuns, ListedRuns
 
+pytestmark = pytest.mark.slow
+
 Call = Callable[[Any, str], Coroutine[Any, Any, Any]]
 
 

@@ -26,6 +26,8 @@ from retab_async.journal.entry import Entry, JournalHeader, decode_line, encode_
 from retab_async.protocol import run_path
 from retab_async.resources import RESOURCES
 
+pytestmark = pytest.mark.slow
+
 PDF = b"%PDF-1.7\n"
 SCHEMA = {"type": "object", "properties": {"total": {"type": "number"}}}
 TEXT = st.text() | st.text("ab\x1b\0\r\n\ud800\"'`<>[]{},;:\t#|%$\\", max_size=20)

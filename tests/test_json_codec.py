@@ -13,6 +13,8 @@ from raw_server import raw_server, reply
 from retab_async import InvalidRequestError
 from retab_async.json_codec import dumps, dumps_any, loads
 
+pytestmark = pytest.mark.slow
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.characters().map(lambda c: c + "\ud800"),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

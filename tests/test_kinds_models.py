@@ -51,6 +51,8 @@ from retab_async.lifecycles import LIFECYCLES as KNOWN
 from retab_async.protocol import Request, Response
 from retab_async.resources import RESOURCES
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 

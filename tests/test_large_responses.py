@@ -14,6 +14,8 @@ from raw_server import Step, raw_server, reply
 from retab_async import AsyncRetab, ResponseError, RetabError
 from retab_async.protocol import MAX_PAGE_BYTES, MAX_STATUS_BYTES
 
+pytestmark = pytest.mark.slow
+
 # Seconds; the promise is 0.25, on a machine that has nothing else to do.
 LAG = 2.0
 GZIP = {"Content-Encoding": "gzip"}

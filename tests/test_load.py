@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 LOAD = Path(__file__).parent.parent / "benchmarks" / "load.py"
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROXIES = Path(__file__).parent.parent / "benchmarks" / "proxies.py"
 
 

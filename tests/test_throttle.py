@@ -28,6 +28,8 @@ from retab_async.throttle.concurrency_window import AimdWindow
 from retab_async.throttle.throttle import RetryBudget
 from retab_async.throttle.waiters import FifoGate
 
+pytestmark = pytest.mark.slow
+
 LIMITS = {"300/60 s": (300, 60.0, 0.1), "50/1 s": (50, 1.0, 0.02), "20/0.5 s": (20, 0.5, 0.01)}
 SERVERS = {
     "rolling": (RollingWindow, 0.0),

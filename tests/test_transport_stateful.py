@@ -28,6 +28,8 @@ from retab_async.settings import Settings
 from retab_async.throttle import FifoSemaphore, Throttle
 from retab_async.transport import BulkTransport, ConnectionPool, Transport, attempt, exchange
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 
 # Made in no event loop, as it needs none.
