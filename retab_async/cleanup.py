@@ -139,7 +139,7 @@ class PendingCancel:
                 return await send()
             except (NotFoundError, ConflictError) as error:
                 self.error = error
-                await asyncio.sleep(max(pause, _LONG_PAUSE))
+                await asyncio.sleep(max(pause, _LONG_PAUSE, retry_after_of(error)))
             except RetabError as error:
                 # An unreadable response is no rejection: it may be a proxy's page, or damaged on its way.
                 if not (is_transient(error) or isinstance(error, ResponseError)):

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from retab_async.errors import APIError, RequestError
 from retab_async.listing import Page, Query, list_query
 from retab_async.models import Run
-from retab_async.retry import is_transient
+from retab_async.retry import is_transient, retry_after_of
 
 RunT = TypeVar("RunT", bound=Run)
 
@@ -138,9 +138,10 @@ class RunScan(Generic[RunT]):
             except RequestError as error:
                 if self._is_stale(error):
                     return None
-                if not is_transient(error) or time.monotonic() + _RETRY_SECONDS > deadline:
+                delay = max(_RETRY_SECONDS, retry_after_of(error))
+                if not is_transient(error) or time.monotonic() + delay > deadline:
                     raise
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(delay)
 
     def _is_stale(self, error: RequestError) -> bool:
         # A cursor that goes stale again, with nothing found since, is an error like any other.

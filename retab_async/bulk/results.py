@@ -44,7 +44,7 @@ class Disposition(StrEnum):
 
 FAILURES = frozenset({Disposition.NOT_FOUND, Disposition.REJECTED, Disposition.INVALID, Disposition.UNCONFIRMED})
 
-# Refusals of the caller, the route or the request as a whole, not of one id.
+# Refusals of the caller, the route or the request as a whole, not of one id. Transient statuses are in `retry.py`.
 _NOT_ABOUT_THE_ID = frozenset({401, 402, 405, 407, 411, 413, 414, 415, 417, 421, 426, 431, 451})
 
 _BY_STATUS = {status: Disposition.FINISHED for status in RunStatus if status.is_terminal}

@@ -15,7 +15,7 @@ class RawPage(NamedTuple):
     Attributes:
         rows: The rows, newest first.
         after: Cursor of the next page, None or empty where there is none.
-        hint: Seconds after which the server wants to be polled again, None where it does not tell.
+        hint: The `Retry-After` of the response: seconds until the next poll, None without one.
     """
 
     rows: Sequence[Any]
@@ -29,7 +29,7 @@ class Snapshot(NamedTuple, Generic[RunT]):
     Attributes:
         run: The run.
         is_whole: Whether nothing is left out, the output above all.
-        hint: Seconds after which the server wants to be polled again, None where it does not tell.
+        hint: The `Retry-After` of the response: seconds until the next poll, None without one.
     """
 
     run: RunT

@@ -1,6 +1,7 @@
 """Registry of the kinds of run: the client, the command and the tests take them from here.
 
-To add a kind, import its resource and annotate an attribute with it, at the place where the client shall have it.
+To add a kind, import its resource and annotate an attribute with it, at the place where the client shall have it;
+CONTRIBUTING.md lists all places.
 """
 
 from collections.abc import Mapping

@@ -35,7 +35,7 @@ class RunResource(Generic[RunT]):
     """The runs of one kind; base class of the resources of a client.
 
     A kind declares its `path`, `run_type` and `spec`, and adds `create`, `running` and its models. `DeletableRuns`,
-    `ListedRuns` and `WorkflowFamilyRuns` add what the API does not offer for all kinds.
+    `ListedRuns` adds what the API does not offer for all kinds.
 
     Every `create` reads files in pieces outside the event loop, and uploads what is too large for one request. Every
     `running` takes the arguments of its `create` and ties the new run to a block of code, which cancels the run
@@ -424,4 +424,4 @@ class ListedRuns(RunResource[RunT]):
 
 
 class WorkflowFamilyRuns(RunResource[RunT]):
-    """Base of the workflow kinds, whose lists have filters of their own."""
+    """Marker base of the workflow kinds; each declares its own filters and `cancel_matching`."""

@@ -14,7 +14,7 @@ _FIRST_PAUSE_OF_PERIOD = 1 / 40
 _PAUSE_GROWTH = 0.3
 _MAX_PAUSE = 60.0
 # Seconds after which one request probes, however long a Retry-After is.
-_MAX_RETRY_AFTER = 300.0
+_MAX_CLOSED_SECONDS = 300.0
 # How much faster than on average a count may be used up, since the server returns it all at once.
 _BURST_FACTOR = 5.0
 # Successes after which a gate that has opened without a learned rate limits nothing any more.
@@ -116,7 +116,7 @@ class AdaptiveLimiter:
         if retry_after is not None:
             self._supersede(sent)
             self.retry_after_until = max(self.retry_after_until, now + retry_after)
-            self.blocked_until = max(self.blocked_until, now + min(retry_after, _MAX_RETRY_AFTER))
+            self.blocked_until = max(self.blocked_until, now + min(retry_after, _MAX_CLOSED_SECONDS))
         # Within one tick of the clock the order is unknown.
         if sent <= self._reacted_at:
             return

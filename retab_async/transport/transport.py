@@ -25,7 +25,7 @@ from retab_async.transport.session import ConnectionPool
 
 _UNCOUNTED = ", again because the API throttles,"
 # A longer `Retry-After` of a 429 ends a bulk send, in seconds.
-_MAX_RETRY_AFTER = 300.0
+_MAX_BULK_PAUSE = 300.0
 
 
 class SendSuppressedError(Exception):
@@ -194,7 +194,7 @@ class BulkTransport(Transport):
         super().__init__(pool, settings, policy, throttle)
         self._limiter = limiter
         self._outage_timeout = outage_timeout
-        self._max_retry_after = max(outage_timeout, _MAX_RETRY_AFTER)
+        self._max_retry_after = max(outage_timeout, _MAX_BULK_PAUSE)
         self._is_suspended = is_suspended
         self._unavailable_since: float | None = None
 

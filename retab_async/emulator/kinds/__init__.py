@@ -5,17 +5,17 @@ pages counted from 1, a likelihood for every value voted on, credits for the pag
 of its own and add it to `KINDS`.
 """
 
-from retab_async.emulator.kinds.blueprints import BLUEPRINTS
 from retab_async.emulator.kinds.classifications import CLASSIFICATIONS
 from retab_async.emulator.kinds.edits import EDITS
-from retab_async.emulator.kinds.eval_runs import EVAL_RUNS
-from retab_async.emulator.kinds.experiment_runs import EXPERIMENT_RUNS
 from retab_async.emulator.kinds.extractions import EXTRACTIONS
+from retab_async.emulator.kinds.file_blueprints import BLUEPRINTS
 from retab_async.emulator.kinds.kind import RunKind
 from retab_async.emulator.kinds.parses import PARSES
 from retab_async.emulator.kinds.partitions import PARTITIONS
 from retab_async.emulator.kinds.schemas import SCHEMAS
 from retab_async.emulator.kinds.splits import SPLITS
+from retab_async.emulator.kinds.workflow_eval_runs import EVAL_RUNS
+from retab_async.emulator.kinds.workflow_experiment_runs import EXPERIMENT_RUNS
 from retab_async.emulator.kinds.workflow_runs import WORKFLOW_RUNS
 
 KINDS = {
