@@ -30,7 +30,7 @@ from retab_async import (
     UploadedFile,
 )
 from retab_async.resources import RESOURCES
-from retab_async.resources.base import DeletableRuns, ListedRuns, RunResource, WorkflowFamilyRuns
+from retab_async.resources.base import DeletableRuns, ListedRuns, RunResource
 
 PDF = b"%PDF-1.7\n"
 SENT = {"filename": "document.pdf", "url": "data:application/pdf;base64,JVBERi0xLjcK"}
@@ -349,7 +349,6 @@ def _verbs(resource: type[RunResource[Any]]) -> set[str]:
 def test_mixins_add_the_methods_that_not_all_kinds_have() -> None:
     assert _verbs(DeletableRuns) - _verbs(RunResource) == {"delete"}
     assert _verbs(ListedRuns) - _verbs(RunResource) == {"list", "cancel_matching"}
-    assert _verbs(WorkflowFamilyRuns) - _verbs(RunResource) == {"cancel_matching"}
 
 
 class TestEveryKind:

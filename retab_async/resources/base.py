@@ -421,7 +421,3 @@ class ListedRuns(RunResource[RunT]):
             outage_timeout=outage_timeout,
         )
         return self._cancel_matching(options, status=status, filename=filename, from_date=from_date, to_date=to_date)
-
-
-class WorkflowFamilyRuns(RunResource[RunT]):
-    """Marker base of the workflow kinds; each declares its own filters and `cancel_matching`."""

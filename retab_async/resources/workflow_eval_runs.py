@@ -10,7 +10,7 @@ from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
 from retab_async.listing import RunPager
 from retab_async.models import RunStatus, SparseRepr
-from retab_async.resources.base import WorkflowFamilyRuns
+from retab_async.resources.base import RunResource
 from retab_async.scope import RunScope
 from retab_async.validation import non_blank_str, reject
 
@@ -75,7 +75,7 @@ class WorkflowEvalRun(WorkflowFamilyRun):
     freshness: EvalRunFreshness | None = None
 
 
-class WorkflowEvalRuns(WorkflowFamilyRuns[WorkflowEvalRun]):
+class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
     """The eval runs of an account, always in the background: `/v1/workflows/evals/runs`."""
 
     path = "/v1/workflows/evals/runs"

@@ -10,7 +10,7 @@ from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
 from retab_async.listing import RunPager
 from retab_async.models import RunStatus
-from retab_async.resources.base import WorkflowFamilyRuns
+from retab_async.resources.base import RunResource
 from retab_async.scope import RunScope
 from retab_async.validation import drop_none, non_blank_str, optional_str
 
@@ -37,7 +37,7 @@ class ExperimentRun(WorkflowFamilyRun):
     error_count: int = 0
 
 
-class ExperimentRuns(WorkflowFamilyRuns[ExperimentRun]):
+class ExperimentRuns(RunResource[ExperimentRun]):
     """The experiment runs of an account, always in the background: `/v1/workflows/experiments/runs`."""
 
     path = "/v1/workflows/experiments/runs"

@@ -13,7 +13,7 @@ from retab_async.documents import Document, DocumentField
 from retab_async.lifecycles import WorkflowFamilyRun
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, RunStatus, SparseRepr
-from retab_async.resources.base import DeletableRuns, WorkflowFamilyRuns
+from retab_async.resources.base import DeletableRuns
 from retab_async.scope import RunScope
 from retab_async.validation import drop_none, json_object, non_blank_str, one_of, optional_int, reject, str_dict
 
@@ -34,7 +34,7 @@ class WorkflowRun(WorkflowFamilyRun):
     metadata: Mapping[str, str] | None = attrs.field(default=None, hash=False)
 
 
-class WorkflowRuns(WorkflowFamilyRuns[WorkflowRun], DeletableRuns[WorkflowRun]):
+class WorkflowRuns(DeletableRuns[WorkflowRun]):
     """The workflow runs of an account, always in the background: `/v1/workflows/runs`."""
 
     path = "/v1/workflows/runs"
