@@ -379,8 +379,14 @@ async def test_as_many_failing_ids_as_workers_are_no_outage() -> None:
     assert report.counts == {"cancelled": 88, "unconfirmed": 12}
 
 
+# Under the load of parallel tests this has been seen to hang: it runs in the soak job, bounded, until that is understood.
+@pytest.mark.soak
 async def test_a_hanging_server_is_probed_with_a_short_timeout() -> None:
-    async with switched(timeout=1) as (switch, client), client.splits.cancel_many(ids_of(100), concurrency=8) as job:
+    async with (
+        asyncio.timeout(60),
+        switched(timeout=1) as (switch, client),
+        client.splits.cancel_many(ids_of(100), concurrency=8) as job,
+    ):
         for _ in range(20):
             await anext(job)
         switch.away = stall
