@@ -379,7 +379,7 @@ async def test_as_many_failing_ids_as_workers_are_no_outage() -> None:
     assert report.counts == {"cancelled": 88, "unconfirmed": 12}
 
 
-# Under the load of parallel tests this has been seen to hang: it runs in the soak job, bounded, until that is understood.
+# Seen to hang under the load of parallel tests: until that is understood it runs in the soak job, with a bound.
 @pytest.mark.soak
 async def test_a_hanging_server_is_probed_with_a_short_timeout() -> None:
     async with (
