@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -80,7 +81,8 @@ class CallLog:
         name = "ok" if error is None else type(error).__name__
         self.results[verb, name] += 1
         if not (error is None or task.cancelled() or is_expected(error)):
-            self.errors.append(f"{verb} raised {error!r}")
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            self.errors.append(f"{verb} raised {error!r} at {place.name}:{place.lineno}, {place.line}")
 
 
 def is_expected(error: BaseException) -> bool:

@@ -438,8 +438,9 @@ class JobLeakCheck(LeakCheck):
         assert workers() == []
         if self._scene.throttled is not None:
             self._check_throttle(self._scene.throttled._throttle)
+        # The thread of a journal whose opening was cancelled may be about to create the file.
+        await until(lambda: not [each for each in threading.enumerate() if "journal" in each.name])
         if self._path.exists():
-            await until(lambda: not [each for each in threading.enumerate() if "journal" in each.name])
             assert self._path not in open_files()
             lines = self._path.read_bytes().splitlines(keepends=True)
             assert None not in map(decode_line, lines)
@@ -473,7 +474,7 @@ INTERVALS = {
     "cancel_many": 0,
     "cancel_matching": 0,
     "cancel_many, with failures": 0.01,
-    "cancel_many, with a journal": 0.001,
+    "cancel_many, with a journal": 0.0002,
 }
 
 
@@ -496,5 +497,5 @@ async def test_a_bulk_cancel_cancelled_at_any_moment_of_its_workers_leaves_nothi
         # In the iteration of the cancel each of the two workers may still take its next id.
         assert scene.taken <= taken + 2
 
-    assert moments > 3
+    assert moments > 1
     assert await job is None
