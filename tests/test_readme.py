@@ -1,4 +1,4 @@
-"""The README and the package name the same settings, errors, modules and commands."""
+"""The README, the guides and the package agree: settings, errors, modules, commands, links; their code runs."""
 
 import ast
 import asyncio
@@ -19,11 +19,27 @@ from retab_async import APIError, AsyncRetab, RetabError, RetryPolicy, cli
 from retab_async.emulator import Emulator
 from retab_async.resources import RESOURCES
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-CONTRIBUTING = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = re.findall(r"(?m)^retab-async (.*)$", README)
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 PACKAGE = Path(retab_async.__file__).parent
+GUIDES = sorted((PACKAGE / "guides").glob("*.md"))
+PAGES = {path.name: path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *GUIDES)}
+# A block that needs a setting of its own is marked ```py, and has a test beside the tests of its subject.
+BLOCKS = [
+    pytest.param(name, block, id=f"{name}: {' '.join(block.split())[:40]}")
+    for name, path in PAGES.items()
+    for block in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+]
+LINKS = [
+    (name, target)
+    for name, path in PAGES.items()
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text())
+    if "://" not in target
+]
+COMMANDS = [
+    line for path in (PAGES["README.md"], *GUIDES) for line in re.findall(r"(?m)^retab-async (.*)$", path.read_text())
+]
 
 
 def table(heading: str, page: str = README) -> list[list[str]]:
@@ -85,7 +101,7 @@ def test_layout_table_lists_exactly_the_modules() -> None:
 
 @pytest.fixture
 async def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Emulator]:
-    """The environment of the README's code: a key, a file to send, and a fast API."""
+    """The environment of a page's code: a key, a file to send, and a fast API."""
     async with Emulator(api_key="sk_...", queued=0, running=0.01) as running:
         monkeypatch.setenv("RETAB_API_KEY", running.api_key)
         monkeypatch.setenv("RETAB_API_BASE_URL", running.url)
@@ -94,11 +110,11 @@ async def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIter
         yield running
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: " ".join(block.split())[:40])
-async def test_python_block_runs_without_an_error_response(block: str, emulator: Emulator) -> None:
+@pytest.mark.parametrize(("page", "block"), BLOCKS)
+async def test_python_block_runs_without_an_error_response(page: str, block: str, emulator: Emulator) -> None:
     ids = {kind: emulator.seed(kind.replace(".", "/"))[0] for kind in RESOURCES}
     code = with_ids(dedent(block), ids.values())
-    compiled = compile(code, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    compiled = compile(code, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     async with AsyncRetab() as client:
         names = {
             **vars(retab_async),
@@ -109,8 +125,7 @@ async def test_python_block_runs_without_an_error_response(block: str, emulator:
         }
         if "asyncio.run(" in code:
             await asyncio.to_thread(eval, compiled, names)
-        else:
-            coroutine = eval(compiled, names)  # noqa: S307 - our own page
+        elif coroutine := eval(compiled, names):  # noqa: S307 - our own page
             await coroutine
 
     assert emulator.requests
@@ -121,6 +136,17 @@ def with_ids(text: str, ids: Iterable[str]) -> str:
     """Return the text with the example ids replaced by these, by prefix."""
     by_prefix = {run_id.rpartition("_")[0]: run_id for run_id in ids}
     return re.sub(r"\b([a-z]+)_01G34H8J2K\b", lambda found: by_prefix[found[1]], text)
+
+
+@pytest.mark.parametrize(("page", "target"), LINKS)
+def test_link_to_a_file_or_heading_exists(page: str, target: str) -> None:
+    path, _, heading = target.partition("#")
+    file = PAGES[page].parent / path if path else PAGES[page]
+
+    assert file.exists()
+    if heading:
+        headings = re.findall(r"(?m)^#+ (.*)$", file.read_text())
+        assert heading in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
 
 
 @pytest.mark.parametrize("line", COMMANDS)
