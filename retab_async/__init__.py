@@ -110,7 +110,7 @@ from retab_async.retry import RetryPolicy
 from retab_async.scope import RunHandle, RunScope
 from retab_async.settings import VERSION
 from retab_async.streaming import RunStream
-from retab_async.throttle import RateLimit, Stats, Totals
+from retab_async.throttle import FileRateLimit, RateLimit, SharedRateLimit, Stats, Totals
 
 # A library prints nothing by itself; the application decides.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -163,6 +163,7 @@ __all__ = [
     "File",
     "FileBlueprint",
     "FileBlueprints",
+    "FileRateLimit",
     "FileRef",
     "Files",
     "FilesAndBlueprints",
@@ -220,6 +221,7 @@ __all__ = [
     "SchemaGeneration",
     "SchemaGenerations",
     "SettledError",
+    "SharedRateLimit",
     "SheetRegion",
     "Split",
     "SplitConsensus",

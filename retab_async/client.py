@@ -17,7 +17,7 @@ from retab_async.resources import RESOURCES, RunResources
 from retab_async.resources.base import RunResource
 from retab_async.retry import RetryPolicy, check_policy
 from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, check_seconds
-from retab_async.throttle import RateLimit, Stats, ThrottleRegistry, Totals
+from retab_async.throttle import RateLimit, SharedRateLimit, Stats, ThrottleRegistry, Totals, check_rate_limit
 from retab_async.transport import ConnectionPool, Transport
 from retab_async.validation import check_parameter_names, reject
 
@@ -63,6 +63,9 @@ class AsyncRetab(RunResources):
         allow_http: Accept an http:// `base_url` beyond loopback, in a private network; by default
             `RETAB_API_ALLOW_HTTP`, or False.
         max_response_bytes: Size limit of one decoded response; 64 MiB by default.
+        rate_limit: The known limit of the credential, which all calls of this client and its copies keep to, each
+            credential by itself: `RateLimit(300, per=60)`; or one that processes share, `FileRateLimit` or
+            `RedisRateLimit` of `retab_async.integrations.redis`. By default it is learned from responses.
 
     Raises:
         ConfigurationError: A setting cannot work; the message says what to pass.
@@ -91,6 +94,7 @@ class AsyncRetab(RunResources):
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
         allow_http: bool = False,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        rate_limit: RateLimit | SharedRateLimit | None = None,
     ) -> None:
         # A traceback that shows locals must not show secrets, in this frame and those below it.
         api_key, bearer_token, base_url = as_secret(api_key), as_secret(bearer_token), as_secret(base_url)
@@ -105,12 +109,12 @@ class AsyncRetab(RunResources):
             allow_http=allow_http,
             max_response_bytes=max_response_bytes,
         )
-        retry = check_policy(retry)
+        retry, rate_limit = check_policy(retry), check_rate_limit(rate_limit)
         pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool
         self._cleanup = CleanupQueue(pool.slots, max_connections)
         self._closing: asyncio.Task[None] | None = None
-        self._throttles = ThrottleRegistry()
+        self._throttles = ThrottleRegistry(rate_limit)
         self._configure(settings, retry)
 
     def _configure(self, settings: Settings, retry: RetryPolicy, *, is_copy: bool = False) -> None:
@@ -233,7 +237,7 @@ class AsyncRetab(RunResources):
             # A forked process leaves its parent's pending cancels to the parent.
             if self._pool.is_forked:
                 await self._pool.aclose()
-            elif self._cleanup.is_idle and self._closing is None:
+            elif self._cleanup.is_idle and self._closing is None and not self._throttles.is_shared:
                 await self._close(timeout)
             else:
                 self._closing = self._closing or asyncio.get_running_loop().create_task(self._close(timeout))
@@ -248,7 +252,10 @@ class AsyncRetab(RunResources):
         try:
             await self._cleanup.drain(timeout)
         finally:
-            await self._pool.aclose()
+            try:
+                await self._pool.aclose()
+            finally:
+                await self._throttles.aclose()
 
     async def __aenter__(self) -> Self:
         return self

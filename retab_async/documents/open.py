@@ -15,10 +15,10 @@ from retab_async.documents.files import (
     open_path,
 )
 from retab_async.documents.sources import BytesSource, SharedDescriptor, Source, bytes_source, clean_filename
-from retab_async.documents.thread_pool import FILE_POOL, USER_FILE_POOL
 from retab_async.documents.urls import decode_data_url, is_data_url
 from retab_async.errors import InvalidDocumentError
 from retab_async.models import FileRef, MIMEData
+from retab_async.thread_pool import FILE_POOL, USER_FILE_POOL
 
 Content: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | AsyncBinaryFile | MIMEData | FileRef

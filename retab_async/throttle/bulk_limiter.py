@@ -32,6 +32,11 @@ class BulkLimiter:
         self._shared_permit = Permit(self, self.concurrency.epoch)
         self._gate = FifoGate(throttle.clock, self._seconds_until_open, self._on_pass)
 
+    @property
+    def backlog(self) -> int:
+        """Callers that wait for nothing but the window and the throttle."""
+        return len(self._gate) if self.known_rate is None else 0
+
     def try_acquire(self) -> "Permit | None":
         """Return a permit at once where nothing limits the request; None means to `acquire` one.
 
