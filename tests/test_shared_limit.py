@@ -418,6 +418,33 @@ class TestFailures:
 
         run(scenario)
 
+    def test_slots_that_a_waiter_does_not_take_are_released(self) -> None:
+        async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:
+            process = processes[0]
+            process.limiter._free.append("unused")
+            process.limiter._granted_at = clock()
+            process.throttle._waiting[BULK] = 1
+            process.limiter._start_timer(0.1)
+            await asyncio.sleep(4)
+            assert limit.exchanges == []
+            await asyncio.sleep(2)
+
+            assert [("unused", inf)] == [*limit.exchanges[0].finished]
+
+        run(scenario)
+
+    def test_retry_after_without_a_store_is_kept_for_it(self) -> None:
+        async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:
+            limit.failure = ConnectionError()
+            sent = await refused(processes[0], 20.0)
+            limit.failure = None
+            await processes[0].send()
+
+            assert processes[0].sent_at[0] >= sent + 20
+            assert processes[0].throttle.is_kept()
+
+        run(scenario)
+
     def test_slots_behind_a_closed_gate_are_released(self) -> None:
         async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:
             process = processes[0]

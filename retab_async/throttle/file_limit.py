@@ -5,19 +5,15 @@ import os
 import stat
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from retab_async.errors import ConfigurationError
 from retab_async.json_codec import dumps, loads
 from retab_async.thread_pool import DaemonThreadPool
 from retab_async.throttle.slots import SharedRateLimit, SlotReply, SlotRequest, SlotStore, SlotTable
-
-try:
-    import fcntl
-except ImportError:  # Windows, where everything else must work
-    fcntl = None  # type: ignore[assignment]
 
 _MAGIC = b"retab_async rate limit 1 "
 # Bytes of the magic, the checksum and the line break.
@@ -50,9 +46,6 @@ class FileRateLimit(SharedRateLimit):
         super().__init__(requests, per=per, lease=lease)
         # A later change of the directory must not change the file.
         self.path: str = os.path.abspath(os.fspath(path))  # noqa: PTH100 - no Path elsewhere
-        if fcntl is None:
-            msg = "FileRateLimit needs POSIX file locks, which this system lacks: use RedisRateLimit"
-            raise ConfigurationError(msg)
         try:
             with _locked_file(self.path) as file:
                 _read_tables(file)
@@ -96,12 +89,17 @@ class _FileStore:
 
 @contextmanager
 def _locked_file(path: str) -> Iterator[int]:
+    try:
+        import fcntl  # noqa: PLC0415 - missing on Windows, where everything else must work
+    except ImportError:
+        msg = "this system has no POSIX file locks, use RedisRateLimit"
+        raise ValueError(msg) from None
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             msg = "it is no regular file"
             raise ValueError(msg)
-        _lock(file)
+        _lock(partial(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB))
         try:
             yield file
         finally:
@@ -111,12 +109,12 @@ def _locked_file(path: str) -> Iterator[int]:
         os.close(file)
 
 
-def _lock(file: int) -> None:
+def _lock(try_lock: Callable[[], None]) -> None:
     # Not for ever: its holder may be stopped, or sit behind a dead file system.
     latest = time.monotonic() + _LOCK_TIMEOUT
     while True:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try_lock()
         except BlockingIOError:
             if time.monotonic() > latest:
                 raise

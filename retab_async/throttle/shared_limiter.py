@@ -108,7 +108,8 @@ class SharedLimiter:
 
     def on_throttled(self, now: float, retry_after: float | None) -> None:
         """Hold back all processes for a Retry-After."""
-        self._closed_until = now + (_SHORT_PAUSE if retry_after is None else min(retry_after, _MAX_PAUSE))
+        pause = _SHORT_PAUSE if retry_after is None else min(retry_after, _MAX_PAUSE)
+        self._closed_until = max(self._closed_until, now + pause)
         self._release_unused()
         if not self.is_alone:
             self._start_exchange()
