@@ -32,6 +32,7 @@ from retab_async.errors import (
     RunError,
     RunFailedError,
     SettledError,
+    TerminatedError,
     ValidationError,
     WaitTimeoutError,
 )
@@ -109,6 +110,7 @@ from retab_async.resources.workflow_runs import RunInputs, WorkflowRun, Workflow
 from retab_async.retry import RetryPolicy
 from retab_async.scope import RunHandle, RunScope
 from retab_async.settings import VERSION
+from retab_async.signals import until_signal
 from retab_async.streaming import RunStream
 from retab_async.throttle import RateLimit, Stats, Totals
 
@@ -229,6 +231,7 @@ __all__ = [
     "Stats",
     "StatusCallback",
     "Subdocument",
+    "TerminatedError",
     "Totals",
     "UnconfirmedCancel",
     "UnknownLifecycle",
@@ -245,4 +248,5 @@ __all__ = [
     "WorkflowRuns",
     "Workflows",
     "__version__",
+    "until_signal",
 ]
