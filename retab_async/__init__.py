@@ -35,6 +35,7 @@ from retab_async.errors import (
     ValidationError,
     WaitTimeoutError,
 )
+from retab_async.hooks import Call, Hook
 from retab_async.lifecycles import (
     AwaitingReviewLifecycle,
     CancelledLifecycle,
@@ -130,6 +131,7 @@ __all__ = [
     "BlockEvalBatchExecutionCounts",
     "BlockEvalLifecycleCounts",
     "BlockEvalOutcomeCounts",
+    "Call",
     "CancelJob",
     "CancelOutcome",
     "CancelReport",
@@ -168,6 +170,7 @@ __all__ = [
     "FilesAndBlueprints",
     "FormField",
     "HTTPResponseError",
+    "Hook",
     "IdempotencyReplayError",
     "InternalServerError",
     "InvalidDocumentError",

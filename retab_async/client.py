@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from retab_async.bulk import CancelJob, CancelOptions, IdSource, Order
 from retab_async.cleanup import CleanupQueue, UnconfirmedCancel
+from retab_async.hooks import Hook, HookSet
 from retab_async.models import Run
 from retab_async.resources import RESOURCES, RunResources
 from retab_async.resources.base import RunResource
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 # A run, or its kind and its id: `("splits", id)`, `(client.splits, id)`.
 AnyRun: TypeAlias = Run | tuple[str | RunResource[Any], str | Run]
+
+# The kind of each route, for the names of calls.
+_COLLECTIONS = {resource.path: name for name, resource in RESOURCES.items()} | {"/v1/files": "files"}
 
 # What the parameters of other clients are called here.
 _EQUIVALENTS = {
@@ -63,6 +67,8 @@ class AsyncRetab(RunResources):
         allow_http: Accept an http:// `base_url` beyond loopback, in a private network; by default
             `RETAB_API_ALLOW_HTTP`, or False.
         max_response_bytes: Size limit of one decoded response; 64 MiB by default.
+        hooks: Callables from a `Call` to a context manager that is entered around it, for metrics and traces; a hook
+            that raises is logged once and affects no call.
 
     Raises:
         ConfigurationError: A setting cannot work; the message says what to pass.
@@ -91,6 +97,7 @@ class AsyncRetab(RunResources):
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
         allow_http: bool = False,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        hooks: "Sequence[Hook]" = (),
     ) -> None:
         # A traceback that shows locals must not show secrets, in this frame and those below it.
         api_key, bearer_token, base_url = as_secret(api_key), as_secret(bearer_token), as_secret(base_url)
@@ -106,12 +113,14 @@ class AsyncRetab(RunResources):
             max_response_bytes=max_response_bytes,
         )
         retry = check_policy(retry)
+        self._hooks = HookSet(hooks, _COLLECTIONS)
         pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool
-        self._cleanup = CleanupQueue(pool.slots, max_connections)
+        self._cleanup = CleanupQueue(pool.slots, max_connections, self._hooks)
         self._closing: asyncio.Task[None] | None = None
         self._throttles = ThrottleRegistry()
         self._configure(settings, retry)
+        self._hooks.notify("on_client", self)
 
     def _configure(self, settings: Settings, retry: RetryPolicy, *, is_copy: bool = False) -> None:
         self._is_copy = is_copy
@@ -119,7 +128,7 @@ class AsyncRetab(RunResources):
         self._retry = retry
         # The API limits each key by itself.
         self._throttle = throttle = self._throttles.get(settings.credential)
-        self._bind_resources(Transport(self._pool, settings, retry, throttle), self._cleanup)
+        self._bind_resources(Transport(self._pool, settings, retry, throttle, hooks=self._hooks), self._cleanup)
 
     def with_options(
         self,
@@ -154,6 +163,11 @@ class AsyncRetab(RunResources):
         retry = self._retry if retry is None else check_policy(retry)
         other._configure(settings, retry, is_copy=True)  # noqa: SLF001 - of the same class
         return other
+
+    @property
+    def base_url(self) -> str:
+        """The address of the API, without `/v1`."""
+        return self._settings.base_url
 
     def stats(self) -> Stats:
         """Return the current statistics of this client's credential: of the client and its copies with the same one."""

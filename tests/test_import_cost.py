@@ -11,6 +11,7 @@ UNWANTED = [
     "cattrs",
     "click",
     "httpx",
+    "opentelemetry",
     "pydantic",
     "retab_async.cli",
     "retab_async.emulator",

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from yarl import URL
 
 from retab_async.protocol import DeliveryState, Request, Response
-from retab_async.transport.response_body import DownloadTimer, IncompleteResponseError, ResponseReader, read_capped
+from retab_async.transport.response_body import (
+    MAX_INLINE_BYTES,
+    DownloadTimer,
+    IncompleteResponseError,
+    ResponseReader,
+    read_capped,
+)
 from retab_async.transport.wire import CONNECTION_LOST_ERRORS, RequestHead, Wire, WirePool, WireResponse
 
 # No wait has less, in seconds: a timeout of 0 would swallow a cancellation.
@@ -71,7 +77,10 @@ class FastExchange:
                 wires.discard(wire)
                 raise
             else:
-                return self._reader.to_response(request, response.status, response.headers, response.body, number)
+                parts = request, response.status, response.headers, response.body, number
+                if len(response.body) <= MAX_INLINE_BYTES:
+                    return self._reader.to_response(*parts)
+                return await self._reader.to_large_response(*parts)
 
     def _head(self, method: str) -> RequestHead:
         head = self._heads.get(method)
