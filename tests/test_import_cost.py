@@ -42,8 +42,10 @@ LAZY_PACKAGES = [retab_async, bulk, documents, polling, resources]
 
 def loaded_by(code: str) -> set[str]:
     """The modules that a fresh interpreter has loaded after some code."""
-    code = f"import sys, json\n{code}\nprint(json.dumps(sorted(sys.modules)))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)  # noqa: S603 - a constant command
+    code = f"import sys, json\n{code}\nprint()\nprint(json.dumps(sorted(sys.modules)))"
+    result = subprocess.run(  # noqa: S603 - a constant command
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+    )
     return set(json.loads(result.stdout.splitlines()[-1]))
 
 
@@ -102,6 +104,21 @@ def test_dir_lists_names_before_they_are_loaded() -> None:
     code = "import retab_async\nassert {*retab_async.__all__, 'errors', '__name__'} <= {*dir(retab_async)}"
 
     assert "retab_async.client" not in loaded_by(code)
+
+
+@pytest.mark.parametrize("package", LAZY_PACKAGES, ids=lambda package: package.__name__)
+def test_dir_lists_the_names_and_the_modules_of_a_package(package: Any) -> None:
+    names = dir(package)
+
+    assert names == sorted(set(names))
+    assert all(hasattr(package, name) for name in names)
+
+
+def test_class_of_a_client_has_its_resources_as_attributes() -> None:
+    names = {"splits", "files", "workflows"}
+
+    assert names <= {*dir(retab_async.AsyncRetab)}
+    assert all(getattr(retab_async.AsyncRetab, name).load().__name__ for name in names)
 
 
 def test_star_import_gives_every_public_name() -> None:
