@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         ValidationError as ValidationError,
         WaitTimeoutError as WaitTimeoutError,
     )
+    from retab_async.hooks import Call as Call, Hook as Hook
     from retab_async.lifecycles import (
         AwaitingReviewLifecycle as AwaitingReviewLifecycle,
         CancelledLifecycle as CancelledLifecycle,
@@ -173,6 +174,7 @@ else:
             "BlockEvalBatchExecutionCounts": "resources.workflow_eval_runs",
             "BlockEvalLifecycleCounts": "resources.workflow_eval_runs",
             "BlockEvalOutcomeCounts": "resources.workflow_eval_runs",
+            "Call": "hooks",
             "CancelJob": "bulk",
             "CancelOutcome": "bulk",
             "CancelReport": "bulk",
@@ -211,6 +213,7 @@ else:
             "FilesAndBlueprints": "resources.account_files",
             "FormField": "resources.edits",
             "HTTPResponseError": "errors",
+            "Hook": "hooks",
             "IdempotencyReplayError": "errors",
             "InternalServerError": "errors",
             "InvalidDocumentError": "errors",

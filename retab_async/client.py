@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from retab_async import bulk, resources
+from retab_async.hooks import Hook, HookSet
 from retab_async.retry import RetryPolicy, check_policy
 from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, check_seconds
 from retab_async.throttle import RateLimit, Stats, ThrottleRegistry, Totals
@@ -62,6 +63,8 @@ class AsyncRetab(resources.RunResources):
         allow_http: Accept an http:// `base_url` beyond loopback, in a private network; by default
             `RETAB_API_ALLOW_HTTP`, or False.
         max_response_bytes: Size limit of one decoded response; 64 MiB by default.
+        hooks: Callables from a `Call` to a context manager that is entered around it, for metrics and traces; a hook
+            that raises is logged once and affects no call.
 
     Raises:
         ConfigurationError: A setting cannot work; the message says what to pass.
@@ -90,6 +93,7 @@ class AsyncRetab(resources.RunResources):
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
         allow_http: bool = False,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        hooks: "Sequence[Hook]" = (),
     ) -> None:
         # A traceback that shows locals must not show secrets, in this frame and those below it.
         api_key, bearer_token, base_url = as_secret(api_key), as_secret(bearer_token), as_secret(base_url)
@@ -105,13 +109,15 @@ class AsyncRetab(resources.RunResources):
             max_response_bytes=max_response_bytes,
         )
         retry = check_policy(retry)
+        self._hooks = HookSet(hooks, _collections)
         pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool
         # One for all copies, loaded when a resource is first used.
-        self._load_cleanup = cache(partial(_new_cleanup, pool, max_connections))
+        self._load_cleanup = cache(partial(_new_cleanup, pool, max_connections, self._hooks))
         self._closing: asyncio.Task[None] | None = None
         self._throttles = ThrottleRegistry()
         self._configure(settings, retry)
+        self._hooks.notify("on_client", self)
 
     def _configure(self, settings: Settings, retry: RetryPolicy, *, is_copy: bool = False) -> None:
         self._is_copy = is_copy
@@ -119,7 +125,7 @@ class AsyncRetab(resources.RunResources):
         self._retry = retry
         # The API limits each key by itself.
         self._throttle = throttle = self._throttles.get(settings.credential)
-        self._bind_resources(Transport(self._pool, settings, retry, throttle), self._load_cleanup)
+        self._bind_resources(Transport(self._pool, settings, retry, throttle, hooks=self._hooks), self._load_cleanup)
 
     @property
     def _cleanup(self) -> "CleanupQueue":
@@ -158,6 +164,11 @@ class AsyncRetab(resources.RunResources):
         retry = self._retry if retry is None else check_policy(retry)
         other._configure(settings, retry, is_copy=True)  # noqa: SLF001 - of the same class
         return other
+
+    @property
+    def base_url(self) -> str:
+        """The address of the API, without `/v1`."""
+        return self._settings.base_url
 
     def stats(self) -> Stats:
         """Return the current statistics of this client's credential: of the client and its copies with the same one."""
@@ -268,10 +279,15 @@ class AsyncRetab(resources.RunResources):
         return f"<AsyncRetab {self._settings.base_url} timeout={self._settings.timeout:g} {state}>"
 
 
-def _new_cleanup(pool: ConnectionPool, max_connections: int) -> "CleanupQueue":
+def _collections() -> dict[str, str]:
+    # The kind of each route, for the names of calls.
+    return {resource.path: name for name, resource in resources.RESOURCES.items()} | {"/v1/files": "files"}
+
+
+def _new_cleanup(pool: ConnectionPool, max_connections: int, hooks: HookSet) -> "CleanupQueue":
     from retab_async.cleanup import CleanupQueue  # noqa: PLC0415 - on first use
 
-    return CleanupQueue(pool.slots, max_connections)
+    return CleanupQueue(pool.slots, max_connections, hooks)
 
 
 def _show_signature_of_init(cls: type[AsyncRetab]) -> None:

@@ -20,6 +20,7 @@ UNUSED = [
     "cattrs",
     "click",
     "httpx",
+    "opentelemetry",
     "pydantic",
     "retab_async.bulk.job",
     "retab_async.cleanup",
