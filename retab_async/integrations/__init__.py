@@ -1,1 +1,1 @@
-"""Integrations with other libraries, one module each; a module imports its own library alone."""
+"""Integrations with other libraries, one module each; none is imported by the package itself."""
