@@ -2,6 +2,7 @@
 
 import logging
 
+from retab_async.api.any_route import APIResponse
 from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason, MatchingOptions, Order
 from retab_async.cleanup import UnconfirmedCancel
 from retab_async.client import AnyRun, AsyncRetab
@@ -122,6 +123,7 @@ __all__ = [
     "DOLLARS_PER_CREDIT",
     "APIConnectionError",
     "APIError",
+    "APIResponse",
     "APITimeoutError",
     "AnyRun",
     "AsyncRetab",
