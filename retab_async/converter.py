@@ -15,12 +15,12 @@ from cattrs import (
     transform_error,
 )
 from cattrs.cols import homogenous_tuple_structure_factory
-from cattrs.gen import make_dict_structure_fn, override
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import make_converter as make_orjson_converter
 
 from retab_async.errors import SchemaMismatchError
 from retab_async.lifecycles import LIFECYCLES, Lifecycle, UnknownLifecycle
-from retab_async.models import RunStatus, default_of
+from retab_async.models import Run, RunStatus, default_of
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
@@ -34,6 +34,8 @@ _JSON_NAMES = {
     float: "a number",
     type(None): "null",
 }
+# The field of a run for what its model does not know.
+_EXTRA = "extra"
 _STATUSES = {str(status): status for status in RunStatus}
 
 
@@ -143,6 +145,8 @@ def _converter() -> Converter:
     converter.register_structure_hook_factory(_is_of(tuple))(_tuple_hook)
     # A null means the same as an absent key: the default.
     converter.register_structure_hook_factory(attrs.has)(_object_hook)
+    converter.register_structure_hook_factory(_is_run)(_run_hook)
+    converter.register_unstructure_hook_factory(_is_run)(_write_run_hook)
     # A tagged union with an open tag; written as the class of the value, not of the field.
     converter.register_structure_hook_factory(_is_lifecycle)(_lifecycle_hook)
     converter.register_unstructure_hook_func(_is_lifecycle, lambda value: converter.unstructure(value, type(value)))
@@ -290,6 +294,9 @@ def _object_hook(cls: Any, converter: BaseConverter) -> Hook:
         for field in attrs.fields(cls)
         if field.default is not attrs.NOTHING
     }
+    if _is_run(cls):
+        # No field of the JSON: one of the same name is an extra field.
+        optional[_EXTRA] = override(omit=True)
     read_fields: Hook = make_dict_structure_fn(cls, converter, **optional)
 
     def read(value: Any, _: Any) -> Any:
@@ -298,6 +305,34 @@ def _object_hook(cls: Any, converter: BaseConverter) -> Hook:
         raise _type_error(value, "an object")
 
     return read
+
+
+def _is_run(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, Run)
+
+
+def _run_hook(cls: Any, converter: BaseConverter) -> Hook:
+    read_fields = _object_hook(cls, converter)
+    known = frozenset(field.name for field in attrs.fields(cls)) - {_EXTRA}
+
+    def read(value: Any, _: Any) -> Any:
+        run = read_fields(value, cls)
+        if not known.issuperset(value):
+            # The models are frozen.
+            object.__setattr__(run, _EXTRA, {name: each for name, each in value.items() if name not in known})
+        return run
+
+    return read
+
+
+def _write_run_hook(cls: Any, converter: BaseConverter) -> Callable[[Any], dict[str, Any]]:
+    write_fields = make_dict_unstructure_fn(cls, converter, **{_EXTRA: override(omit=True)})
+
+    def write(run: Any) -> dict[str, Any]:
+        fields: dict[str, Any] = write_fields(run)
+        return {**_copy_json(run.extra), **fields} if run.extra else fields
+
+    return write
 
 
 def _without_none(kind: Any) -> Any:
