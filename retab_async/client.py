@@ -1,35 +1,34 @@
 """The client: its settings, its connections, and a resource for each kind of run."""
 
 import asyncio
+import logging
 import os
 from copy import copy
-from functools import partial
+from functools import cache, partial
 from inspect import signature
-from operator import attrgetter
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from retab_async.api.any_route import APIResponse, any_request
-from retab_async.bulk import CancelJob, CancelOptions, IdSource, Order
-from retab_async.cleanup import CleanupQueue, UnconfirmedCancel
+from retab_async import bulk, resources
 from retab_async.hooks import Hook, HookSet
-from retab_async.models import Run
-from retab_async.resources import RESOURCES, RunResources
-from retab_async.resources.base import RunResource
 from retab_async.retry import RetryPolicy, check_policy
 from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, as_secret_headers, check_seconds
 from retab_async.throttle import RateLimit, Stats, ThrottleRegistry, Totals
 from retab_async.transport import ConnectionPool, Transport
-from retab_async.validation import check_parameter_names, reject
+from retab_async.validation import check_parameter_names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 
     import aiohttp
 
-# A run, or its kind and its id: `("splits", id)`, `(client.splits, id)`.
-AnyRun: TypeAlias = Run | tuple[str | RunResource[Any], str | Run]
+    from retab_async.api.any_route import APIResponse
+    from retab_async.cleanup import CleanupQueue, UnconfirmedCancel
+    from retab_async.models import Run
+
+# A library prints nothing by itself; the application decides.
+logging.getLogger("retab_async").addHandler(logging.NullHandler())
 
 # What the parameters of other clients are called here.
 _EQUIVALENTS = {
@@ -39,7 +38,7 @@ _EQUIVALENTS = {
 }
 
 
-class AsyncRetab(RunResources):
+class AsyncRetab(resources.RunResources):
     """Client of the Retab API over one connection pool; use it with `async with`, or call `aclose()`.
 
     Connections are opened on first use, and belong to the event loop and the process of that use. A client that is
@@ -118,7 +117,8 @@ class AsyncRetab(RunResources):
         self._hooks = HookSet(hooks, _collections)
         pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool
-        self._cleanup = CleanupQueue(pool.slots, max_connections, self._hooks)
+        # One for all copies, loaded when a resource is first used.
+        self._load_cleanup = cache(partial(_new_cleanup, pool, max_connections, self._hooks))
         self._closing: asyncio.Task[None] | None = None
         self._throttles = ThrottleRegistry()
         self._configure(settings, retry)
@@ -130,8 +130,11 @@ class AsyncRetab(RunResources):
         self._retry = retry
         # The API limits each key by itself.
         self._throttle = throttle = self._throttles.get(settings.credential)
-        self._transport = Transport(self._pool, settings, retry, throttle, hooks=self._hooks)
-        self._bind_resources(self._transport, self._cleanup)
+        self._bind_resources(Transport(self._pool, settings, retry, throttle, hooks=self._hooks), self._load_cleanup)
+
+    @property
+    def _cleanup(self) -> "CleanupQueue":
+        return self._load_cleanup()
 
     def with_options(
         self,
@@ -177,7 +180,7 @@ class AsyncRetab(RunResources):
         query: "Mapping[str, Any] | None" = None,
         json: Any = None,
         idempotency_key: str | None = None,
-    ) -> APIResponse:
+    ) -> "APIResponse":
         """Send a request to any route of the API, for what has no method of its own yet.
 
         Throttle, retries, deadline, size limit and redaction are those of every call; a POST or PATCH without an
@@ -198,6 +201,8 @@ class AsyncRetab(RunResources):
             APIConnectionError: No response.
             ResponseTooLargeError: The response is larger than `max_response_bytes`.
         """
+        from retab_async.api.any_route import APIResponse, any_request  # noqa: PLC0415 - on first use
+
         return APIResponse(await self._transport.send(any_request(method, path, query, json, idempotency_key)))
 
     @property
@@ -215,18 +220,18 @@ class AsyncRetab(RunResources):
 
     def cancel_many(
         self,
-        runs: "Iterable[AnyRun] | AsyncIterable[AnyRun]",
+        runs: "Iterable[resources.AnyRun] | AsyncIterable[resources.AnyRun]",
         /,
         *,
         concurrency: int = 64,
         rate_limit: RateLimit | None = None,
         journal: str | os.PathLike[str] | None = None,
-        order: Order = "completion",
+        order: "bulk.Order" = "completion",
         wait: bool = False,
         wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
         dedupe: bool = False,
-    ) -> CancelJob[Run]:
+    ) -> "bulk.CancelJob[Run]":
         """Cancel runs of several kinds: `await` it for a `CancelReport`, or `async with` it for each `CancelOutcome`.
 
         `POST {path}/{id}/cancel`
@@ -247,7 +252,7 @@ class AsyncRetab(RunResources):
             InvalidRequestError: An argument is invalid.
             ConfigurationError: An option is invalid.
         """
-        options = CancelOptions(
+        options = bulk.CancelOptions(
             concurrency=concurrency,
             rate_limit=rate_limit,
             journal=journal,
@@ -257,11 +262,9 @@ class AsyncRetab(RunResources):
             outage_timeout=outage_timeout,
             dedupe=dedupe,
         )
-        resources: dict[str, RunResource[Any]] = {name: attrgetter(name)(self) for name in RESOURCES}
-        targets = [resource._cancel_target for resource in resources.values()]  # noqa: SLF001 - one of us
-        return CancelJob(IdSource(runs, partial(_resolve_run, resources), dedupe=dedupe), targets, options)
+        return resources.cancel_runs(self, resources.RESOURCES, runs, options)
 
-    async def aclose(self, timeout: float | None = None) -> tuple[UnconfirmedCancel, ...]:  # noqa: ASYNC109 - see Args
+    async def aclose(self, timeout: float | None = None) -> "tuple[UnconfirmedCancel, ...]":  # noqa: ASYNC109 - see Args
         """Send the pending cancels, those of blocks that are still open included, then close the connections.
 
         Once begun this continues even if its caller is cancelled. It can be called again. Closing a copy closes
@@ -316,22 +319,15 @@ class AsyncRetab(RunResources):
         return f"<AsyncRetab {self._settings.base_url} timeout={self._settings.timeout:g} {state}>"
 
 
-def _resolve_run(resources: dict[str, RunResource[Any]], run: AnyRun) -> tuple[str, str]:
-    resource: RunResource[Any] | None = None
-    target: str | Run | None = None
-    if isinstance(run, Run):
-        resource, target = next((each for each in resources.values() if isinstance(run, each.run_type)), None), run
-    elif isinstance(run, tuple) and len(run) == 2:
-        kind, target = run
-        same = (each for each in resources.values() if each is kind)
-        resource = resources.get(kind) if isinstance(kind, str) else next(same, None)
-    if resource is None:
-        reject(f"not a run, and not a pair of a kind of this client and an id, such as ('splits', id): {run!r:.200}")
-    return resource._run_id_of(target)  # noqa: SLF001 - one of us
-
-
 def _collections() -> dict[str, str]:
-    return {resource.path: name for name, resource in RESOURCES.items()} | {"/v1/files": "files"}
+    # The kind of each route, for the names of calls.
+    return {resource.path: name for name, resource in resources.RESOURCES.items()} | {"/v1/files": "files"}
+
+
+def _new_cleanup(pool: ConnectionPool, max_connections: int, hooks: HookSet) -> "CleanupQueue":
+    from retab_async.cleanup import CleanupQueue  # noqa: PLC0415 - on first use
+
+    return CleanupQueue(pool.slots, max_connections, hooks)
 
 
 def _show_signature_of_init(cls: type[AsyncRetab]) -> None:

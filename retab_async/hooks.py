@@ -78,7 +78,7 @@ class HookSet:
 
     Args:
         hooks: The hooks, the outermost first.
-        collections: Returns the kind of each route with runs or files; called once, for the first call.
+        collections: Returns the kind of each route with runs or files; called if there are hooks.
 
     Raises:
         ConfigurationError: A hook cannot be called.
@@ -93,7 +93,7 @@ class HookSet:
         return bool(self._hooks)
 
     @cached_property
-    def _collections(self) -> dict[str, str]:
+    def _collections(self) -> Mapping[str, str]:
         # The longest first: one route may begin with another.
         return dict(sorted(self._load_collections().items(), reverse=True))
 

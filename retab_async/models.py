@@ -74,6 +74,11 @@ def default_of(field: "attrs.Attribute[Any]") -> Any:
     return field.default if make is None else make()
 
 
+def is_extra(field: "attrs.Attribute[Any]") -> bool:
+    """Return whether a model's field holds what the model does not know, instead of the JSON field of its name."""
+    return bool(field.metadata.get("is_extra"))
+
+
 @attrs.frozen(kw_only=True, repr=False)
 class PrimitiveError(SparseRepr):
     """Why a run failed.
@@ -173,7 +178,7 @@ class Run(SparseRepr, ABC):
     """
 
     id: str
-    extra: Mapping[str, Any] = attrs.field(default=NO_EXTRA, hash=False)
+    extra: Mapping[str, Any] = attrs.field(default=NO_EXTRA, hash=False, metadata={"is_extra": True})
 
     @property
     @abstractmethod

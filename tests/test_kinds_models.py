@@ -126,7 +126,9 @@ def test_unknown_keys_are_extra_fields_of_a_run_and_ignored_below_it(kind: str) 
     free = {"output", "consensus", "json_schema", "inputs", "metadata"}
     body_with_more = {name: value if name in free else grown(value) for name, value in full.items()}
 
-    assert read(kind, {"added_later": {}, **body_with_more}) == attrs.evolve(read(kind, full), extra={"added_later": {}})
+    assert read(kind, {"added_later": {}, **body_with_more}) == attrs.evolve(
+        read(kind, full), extra={"added_later": {}}
+    )
 
 
 @pytest.mark.parametrize(("kind", "state"), EVERY_STATE)

@@ -365,6 +365,7 @@ def every_run(run: Run) -> None:
     assert_type(run.status.is_terminal, bool)
     assert_type(run.error, PrimitiveError | None)
     assert_type(run.created_at, datetime | None)
+    assert_type(run.extra, Mapping[str, Any])
     run.id = "splt_2"  # type: ignore[misc]  # runs are frozen
 
 
