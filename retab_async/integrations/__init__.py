@@ -1,1 +1,1 @@
-"""Integrations with other libraries, each a module of its own that needs the extra of its name."""
+"""Integrations with other libraries, one module each; none is imported by the package itself."""

@@ -1,7 +1,6 @@
 """Throttle of one credential: the learned rate, concurrency and retry budget of all its calls, and their statistics."""
 
 import logging
-import statistics
 import time
 from collections import deque
 from collections.abc import Callable
@@ -225,7 +224,8 @@ class Throttle:
         if not self._is_adapting:
             self._is_adapting = True
             self.is_unthrottled = False
-            self.limiter.start(statistics.median(islice(reversed(self._latencies), _RECENT_LATENCIES)))
+            recent = sorted(islice(reversed(self._latencies), _RECENT_LATENCIES))
+            self.limiter.start(recent[len(recent) // 2])
         self.limiter.on_throttled(sent, now, retry_after, is_rate_limited=is_rate_limited)
         if self.given is not None:
             self.given.on_throttled(now, retry_after)
