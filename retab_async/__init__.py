@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         RunError as RunError,
         RunFailedError as RunFailedError,
         SettledError as SettledError,
+        TerminatedError as TerminatedError,
         ValidationError as ValidationError,
         WaitTimeoutError as WaitTimeoutError,
     )
@@ -157,6 +158,7 @@ if TYPE_CHECKING:
     )
     from retab_async.retry import RetryPolicy as RetryPolicy
     from retab_async.scope import RunHandle as RunHandle, RunScope as RunScope
+    from retab_async.signals import until_signal as until_signal
     from retab_async.streaming import RunStream as RunStream
     from retab_async.throttle import RateLimit as RateLimit, Stats as Stats, Totals as Totals
 
@@ -281,6 +283,7 @@ else:
             "Stats": "throttle",
             "StatusCallback": "polling.waiter",
             "Subdocument": "resources.splits",
+            "TerminatedError": "errors",
             "Totals": "throttle",
             "UnconfirmedCancel": "cleanup",
             "UnknownLifecycle": "lifecycles",
@@ -299,5 +302,6 @@ else:
             "WorkflowRuns": "resources.workflow_runs",
             "Workflows": "resources",
             "__version__": "settings:VERSION",
+            "until_signal": "signals",
         },
     )

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
+from signal import SIGTERM, Signals
 from ssl import SSLContext
 from typing import Any, BinaryIO, Literal, assert_type
 
@@ -98,6 +99,7 @@ from retab_async import (
     SplitSubdocumentLikelihood,
     Stats,
     Subdocument,
+    TerminatedError,
     Totals,
     UnconfirmedCancel,
     UploadCallback,
@@ -114,7 +116,9 @@ from retab_async import (
     WorkflowRuns,
     Workflows,
     __version__,
+    until_signal,
 )
+from retab_async.integrations.asgi import HasReceive, Receive, until_disconnect
 
 
 async def the_client(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig) -> None:
@@ -599,6 +603,20 @@ async def the_errors(client: AsyncRetab) -> None:
         print(ended)  # noqa: T201 - a use of the value
     except RetabError:
         raise
+
+
+async def a_terminated_block() -> None:
+    try:
+        async with until_signal(SIGTERM, call_previous=False) as nothing:
+            assert_type(nothing, None)
+    except TerminatedError as error:
+        assert_type(error.signal, Signals)
+        assert_type(error.exit_code, int)
+
+
+async def a_disconnected_request(receive: Receive, request: HasReceive) -> None:
+    async with until_disconnect(receive), until_disconnect(request) as nothing:
+        assert_type(nothing, None)
 
 
 def failed_runs(failed: RunFailedError[Split], base: RunError) -> None:
