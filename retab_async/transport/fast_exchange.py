@@ -51,7 +51,6 @@ class FastExchange:
             TimeoutError: There was none before the deadline, in `time.monotonic()` seconds.
         """
         delivery.is_sent = True
-        wires.watch(deadline)
         while True:
             wire = wires.acquire_idle()
             if wire is None:
@@ -59,6 +58,8 @@ class FastExchange:
                 wire = await wires.open(self._base_url, min(left, self._connect_timeout))
                 if wire is None:
                     return None
+            # Not before the wire is open: the timer forgets the deadlines that no wire has when it fires.
+            wires.watch(deadline)
             try:
                 response = await wire.send(self._head(request.method), self._target(request), deadline)
                 if response is None:
@@ -67,7 +68,7 @@ class FastExchange:
                     wires.release(wire)
             except CONNECTION_LOST_ERRORS:
                 wires.discard(wire)
-                if not wire.is_reused:
+                if not (wire.is_reused and request.is_repeatable):
                     raise
                 # The server had closed this kept-alive connection: send again, uncounted.
                 delivery.in_doubt = True
