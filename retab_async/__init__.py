@@ -156,7 +156,13 @@ if TYPE_CHECKING:
     from retab_async.scope import RunHandle as RunHandle, RunScope as RunScope
     from retab_async.signals import until_signal as until_signal
     from retab_async.streaming import RunStream as RunStream
-    from retab_async.throttle import RateLimit as RateLimit, Stats as Stats, Totals as Totals
+    from retab_async.throttle import (
+        FileRateLimit as FileRateLimit,
+        RateLimit as RateLimit,
+        SharedRateLimit as SharedRateLimit,
+        Stats as Stats,
+        Totals as Totals,
+    )
 
     __all__: list[str]
     __version__: str
@@ -212,6 +218,7 @@ else:
             "File": "resources.files",
             "FileBlueprint": "resources.file_blueprints",
             "FileBlueprints": "resources.file_blueprints",
+            "FileRateLimit": "throttle",
             "FileRef": "models",
             "Files": "resources.files",
             "FilesAndBlueprints": "resources.account_files",
@@ -270,6 +277,7 @@ else:
             "SchemaGeneration": "resources.schemas",
             "SchemaGenerations": "resources.schemas",
             "SettledError": "errors",
+            "SharedRateLimit": "throttle",
             "SheetRegion": "resources.splits",
             "Split": "resources.splits",
             "SplitConsensus": "resources.splits",

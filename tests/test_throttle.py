@@ -404,7 +404,7 @@ class TestStats:
         throttle = Throttle()
         permits = [await BulkLimiter(throttle, 8, RateLimit(10, per=2)).acquire() for _ in range(2)]
 
-        assert (throttle.stats().rate, throttle.stats().rate_origin) == (10, "shared")
+        assert (throttle.stats().rate, throttle.stats().rate_origin) == (10, "given")
         for permit in permits:
             release(permit)
 

@@ -262,7 +262,8 @@ class BulkTransport(Transport):
         if not throttle.is_unthrottled and throttle.full_retry_after_left() > self._max_retry_after:
             # The turn of a probe may come sooner, but is not worth the wait.
             return -inf
-        return time.monotonic() + self._max_retry_after
+        # A given limit may have a longer period: waiting for it is no outage.
+        return time.monotonic() + self._max_retry_after if throttle.given is None else inf
 
     def _should_give_up(self, failure: APIError) -> bool:
         wait = retry_after_of(failure)

@@ -50,6 +50,7 @@ from retab_async import (
     File,
     FileBlueprint,
     FileBlueprints,
+    FileRateLimit,
     FileRef,
     Files,
     FilesAndBlueprints,
@@ -128,6 +129,8 @@ async def the_client(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig)
     AsyncRetab("key", "token")  # type: ignore[call-arg]  # all parameters but the key are keyword-only
     AsyncRetab("key", proxy=True)  # type: ignore[arg-type]  # True is not a proxy
     AsyncRetab("key", timeout="5")  # type: ignore[arg-type]  # seconds are a number
+    AsyncRetab("key", rate_limit=RateLimit(300, per=60))
+    AsyncRetab("key", rate_limit=(300, 60))  # type: ignore[arg-type]  # it is a RateLimit
     AsyncRetab("key", retries=3)  # type: ignore[call-arg]  # it is called retry
     RetryPolicy(4)  # type: ignore[call-arg]  # all parameters are keyword-only
     client.splits = client.partitions  # type: ignore[assignment]  # each resource has its own kind
@@ -152,6 +155,7 @@ def the_constructors(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig,
             trace_configs=(trace,),
             allow_http=True,
             max_response_bytes=1_000_000,
+            rate_limit=FileRateLimit("retab.limit", 300, per=60, lease=90.0),
         ),
         AsyncRetab,
     )
