@@ -117,7 +117,7 @@ async def test_python_block_runs_without_an_error_response(page: str, block: str
     compiled = compile(code, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     async with AsyncRetab() as client:
         names = {
-            **vars(retab_async),
+            **{name: getattr(retab_async, name) for name in retab_async.__all__},
             "asyncio": asyncio,
             "client": client,
             "ids": [ids["splits"]],
