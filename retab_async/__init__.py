@@ -9,6 +9,7 @@ from retab_async.lazy import lazy_names
 
 if TYPE_CHECKING:
     # For type checkers and editors; `as` marks a name as public.
+    from retab_async.api.any_route import APIResponse as APIResponse
     from retab_async.bulk import (
         CancelJob as CancelJob,
         CancelOutcome as CancelOutcome,
@@ -167,6 +168,7 @@ else:
             "DOLLARS_PER_CREDIT": "models",
             "APIConnectionError": "errors",
             "APIError": "errors",
+            "APIResponse": "api.any_route",
             "APITimeoutError": "errors",
             "AnyRun": "resources.any_run",
             "AsyncRetab": "client",

@@ -14,6 +14,7 @@ import aiohttp
 from retab_async import (
     APIConnectionError,
     APIError,
+    APIResponse,
     AsyncRetab,
     AwaitingReviewLifecycle,
     BBox,
@@ -146,6 +147,7 @@ def the_constructors(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig,
             proxy="http://proxy.test:3128",
             ssl=context,
             user_agent="app/1",
+            headers={"X-Team": "billing"},
             hooks=HOOKS,
             trace_configs=(trace,),
             allow_http=True,
@@ -367,6 +369,7 @@ def every_run(run: Run) -> None:
     assert_type(run.status.is_terminal, bool)
     assert_type(run.error, PrimitiveError | None)
     assert_type(run.created_at, datetime | None)
+    assert_type(run.extra, Mapping[str, Any])
     run.id = "splt_2"  # type: ignore[misc]  # runs are frozen
 
 
@@ -534,6 +537,15 @@ def the_leaves(file: FileRef, error: PrimitiveError, usage: RetabUsage, part: Su
     assert_type((error.code, error.message), tuple[str, str])
     assert_type(error.details, Mapping[str, Any] | None)
     assert_type(usage.credits, float | None)
+
+
+async def any_route(client: AsyncRetab) -> None:
+    response = await client.request("POST", "/v1/x", query={"a": [1]}, json={"b": None}, idempotency_key="k")
+    assert_type(response, APIResponse)
+    assert_type((response.status, response.attempts, response.request_id), tuple[int, int, str | None])
+    assert_type((response.headers, response.content), tuple[Mapping[str, str], bytes])
+    assert_type(response.json(), Any)
+    assert_type(client.with_options(headers={"X-Team": "billing"}).base_url, str)
 
 
 def a_call(call: Call) -> None:
