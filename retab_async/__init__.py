@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     )
     from retab_async.cleanup import UnconfirmedCancel as UnconfirmedCancel
     from retab_async.client import AsyncRetab as AsyncRetab
-    from retab_async.documents import Document as Document
+    from retab_async.documents import (
+        Document as Document,
+        UploadCallback as UploadCallback,
+        UploadProgress as UploadProgress,
+    )
     from retab_async.errors import (
         APIConnectionError as APIConnectionError,
         APIError as APIError,
@@ -291,6 +295,8 @@ else:
             "Totals": "throttle",
             "UnconfirmedCancel": "cleanup",
             "UnknownLifecycle": "lifecycles",
+            "UploadCallback": "documents",
+            "UploadProgress": "documents",
             "UploadedFile": "models",
             "ValidationError": "errors",
             "WaitIterator": "polling.waiter",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from retab_async import polling
 from retab_async.api.run_api import RunApi
@@ -14,6 +14,9 @@ from retab_async.errors import IdempotencyReplayError, RunCancelledError, RunFai
 from retab_async.models import Run, RunStatus
 from retab_async.protocol import DeliveryState, Request
 from retab_async.text import single_line
+
+if TYPE_CHECKING:
+    from retab_async.documents import UploadCallback
 
 RunT = TypeVar("RunT", bound=Run)
 
@@ -28,11 +31,13 @@ class CreateSpec(NamedTuple):
         fields: The fields of the request, its documents among them.
         key: The idempotency key.
         callers_key: The same if the caller gave it, so that it may have been used before; else None.
+        on_upload: Called while the request is sent.
     """
 
     fields: Mapping[str, Any]
     key: str
     callers_key: str | None
+    on_upload: "UploadCallback | None" = None
 
 
 class _PendingCreate(NamedTuple):
@@ -214,7 +219,9 @@ class RunScope(Generic[RunT]):
 
     async def _create(self, origin: CreateSpec) -> RunHandle[RunT]:
         async with AsyncExitStack() as body:
-            request = await body.enter_async_context(self._api.prepare_create(origin.fields, origin.key))
+            request = await body.enter_async_context(
+                self._api.prepare_create(origin.fields, origin.key, origin.on_upload)
+            )
             self._pending_create = _PendingCreate(request, DeliveryState(), body)
             try:
                 run = await self._api.send_create(request, self._pending_create.delivery)

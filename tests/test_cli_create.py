@@ -421,5 +421,29 @@ def test_create_wait_on_a_terminal_shows_one_live_line(emulator: Emulator, batch
     assert captured.count("\x1b[?25h") == captured.count("\x1b[?25l")
 
 
+@pytest.mark.subprocess
+def test_create_on_a_terminal_shows_the_progress_of_its_upload(emulator: Emulator) -> None:
+    Path("large.pdf").write_bytes(b"%PDF-1.7" * 1_000_000)
+    # The server reads the body after a while: until then a part of it was sent.
+    emulator.fail("POST /v1/splits", Fault.delay(1))
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm"}
+    with command("splits", "create", "large.pdf", *SPLIT, "--background", stderr=slave, env=environment) as process:
+        os.close(slave)
+        captured = read_to_end(master)
+        process.wait(timeout=20)
+
+    assert process.returncode == 0
+    assert re.search(r"uploading documents: \d+ % of 10\.7 MB", captured)
+
+
+def test_create_without_a_terminal_shows_no_progress(
+    emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["splits", "create", batch, *SPLIT, "--background"]) == 0
+
+    assert capsys.readouterr().err == ""
+
+
 def _was_requested(emulator: Emulator, verb: str) -> bool:
     return any(verb in f"{each.method} {each.path}" for each in emulator.requests)

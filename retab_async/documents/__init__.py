@@ -7,6 +7,7 @@ from retab_async.lazy import lazy_names
 if TYPE_CHECKING:
     from retab_async.documents.create_body import build_create_body as build_create_body
     from retab_async.documents.field import Document as Document, DocumentField as DocumentField
+    from retab_async.documents.progress import UploadCallback as UploadCallback, UploadProgress as UploadProgress
     from retab_async.documents.upload import (
         redact_queries as redact_queries,
         transfer_seconds as transfer_seconds,
@@ -20,6 +21,8 @@ else:
         {
             "Document": "field",
             "DocumentField": "field",
+            "UploadCallback": "progress",
+            "UploadProgress": "progress",
             "build_create_body": "create_body",
             "is_https": "urls",
             "redact_queries": "upload",

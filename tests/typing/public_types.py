@@ -103,7 +103,9 @@ from retab_async import (
     TerminatedError,
     Totals,
     UnconfirmedCancel,
+    UploadCallback,
     UploadedFile,
+    UploadProgress,
     WaitIterator,
     WaitTimeoutError,
     WorkflowEvalRun,
@@ -550,6 +552,13 @@ async def any_route(client: AsyncRetab) -> None:
     assert_type((response.headers, response.content), tuple[Mapping[str, str], bytes])
     assert_type(response.json(), Any)
     assert_type(client.with_options(headers={"X-Team": "billing"}).base_url, str)
+
+
+async def an_upload(client: AsyncRetab, progress: UploadProgress, on_upload: UploadCallback) -> None:
+    assert_type((progress.sent, progress.total, progress.filename), tuple[int, int, str | None])
+    await client.parses.create(document="a.pdf", extra_body={"a": 1}, on_upload=on_upload)
+    await client.parses.create(document="a.pdf", on_upload=print)
+    await client.files.upload("a.pdf", on_upload=on_upload)
 
 
 def a_call(call: Call) -> None:
