@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
+from functools import cached_property
 from types import TracebackType
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -77,20 +78,24 @@ class HookSet:
 
     Args:
         hooks: The hooks, the outermost first.
-        collections: The kind of each route with runs or files.
+        collections: Returns the kind of each route with runs or files; called if there are hooks.
 
     Raises:
         ConfigurationError: A hook cannot be called.
     """
 
-    def __init__(self, hooks: Iterable[Hook], collections: Mapping[str, str]) -> None:
+    def __init__(self, hooks: Iterable[Hook], collections: Callable[[], Mapping[str, str]]) -> None:
         self._hooks = _check_hooks(hooks)
-        # The longest first: one route may begin with another.
-        self._collections = dict(sorted(collections.items(), reverse=True))
+        self._load_collections = collections
         self._reported: set[int] = set()
 
     def __bool__(self) -> bool:
         return bool(self._hooks)
+
+    @cached_property
+    def _collections(self) -> Mapping[str, str]:
+        # The longest first: one route may begin with another.
+        return dict(sorted(self._load_collections().items(), reverse=True))
 
     def has(self, method: str) -> bool:
         """Return whether a hook has this method."""

@@ -392,7 +392,7 @@ def test_hooks_that_cannot_be_called_are_rejected(hooks: Any) -> None:
     ],
 )
 def test_route_is_described(method: str, path: str, operation: str, run_id: str | None, template: str) -> None:
-    call = HookSet([], COLLECTIONS).describe(Request(method, path), "https://api.retab.com")
+    call = HookSet([], lambda: COLLECTIONS).describe(Request(method, path), "https://api.retab.com")
 
     assert (call.operation, call.run_id, call.url_template) == (operation, run_id, template)
     assert (call.server_address, call.server_port) == ("api.retab.com", 443)
