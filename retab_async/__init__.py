@@ -64,6 +64,7 @@ from retab_async.models import (
     UploadedFile,
 )
 from retab_async.polling.waiter import StatusCallback, WaitIterator
+from retab_async.process import ProcessDisposition, ProcessingOptions, ProcessJob, ProcessReport, ProcessResult
 from retab_async.resources import FilesAndBlueprints, WorkflowEvals, WorkflowExperiments, Workflows
 from retab_async.resources.base import RunResource
 from retab_async.resources.classifications import (
@@ -71,18 +72,26 @@ from retab_async.resources.classifications import (
     Classification,
     ClassificationConsensus,
     ClassificationDecision,
+    ClassificationProcessing,
     Classifications,
 )
-from retab_async.resources.edits import BBox, Edit, EditConfig, EditResult, Edits, FormField
-from retab_async.resources.extractions import Extraction, ExtractionConsensus, Extractions, PydanticModel
+from retab_async.resources.edits import BBox, Edit, EditConfig, EditProcessing, EditResult, Edits, FormField
+from retab_async.resources.extractions import (
+    Extraction,
+    ExtractionConsensus,
+    ExtractionProcessing,
+    Extractions,
+    PydanticModel,
+)
 from retab_async.resources.file_blueprints import FileBlueprint, FileBlueprints
 from retab_async.resources.files import DownloadLink, File, Files
-from retab_async.resources.parses import Parse, ParseOutput, Parses
+from retab_async.resources.parses import Parse, ParseOutput, ParseProcessing, Parses
 from retab_async.resources.partitions import (
     Partition,
     PartitionChunk,
     PartitionChunkLikelihood,
     PartitionConsensus,
+    PartitionProcessing,
     Partitions,
 )
 from retab_async.resources.schemas import SchemaGeneration, SchemaGenerations
@@ -90,6 +99,7 @@ from retab_async.resources.splits import (
     SheetRegion,
     Split,
     SplitConsensus,
+    SplitProcessing,
     SplitResult,
     Splits,
     SplitSubdocumentLikelihood,
@@ -138,6 +148,7 @@ __all__ = [
     "Classification",
     "ClassificationConsensus",
     "ClassificationDecision",
+    "ClassificationProcessing",
     "Classifications",
     "ClientStateError",
     "CompletedLifecycle",
@@ -148,6 +159,7 @@ __all__ = [
     "DownloadLink",
     "Edit",
     "EditConfig",
+    "EditProcessing",
     "EditResult",
     "Edits",
     "EndReason",
@@ -159,6 +171,7 @@ __all__ = [
     "ExperimentRuns",
     "Extraction",
     "ExtractionConsensus",
+    "ExtractionProcessing",
     "Extractions",
     "File",
     "FileBlueprint",
@@ -183,16 +196,23 @@ __all__ = [
     "Page",
     "Parse",
     "ParseOutput",
+    "ParseProcessing",
     "Parses",
     "Partition",
     "PartitionChunk",
     "PartitionChunkLikelihood",
     "PartitionConsensus",
+    "PartitionProcessing",
     "Partitions",
     "PendingLifecycle",
     "PermissionDeniedError",
     "Primitive",
     "PrimitiveError",
+    "ProcessDisposition",
+    "ProcessJob",
+    "ProcessReport",
+    "ProcessResult",
+    "ProcessingOptions",
     "PydanticModel",
     "QueuedLifecycle",
     "RateLimit",
@@ -223,6 +243,7 @@ __all__ = [
     "SheetRegion",
     "Split",
     "SplitConsensus",
+    "SplitProcessing",
     "SplitResult",
     "SplitSubdocumentLikelihood",
     "Splits",

@@ -3,6 +3,7 @@
 from retab_async.documents.body import DocumentField
 from retab_async.documents.create_body import build_create_body
 from retab_async.documents.files import AsyncBinaryFile, BinaryFile
+from retab_async.documents.identity import DocumentIdentity, identify_document
 from retab_async.documents.open import Content, Document
 from retab_async.documents.upload import redact_queries, transfer_seconds, upload_document
 from retab_async.documents.urls import is_https
@@ -13,7 +14,9 @@ __all__ = [
     "Content",
     "Document",
     "DocumentField",
+    "DocumentIdentity",
     "build_create_body",
+    "identify_document",
     "is_https",
     "redact_queries",
     "transfer_seconds",

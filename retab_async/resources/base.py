@@ -1,9 +1,11 @@
 """Base classes of the resources: the methods that the kinds of run share."""
 
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import date
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+
+import attrs
 
 from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser
@@ -18,10 +20,12 @@ from retab_async.bulk import (
     scan_queries,
 )
 from retab_async.cleanup import CleanupQueue
+from retab_async.documents import Document
 from retab_async.errors import InvalidRunIdError, NotFoundError
 from retab_async.listing import RunPager, list_query, with_day_bounds
 from retab_async.models import Run, RunStatus
 from retab_async.polling import StatusCallback, Waiter, WaitIterator
+from retab_async.process import DocumentSource, ProcessJob, ProcessOptions, ProcessTarget
 from retab_async.protocol import run_path
 from retab_async.scope import CreateSpec, RunHandle, RunScope, reject_cancelled
 from retab_async.throttle import RateLimit
@@ -29,6 +33,11 @@ from retab_async.transport import Transport
 from retab_async.validation import idempotency_key, reject
 
 RunT = TypeVar("RunT", bound=Run)
+
+# Documents, pairs of a filename and a document, or mappings of the arguments that differ.
+DocumentItems: TypeAlias = (
+    Iterable[Document] | AsyncIterable[Document] | Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
+)
 
 
 class RunResource(Generic[RunT]):
@@ -267,6 +276,16 @@ class RunResource(Generic[RunT]):
 
     def _list_filters(self, filters: dict[str, Any]) -> dict[str, Any]:
         return with_day_bounds(filters) if self.spec.list_needs_datetimes else filters
+
+    def _process_many(
+        self, items: DocumentItems, running: Callable[..., RunScope[RunT]], arguments: Mapping[str, object]
+    ) -> ProcessJob[RunT]:
+        names = {field.name for field in attrs.fields(ProcessOptions)}
+        options: dict[str, Any] = {name: value for name, value in arguments.items() if name in names}
+        shared = {name: value for name, value in arguments.items() if name not in names}
+        source = DocumentSource(items, running, shared)
+        target = ProcessTarget(self._api, self._waiter, self._cleanup, running)
+        return ProcessJob(source, target, ProcessOptions(**options))
 
     async def _create(self, fields: Mapping[str, Any], key: str | None) -> RunT:
         spec = self._creation(fields, key)
