@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import TypeVar
 
 import attrs
@@ -77,8 +78,14 @@ class CancelJob(BulkJob[CancelOutcome[RunT], CancelReport]):
 
     def _make_worker(self, runner: JobRunner, slots: FifoSemaphore | None) -> Work:
         options, by_kind = self._options, {target.kind: target for target in self._targets}
+        hooks = self._targets[0].api.transport.hooks
         reporter: OutcomeReporter[RunT] = OutcomeReporter(
-            counts=self._counts, slots=slots, queue=self._queue, journal=self._journal, on_failure=self._source.fail
+            counts=self._counts,
+            slots=slots,
+            queue=self._queue,
+            journal=self._journal,
+            on_failure=self._source.fail,
+            on_outcome=partial(hooks.notify, "on_outcome") if hooks is not None and hooks.has("on_outcome") else None,
         )
         worker: Worker[RunT] = Worker(
             source=self._source,

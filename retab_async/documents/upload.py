@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
@@ -15,7 +15,9 @@ from retab_async.documents.urls import is_beside_api, is_https, is_upload_url, r
 from retab_async.errors import InvalidDocumentError, InvalidRunIdError, RequestError
 from retab_async.models import FileRef, MIMEData, UploadedFile
 from retab_async.protocol import MIB, Body, BytesBody, Request, Response, parse_json, response_error, run_path
-from retab_async.transport import Transport
+
+if TYPE_CHECKING:
+    from retab_async.transport import Transport
 
 _FILES = "/v1/files"
 _UPLOADS = "/v1/files/upload"
@@ -41,7 +43,7 @@ def redact_queries(response: Response) -> Response:
     return response._replace(redact=lambda text: _QUERY.sub("?***", redact(text)))
 
 
-async def resolve_file_ref(transport: Transport, file: FileRef) -> MIMEData:
+async def resolve_file_ref(transport: "Transport", file: FileRef) -> MIMEData:
     """Return the filename and URL by which a file that the API has becomes the document of another run.
 
     Raises:
@@ -70,7 +72,7 @@ def _link_path(file_id: object) -> str:
         raise InvalidDocumentError(msg) from error
 
 
-async def upload_document(transport: Transport, document: object, filename: str | None = None) -> UploadedFile:
+async def upload_document(transport: "Transport", document: object, filename: str | None = None) -> UploadedFile:
     """Upload a document whose bytes are to be sent.
 
     Args:
@@ -90,7 +92,7 @@ async def upload_document(transport: Transport, document: object, filename: str 
         return await upload_source(transport, source)
 
 
-async def upload_source(transport: Transport, source: Source) -> UploadedFile:
+async def upload_source(transport: "Transport", source: Source) -> UploadedFile:
     """Send a document where the API says, and return the filename and URL by which it is then a run's document.
 
     Raises:
@@ -128,7 +130,7 @@ class _UploadSession(NamedTuple):
         return f"_UploadSession({self.file_id})"
 
 
-async def _begin_upload(transport: Transport, info: DocumentInfo) -> _UploadSession:
+async def _begin_upload(transport: "Transport", info: DocumentInfo) -> _UploadSession:
     payload = {"filename": info.filename, "size_bytes": info.size, "content_type": info.media_type}
     request = Request("POST", _UPLOADS, body=BytesBody(orjson.dumps(payload)))
     response = redact_queries(await transport.send(request))
@@ -161,7 +163,7 @@ def _are_headers(value: Any) -> bool:
     )
 
 
-async def _put(transport: Transport, session: _UploadSession, source: Source) -> None:
+async def _put(transport: "Transport", session: _UploadSession, source: Source) -> None:
     request = await _put_request(session, source, transport.base_url)
     try:
         await transport.send(request)

@@ -5,10 +5,11 @@ from typing import Any, Unpack
 
 import attrs
 
+from retab_async import process
 from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
-from retab_async.process import ProcessingOptions, ProcessJob
+from retab_async.process.options import ProcessingOptions
 from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.validation import (
@@ -169,8 +170,8 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
 
     def process_many(
         self, items: DocumentItems, /, **arguments: Unpack[ClassificationProcessing]
-    ) -> ProcessJob[Classification]:
-        """Create a classification of each document and wait for it: `await` for a report, `async with` for each result.
+    ) -> "process.ProcessJob[Classification]":
+        """Create a classification of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
 
         `POST /v1/classifications`, `GET /v1/classifications`
 

@@ -5,12 +5,12 @@ from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async import bulk, process
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, MIMEData, Primitive, RetabUsage, RunStatus, SparseRepr
-from retab_async.process import ProcessingOptions, ProcessJob
+from retab_async.process.options import ProcessingOptions
 from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.validation import drop_none, non_blank_str, optional_str, reject, strict_bool
@@ -158,8 +158,8 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         )
         return self._running(fields, idempotency_key)
 
-    def process_many(self, items: DocumentItems, /, **arguments: Unpack[EditProcessing]) -> ProcessJob[Edit]:
-        """Create an edit of each document and wait for it: `await` for a report, `async with` for each result.
+    def process_many(self, items: DocumentItems, /, **arguments: Unpack[EditProcessing]) -> "process.ProcessJob[Edit]":
+        """Create an edit of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
 
         `POST /v1/edits`, `GET /v1/edits`
 
@@ -228,8 +228,8 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         template_id: str | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[Edit]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[Edit]":
         """Cancel all edits that match; by default those that are active.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
@@ -237,7 +237,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         `GET /v1/edits`, `POST /v1/edits/{id}/cancel`
         """
         return self._cancel_matching(
-            CancelOptions(**options),
+            options,
             status=status,
             filename=filename,
             template_id=template_id,

@@ -6,12 +6,12 @@ from typing import Any, Literal, Protocol, Self, TypeVar, Unpack
 
 import attrs
 
+from retab_async import bulk, process
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, Primitive, RetabUsage, RunStatus, SparseRepr
-from retab_async.process import ProcessingOptions, ProcessJob
+from retab_async.process.options import ProcessingOptions
 from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.streaming import RunStream
@@ -192,8 +192,8 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
 
     def process_many(
         self, items: DocumentItems, /, **arguments: Unpack[ExtractionProcessing]
-    ) -> ProcessJob[Extraction]:
-        """Create an extraction of each document and wait for it: `await` for a report, `async with` for each result.
+    ) -> "process.ProcessJob[Extraction]":
+        """Create an extraction of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
 
         `POST /v1/extractions`, `GET /v1/extractions`
 
@@ -332,8 +332,8 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         metadata: Mapping[str, str] | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[Extraction]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[Extraction]":
         """Cancel all extractions that match; by default those that are active.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
@@ -341,7 +341,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         `GET /v1/extractions`, `POST /v1/extractions/{id}/cancel`
         """
         return self._cancel_matching(
-            CancelOptions(**options),
+            options,
             status=status,
             filename=filename,
             filename_contains=filename_contains,

@@ -5,12 +5,12 @@ from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async import bulk, process
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
-from retab_async.process import ProcessingOptions, ProcessJob
+from retab_async.process.options import ProcessingOptions
 from retab_async.resources.base import DeletableRuns, DocumentItems
 from retab_async.scope import RunScope
 from retab_async.validation import drop_none, non_blank_str, one_of, optional_str, strict_bool
@@ -120,8 +120,10 @@ class Parses(DeletableRuns[Parse]):
         )
         return self._running(fields, idempotency_key)
 
-    def process_many(self, items: DocumentItems, /, **arguments: Unpack[ParseProcessing]) -> ProcessJob[Parse]:
-        """Create a parse of each document and wait for it: `await` for a report, `async with` for each result.
+    def process_many(
+        self, items: DocumentItems, /, **arguments: Unpack[ParseProcessing]
+    ) -> "process.ProcessJob[Parse]":
+        """Create a parse of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
 
         `POST /v1/parses`, `GET /v1/parses`
 
@@ -182,17 +184,15 @@ class Parses(DeletableRuns[Parse]):
         filename: str | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[Parse]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[Parse]":
         """Cancel all active parses that match.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
 
         `GET /v1/parses`, `POST /v1/parses/{id}/cancel`
         """
-        return self._cancel_matching(
-            CancelOptions(**options), status=None, filename=filename, from_date=from_date, to_date=to_date
-        )
+        return self._cancel_matching(options, status=None, filename=filename, from_date=from_date, to_date=to_date)
 
 
 def _fields(

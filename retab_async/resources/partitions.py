@@ -4,10 +4,11 @@ from typing import Any, Unpack
 
 import attrs
 
+from retab_async import process
 from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
-from retab_async.process import ProcessingOptions, ProcessJob
+from retab_async.process.options import ProcessingOptions
 from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.validation import bounded_int, non_blank_str, strict_bool
@@ -151,8 +152,10 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
         )
         return self._running(fields, idempotency_key)
 
-    def process_many(self, items: DocumentItems, /, **arguments: Unpack[PartitionProcessing]) -> ProcessJob[Partition]:
-        """Create a partition of each document and wait for it: `await` for a report, `async with` for each result.
+    def process_many(
+        self, items: DocumentItems, /, **arguments: Unpack[PartitionProcessing]
+    ) -> "process.ProcessJob[Partition]":
+        """Create a partition of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
 
         `POST /v1/partitions`, `GET /v1/partitions`
 

@@ -5,10 +5,11 @@ from typing import Any, Unpack
 
 import attrs
 
+from retab_async import process
 from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
-from retab_async.process import ProcessingOptions, ProcessJob
+from retab_async.process.options import ProcessingOptions
 from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.validation import (
@@ -189,8 +190,10 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
         )
         return self._running(fields, idempotency_key)
 
-    def process_many(self, items: DocumentItems, /, **arguments: Unpack[SplitProcessing]) -> ProcessJob[Split]:
-        """Create a split of each document and wait for it: `await` for a report, `async with` for each result.
+    def process_many(
+        self, items: DocumentItems, /, **arguments: Unpack[SplitProcessing]
+    ) -> "process.ProcessJob[Split]":
+        """Create a split of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
 
         `POST /v1/splits`, `GET /v1/splits`
 
