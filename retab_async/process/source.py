@@ -34,8 +34,8 @@ class ProcessItem:
     def __init__(self, value: Any, arguments: Mapping[str, Any]) -> None:
         self.value = value
         self.arguments = arguments
-        self.name = ""
-        self.key = ""
+        self.name: str = ""
+        self.key: str = ""
         self._revision = ""
         self._fields: Mapping[str, Any] = {}
 

@@ -171,7 +171,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
     def process_many(
         self, items: DocumentItems, /, **arguments: Unpack[ClassificationProcessing]
     ) -> "process.ProcessJob[Classification]":
-        """Create a classification of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
+        """Classify each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
 
         `POST /v1/classifications`, `GET /v1/classifications`
 
