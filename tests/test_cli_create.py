@@ -151,7 +151,7 @@ def test_create_can_be_interrupted_while_it_reads_stdin(emulator: Emulator) -> N
         process.send_signal(signal.SIGINT)
         # A signal that comes just before a read is seen after it.
         os.write(write, b".")
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
 
     os.close(read)
     os.close(write)
@@ -355,7 +355,7 @@ def test_create_wait_interrupted_twice_does_not_wait_for_the_cancel(emulator: Em
         for verb in ("GET", "cancel"):
             wait_until(partial(_was_requested, emulator, verb))
             process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
 
     (run_id,) = emulator.active_runs()
     assert process.returncode == 130
@@ -412,7 +412,7 @@ def test_create_wait_on_a_terminal_shows_one_live_line(emulator: Emulator, batch
 
         process.send_signal(signal.SIGINT)
         captured = read_to_end(master)
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
     assert process.returncode == 130
     assert f"{run_id} queued" in captured

@@ -12,7 +12,6 @@ from retab_async import documents
 from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser, poll_hint
 from retab_async.api.recent_runs import RecentRuns
-from retab_async.documents.thread_pool import DaemonThreadPool
 from retab_async.errors import NotFoundError, RequestError, ResponseError
 from retab_async.listing import Page
 from retab_async.models import Run
@@ -29,6 +28,7 @@ from retab_async.protocol import (
     run_path,
 )
 from retab_async.retry import RetryPolicy
+from retab_async.thread_pool import DaemonThreadPool
 
 if TYPE_CHECKING:
     from retab_async.transport import Transport

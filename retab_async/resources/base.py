@@ -4,12 +4,13 @@ import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
-from retab_async import bulk, polling
+from retab_async import bulk, polling, process
 from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser
 from retab_async.api.run_api import RunApi
+from retab_async.documents.field import Document
 from retab_async.errors import InvalidRunIdError, NotFoundError
 from retab_async.listing import RunPager, list_query, with_day_bounds
 from retab_async.models import Run, RunStatus
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from retab_async.transport import Transport
 
 RunT = TypeVar("RunT", bound=Run)
+
+# Documents, pairs of a filename and a document, or mappings of the arguments that differ.
+DocumentItems: TypeAlias = (
+    Iterable[Document] | AsyncIterable[Document] | Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
+)
 
 
 class RunResource(Generic[RunT]):
@@ -272,6 +278,16 @@ class RunResource(Generic[RunT]):
 
     def _list_filters(self, filters: dict[str, Any]) -> dict[str, Any]:
         return with_day_bounds(filters) if self.spec.list_needs_datetimes else filters
+
+    def _process_many(
+        self, items: DocumentItems, running: Callable[..., RunScope[RunT]], arguments: Mapping[str, object]
+    ) -> "process.ProcessJob[RunT]":
+        names = process.ProcessingOptions.__annotations__
+        options: dict[str, Any] = {name: value for name, value in arguments.items() if name in names}
+        shared = {name: value for name, value in arguments.items() if name not in names}
+        source = process.DocumentSource(items, running, shared)
+        target = process.ProcessTarget(self._api, self._waiter, self._cleanup, running)
+        return process.ProcessJob(source, target, process.ProcessOptions(**options))
 
     async def _create(
         self,
