@@ -18,7 +18,7 @@ from clients import ONCE, client_for, connections_in_use
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from payloads import BARE_SPLIT, FULL_SPLIT, SPLIT_ID
-from raw_server import Step, Wire, close_early, message, raw_server, reply, say_and_close, stall, until
+from raw_server import Step, Wire, close_early, message, raw_server, reply, say_and_close, say_and_stall, stall, until
 from yarl import URL
 
 from retab_async import APIConnectionError, APITimeoutError, AsyncRetab, RetabError
@@ -59,9 +59,9 @@ class TestSelection:
             await client.splits.get(SPLIT_ID, include_output=False)
 
         assert opened == [
-            f"/v1/splits/{SPLIT_ID}/cancel".encode(),
-            f"/v1/splits/{SPLIT_ID}".encode(),
-            f"/v1/splits/{SPLIT_ID}?include_output=false".encode(),
+            f"/v1/splits/{SPLIT_ID}/cancel",
+            f"/v1/splits/{SPLIT_ID}",
+            f"/v1/splits/{SPLIT_ID}?include_output=false",
         ]
         assert server.connections == 1
 
@@ -69,7 +69,8 @@ class TestSelection:
         async with raw_server(ok) as server, client_for(f"{server.url}/proxy/v1/") as client:
             await client.splits.cancel(SPLIT_ID)
 
-        assert opened == [server.requests[0].target.encode()]
+        assert opened == [f"/v1/splits/{SPLIT_ID}/cancel"]
+        assert server.requests[0].target == f"/proxy/v1/splits/{SPLIT_ID}/cancel"
         assert server.requests[0].target.startswith("/proxy/v1/splits/")
 
     @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
@@ -398,6 +399,25 @@ class TestConnections:
             with pytest.raises(APIConnectionError):
                 await client.splits.cancel(SPLIT_ID)
 
+    async def test_bytes_after_a_body_that_looks_like_a_head_are_no_part_of_any_response(self) -> None:
+        body = BODY[:-1] + b"\r\n\r\n}"
+        followed = message(body) + b"x" * (len(body) - 1)
+
+        async with raw_server(say_and_stall(followed), ok) as server, client_for(server.url) as client:
+            first = await client.splits.cancel(SPLIT_ID)
+            second = await client.splits.cancel(SPLIT_ID)
+
+            assert first.id == second.id == SPLIT_ID
+            assert server.connections == 2
+
+    async def test_delegated_connection_that_the_server_closes_is_not_taken_back(self) -> None:
+        zipped = reply(gzip.compress(BODY), headers={"Content-Encoding": "gzip", "Connection": "close"})
+        async with raw_server(zipped, ok) as server, client_for(server.url) as client:
+            await client.splits.cancel(SPLIT_ID)
+            await client.splits.cancel(SPLIT_ID)
+
+            assert server.connections == 2
+
     async def test_delegated_connection_is_reused(self) -> None:
         zipped = reply(gzip.compress(BODY), headers={"Content-Encoding": "gzip"})
         async with raw_server(zipped, zipped, ok) as server, client_for(server.url) as client:
@@ -445,7 +465,7 @@ class TestConnections:
     async def test_head_hides_the_credential(self) -> None:
         head = wire_module.RequestHead("POST", URL("http://127.0.0.1"), {"Api-Key": "sk_secret"})
 
-        assert b"sk_secret" in head.encode(b"/")
+        assert b"sk_secret" in head.encode("/")
         assert "sk_secret" not in repr(head)
 
 

@@ -136,7 +136,9 @@ class ConnectionPool:
 
     def wires(self) -> wire.WirePool | None:
         """Return the connections of the fast path; None if a request has to go through the session."""
-        self.session()
+        if asyncio.get_running_loop() is not self._loop or self.closed or os.getpid() != self._process:
+            # Opens it, or raises.
+            self.session()
         wires = self._wires
         return wires if wires is not None and wires.is_usable and not wire.is_session_instrumented() else None
 

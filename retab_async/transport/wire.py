@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # Longer bodies are read by aiohttp, which stops at the size limit.
 _MAX_PLAIN_BYTES = 64 * 1024
+_NOT_PLAIN = -1
 _READ_BUFFER_BYTES = 64 * 1024
 # aiohttp's own limit of 8 KiB is too small for what corporate proxies add.
 MAX_HEADER_BYTES = 64 * 1024
@@ -79,7 +80,7 @@ def is_session_instrumented() -> bool:
 class RequestHead:
     """Prepared header bytes of the requests with one method and one credential."""
 
-    __slots__ = ("_fields", "_method")
+    __slots__ = ("_after", "_before")
 
     def __init__(self, method: str, url: URL, headers: Mapping[str, str]) -> None:
         # aiohttp chooses the headers, so that both paths send the same ones.
@@ -87,12 +88,13 @@ class RequestHead:
         fields = dict(request.headers)
         if method in aiohttp.ClientRequest.POST_METHODS:
             fields.setdefault("Content-Type", "application/octet-stream")
-        self._method = method.encode("ascii")
-        self._fields = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode("utf-8")
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self._before = f"{method} {url.raw_path.rstrip('/')}".encode("ascii")
+        self._after = f" HTTP/1.1\r\n{lines}\r\n".encode()
 
-    def encode(self, target: bytes) -> bytes:
-        """Return the bytes of a request for a target, which is a path with an optional query."""
-        return b"%b %b HTTP/1.1\r\n%b\r\n" % (self._method, target, self._fields)
+    def encode(self, target: str) -> bytes:
+        """Return the bytes of a request for a target below the URL, which is a path with an optional query."""
+        return self._before + target.encode("ascii") + self._after
 
 
 class WireResponse(NamedTuple):
@@ -130,6 +132,7 @@ class Wire(asyncio.BufferedProtocol):
     __slots__ = (
         "_connection",
         "_handler",
+        "_length",
         "_loop",
         "_message",
         "_parser",
@@ -161,9 +164,13 @@ class Wire(asyncio.BufferedProtocol):
         self._received = b""
         self._message: RawResponseMessage | None = None
         self._payload: Any = None
+        self._length = 0
+        self._take_over()
+
+    def _take_over(self) -> None:
         self._parser = HttpResponseParser(
             _ParserProtocol(),  # type: ignore[arg-type]
-            loop,
+            self._loop,
             _READ_BUFSIZE,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
@@ -184,7 +191,7 @@ class Wire(asyncio.BufferedProtocol):
         """Whether the event loop delivers the connection's data to this object."""
         return self._transport.get_protocol() is self
 
-    def send(self, head: RequestHead, target: bytes, deadline: float) -> "asyncio.Future[WireResponse | None]":
+    def send(self, head: RequestHead, target: str, deadline: float) -> "asyncio.Future[WireResponse | None]":
         """Write a request and return a future of its response, None if the response is left to `read_head`."""
         self.deadline = deadline
         waiter = self._waiter = self._loop.create_future()
@@ -192,10 +199,12 @@ class Wire(asyncio.BufferedProtocol):
         self._transport.write(head.encode(target))
         return waiter
 
-    @property
-    def is_reusable(self) -> bool:
-        """Whether aiohttp's handler would keep the connection after a complete response."""
-        return not self._handler.should_close
+    def take_back(self) -> bool:
+        """Take over from aiohttp's handler again; False if that would not keep the connection after its response."""
+        if self._handler.should_close or not self.is_open:
+            return False
+        self._take_over()
+        return True
 
     async def read_head(self) -> tuple[int, "CIMultiDictProxy[str]", aiohttp.StreamReader]:
         """Return status, headers and body of a response that aiohttp's handler reads.
@@ -262,13 +271,14 @@ class Wire(asyncio.BufferedProtocol):
         except Exception:  # noqa: BLE001 - aiohttp's handler raises the same for the same bytes
             self._delegate(waiter)
             return
-        if self._message is None:
-            if not messages:
-                return
+        if messages:
+            is_first = self._message is None and len(messages) == 1
             self._message, self._payload = messages[0]
-        if len(messages) > 1 or not _is_plain(self._message):
-            self._delegate(waiter)
-        elif self._payload.is_eof():
+            self._length = _plain_length(self._message) if is_first else _NOT_PLAIN
+            if self._length == _NOT_PLAIN:
+                self._delegate(waiter)
+                return
+        if self._message is not None and self._payload.is_eof():
             self._complete(waiter, self._message)
 
     def eof_received(self) -> None:
@@ -291,16 +301,16 @@ class Wire(asyncio.BufferedProtocol):
             waiter.set_exception(self._handler.exception() or aiohttp.ServerDisconnectedError())
 
     def _complete(self, waiter: "asyncio.Future[WireResponse | None]", message: RawResponseMessage) -> None:
-        body = self._payload.read_nowait(-1)
-        end_of_head = len(self._received) - len(body)
-        if self._received[end_of_head - 4 : end_of_head] != b"\r\n\r\n":
+        received = self._received
+        start = received.find(b"\r\n\r\n") + 4
+        if start + self._length != len(received):
             # Further bytes follow the body; they must not become the head of the next response.
             self._delegate(waiter)
             return
         self._waiter = self._message = self._payload = None
         self._received = b""
         if not waiter.done():
-            waiter.set_result(WireResponse(message.code, message.headers, body))
+            waiter.set_result(WireResponse(message.code, message.headers, received[start:]))
         if message.should_close:
             self.close()
 
@@ -434,8 +444,8 @@ class WirePool:
             self._sweep = self._loop.call_later(max(0.05, self._idle[0].idle_since - oldest), self._close_idle)
 
 
-def _is_plain(message: RawResponseMessage) -> bool:
+def _plain_length(message: RawResponseMessage) -> int:
     if message.code != 200 or message.chunked or message.compression or message.upgrade:
-        return False
+        return _NOT_PLAIN
     length = message.headers.get("Content-Length")
-    return length is not None and int(length) <= _MAX_PLAIN_BYTES
+    return int(length) if length is not None and int(length) <= _MAX_PLAIN_BYTES else _NOT_PLAIN
