@@ -13,7 +13,8 @@ from retab_async.transport.response_body import (
     ResponseReader,
     read_capped,
 )
-from retab_async.transport.wire import CONNECTION_LOST_ERRORS, RequestHead, Wire, WirePool, WireResponse
+from retab_async.transport.wire import CONNECTION_LOST_ERRORS, RequestHead, Wire, WireResponse
+from retab_async.transport.wire_pool import WirePool
 
 # No wait has less, in seconds: a timeout of 0 would swallow a cancellation.
 _MIN_SECONDS = 0.001
