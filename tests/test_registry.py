@@ -1,4 +1,4 @@
-"""The registry, the client, the CLI, the emulator and the README have the same kinds and methods."""
+"""The registry, the client, the CLI, the emulator and the guide have the same kinds and methods."""
 
 from collections.abc import Iterator
 from inspect import get_annotations
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 import pytest
-from kinds_table import README, START, written
+from kinds_table import GUIDE, START, written
 
 from retab_async import AsyncRetab, cli
 from retab_async.emulator import Emulator
@@ -19,7 +19,7 @@ from retab_async.resources.namespace import Namespace
 
 DECLARED = {"path", "run_type", "spec"}
 # What a command line has no use for: blocks of code, and several ids, which its `wait` and `cancel` take anyway.
-FOR_CODE = {"attach", "running", "wait_many", "cancel_many", "stream"}
+FOR_CODE = {"attach", "running", "wait_many", "cancel_many", "process_many", "stream"}
 
 every_kind = pytest.mark.parametrize("kind", RESOURCES)
 
@@ -54,7 +54,7 @@ def groups_of(group: click.Group, prefix: str = "") -> Iterator[tuple[str, set[s
 
 
 def rows_of_the_readme() -> dict[str, list[str]]:
-    table = README.read_text().partition(START)[2].partition("|---|---|---|\n")[2].partition("\n\n")[0]
+    table = GUIDE.read_text().partition(START)[2].partition("|---|---|---|\n")[2].partition("\n\n")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
     return {row[0].strip("`").removeprefix("client."): row for row in rows}
 
@@ -106,4 +106,4 @@ def test_readme_lists_the_kinds_of_the_registry_and_their_methods() -> None:
 
 
 def test_readme_table_is_up_to_date() -> None:
-    assert README.read_text() == written(), "python tests/kinds_table.py writes it"
+    assert GUIDE.read_text() == written(), "python tests/kinds_table.py writes it"

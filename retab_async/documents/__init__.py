@@ -7,6 +7,11 @@ from retab_async.lazy import lazy_names
 if TYPE_CHECKING:
     from retab_async.documents.create_body import build_create_body as build_create_body
     from retab_async.documents.field import Document as Document, DocumentField as DocumentField
+    from retab_async.documents.progress import UploadCallback as UploadCallback, UploadProgress as UploadProgress
+    from retab_async.documents.identity import (
+        DocumentIdentity as DocumentIdentity,
+        identify_document as identify_document,
+    )
     from retab_async.documents.upload import (
         redact_queries as redact_queries,
         transfer_seconds as transfer_seconds,
@@ -20,7 +25,11 @@ else:
         {
             "Document": "field",
             "DocumentField": "field",
+            "UploadCallback": "progress",
+            "UploadProgress": "progress",
+            "DocumentIdentity": "identity",
             "build_create_body": "create_body",
+            "identify_document": "identity",
             "is_https": "urls",
             "redact_queries": "upload",
             "transfer_seconds": "upload",

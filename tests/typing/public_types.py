@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
+from signal import SIGTERM, Signals
 from ssl import SSLContext
 from typing import Any, BinaryIO, Literal, assert_type
 
@@ -13,6 +14,7 @@ import aiohttp
 from retab_async import (
     APIConnectionError,
     APIError,
+    APIResponse,
     AsyncRetab,
     AwaitingReviewLifecycle,
     BBox,
@@ -48,6 +50,7 @@ from retab_async import (
     File,
     FileBlueprint,
     FileBlueprints,
+    FileRateLimit,
     FileRef,
     Files,
     FilesAndBlueprints,
@@ -68,6 +71,10 @@ from retab_async import (
     PartitionConsensus,
     Partitions,
     PrimitiveError,
+    ProcessDisposition,
+    ProcessJob,
+    ProcessReport,
+    ProcessResult,
     RateLimit,
     RateLimitError,
     ResponseError,
@@ -97,9 +104,12 @@ from retab_async import (
     SplitSubdocumentLikelihood,
     Stats,
     Subdocument,
+    TerminatedError,
     Totals,
     UnconfirmedCancel,
+    UploadCallback,
     UploadedFile,
+    UploadProgress,
     WaitIterator,
     WaitTimeoutError,
     WorkflowEvalRun,
@@ -111,7 +121,9 @@ from retab_async import (
     WorkflowRuns,
     Workflows,
     __version__,
+    until_signal,
 )
+from retab_async.integrations.asgi import HasReceive, Receive, until_disconnect
 
 
 async def the_client(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig) -> None:
@@ -123,6 +135,8 @@ async def the_client(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig)
     AsyncRetab("key", "token")  # type: ignore[call-arg]  # all parameters but the key are keyword-only
     AsyncRetab("key", proxy=True)  # type: ignore[arg-type]  # True is not a proxy
     AsyncRetab("key", timeout="5")  # type: ignore[arg-type]  # seconds are a number
+    AsyncRetab("key", rate_limit=RateLimit(300, per=60))
+    AsyncRetab("key", rate_limit=(300, 60))  # type: ignore[arg-type]  # it is a RateLimit
     AsyncRetab("key", retries=3)  # type: ignore[call-arg]  # it is called retry
     RetryPolicy(4)  # type: ignore[call-arg]  # all parameters are keyword-only
     client.splits = client.partitions  # type: ignore[assignment]  # each resource has its own kind
@@ -142,10 +156,12 @@ def the_constructors(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig,
             proxy="http://proxy.test:3128",
             ssl=context,
             user_agent="app/1",
+            headers={"X-Team": "billing"},
             hooks=HOOKS,
             trace_configs=(trace,),
             allow_http=True,
             max_response_bytes=1_000_000,
+            rate_limit=FileRateLimit("retab.limit", 300, per=60, lease=90.0),
         ),
         AsyncRetab,
     )
@@ -339,6 +355,26 @@ async def cancelling_many(client: AsyncRetab, split: Split, partition: Partition
     client.cancel_many(["splt_1"])  # type: ignore[list-item]  # its kind is missing
 
 
+async def processing_many(client: AsyncRetab, paths: list[Path]) -> None:
+    job = client.splits.process_many(paths, subdocuments=[Subdocument("a")], concurrency=8, journal="j.jsonl")
+    assert_type(job, ProcessJob[Split])
+    assert_type(await job, ProcessReport)
+    async with client.extractions.process_many([("a.pdf", b"x")], json_schema={}, wait_timeout=60) as results:
+        async for result in results:
+            assert_type(result, ProcessResult[Extraction])
+            assert_type((result.item, result.name, result.key), tuple[Any, str, str])
+            assert_type((result.run, result.error), tuple[Extraction | None, Exception | None])
+            assert_type((result.disposition, result.credits), tuple[ProcessDisposition, float | None])
+            assert_type(result.to_record(), dict[str, str | int | float | bool | None])
+        report = results.report
+    assert_type((report.started, report.active, report.credits), tuple[int, int, float])
+    assert_type(report.counts[ProcessDisposition.COMPLETED], int)
+    assert_type(report.failures, tuple[ProcessResult[Run], ...])
+    assert_type(report.unconfirmed, tuple[UnconfirmedCancel, ...])
+    assert_type(client.classifications.process_many([{"document": b"x"}], categories=[]), ProcessJob[Classification])
+    client.parses.process_many(paths, subdocuments=[])  # type: ignore[call-arg]  # of another kind
+
+
 def what_became_of_them(report: CancelReport, outcome: CancelOutcome[Split]) -> None:
     assert_type((outcome.run_id, outcome.kind, outcome.attempts), tuple[str, str, int])
     assert_type((outcome.disposition, outcome.disposition.is_failure), tuple[Disposition, bool])
@@ -363,6 +399,7 @@ def every_run(run: Run) -> None:
     assert_type(run.status.is_terminal, bool)
     assert_type(run.error, PrimitiveError | None)
     assert_type(run.created_at, datetime | None)
+    assert_type(run.extra, Mapping[str, Any])
     run.id = "splt_2"  # type: ignore[misc]  # runs are frozen
 
 
@@ -532,6 +569,22 @@ def the_leaves(file: FileRef, error: PrimitiveError, usage: RetabUsage, part: Su
     assert_type(usage.credits, float | None)
 
 
+async def any_route(client: AsyncRetab) -> None:
+    response = await client.request("POST", "/v1/x", query={"a": [1]}, json={"b": None}, idempotency_key="k")
+    assert_type(response, APIResponse)
+    assert_type((response.status, response.attempts, response.request_id), tuple[int, int, str | None])
+    assert_type((response.headers, response.content), tuple[Mapping[str, str], bytes])
+    assert_type(response.json(), Any)
+    assert_type(client.with_options(headers={"X-Team": "billing"}).base_url, str)
+
+
+async def an_upload(client: AsyncRetab, progress: UploadProgress, on_upload: UploadCallback) -> None:
+    assert_type((progress.sent, progress.total, progress.filename), tuple[int, int, str | None])
+    await client.parses.create(document="a.pdf", extra_body={"a": 1}, on_upload=on_upload)
+    await client.parses.create(document="a.pdf", on_upload=print)
+    await client.files.upload("a.pdf", on_upload=on_upload)
+
+
 def a_call(call: Call) -> None:
     assert_type((call.operation, call.kind, call.run_id), tuple[str, str, str | None])
     assert_type((call.method, call.url_template), tuple[str, str])
@@ -578,6 +631,20 @@ async def the_errors(client: AsyncRetab) -> None:
         print(ended)  # noqa: T201 - a use of the value
     except RetabError:
         raise
+
+
+async def a_terminated_block() -> None:
+    try:
+        async with until_signal(SIGTERM, call_previous=False) as nothing:
+            assert_type(nothing, None)
+    except TerminatedError as error:
+        assert_type(error.signal, Signals)
+        assert_type(error.exit_code, int)
+
+
+async def a_disconnected_request(receive: Receive, request: HasReceive) -> None:
+    async with until_disconnect(receive), until_disconnect(request) as nothing:
+        assert_type(nothing, None)
 
 
 def failed_runs(failed: RunFailedError[Split], base: RunError) -> None:
