@@ -56,6 +56,7 @@ class IdSource:
     Attributes:
         is_async: Whether to use `take_async` instead of `take`.
         is_closed: Whether no more items are available.
+        duplicates: Number of ids that were skipped.
         end_reason: Why the source was closed; None if it is open or has failed.
         failure: The error that ends the job; the job raises it.
         refusal: The error with which the server refused the caller.
@@ -76,6 +77,7 @@ class IdSource:
         self._drain_timer: asyncio.TimerHandle | None = None
         self.is_async: bool = isinstance(values, AsyncIterable)
         self.is_closed: bool = False
+        self.duplicates: int = 0
         self.end_reason: EndReason | None = None
         self.failure: BaseException | None = None
         self.refusal: RequestError | None = None
@@ -179,6 +181,7 @@ class IdSource:
         if self._occurred is not None:
             key = hash((kind, run_id))
             if key in self._occurred:
+                self.duplicates += 1
                 return None
             self._occurred.add(key)
         return CancelItem(kind, run_id, value)

@@ -56,6 +56,8 @@ class CancelJob(Generic[RunT]):
             counts=+Counter(self._counts.counts),
             settled=Counter(self._counts.settled),
             failures=self._counts.failures(in_order=self._options.order == "input"),
+            duplicates=self._source.duplicates,
+            credits=self._counts.credits,
             elapsed=runner.elapsed if runner else 0.0,
             end_reason=runner.end_reason if runner else None,
             error=self._source.refusal,

@@ -8,10 +8,10 @@ import click
 
 from retab_async.bulk.results import disposition_of_error
 from retab_async.cli.console import confirm, escape_control_chars, require_terminal
+from retab_async.cli.credentials import open_client
 from retab_async.cli.output import DELETED, Outcome, print_outcomes
-from retab_async.cli.params import ids_argument, json_option
+from retab_async.cli.params import ids_argument, json_option, quiet_option
 from retab_async.cli.progress import outcome_bar
-from retab_async.client import AsyncRetab
 from retab_async.errors import RetabError
 
 _MAX_IDS_IN_QUESTION = 5
@@ -23,7 +23,7 @@ def delete_command(kind: str, label: str) -> click.Command:
     help_text = f"Delete {label} runs after a confirmation.\n\nExits with 1 if a run could not be deleted."
     yes = click.Option(["--yes"], is_flag=True, help="Skip the confirmation.")
 
-    @click.command("delete", params=[ids_argument(), yes, json_option()], help=help_text)
+    @click.command("delete", params=[ids_argument(), yes, quiet_option(), json_option()], help=help_text)
     def delete(*, ids: tuple[str, ...], yes: bool, as_json: bool) -> int:
         unique_ids = tuple(dict.fromkeys(ids))
         if not yes and not _is_confirmed(unique_ids, label):
@@ -46,7 +46,7 @@ async def _delete_all(kind: str, ids: Sequence[str]) -> list[Outcome]:
     # Worker pool over one iterator; the outcomes keep the order of the ids.
     pending = iter(ids)
     outcomes: dict[str, Outcome] = {}
-    async with AsyncRetab() as client:
+    async with open_client() as client:
         delete = attrgetter(kind)(client).delete
         with outcome_bar("deleting", len(ids)) as bar:
 

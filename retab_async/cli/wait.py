@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from retab_async.cli.console import cli_errors, escape_control_chars
+from retab_async.cli.credentials import open_client
 from retab_async.cli.output import print_json, print_row
-from retab_async.cli.params import ids_argument, json_option, timeout_option
+from retab_async.cli.params import ids_argument, json_option, quiet_option, timeout_option
 from retab_async.cli.progress import StatusReporter, status_reporter
-from retab_async.client import AsyncRetab
 from retab_async.converter import unstructure
 from retab_async.errors import RetabError
 from retab_async.models import Run, RunStatus
@@ -24,7 +24,7 @@ def wait_command(kind: str, label: str) -> click.Command:
         "Ctrl-C stops waiting; the runs continue. Exits with 1 if a run did not complete or could not be awaited."
     )
 
-    @click.command("wait", params=[ids_argument(), timeout_option(), json_option()], help=help_text)
+    @click.command("wait", params=[ids_argument(), timeout_option(), quiet_option(), json_option()], help=help_text)
     def wait(*, ids: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
         options = {} if timeout is None else {"timeout": timeout}
         with cli_errors(), status_reporter("waiting") as reporter:
@@ -42,7 +42,7 @@ async def _wait(
     kind: str, ids: Sequence[str], options: dict[str, Any], reporter: StatusReporter, *, as_json: bool
 ) -> bool:
     all_completed = True
-    async with AsyncRetab() as client:
+    async with open_client() as client:
         finished = attrgetter(kind)(client).wait_many(ids, on_status=reporter.update, **options)
         try:
             async for run in finished:

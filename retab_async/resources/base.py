@@ -1,9 +1,10 @@
 """Base classes of the resources: the methods that the kinds of run share."""
 
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from datetime import date
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from functools import wraps
+from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser
@@ -29,6 +30,21 @@ from retab_async.transport import Transport
 from retab_async.validation import idempotency_key, reject
 
 RunT = TypeVar("RunT", bound=Run)
+MethodT = TypeVar("MethodT", bound=Callable[..., Awaitable[Any]])
+
+
+def _with_official_id_name(method: MethodT) -> MethodT:
+    """Let a method take the id also by the name that the official client has for it, such as `split_id`."""
+
+    @wraps(method)
+    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        name = self.spec.id_name
+        if name in kwargs:
+            # Of two ids, Python's own error says that there are two.
+            return await method(self, *args, run_id=kwargs.pop(name), **kwargs)
+        return await method(self, *args, **kwargs)
+
+    return cast("MethodT", call)
 
 
 class RunResource(Generic[RunT]):
@@ -44,6 +60,8 @@ class RunResource(Generic[RunT]):
     For work that is resumed after a crash, use `create(background=True, idempotency_key=...)` and `wait`: a repeated
     key gives the run of its first use, within a day. A run that `running` has cancelled cannot be resumed; its key
     then raises `IdempotencyReplayError`.
+
+    `cancel`, `get`, `wait` and `delete` take the id also by its name in the official client, such as `split_id=`.
 
     Attributes:
         path: Route of the kind, such as `/v1/splits`.
@@ -67,6 +85,10 @@ class RunResource(Generic[RunT]):
         self._api = RunApi(transport, self.path, parser, self.spec, cleanup.recent_runs)
         self._waiter = Waiter(self._api, cleanup.recent_runs.not_found_until)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path}>"
+
+    @_with_official_id_name
     async def cancel(self, run_id: str | RunT) -> RunT:
         """Cancel a run and return its new state.
 
@@ -146,6 +168,7 @@ class RunResource(Generic[RunT]):
         )
         return CancelJob(IdSource(runs, self._run_id_of, dedupe=dedupe), (self._cancel_target,), options)
 
+    @_with_official_id_name
     async def get(self, run_id: str | RunT, *, include_output: bool = True) -> RunT:
         """Return the current state of a run.
 
@@ -169,6 +192,7 @@ class RunResource(Generic[RunT]):
             self._add_hint(error, id_)
             raise
 
+    @_with_official_id_name
     async def wait(
         self,
         run_id: str | RunT,
@@ -298,6 +322,7 @@ class RunResource(Generic[RunT]):
 class DeletableRuns(RunResource[RunT]):
     """Base of the kinds whose runs can be deleted."""
 
+    @_with_official_id_name
     async def delete(self, run_id: str | RunT) -> None:
         """Delete a run; cancel an active one first.
 

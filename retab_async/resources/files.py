@@ -9,11 +9,11 @@ import attrs
 from retab_async.api.kind import KindSpec
 from retab_async.api.parser import RunParser
 from retab_async.cleanup import CleanupQueue
-from retab_async.documents import Document, is_https, redact_queries, upload_document
+from retab_async.documents import Document, download, is_https, is_storage_url, redact_queries, upload_document
 from retab_async.errors import SchemaMismatchError
 from retab_async.listing import Page, RunPager, list_query
 from retab_async.models import FileRef, MIMEData, SparseRepr, UploadedFile
-from retab_async.protocol import Request, parse_json, response_error, run_path
+from retab_async.protocol import Request, Response, parse_json, response_error, run_path
 from retab_async.resources.namespace import Namespace
 from retab_async.transport import Transport
 from retab_async.validation import one_of
@@ -60,6 +60,9 @@ class Files(Namespace):
         self._transport = transport
         self._reader = RunParser(_PATH, File, KindSpec(status_path=()))
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {_PATH}>"
+
     async def upload(self, document: Document, *, filename: str | None = None) -> UploadedFile:
         """Upload a document, for any number of creates and for calls that take the id of a file.
 
@@ -105,18 +108,29 @@ class Files(Namespace):
 
         `GET /v1/files/{file_id}/download-link`
         """
-        request = Request("GET", run_path(_PATH, _id_of(file_id), "/download-link"))
-        response = redact_queries(await self._transport.send(request))
-        try:
-            link = _structurer()(parse_json(response))
-        except SchemaMismatchError as error:
-            raise response_error(response, str(error), error.path) from None
-        if not is_https(link.download_url):
-            raise response_error(response, "download_url: expected an https:// URL", "download_url")
+        _, link = await self._get_link(file_id)
         return link
 
     # The name of the published API.
     get_download_link = download_link
+
+    async def download(self, file_id: str | FileRef | UploadedFile) -> bytes:
+        """Return the content of a file; the service that stores it is sent no credential.
+
+        Args:
+            file_id: The id, or an object that has it.
+
+        Raises:
+            ResponseError: The answer has no URL of a public https:// address.
+            ResponseTooLargeError: The file is larger than the client's `max_response_bytes`.
+            RequestError: As for the `get` of runs.
+
+        `GET /v1/files/{file_id}/download-link`, a `GET` of the address in the answer
+        """
+        response, link = await self._get_link(file_id)
+        if not is_storage_url(link.download_url, self._transport.base_url):
+            raise response_error(response, "download_url: expected a public address", "download_url")
+        return await download(self._transport, link.download_url)
 
     def list(
         self,
@@ -158,6 +172,18 @@ class Files(Namespace):
             after=after,
         )
         return RunPager(self._page, query, _PATH)
+
+    async def _get_link(self, file_id: str | FileRef | UploadedFile) -> tuple[Response, DownloadLink]:
+        request = Request("GET", run_path(_PATH, _id_of(file_id), "/download-link"))
+        response = redact_queries(await self._transport.send(request))
+        try:
+            link = _structurer()(parse_json(response))
+        except SchemaMismatchError as error:
+            raise response_error(response, str(error), error.path) from None
+        # An emulator has no TLS.
+        if not (is_https(link.download_url) or is_storage_url(link.download_url, self._transport.base_url)):
+            raise response_error(response, "download_url: expected an https:// URL", "download_url")
+        return response, link
 
     async def _page(self, query: str) -> Page[File]:
         return self._reader.parse_page(await self._transport.send(Request("GET", _PATH, query)))

@@ -92,7 +92,9 @@ class ResponseReader:
         self, request: Request, status: int, headers: Mapping[str, str], body: bytes, number: int
     ) -> Response:
         """Return the response to attempt `number` of a request."""
-        # The one place where a secret that the server echoes is removed; most bodies hold no backslash either.
-        if self._secret in body or b"\\" in body:
+        # The one place where a secret that the server echoes is removed; most bodies hold no backslash either. What a
+        # storage service has is a document, and it was never sent the secret.
+        is_document = request.external_url and 200 <= status < 300
+        if not is_document and (self._secret in body or b"\\" in body):
             body = self._credential.redact_body(body)
         return Response(request, status, headers, body, number, self._credential.redact)
