@@ -1,33 +1,33 @@
 """The client: its settings, its connections, and a resource for each kind of run."""
 
 import asyncio
+import logging
 import os
 from copy import copy
-from functools import partial
+from functools import cache, partial
 from inspect import signature
-from operator import attrgetter
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self
 
-from retab_async.bulk import CancelJob, CancelOptions, IdSource, Order
-from retab_async.cleanup import CleanupQueue, UnconfirmedCancel
-from retab_async.models import Run
-from retab_async.resources import RESOURCES, RunResources
-from retab_async.resources.base import RunResource
+from retab_async import bulk, resources
+from retab_async.hooks import Hook, HookSet
 from retab_async.retry import RetryPolicy, check_policy
 from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, check_seconds
 from retab_async.throttle import RateLimit, Stats, ThrottleRegistry, Totals
 from retab_async.transport import ConnectionPool, Transport
-from retab_async.validation import check_parameter_names, reject
+from retab_async.validation import check_parameter_names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Sequence
 
     import aiohttp
 
-# A run, or its kind and its id: `("splits", id)`, `(client.splits, id)`.
-AnyRun: TypeAlias = Run | tuple[str | RunResource[Any], str | Run]
+    from retab_async.cleanup import CleanupQueue, UnconfirmedCancel
+    from retab_async.models import Run
+
+# A library prints nothing by itself; the application decides.
+logging.getLogger("retab_async").addHandler(logging.NullHandler())
 
 # What the parameters of other clients are called here.
 _EQUIVALENTS = {
@@ -37,7 +37,7 @@ _EQUIVALENTS = {
 }
 
 
-class AsyncRetab(RunResources):
+class AsyncRetab(resources.RunResources):
     """Client of the Retab API over one connection pool; use it with `async with`, or call `aclose()`.
 
     Connections are opened on first use, and belong to the event loop and the process of that use. A client that is
@@ -63,6 +63,8 @@ class AsyncRetab(RunResources):
         allow_http: Accept an http:// `base_url` beyond loopback, in a private network; by default
             `RETAB_API_ALLOW_HTTP`, or False.
         max_response_bytes: Size limit of one decoded response; 64 MiB by default.
+        hooks: Callables from a `Call` to a context manager that is entered around it, for metrics and traces; a hook
+            that raises is logged once and affects no call.
 
     Raises:
         ConfigurationError: A setting cannot work; the message says what to pass.
@@ -91,6 +93,7 @@ class AsyncRetab(RunResources):
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
         allow_http: bool = False,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        hooks: "Sequence[Hook]" = (),
     ) -> None:
         # A traceback that shows locals must not show secrets, in this frame and those below it.
         api_key, bearer_token, base_url = as_secret(api_key), as_secret(bearer_token), as_secret(base_url)
@@ -106,12 +109,15 @@ class AsyncRetab(RunResources):
             max_response_bytes=max_response_bytes,
         )
         retry = check_policy(retry)
+        self._hooks = HookSet(hooks, _collections)
         pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool
-        self._cleanup = CleanupQueue(pool.slots, max_connections)
+        # One for all copies, loaded when a resource is first used.
+        self._load_cleanup = cache(partial(_new_cleanup, pool, max_connections, self._hooks))
         self._closing: asyncio.Task[None] | None = None
         self._throttles = ThrottleRegistry()
         self._configure(settings, retry)
+        self._hooks.notify("on_client", self)
 
     def _configure(self, settings: Settings, retry: RetryPolicy, *, is_copy: bool = False) -> None:
         self._is_copy = is_copy
@@ -119,7 +125,11 @@ class AsyncRetab(RunResources):
         self._retry = retry
         # The API limits each key by itself.
         self._throttle = throttle = self._throttles.get(settings.credential)
-        self._bind_resources(Transport(self._pool, settings, retry, throttle), self._cleanup)
+        self._bind_resources(Transport(self._pool, settings, retry, throttle, hooks=self._hooks), self._load_cleanup)
+
+    @property
+    def _cleanup(self) -> "CleanupQueue":
+        return self._load_cleanup()
 
     def with_options(
         self,
@@ -155,6 +165,11 @@ class AsyncRetab(RunResources):
         other._configure(settings, retry, is_copy=True)  # noqa: SLF001 - of the same class
         return other
 
+    @property
+    def base_url(self) -> str:
+        """The address of the API, without `/v1`."""
+        return self._settings.base_url
+
     def stats(self) -> Stats:
         """Return the current statistics of this client's credential: of the client and its copies with the same one."""
         return self._throttle.stats()
@@ -165,18 +180,18 @@ class AsyncRetab(RunResources):
 
     def cancel_many(
         self,
-        runs: "Iterable[AnyRun] | AsyncIterable[AnyRun]",
+        runs: "Iterable[resources.AnyRun] | AsyncIterable[resources.AnyRun]",
         /,
         *,
         concurrency: int = 64,
         rate_limit: RateLimit | None = None,
         journal: str | os.PathLike[str] | None = None,
-        order: Order = "completion",
+        order: "bulk.Order" = "completion",
         wait: bool = False,
         wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
         dedupe: bool = False,
-    ) -> CancelJob[Run]:
+    ) -> "bulk.CancelJob[Run]":
         """Cancel runs of several kinds: `await` it for a `CancelReport`, or `async with` it for each `CancelOutcome`.
 
         `POST {path}/{id}/cancel`
@@ -197,7 +212,7 @@ class AsyncRetab(RunResources):
             InvalidRequestError: An argument is invalid.
             ConfigurationError: An option is invalid.
         """
-        options = CancelOptions(
+        options = bulk.CancelOptions(
             concurrency=concurrency,
             rate_limit=rate_limit,
             journal=journal,
@@ -207,11 +222,9 @@ class AsyncRetab(RunResources):
             outage_timeout=outage_timeout,
             dedupe=dedupe,
         )
-        resources: dict[str, RunResource[Any]] = {name: attrgetter(name)(self) for name in RESOURCES}
-        targets = [resource._cancel_target for resource in resources.values()]  # noqa: SLF001 - one of us
-        return CancelJob(IdSource(runs, partial(_resolve_run, resources), dedupe=dedupe), targets, options)
+        return resources.cancel_runs(self, resources.RESOURCES, runs, options)
 
-    async def aclose(self, timeout: float | None = None) -> tuple[UnconfirmedCancel, ...]:  # noqa: ASYNC109 - see Args
+    async def aclose(self, timeout: float | None = None) -> "tuple[UnconfirmedCancel, ...]":  # noqa: ASYNC109 - see Args
         """Send the pending cancels, those of blocks that are still open included, then close the connections.
 
         Once begun this continues even if its caller is cancelled. It can be called again. Closing a copy closes
@@ -266,18 +279,15 @@ class AsyncRetab(RunResources):
         return f"<AsyncRetab {self._settings.base_url} timeout={self._settings.timeout:g} {state}>"
 
 
-def _resolve_run(resources: dict[str, RunResource[Any]], run: AnyRun) -> tuple[str, str]:
-    resource: RunResource[Any] | None = None
-    target: str | Run | None = None
-    if isinstance(run, Run):
-        resource, target = next((each for each in resources.values() if isinstance(run, each.run_type)), None), run
-    elif isinstance(run, tuple) and len(run) == 2:
-        kind, target = run
-        same = (each for each in resources.values() if each is kind)
-        resource = resources.get(kind) if isinstance(kind, str) else next(same, None)
-    if resource is None:
-        reject(f"not a run, and not a pair of a kind of this client and an id, such as ('splits', id): {run!r:.200}")
-    return resource._run_id_of(target)  # noqa: SLF001 - one of us
+def _collections() -> dict[str, str]:
+    # The kind of each route, for the names of calls.
+    return {resource.path: name for name, resource in resources.RESOURCES.items()} | {"/v1/files": "files"}
+
+
+def _new_cleanup(pool: ConnectionPool, max_connections: int, hooks: HookSet) -> "CleanupQueue":
+    from retab_async.cleanup import CleanupQueue  # noqa: PLC0415 - on first use
+
+    return CleanupQueue(pool.slots, max_connections, hooks)
 
 
 def _show_signature_of_init(cls: type[AsyncRetab]) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
@@ -19,11 +18,11 @@ from cattrs.gen import make_dict_structure_fn, override
 from cattrs.preconf.orjson import make_converter as make_orjson_converter
 
 from retab_async.errors import SchemaMismatchError
+from retab_async.exact_structure import Hook, exact_structure_fn, without_none
 from retab_async.lifecycles import LIFECYCLES, Lifecycle, UnknownLifecycle
 from retab_async.models import RunStatus, default_of
 
 T = TypeVar("T")
-Hook = Callable[[Any, Any], Any]
 
 _JSON_NAMES = {
     dict: "an object",
@@ -124,6 +123,11 @@ def _reason(error: BaseException, _: object) -> str:
 
 @cache
 def _converter() -> Converter:
+    return make_converter()
+
+
+def make_converter(*, with_generated: bool = True) -> Converter:
+    """Return a new converter; without generated functions it gives the same results, only more slowly."""
     converter = make_orjson_converter(detailed_validation=True)
     # cattrs would call str(), int() ... on any value: {"name": null} would become the name "None".
     converter.register_structure_hook(str, _exactly(str))
@@ -142,7 +146,8 @@ def _converter() -> Converter:
     # A string is iterable too: cattrs would make the pages (1, 2) of "12".
     converter.register_structure_hook_factory(_is_of(tuple))(_tuple_hook)
     # A null means the same as an absent key: the default.
-    converter.register_structure_hook_factory(attrs.has)(_object_hook)
+    make_hook = _generated_hook if with_generated else _object_hook
+    converter.register_structure_hook_factory(attrs.has)(make_hook)
     # A tagged union with an open tag; written as the class of the value, not of the field.
     converter.register_structure_hook_factory(_is_lifecycle)(_lifecycle_hook)
     converter.register_unstructure_hook_func(_is_lifecycle, lambda value: converter.unstructure(value, type(value)))
@@ -284,9 +289,21 @@ def _lifecycle_hook(_: Any, converter: BaseConverter) -> Hook:
     return read
 
 
+def _generated_hook(cls: Any, converter: BaseConverter) -> Hook:
+    @cache
+    def cattrs_hook() -> Hook:
+        return _object_hook(cls, converter)
+
+    def fall_back(value: Any, kind: Any) -> Any:
+        # Made when it is first needed, because most responses fit.
+        return cattrs_hook()(value, kind)
+
+    return exact_structure_fn(cls, converter, fall_back)
+
+
 def _object_hook(cls: Any, converter: BaseConverter) -> Hook:
     optional: dict[str, Any] = {
-        field.name: override(struct_hook=_unless_null(_without_none(field.type), default_of(field), converter))
+        field.name: override(struct_hook=_unless_null(without_none(field.type), default_of(field), converter))
         for field in attrs.fields(cls)
         if field.default is not attrs.NOTHING
     }
@@ -298,11 +315,6 @@ def _object_hook(cls: Any, converter: BaseConverter) -> Hook:
         raise _type_error(value, "an object")
 
     return read
-
-
-def _without_none(kind: Any) -> Any:
-    kinds = [each for each in get_args(kind) if each is not NoneType]
-    return kinds[0] if len(kinds) < len(get_args(kind)) else kind
 
 
 def _unless_null(kind: Any, default: Any, converter: BaseConverter) -> Hook:

@@ -7,11 +7,11 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from retab_async import polling
 from retab_async.api.run_api import RunApi
 from retab_async.cleanup import CleanupQueue, PendingCancel
 from retab_async.errors import IdempotencyReplayError, RunCancelledError, RunFailedError
 from retab_async.models import Run, RunStatus
-from retab_async.polling import StatusCallback, Waiter
 from retab_async.protocol import DeliveryState, Request
 from retab_async.text import single_line
 
@@ -50,7 +50,12 @@ class RunHandle(Generic[RunT]):
     """
 
     def __init__(
-        self, api: RunApi[RunT], waiter: Waiter[RunT], run_id: str, run: RunT | None = None, key: str | None = None
+        self,
+        api: RunApi[RunT],
+        waiter: "polling.Waiter[RunT]",
+        run_id: str,
+        run: RunT | None = None,
+        key: str | None = None,
     ) -> None:
         self.id: str = run_id
         self.run: RunT | None = run
@@ -77,7 +82,7 @@ class RunHandle(Generic[RunT]):
         *,
         timeout: float | None = 3600.0,  # noqa: ASYNC109 - its error has the last run seen
         poll_interval: float | None = None,
-        on_status: StatusCallback[RunT] | None = None,
+        on_status: "polling.StatusCallback[RunT] | None" = None,
     ) -> RunT:
         """Wait until the run is finished, and return it if it is completed.
 
@@ -145,7 +150,11 @@ class RunScope(Generic[RunT]):
     """
 
     def __init__(
-        self, api: RunApi[RunT], waiter: Waiter[RunT], cleanup: CleanupQueue, origin: CreateSpec | RunHandle[RunT]
+        self,
+        api: RunApi[RunT],
+        waiter: "polling.Waiter[RunT]",
+        cleanup: CleanupQueue,
+        origin: CreateSpec | RunHandle[RunT],
     ) -> None:
         self._api = api
         self._waiter = waiter

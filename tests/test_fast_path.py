@@ -350,6 +350,34 @@ class TestConnections:
 
         assert [type(error) for error in errors] == [APITimeoutError] * 3
 
+    async def test_a_request_whose_connection_opens_while_another_times_out_times_out_too(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        open_wire = WirePool.open
+        has_timed_out = asyncio.Event()
+
+        async def open_later(pool: WirePool, url: URL, seconds: float) -> wire_module.Wire | None:
+            if server.requests:
+                await has_timed_out.wait()
+            return await open_wire(pool, url, seconds)
+
+        monkeypatch.setattr(WirePool, "open", open_later)
+        async with (
+            asyncio.timeout(10),
+            raw_server(stall) as server,
+            client_for(server.url, retry=ONCE, timeout=0.5) as client,
+        ):
+            first = asyncio.create_task(client.with_options(timeout=0.1).splits.cancel(SPLIT_ID))
+            await until(lambda: bool(server.requests))
+            second = asyncio.create_task(client.splits.cancel(SPLIT_ID))
+            await asyncio.wait([first])
+            has_timed_out.set()
+            with pytest.raises(APITimeoutError):
+                await second
+
+        assert isinstance(first.exception(), APITimeoutError)
+        assert len(server.requests) == 2
+
     async def test_closed_kept_alive_connection_is_resent_uncounted(self) -> None:
         async with raw_server(ok, close_early, ok) as server, client_for(server.url, retry=ONCE) as client:
             await client.splits.cancel(SPLIT_ID)

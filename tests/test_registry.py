@@ -1,6 +1,7 @@
 """The registry, the client, the CLI, the emulator and the README have the same kinds and methods."""
 
 from collections.abc import Iterator
+from inspect import get_annotations
 from operator import attrgetter
 from typing import Any
 
@@ -35,7 +36,8 @@ def published_names(resource: type[RunResource[Any]]) -> set[str]:
 
 
 def collections_of(namespace: Namespace, prefix: str = "") -> Iterator[tuple[str, type]]:
-    for name, value in vars(namespace).items():
+    for name in [name for cls in reversed(type(namespace).__mro__) for name in get_annotations(cls)]:
+        value = getattr(namespace, name, None)
         if isinstance(value, RunResource):
             yield prefix + name, type(value)
         elif isinstance(value, Namespace):

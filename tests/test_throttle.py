@@ -596,6 +596,17 @@ class TestAimdWindow:
 
         in_virtual_time(scenario)
 
+    def test_requests_of_a_large_job_do_not_fill_a_small_one(self) -> None:
+        throttle = Throttle()
+        large, small = BulkLimiter(throttle, 8, None), BulkLimiter(throttle, 1, None)
+        permits = [large.try_acquire() for _ in range(7)]
+        probe = small.try_acquire()
+        assert small.try_acquire() is None
+        for permit in (*permits, probe):
+            release(permit)
+
+        assert (large.in_flight, small.in_flight, throttle.concurrency.in_flight) == (0, 0, 0)
+
 
 def release(permit: Permit | None) -> None:
     assert permit is not None

@@ -3,15 +3,15 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 import orjson
 
+from retab_async import documents
 from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser, poll_hint
 from retab_async.api.recent_runs import RecentRuns
-from retab_async.documents import build_create_body, transfer_seconds
 from retab_async.documents.thread_pool import DaemonThreadPool
 from retab_async.errors import NotFoundError, RequestError, ResponseError
 from retab_async.listing import Page
@@ -29,7 +29,9 @@ from retab_async.protocol import (
     run_path,
 )
 from retab_async.retry import RetryPolicy
-from retab_async.transport import Transport
+
+if TYPE_CHECKING:
+    from retab_async.transport import Transport
 
 RunT = TypeVar("RunT", bound=Run)
 ParsedT = TypeVar("ParsedT")
@@ -59,7 +61,7 @@ class RunApi(Generic[RunT]):
     """
 
     def __init__(
-        self, transport: Transport, path: str, parser: RunParser[RunT], spec: KindSpec, recent_runs: RecentRuns
+        self, transport: "Transport", path: str, parser: RunParser[RunT], spec: KindSpec, recent_runs: RecentRuns
     ) -> None:
         self.transport = transport
         self.path = path
@@ -70,7 +72,7 @@ class RunApi(Generic[RunT]):
         self._parser = parser
         self._spec = spec
 
-    def with_transport(self, transport: Transport) -> "RunApi[RunT]":
+    def with_transport(self, transport: "Transport") -> "RunApi[RunT]":
         """Return a copy that sends over another transport."""
         return RunApi(transport, self.path, self._parser, self._spec, self.recent_runs)
 
@@ -110,9 +112,11 @@ class RunApi(Generic[RunT]):
     @asynccontextmanager
     async def prepare_create(self, fields: Mapping[str, Any], key: str) -> AsyncIterator[Request]:
         """Open the documents of a create, uploading large ones; the request can be sent until this is left."""
-        async with build_create_body(self.transport, fields) as body:
+        async with documents.build_create_body(self.transport, fields) as body:
             # Kinds without the field always run in the background.
-            extra = transfer_seconds(body.length) + (0 if fields.get("background", True) else FOREGROUND_SECONDS)
+            extra = documents.transfer_seconds(body.length) + (
+                0 if fields.get("background", True) else FOREGROUND_SECONDS
+            )
             yield Request("POST", self.path, body=body, idempotency_key=key, extra_seconds=extra)
 
     async def send_create(self, request: Request, delivery: DeliveryState) -> RunT:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -14,7 +14,9 @@ from retab_async.documents.urls import remote_document
 from retab_async.errors import RequestError
 from retab_async.models import FileRef, MIMEData
 from retab_async.protocol import MIB, Body, BytesBody
-from retab_async.transport import Transport
+
+if TYPE_CHECKING:
+    from retab_async.transport import Transport
 
 # The service accepts no larger body of any request.
 _MAX_BODY_BYTES = 32 * MIB
@@ -23,7 +25,7 @@ _SMALL_BODY_BYTES = MIB
 
 
 @asynccontextmanager
-async def build_create_body(transport: Transport, fields: Mapping[str, Any]) -> AsyncIterator[Body]:
+async def build_create_body(transport: "Transport", fields: Mapping[str, Any]) -> AsyncIterator[Body]:
     """Open the documents of a create and build its body, valid until the block exits.
 
     Args:

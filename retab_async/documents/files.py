@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from inspect import iscoroutinefunction
 from tempfile import TemporaryFile
-from typing import Any, Protocol
+from typing import Any
 
 from retab_async.documents.sources import (
     PIECE_SIZE,
@@ -32,20 +32,6 @@ _MAX_PATH = 4096
 _MAX_COPY_BYTES = 1024 * MIB
 # Milliseconds between two looks of a thread that waits for a pipe whether its caller still waits.
 _POLL_INTERVAL = 100
-
-
-class BinaryFile(Protocol):
-    """A binary file object: an open file, a pipe, a `BytesIO`."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return at most `size` bytes, and none at the end."""
-
-
-class AsyncBinaryFile(Protocol):
-    """A binary file object whose `read` is a coroutine function, as those of aiofiles, anyio and Starlette."""
-
-    async def read(self, size: int, /) -> bytes:
-        """Return at most `size` bytes, and none at the end."""
 
 
 def open_path(path: str | os.PathLike[str], filename: str, descriptor: SharedDescriptor) -> Source:

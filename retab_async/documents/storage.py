@@ -1,6 +1,7 @@
 """Requests to storage services, at the signed URLs that the API gives."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
@@ -8,13 +9,15 @@ import attrs
 from retab_async.documents.urls import is_beside_api
 from retab_async.errors import RequestError
 from retab_async.protocol import Request, Response
-from retab_async.transport import Transport
+
+if TYPE_CHECKING:
+    from retab_async.transport import Transport
 
 # Shorter texts are no tokens, and would be found inside words.
 _MIN_SECRET_LENGTH = 8
 
 
-async def download(transport: Transport, url: str) -> bytes:
+async def download(transport: "Transport", url: str) -> bytes:
     """Return the content at a signed URL.
 
     Raises:
@@ -23,7 +26,7 @@ async def download(transport: Transport, url: str) -> bytes:
     return (await send_to_storage(transport, Request("GET", "", external_url=url))).body
 
 
-async def send_to_storage(transport: Transport, request: Request) -> Response:
+async def send_to_storage(transport: "Transport", request: Request) -> Response:
     """Send a request to its `external_url`, which no error and no log will quote.
 
     Args:

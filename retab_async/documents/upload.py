@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -14,7 +14,9 @@ from retab_async.documents.urls import is_https, is_storage_url, remote_document
 from retab_async.errors import InvalidDocumentError, InvalidRunIdError
 from retab_async.models import FileRef, MIMEData, UploadedFile
 from retab_async.protocol import MIB, Body, BytesBody, Request, Response, parse_json, response_error, run_path
-from retab_async.transport import Transport
+
+if TYPE_CHECKING:
+    from retab_async.transport import Transport
 
 _FILES = "/v1/files"
 _UPLOADS = "/v1/files/upload"
@@ -38,7 +40,7 @@ def redact_queries(response: Response) -> Response:
     return response._replace(redact=lambda text: _QUERY.sub("?***", redact(text)))
 
 
-async def resolve_file_ref(transport: Transport, file: FileRef) -> MIMEData:
+async def resolve_file_ref(transport: "Transport", file: FileRef) -> MIMEData:
     """Return the filename and URL by which a file that the API has becomes the document of another run.
 
     Raises:
@@ -67,7 +69,7 @@ def _link_path(file_id: object) -> str:
         raise InvalidDocumentError(msg) from error
 
 
-async def upload_document(transport: Transport, document: object, filename: str | None = None) -> UploadedFile:
+async def upload_document(transport: "Transport", document: object, filename: str | None = None) -> UploadedFile:
     """Upload a document whose bytes are to be sent.
 
     Args:
@@ -87,7 +89,7 @@ async def upload_document(transport: Transport, document: object, filename: str 
         return await upload_source(transport, source)
 
 
-async def upload_source(transport: Transport, source: Source) -> UploadedFile:
+async def upload_source(transport: "Transport", source: Source) -> UploadedFile:
     """Send a document where the API says, and return the filename and URL by which it is then a run's document.
 
     Raises:
@@ -125,7 +127,7 @@ class _UploadSession(NamedTuple):
         return f"_UploadSession({self.file_id})"
 
 
-async def _begin_upload(transport: Transport, info: DocumentInfo) -> _UploadSession:
+async def _begin_upload(transport: "Transport", info: DocumentInfo) -> _UploadSession:
     payload = {"filename": info.filename, "size_bytes": info.size, "content_type": info.media_type}
     request = Request("POST", _UPLOADS, body=BytesBody(orjson.dumps(payload)))
     response = redact_queries(await transport.send(request))

@@ -130,14 +130,16 @@ class DeliveryState:
         is_sent: The current attempt was sent completely and has no response yet.
         in_doubt: An earlier attempt ended in that state, or with a response that leaves it open.
         resends: Sends of the current attempt beyond its first, after the server had closed a kept-alive connection.
+        throttled: Responses that asked for fewer requests.
     """
 
-    __slots__ = ("in_doubt", "is_sent", "resends")
+    __slots__ = ("in_doubt", "is_sent", "resends", "throttled")
 
     def __init__(self, *, in_doubt: bool = False) -> None:
         self.in_doubt: bool = in_doubt
         self.is_sent: bool = False
         self.resends: int = 0
+        self.throttled: int = 0
 
     @property
     def may_have_taken_effect(self) -> bool:

@@ -5,8 +5,8 @@ from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async import bulk
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, MIMEData, Primitive, RetabUsage, RunStatus, SparseRepr
@@ -200,8 +200,8 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         template_id: str | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[Edit]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[Edit]":
         """Cancel all edits that match; by default those that are active.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
@@ -209,7 +209,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         `GET /v1/edits`, `POST /v1/edits/{id}/cancel`
         """
         return self._cancel_matching(
-            CancelOptions(**options),
+            options,
             status=status,
             filename=filename,
             template_id=template_id,

@@ -6,8 +6,8 @@ from typing import Any, Literal, Protocol, Self, TypeVar, Unpack
 
 import attrs
 
+from retab_async import bulk
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, Primitive, RetabUsage, RunStatus, SparseRepr
@@ -298,8 +298,8 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         metadata: Mapping[str, str] | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[Extraction]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[Extraction]":
         """Cancel all extractions that match; by default those that are active.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
@@ -307,7 +307,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         `GET /v1/extractions`, `POST /v1/extractions/{id}/cancel`
         """
         return self._cancel_matching(
-            CancelOptions(**options),
+            options,
             status=status,
             filename=filename,
             filename_contains=filename_contains,

@@ -2,21 +2,24 @@
 
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from retab_async import documents
 from retab_async.api.kind import KindSpec
 from retab_async.api.parser import RunParser
-from retab_async.cleanup import CleanupQueue
-from retab_async.documents import Document, download, is_https, is_storage_url, redact_queries, upload_document
+from retab_async.documents import Document
 from retab_async.errors import SchemaMismatchError
 from retab_async.listing import Page, RunPager, list_query
 from retab_async.models import FileRef, MIMEData, SparseRepr, UploadedFile
 from retab_async.protocol import Request, Response, parse_json, response_error, run_path
 from retab_async.resources.namespace import Namespace
-from retab_async.transport import Transport
 from retab_async.validation import one_of
+
+if TYPE_CHECKING:
+    from retab_async.cleanup import CleanupQueue
+    from retab_async.transport import Transport
 
 _PATH = "/v1/files"
 
@@ -55,9 +58,8 @@ class DownloadLink(SparseRepr):
 class Files(Namespace):
     """Files of an account: `/v1/files`; the API cannot delete any."""
 
-    def __init__(self, transport: Transport, cleanup: CleanupQueue) -> None:
+    def __init__(self, transport: "Transport", cleanup: "Callable[[], CleanupQueue]") -> None:
         super().__init__(transport, cleanup)
-        self._transport = transport
         self._reader = RunParser(_PATH, File, KindSpec(status_path=()))
 
     def __repr__(self) -> str:
@@ -78,7 +80,7 @@ class Files(Namespace):
 
         `POST /v1/files/upload`, a `PUT` to the address in the answer, `POST /v1/files/upload/{file_id}/complete`
         """
-        return await upload_document(self._transport, document, filename)
+        return await documents.upload_document(self._transport, document, filename)
 
     async def get(self, file_id: str | FileRef | UploadedFile) -> File:
         """Return the metadata of a file.
@@ -128,9 +130,9 @@ class Files(Namespace):
         `GET /v1/files/{file_id}/download-link`, a `GET` of the address in the answer
         """
         response, link = await self._get_link(file_id)
-        if not is_storage_url(link.download_url, self._transport.base_url):
+        if not documents.is_storage_url(link.download_url, self._transport.base_url):
             raise response_error(response, "download_url: expected a public address", "download_url")
-        return await download(self._transport, link.download_url)
+        return await documents.download(self._transport, link.download_url)
 
     def list(
         self,
@@ -175,13 +177,16 @@ class Files(Namespace):
 
     async def _get_link(self, file_id: str | FileRef | UploadedFile) -> tuple[Response, DownloadLink]:
         request = Request("GET", run_path(_PATH, _id_of(file_id), "/download-link"))
-        response = redact_queries(await self._transport.send(request))
+        response = documents.redact_queries(await self._transport.send(request))
         try:
             link = _structurer()(parse_json(response))
         except SchemaMismatchError as error:
             raise response_error(response, str(error), error.path) from None
         # An emulator has no TLS.
-        if not (is_https(link.download_url) or is_storage_url(link.download_url, self._transport.base_url)):
+        if not (
+            documents.is_https(link.download_url)
+            or documents.is_storage_url(link.download_url, self._transport.base_url)
+        ):
             raise response_error(response, "download_url: expected an https:// URL", "download_url")
         return response, link
 

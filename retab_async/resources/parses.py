@@ -5,8 +5,8 @@ from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async import bulk
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
@@ -154,17 +154,15 @@ class Parses(DeletableRuns[Parse]):
         filename: str | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[Parse]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[Parse]":
         """Cancel all active parses that match.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
 
         `GET /v1/parses`, `POST /v1/parses/{id}/cancel`
         """
-        return self._cancel_matching(
-            CancelOptions(**options), status=None, filename=filename, from_date=from_date, to_date=to_date
-        )
+        return self._cancel_matching(options, status=None, filename=filename, from_date=from_date, to_date=to_date)
 
 
 def _fields(

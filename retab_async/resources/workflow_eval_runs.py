@@ -5,8 +5,8 @@ from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async import bulk
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
 from retab_async.listing import RunPager
 from retab_async.models import RunStatus, SparseRepr
@@ -191,8 +191,8 @@ class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
         trigger_type: str | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[WorkflowEvalRun]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[WorkflowEvalRun]":
         """Cancel all eval runs that match; by default those that are active.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
@@ -200,7 +200,7 @@ class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
         `GET /v1/workflows/evals/runs`, `POST /v1/workflows/evals/runs/{id}/cancel`
         """
         return self._cancel_matching(
-            CancelOptions(**options),
+            options,
             workflow_id=workflow_id,
             eval_id=eval_id,
             target_block_id=target_block_id,

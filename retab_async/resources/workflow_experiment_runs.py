@@ -5,8 +5,8 @@ from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async import bulk
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
 from retab_async.listing import RunPager
 from retab_async.models import RunStatus
@@ -152,8 +152,8 @@ class ExperimentRuns(RunResource[ExperimentRun]):
         trigger_type: str | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[ExperimentRun]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[ExperimentRun]":
         """Cancel all experiment runs that match; by default those that are active.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
@@ -161,7 +161,7 @@ class ExperimentRuns(RunResource[ExperimentRun]):
         `GET /v1/workflows/experiments/runs`, `POST /v1/workflows/experiments/runs/{id}/cancel`
         """
         return self._cancel_matching(
-            CancelOptions(**options),
+            options,
             workflow_id=workflow_id,
             experiment_id=experiment_id,
             block_id=block_id,

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import attrs
 
+from retab_async import bulk
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.documents import Document, DocumentField
 from retab_async.lifecycles import WorkflowFamilyRun
 from retab_async.listing import RunPager
@@ -171,8 +171,8 @@ class WorkflowRuns(DeletableRuns[WorkflowRun]):
         max_duration_ms: int | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[WorkflowRun]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[WorkflowRun]":
         """Cancel all workflow runs that match; by default those that are active.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
@@ -180,7 +180,7 @@ class WorkflowRuns(DeletableRuns[WorkflowRun]):
         `GET /v1/workflows/runs`, `POST /v1/workflows/runs/{id}/cancel`
         """
         return self._cancel_matching(
-            CancelOptions(**options),
+            options,
             workflow_id=workflow_id,
             status=status,
             exclude_status=exclude_status,

@@ -1,7 +1,6 @@
 """Throttle of one credential: the learned rate, concurrency and retry budget of all its calls, and their statistics."""
 
 import logging
-import statistics
 import time
 from collections import deque
 from collections.abc import Callable
@@ -175,7 +174,8 @@ class Throttle:
         self._latencies.append(now - sent)
         if self.is_unthrottled:
             self.is_unthrottled = False
-            self.limiter.start(statistics.median(islice(reversed(self._latencies), _RECENT_LATENCIES)))
+            recent = sorted(islice(reversed(self._latencies), _RECENT_LATENCIES))
+            self.limiter.start(recent[len(recent) // 2])
         self.limiter.on_throttled(sent, now, retry_after, is_rate_limited=is_rate_limited)
         if retry_after is not None and now >= self._logged_until:
             self._logged_until = now + retry_after

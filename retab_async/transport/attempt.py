@@ -157,6 +157,7 @@ class AttemptRunner:
             throttle.on_response(sent, is_success=True)
         else:
             if is_throttled(failure):
+                delivery.throttled += 1
                 throttle.on_throttled(sent, failure.retry_after, is_rate_limited=failure.status_code == 429)
             else:
                 throttle.on_response(sent, is_success=False)

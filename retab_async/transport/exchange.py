@@ -16,7 +16,13 @@ from retab_async.settings import Settings
 from retab_async.throttle import FifoSemaphore
 from retab_async.transport.error_mapping import Attempt, ErrorMapper
 from retab_async.transport.fast_exchange import FastExchange
-from retab_async.transport.response_body import DownloadTimer, IncompleteResponseError, ResponseReader, read_capped
+from retab_async.transport.response_body import (
+    MAX_INLINE_BYTES,
+    DownloadTimer,
+    IncompleteResponseError,
+    ResponseReader,
+    read_capped,
+)
 from retab_async.transport.response_lines import ResponseLines
 from retab_async.transport.session import CONNECTION_LOST_ERRORS, ConnectionPool, opened_sockets, public_only
 
@@ -260,7 +266,11 @@ class Exchange:
             # Read to its end it has closed itself and its connection is back in the pool; otherwise it is of no use.
             if not response.closed:
                 response.close()
-        return self._reader.to_response(request, response.status, response.headers, content, number)
+        if len(content) <= MAX_INLINE_BYTES:
+            return self._reader.to_response(request, response.status, response.headers, content, number)
+        # All has arrived in time.
+        timer.timeout.reschedule(None)
+        return await self._reader.to_large_response(request, response.status, response.headers, content, number)
 
     def _url(self, request: Request) -> URL:
         if request.external_url:

@@ -1,6 +1,7 @@
 """Static types of the public API; checked by `mypy --strict` and pyright, never run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
@@ -16,6 +17,7 @@ from retab_async import (
     AwaitingReviewLifecycle,
     BBox,
     BlockEvalBatchExecutionCounts,
+    Call,
     CancelJob,
     CancelledLifecycle,
     CancelOutcome,
@@ -50,6 +52,7 @@ from retab_async import (
     Files,
     FilesAndBlueprints,
     FormField,
+    Hook,
     InvalidRunIdError,
     Lifecycle,
     MeasuredTiming,
@@ -139,6 +142,7 @@ def the_constructors(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig,
             proxy="http://proxy.test:3128",
             ssl=context,
             user_agent="app/1",
+            hooks=HOOKS,
             trace_configs=(trace,),
             allow_http=True,
             max_response_bytes=1_000_000,
@@ -526,6 +530,24 @@ def the_leaves(file: FileRef, error: PrimitiveError, usage: RetabUsage, part: Su
     assert_type((error.code, error.message), tuple[str, str])
     assert_type(error.details, Mapping[str, Any] | None)
     assert_type(usage.credits, float | None)
+
+
+def a_call(call: Call) -> None:
+    assert_type((call.operation, call.kind, call.run_id), tuple[str, str, str | None])
+    assert_type((call.method, call.url_template), tuple[str, str])
+    assert_type((call.server_address, call.server_port), tuple[str, int])
+    assert_type((call.attempts, call.throttled, call.seconds), tuple[int, int, float])
+    assert_type((call.status, call.request_id), tuple[int | None, str | None])
+    assert_type(call.error, BaseException | None)
+
+
+@contextmanager
+def a_hook(call: Call) -> Iterator[None]:
+    a_call(call)
+    yield
+
+
+HOOKS: list[Hook] = [a_hook]
 
 
 async def the_errors(client: AsyncRetab) -> None:
