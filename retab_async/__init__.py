@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from retab_async.lazy import lazy_names
 
+__version__: str = "0.1.0"
+
 if TYPE_CHECKING:
     # For type checkers and editors; `as` marks a name as public.
     from retab_async.bulk import (
@@ -156,7 +158,6 @@ if TYPE_CHECKING:
     from retab_async.throttle import RateLimit as RateLimit, Stats as Stats, Totals as Totals
 
     __all__: list[str]
-    __version__: str
 else:
     # From each public name to its module below this package: a new name is one line here, and its import above.
     __getattr__, __dir__, __all__ = lazy_names(
@@ -290,6 +291,6 @@ else:
             "WorkflowRun": "resources.workflow_runs",
             "WorkflowRuns": "resources.workflow_runs",
             "Workflows": "resources",
-            "__version__": "settings:VERSION",
         },
     )
+    __all__ += ["__version__"]

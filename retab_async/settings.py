@@ -13,9 +13,8 @@ from typing import Any, Literal, NamedTuple, NoReturn
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass, proxy_bypass_environment  # type: ignore[attr-defined]
 
+from retab_async import __version__
 from retab_async.errors import ConfigurationError
-
-VERSION = "0.1.0"
 
 # Bytes of one decoded response.
 DEFAULT_MAX_RESPONSE_BYTES = 64 * 1024 * 1024
@@ -423,7 +422,7 @@ def _is_bypassed(host: str, environment: Mapping[str, str | None]) -> bool:
 
 
 def _resolve_user_agent(suffix: str | None) -> str:
-    product = f"retab-async/{VERSION}"
+    product = f"retab-async/{__version__}"
     if suffix is None:
         return product
     if not isinstance(suffix, str) or not re.fullmatch(r"[ -~]+", suffix):

@@ -110,4 +110,16 @@ finally:
     loaded = set(json.loads(result.stderr))
 
     assert result.stdout
-    assert not {"aiohttp", "asyncio", "cattrs", "rich", "retab_async.client", "retab_async.resources"} & loaded
+    assert (
+        not {
+            "aiohttp",
+            "asyncio",
+            "attr",
+            "cattrs",
+            "rich",
+            "retab_async.errors",
+            "retab_async.client",
+            "retab_async.resources",
+        }
+        & loaded
+    )
