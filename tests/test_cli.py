@@ -11,6 +11,7 @@ import click
 import pytest
 from cli_harness import KEY, restored_logging, served_emulator
 
+import retab_async
 from retab_async.__main__ import main
 from retab_async.cli import run
 from retab_async.cli.groups import kind_commands
@@ -270,5 +271,6 @@ def test_main_raises_for_any_other_missing_module(monkeypatch: pytest.MonkeyPatc
 
 
 def _unload_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retab_async, "cli", retab_async.cli)
     for name in [name for name in sys.modules if f"{name}.".startswith("retab_async.cli.")]:
         monkeypatch.delitem(sys.modules, name)

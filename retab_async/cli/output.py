@@ -102,13 +102,18 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         for row in rows:
             _print_tabbed(row)
         return
+    console.print(make_table(headings, rows))
+
+
+def make_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return a table of rich."""
     table = Table(header_style="bold")
     for number, heading in enumerate(headings):
         # A wrapped id could not be copied.
         table.add_column(heading, no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*map(_styled, row))
-    console.print(table)
+    return table
 
 
 def print_row(row: Sequence[str]) -> None:
