@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from retab_async.lazy import lazy_names
 
-__version__: str = "0.1.0"
-
 if TYPE_CHECKING:
     # For type checkers and editors; `as` marks a name as public.
+    from retab_async.api.any_route import APIResponse as APIResponse
     from retab_async.bulk import (
         CancelJob as CancelJob,
         CancelOutcome as CancelOutcome,
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
         RunError as RunError,
         RunFailedError as RunFailedError,
         SettledError as SettledError,
+        TerminatedError as TerminatedError,
         ValidationError as ValidationError,
         WaitTimeoutError as WaitTimeoutError,
     )
@@ -154,10 +154,12 @@ if TYPE_CHECKING:
     )
     from retab_async.retry import RetryPolicy as RetryPolicy
     from retab_async.scope import RunHandle as RunHandle, RunScope as RunScope
+    from retab_async.signals import until_signal as until_signal
     from retab_async.streaming import RunStream as RunStream
     from retab_async.throttle import RateLimit as RateLimit, Stats as Stats, Totals as Totals
 
     __all__: list[str]
+    __version__: str
 else:
     # From each public name to its module below this package: a new name is one line here, and its import above.
     __getattr__, __dir__, __all__ = lazy_names(
@@ -166,6 +168,7 @@ else:
             "DOLLARS_PER_CREDIT": "models",
             "APIConnectionError": "errors",
             "APIError": "errors",
+            "APIResponse": "api.any_route",
             "APITimeoutError": "errors",
             "AnyRun": "resources.any_run",
             "AsyncRetab": "client",
@@ -276,6 +279,7 @@ else:
             "Stats": "throttle",
             "StatusCallback": "polling.waiter",
             "Subdocument": "resources.splits",
+            "TerminatedError": "errors",
             "Totals": "throttle",
             "UnconfirmedCancel": "cleanup",
             "UnknownLifecycle": "lifecycles",
@@ -291,6 +295,7 @@ else:
             "WorkflowRun": "resources.workflow_runs",
             "WorkflowRuns": "resources.workflow_runs",
             "Workflows": "resources",
+            "__version__": "version:VERSION",
+            "until_signal": "signals",
         },
     )
-    __all__ += ["__version__"]

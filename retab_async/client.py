@@ -8,21 +8,22 @@ from functools import cache, partial
 from inspect import signature
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from retab_async import bulk, resources
 from retab_async.hooks import Hook, HookSet
 from retab_async.retry import RetryPolicy, check_policy
-from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, check_seconds
+from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, as_secret_headers, check_seconds
 from retab_async.throttle import RateLimit, Stats, ThrottleRegistry, Totals
 from retab_async.transport import ConnectionPool, Transport
 from retab_async.validation import check_parameter_names
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Sequence
+    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 
     import aiohttp
 
+    from retab_async.api.any_route import APIResponse
     from retab_async.cleanup import CleanupQueue, UnconfirmedCancel
     from retab_async.models import Run
 
@@ -33,7 +34,7 @@ logging.getLogger("retab_async").addHandler(logging.NullHandler())
 _EQUIVALENTS = {
     "max_retries": "pass retry=RetryPolicy(attempts=...), the retries plus the first attempt",
     "http_client": "pass session=, an aiohttp.ClientSession",
-    "headers": "set default headers on an aiohttp.ClientSession and pass it as session=",
+    "default_headers": "pass headers=",
 }
 
 
@@ -63,6 +64,7 @@ class AsyncRetab(resources.RunResources):
         allow_http: Accept an http:// `base_url` beyond loopback, in a private network; by default
             `RETAB_API_ALLOW_HTTP`, or False.
         max_response_bytes: Size limit of one decoded response; 64 MiB by default.
+        headers: Headers to send to the API with every request, such as one that a gateway needs; not the credential.
         hooks: Callables from a `Call` to a context manager that is entered around it, for metrics and traces; a hook
             that raises is logged once and affects no call.
 
@@ -93,11 +95,13 @@ class AsyncRetab(resources.RunResources):
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
         allow_http: bool = False,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        headers: "Mapping[str, str] | None" = None,
         hooks: "Sequence[Hook]" = (),
     ) -> None:
         # A traceback that shows locals must not show secrets, in this frame and those below it.
         api_key, bearer_token, base_url = as_secret(api_key), as_secret(bearer_token), as_secret(base_url)
         proxy = proxy if proxy is False else as_secret(proxy)
+        headers = as_secret_headers(headers)
         settings = Settings.resolve(
             api_key=api_key,
             bearer_token=bearer_token,
@@ -107,6 +111,7 @@ class AsyncRetab(resources.RunResources):
             user_agent=user_agent,
             allow_http=allow_http,
             max_response_bytes=max_response_bytes,
+            headers=headers,
         )
         retry = check_policy(retry)
         self._hooks = HookSet(hooks, _collections)
@@ -139,6 +144,7 @@ class AsyncRetab(resources.RunResources):
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
         user_agent: str | None = None,
+        headers: "Mapping[str, str] | None" = None,
     ) -> "AsyncRetab":
         """Return a copy with other settings on the same connections, for one user or a few calls.
 
@@ -152,18 +158,52 @@ class AsyncRetab(resources.RunResources):
             timeout: Seconds for one attempt.
             retry: The attempts, backoff and deadline of each call.
             user_agent: Appended to the library's own.
+            headers: Headers to send with every request, beside those of this client.
 
         Raises:
             ConfigurationError: A setting cannot work; the message says what to pass.
         """
-        api_key, bearer_token = as_secret(api_key), as_secret(bearer_token)
+        api_key, bearer_token, headers = as_secret(api_key), as_secret(bearer_token), as_secret_headers(headers)
         settings = self._settings.replace(
-            api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent
+            api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent, headers=headers
         )
         other = copy(self)
         retry = self._retry if retry is None else check_policy(retry)
         other._configure(settings, retry, is_copy=True)  # noqa: SLF001 - of the same class
         return other
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: "Mapping[str, Any] | None" = None,
+        json: Any = None,
+        idempotency_key: str | None = None,
+    ) -> "APIResponse":
+        """Send a request to any route of the API, for what has no method of its own yet.
+
+        Throttle, retries, deadline, size limit and redaction are those of every call; a POST or PATCH without an
+        idempotency key is sent once. For a request that takes longer: `client.with_options(timeout=...).request(...)`.
+
+        `{method} {path}`
+
+        Args:
+            method: GET, POST, PUT, PATCH or DELETE.
+            path: Route from `/v1/` on, such as `/v1/files`.
+            query: Parameters of the query; None is left out, a list is repeated.
+            json: JSON value to send; None for no body.
+            idempotency_key: Key under which repeated requests take effect once.
+
+        Raises:
+            InvalidRequestError: An argument cannot be sent, or the path leaves `/v1/`; nothing was sent.
+            APIError: A status other than 2xx.
+            APIConnectionError: No response.
+            ResponseTooLargeError: The response is larger than `max_response_bytes`.
+        """
+        from retab_async.api.any_route import APIResponse, any_request  # noqa: PLC0415 - on first use
+
+        return APIResponse(await self._transport.send(any_request(method, path, query, json, idempotency_key)))
 
     @property
     def base_url(self) -> str:

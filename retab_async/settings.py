@@ -13,8 +13,9 @@ from typing import Any, Literal, NamedTuple, NoReturn
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass, proxy_bypass_environment  # type: ignore[attr-defined]
 
-from retab_async import __version__
 from retab_async.errors import ConfigurationError
+from retab_async.headers import merge_headers, resolve_headers
+from retab_async.version import VERSION
 
 # Bytes of one decoded response.
 DEFAULT_MAX_RESPONSE_BYTES = 64 * 1024 * 1024
@@ -139,6 +140,8 @@ class Settings(NamedTuple):
     timeout: float
     user_agent: str
     max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
+    # The caller's own, sent to the API with every request.
+    headers: tuple[tuple[str, str], ...] = ()
     # The proxies of the environment by scheme, read once; None if `proxy` was given.
     environment: Mapping[str, str | None] | None = None
 
@@ -158,6 +161,7 @@ class Settings(NamedTuple):
         user_agent: str | None,
         allow_http: bool = False,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        headers: Mapping[str, str] | None = None,
     ) -> "Settings":
         """Validate settings and take defaults from the environment.
 
@@ -170,6 +174,7 @@ class Settings(NamedTuple):
             user_agent: Suffix of the library's own User-Agent.
             allow_http: Accept an http:// `base_url` beyond loopback; default `RETAB_API_ALLOW_HTTP`, or False.
             max_response_bytes: Size limit of one decoded response.
+            headers: Headers to send to the API with every request.
 
         Raises:
             ConfigurationError: A setting cannot work; the message says what to do.
@@ -185,6 +190,7 @@ class Settings(NamedTuple):
             timeout=check_seconds("timeout", timeout),
             user_agent=_resolve_user_agent(user_agent),
             max_response_bytes=check_count("max_response_bytes", max_response_bytes),
+            headers=resolve_headers(headers),
             environment=environment,
         )
 
@@ -193,9 +199,18 @@ class Settings(NamedTuple):
         return self.proxy if self.environment is None else _proxy_of(url, self.environment)
 
     def replace(
-        self, *, api_key: str | None, bearer_token: str | None, timeout: float | None, user_agent: str | None
+        self,
+        *,
+        api_key: str | None,
+        bearer_token: str | None,
+        timeout: float | None,
+        user_agent: str | None,
+        headers: Mapping[str, str] | None = None,
     ) -> "Settings":
-        """Return a copy with the settings that are not None changed; the environment is not read again."""
+        """Return a copy with the settings that are not None changed, and headers added to those that there are.
+
+        The environment is not read again.
+        """
         changes: dict[str, Any] = {}
         if api_key is not None or bearer_token is not None:
             changes["credential"] = _resolve_credential(api_key, bearer_token)
@@ -203,6 +218,8 @@ class Settings(NamedTuple):
             changes["timeout"] = check_seconds("timeout", timeout)
         if user_agent is not None:
             changes["user_agent"] = _resolve_user_agent(user_agent)
+        if headers is not None:
+            changes["headers"] = merge_headers(self.headers, resolve_headers(headers))
         return self._replace(**changes)
 
 
@@ -421,8 +438,15 @@ def _is_bypassed(host: str, environment: Mapping[str, str | None]) -> bool:
     return bool(proxy_bypass(host))
 
 
+def as_secret_headers(headers: Any) -> Any:
+    """Return a mapping of headers with values hidden in its repr, any other value unchanged."""
+    if not isinstance(headers, Mapping):
+        return headers
+    return {name: as_secret(value) for name, value in headers.items()}
+
+
 def _resolve_user_agent(suffix: str | None) -> str:
-    product = f"retab-async/{__version__}"
+    product = f"retab-async/{VERSION}"
     if suffix is None:
         return product
     if not isinstance(suffix, str) or not re.fullmatch(r"[ -~]+", suffix):

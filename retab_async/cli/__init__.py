@@ -83,11 +83,11 @@ def _run(words: Sequence[str]) -> int:
         error = _with_place(error)
         error.show()
         return error.exit_code
-    except ValueError as error:
-        return _report_configuration(error)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
+    except _reported_errors() as error:
+        return _report(error)
 
 
 def _with_place(error: click.ClickException) -> click.ClickException:
@@ -99,11 +99,18 @@ def _with_place(error: click.ClickException) -> click.ClickException:
     return click.UsageError(msg, error.ctx)
 
 
-def _report_configuration(error: ValueError) -> int:
-    from retab_async.errors import ConfigurationError  # noqa: PLC0415 - slow to load
+def _reported_errors() -> tuple[type[Exception], ...]:
+    # Called only when a command has failed: these classes are slow to load.
+    from retab_async.errors import ConfigurationError, TerminatedError  # noqa: PLC0415
 
-    if not isinstance(error, ConfigurationError):
-        raise error
+    return ConfigurationError, TerminatedError
+
+
+def _report(error: Exception) -> int:
+    exit_code: int | None = getattr(error, "exit_code", None)
+    if exit_code is not None:
+        click.echo("interrupted", err=True)
+        return exit_code
     click.echo(f"Error: {escape_control_chars(str(error))}", err=True)
     if "RETAB_API_KEY" in str(error):
         click.echo("    export RETAB_API_KEY=...", err=True)

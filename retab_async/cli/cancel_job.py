@@ -11,7 +11,7 @@ import attrs
 import click
 
 from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason
-from retab_async.cli.console import INTERRUPTED, cli_errors, escape_control_chars, stdout_console
+from retab_async.cli.console import cli_errors, escape_control_chars, stdout_console
 from retab_async.cli.credentials import open_client
 from retab_async.cli.failed_file import FailedFile, open_failed_file
 from retab_async.cli.interrupt import GracefulInterrupt
@@ -120,14 +120,14 @@ class JobResult:
     Attributes:
         report: The report of the job.
         stats: The client's statistics at the end.
-        is_interrupted: Whether Ctrl-C stopped the job.
+        interrupted_by: The number of the signal that stopped the job, or None.
         failure: The error that ended the job as a whole; may be empty.
         unwritten: The number of outcomes that are not in the journal.
     """
 
     report: CancelReport
     stats: Stats
-    is_interrupted: bool
+    interrupted_by: int | None
     failure: str
     unwritten: int
 
@@ -155,7 +155,7 @@ async def run_job(plan: JobPlan, writer: OutcomeWriter) -> JobResult:
         return JobResult(
             report=job.report,
             stats=client.stats(),
-            is_interrupted=interrupt.is_requested,
+            interrupted_by=interrupt.received,
             failure="; ".join(failures),
             unwritten=job.unwritten,
         )
@@ -204,8 +204,8 @@ def print_report(result: JobResult, writer: OutcomeWriter) -> int:
         failure = failure or error.message
     for line in (*_problems(result, failure), *_resume_hint(result, options)):
         click.echo(escape_control_chars(line), err=True)
-    if result.is_interrupted:
-        return INTERRUPTED
+    if result.interrupted_by is not None:
+        return 128 + result.interrupted_by
     has_ended_early = result.report.end_reason in {EndReason.OUTAGE, EndReason.REFUSED}
     return int(bool(failure) or has_ended_early or _count_failures(result.report.counts) > 0)
 
@@ -260,7 +260,7 @@ def _problems(result: JobResult, failure: str) -> Iterator[str]:
 
 
 def _resume_hint(result: JobResult, options: OutputOptions) -> Iterator[str]:
-    if not result.is_interrupted:
+    if result.interrupted_by is None:
         return
     yield f"interrupted: {result.report.counts.total():,} done"
     if options.is_resumable:

@@ -61,17 +61,18 @@ def confirm(question: str) -> bool:
 
 @contextmanager
 def cli_errors() -> Iterator[None]:
-    """Convert the library's errors to click's; `run` handles `ConfigurationError` itself."""
+    """Convert the library's errors to click's, except those that `run` handles itself."""
     from retab_async.errors import (  # noqa: PLC0415 - every command loads this module
         ConfigurationError,
         InvalidRequestError,
         InvalidRunIdError,
         RetabError,
+        TerminatedError,
     )
 
     try:
         yield
-    except ConfigurationError:
+    except (ConfigurationError, TerminatedError):
         raise
     except (InvalidRequestError, InvalidRunIdError) as error:
         raise click.UsageError(escape_control_chars(str(error))) from None

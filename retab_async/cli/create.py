@@ -19,10 +19,12 @@ from retab_async.cli.output import print_run_summary
 from retab_async.cli.params import json_option, quiet_option, timeout_option
 from retab_async.cli.progress import StatusReporter, status_reporter
 from retab_async.cli.run_output import RunOutput, run_output_options
+from retab_async.cli.signals import TERMINATION
 from retab_async.client import AsyncRetab
-from retab_async.errors import RunCancelledError, RunFailedError
+from retab_async.errors import RunCancelledError, RunFailedError, TerminatedError
 from retab_async.models import Run, RunStatus
 from retab_async.resources import RESOURCES
+from retab_async.signals import until_signal
 
 if TYPE_CHECKING:
     from retab_async.cleanup import UnconfirmedCancel
@@ -67,7 +69,7 @@ def _common_params(kind: str, *, has_background: bool) -> list[click.Parameter]:
         click.Option(
             ["--wait"],
             is_flag=True,
-            help="Create the run in the background and wait for it; Ctrl-C and --timeout cancel it on the server.",
+            help="Create the run in the background and wait for it; Ctrl-C, SIGTERM and --timeout cancel it.",
         ),
         timeout_option(),
         click.Option(
@@ -123,7 +125,12 @@ def _create_and_wait(kind: str, fields: dict[str, Any], timeout: float | None) -
 async def _follow(
     kind: str, fields: dict[str, Any], options: dict[str, Any], report: "ExitReport", reporter: StatusReporter
 ) -> Run:
-    async with report.open_client(reporter) as client, attrgetter(kind)(client).running(**fields) as handle:
+    async with (
+        # The handler of all commands would turn these signals into Ctrl-C.
+        until_signal(*TERMINATION, call_previous=False),
+        report.open_client(reporter) as client,
+        attrgetter(kind)(client).running(**fields) as handle,
+    ):
         report.handle = handle
         reporter.update(handle.run)
         with suppress(RunFailedError, RunCancelledError):
@@ -133,7 +140,7 @@ async def _follow(
 
 
 class ExitReport:
-    """Prints on stderr what happened to a run whose `create --wait` was left by an error or by Ctrl-C.
+    """Prints on stderr what happened to a run whose `create --wait` was left by an error or a signal.
 
     Attributes:
         handle: The run, or None before it exists.
@@ -161,7 +168,7 @@ class ExitReport:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        is_in_doubt = isinstance(error, KeyboardInterrupt) or getattr(error, "in_doubt", False)
+        is_in_doubt = isinstance(error, KeyboardInterrupt | TerminatedError) or getattr(error, "in_doubt", False)
         if error is not None and (self.handle is not None or is_in_doubt):
             for line in self._lines():
                 click.echo(escape_control_chars(line), err=True)

@@ -5,11 +5,11 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 # Windows has no SIGHUP.
-_FORWARDED = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+TERMINATION: tuple[int, ...] = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class TerminationSignals:
-    """Forwards SIGTERM and SIGHUP as SIGINT, so that one mechanism ends a command in order.
+    """Forwards SIGTERM and SIGHUP as SIGINT where a command does not listen to them itself, so that it ends in order.
 
     A signal that is ignored, as SIGHUP is under `nohup`, stays ignored.
 
@@ -22,7 +22,7 @@ class TerminationSignals:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in _FORWARDED:
+        for number in TERMINATION:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._previous[number] = signal.signal(number, self._forward)
         return self

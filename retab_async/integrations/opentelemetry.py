@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
-from retab_async import __version__
 from retab_async.api.kind import kind_of_path
 from retab_async.bulk import CancelOutcome
 from retab_async.cleanup import UnconfirmedCancel
@@ -15,6 +14,7 @@ from retab_async.client import AsyncRetab
 from retab_async.errors import APIError, ConfigurationError, RetabError
 from retab_async.hooks import Call
 from retab_async.throttle import Stats
+from retab_async.version import VERSION
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
@@ -56,8 +56,8 @@ class OpenTelemetry:
             raise ConfigurationError(msg) from error
         self._trace = trace
         self._observation = metrics.Observation
-        self._tracer = trace.get_tracer(_NAME, __version__, tracer_provider, _SCHEMA_URL)
-        meter = metrics.get_meter(_NAME, __version__, meter_provider, _SCHEMA_URL)
+        self._tracer = trace.get_tracer(_NAME, VERSION, tracer_provider, _SCHEMA_URL)
+        meter = metrics.get_meter(_NAME, VERSION, meter_provider, _SCHEMA_URL)
         self._duration = meter.create_histogram(
             "retab.client.operation.duration",
             unit="s",

@@ -68,7 +68,7 @@ class Request(NamedTuple):
     """HTTP request as a value.
 
     Attributes:
-        method: GET, POST, PUT or DELETE.
+        method: GET, POST, PUT, PATCH or DELETE.
         path: The path, from `/v1` on; how errors name the request.
         query: The query string, without `?`.
         max_response_bytes: Size limit of the decoded response, in bytes; the client's applies as well.
@@ -80,6 +80,7 @@ class Request(NamedTuple):
         public_only: No connection to a local or private address is opened for it.
         secrets: Tokens of the request itself, such as a signature in its URL, redacted where the response is quoted.
         is_streamed: A 2xx arrives line by line, without a limit for the whole.
+        is_repeatable: Whether sending it twice has the effect of sending it once; if not, it is sent once.
     """
 
     method: str
@@ -94,6 +95,7 @@ class Request(NamedTuple):
     is_streamed: bool = False
     secrets: tuple[str, ...] = ()
     public_only: bool = False
+    is_repeatable: bool = True
 
     @property
     def is_cancel(self) -> bool:

@@ -68,7 +68,7 @@ class FastExchange:
                     wires.release(wire)
             except CONNECTION_LOST_ERRORS:
                 wires.discard(wire)
-                if not wire.is_reused:
+                if not (wire.is_reused and request.is_repeatable):
                     raise
                 # The server had closed this kept-alive connection: send again, uncounted.
                 delivery.in_doubt = True

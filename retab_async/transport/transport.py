@@ -157,7 +157,7 @@ class Transport:
             try:
                 return await self._attempts.run(call, 1)
             except RequestError as error:
-                if not is_transient(error):
+                if not is_transient(error) or not request.is_repeatable:
                     raise
                 failure = error
             return await self._retry(call, failure)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
+from signal import SIGTERM, Signals
 from ssl import SSLContext
 from typing import Any, BinaryIO, Literal, assert_type
 
@@ -13,6 +14,7 @@ import aiohttp
 from retab_async import (
     APIConnectionError,
     APIError,
+    APIResponse,
     AsyncRetab,
     AwaitingReviewLifecycle,
     BBox,
@@ -97,6 +99,7 @@ from retab_async import (
     SplitSubdocumentLikelihood,
     Stats,
     Subdocument,
+    TerminatedError,
     Totals,
     UnconfirmedCancel,
     UploadedFile,
@@ -111,7 +114,9 @@ from retab_async import (
     WorkflowRuns,
     Workflows,
     __version__,
+    until_signal,
 )
+from retab_async.integrations.asgi import HasReceive, Receive, until_disconnect
 
 
 async def the_client(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig) -> None:
@@ -142,6 +147,7 @@ def the_constructors(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig,
             proxy="http://proxy.test:3128",
             ssl=context,
             user_agent="app/1",
+            headers={"X-Team": "billing"},
             hooks=HOOKS,
             trace_configs=(trace,),
             allow_http=True,
@@ -363,6 +369,7 @@ def every_run(run: Run) -> None:
     assert_type(run.status.is_terminal, bool)
     assert_type(run.error, PrimitiveError | None)
     assert_type(run.created_at, datetime | None)
+    assert_type(run.extra, Mapping[str, Any])
     run.id = "splt_2"  # type: ignore[misc]  # runs are frozen
 
 
@@ -532,6 +539,15 @@ def the_leaves(file: FileRef, error: PrimitiveError, usage: RetabUsage, part: Su
     assert_type(usage.credits, float | None)
 
 
+async def any_route(client: AsyncRetab) -> None:
+    response = await client.request("POST", "/v1/x", query={"a": [1]}, json={"b": None}, idempotency_key="k")
+    assert_type(response, APIResponse)
+    assert_type((response.status, response.attempts, response.request_id), tuple[int, int, str | None])
+    assert_type((response.headers, response.content), tuple[Mapping[str, str], bytes])
+    assert_type(response.json(), Any)
+    assert_type(client.with_options(headers={"X-Team": "billing"}).base_url, str)
+
+
 def a_call(call: Call) -> None:
     assert_type((call.operation, call.kind, call.run_id), tuple[str, str, str | None])
     assert_type((call.method, call.url_template), tuple[str, str])
@@ -578,6 +594,20 @@ async def the_errors(client: AsyncRetab) -> None:
         print(ended)  # noqa: T201 - a use of the value
     except RetabError:
         raise
+
+
+async def a_terminated_block() -> None:
+    try:
+        async with until_signal(SIGTERM, call_previous=False) as nothing:
+            assert_type(nothing, None)
+    except TerminatedError as error:
+        assert_type(error.signal, Signals)
+        assert_type(error.exit_code, int)
+
+
+async def a_disconnected_request(receive: Receive, request: HasReceive) -> None:
+    async with until_disconnect(receive), until_disconnect(request) as nothing:
+        assert_type(nothing, None)
 
 
 def failed_runs(failed: RunFailedError[Split], base: RunError) -> None:
