@@ -1,6 +1,8 @@
 """Bulk cancels: throughput, memory, and rate limits, compared with other clients in one run.
 
-    python benchmarks/bench_bulk.py [--parts throughput memory limits] [--svg benchmarks/bulk.svg]
+    python benchmarks/bench_bulk.py [--parts throughput memory limits] [--json benchmarks/bulk.json]
+
+`python benchmarks/plot_bulk.py` draws the figures in that file; a run of some parts keeps those of the others.
 
 Each server and each contestant runs in its own process. The official client raises on the three-field response, so it
 gets the full one. Throughput: ids per second, medians over rounds in shuffled order, and the median of the ratios to a
@@ -27,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 from bulk_contestants import CONTESTANTS
-from plot_bulk import plot
 
 HERE = Path(__file__).parent
 FIRST, REFERENCE = "cancel_many", "splits.cancel, worker pool"
@@ -162,7 +163,7 @@ def main() -> None:
     parser.add_argument("--ids", type=int, default=6_000)
     parser.add_argument("--most", type=int, default=1_000_000, help="ids of the largest job in the memory part")
     parser.add_argument("--windows", type=float, default=10.5)
-    parser.add_argument("--svg", type=Path)
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--contend", nargs=4, help=argparse.SUPPRESS)
     options: Any = parser.parse_args()
     if options.contend:
@@ -177,8 +178,9 @@ def main() -> None:
         results["memory"] = memory(counts)
     if "limits" in options.parts:
         results["limits"] = limits(options.windows)
-    if options.svg:
-        options.svg.write_text(plot(results))
+    if options.json:
+        earlier = json.loads(options.json.read_text()) if options.json.exists() else {}
+        options.json.write_text(json.dumps(earlier | results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ async def record(console: Console) -> None:
             if done % 100 == 0:
                 progress.redraw()
             if done == RUNS // 2:
+                progress.redraw()
                 console.print(progress.get_renderable(), Text())
         progress.redraw()
         console.print(progress.get_renderable(), make_table(*demo_table(demonstration.counts())))
