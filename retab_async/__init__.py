@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     )
     from retab_async.cleanup import UnconfirmedCancel as UnconfirmedCancel
     from retab_async.client import AsyncRetab as AsyncRetab
-    from retab_async.documents import Document as Document
+    from retab_async.documents import (
+        Document as Document,
+        UploadCallback as UploadCallback,
+        UploadProgress as UploadProgress,
+    )
     from retab_async.errors import (
         APIConnectionError as APIConnectionError,
         APIError as APIError,
@@ -82,6 +86,13 @@ if TYPE_CHECKING:
         UploadedFile as UploadedFile,
     )
     from retab_async.polling.waiter import StatusCallback as StatusCallback, WaitIterator as WaitIterator
+    from retab_async.process import (
+        ProcessDisposition as ProcessDisposition,
+        ProcessingOptions as ProcessingOptions,
+        ProcessJob as ProcessJob,
+        ProcessReport as ProcessReport,
+        ProcessResult as ProcessResult,
+    )
     from retab_async.resources import (
         WorkflowEvals as WorkflowEvals,
         WorkflowExperiments as WorkflowExperiments,
@@ -95,12 +106,14 @@ if TYPE_CHECKING:
         Classification as Classification,
         ClassificationConsensus as ClassificationConsensus,
         ClassificationDecision as ClassificationDecision,
+        ClassificationProcessing as ClassificationProcessing,
         Classifications as Classifications,
     )
     from retab_async.resources.edits import (
         BBox as BBox,
         Edit as Edit,
         EditConfig as EditConfig,
+        EditProcessing as EditProcessing,
         EditResult as EditResult,
         Edits as Edits,
         FormField as FormField,
@@ -108,17 +121,24 @@ if TYPE_CHECKING:
     from retab_async.resources.extractions import (
         Extraction as Extraction,
         ExtractionConsensus as ExtractionConsensus,
+        ExtractionProcessing as ExtractionProcessing,
         Extractions as Extractions,
         PydanticModel as PydanticModel,
     )
     from retab_async.resources.file_blueprints import FileBlueprint as FileBlueprint, FileBlueprints as FileBlueprints
     from retab_async.resources.files import DownloadLink as DownloadLink, File as File, Files as Files
-    from retab_async.resources.parses import Parse as Parse, ParseOutput as ParseOutput, Parses as Parses
+    from retab_async.resources.parses import (
+        Parse as Parse,
+        ParseOutput as ParseOutput,
+        ParseProcessing as ParseProcessing,
+        Parses as Parses,
+    )
     from retab_async.resources.partitions import (
         Partition as Partition,
         PartitionChunk as PartitionChunk,
         PartitionChunkLikelihood as PartitionChunkLikelihood,
         PartitionConsensus as PartitionConsensus,
+        PartitionProcessing as PartitionProcessing,
         Partitions as Partitions,
     )
     from retab_async.resources.schemas import (
@@ -129,6 +149,7 @@ if TYPE_CHECKING:
         SheetRegion as SheetRegion,
         Split as Split,
         SplitConsensus as SplitConsensus,
+        SplitProcessing as SplitProcessing,
         SplitResult as SplitResult,
         Splits as Splits,
         SplitSubdocumentLikelihood as SplitSubdocumentLikelihood,
@@ -156,7 +177,13 @@ if TYPE_CHECKING:
     from retab_async.scope import RunHandle as RunHandle, RunScope as RunScope
     from retab_async.signals import until_signal as until_signal
     from retab_async.streaming import RunStream as RunStream
-    from retab_async.throttle import RateLimit as RateLimit, Stats as Stats, Totals as Totals
+    from retab_async.throttle import (
+        FileRateLimit as FileRateLimit,
+        RateLimit as RateLimit,
+        SharedRateLimit as SharedRateLimit,
+        Stats as Stats,
+        Totals as Totals,
+    )
 
     __all__: list[str]
     __version__: str
@@ -187,6 +214,7 @@ else:
             "Classification": "resources.classifications",
             "ClassificationConsensus": "resources.classifications",
             "ClassificationDecision": "resources.classifications",
+            "ClassificationProcessing": "resources.classifications",
             "Classifications": "resources.classifications",
             "ClientStateError": "errors",
             "CompletedLifecycle": "lifecycles",
@@ -197,6 +225,7 @@ else:
             "DownloadLink": "resources.files",
             "Edit": "resources.edits",
             "EditConfig": "resources.edits",
+            "EditProcessing": "resources.edits",
             "EditResult": "resources.edits",
             "Edits": "resources.edits",
             "EndReason": "bulk",
@@ -208,10 +237,12 @@ else:
             "ExperimentRuns": "resources.workflow_experiment_runs",
             "Extraction": "resources.extractions",
             "ExtractionConsensus": "resources.extractions",
+            "ExtractionProcessing": "resources.extractions",
             "Extractions": "resources.extractions",
             "File": "resources.files",
             "FileBlueprint": "resources.file_blueprints",
             "FileBlueprints": "resources.file_blueprints",
+            "FileRateLimit": "throttle",
             "FileRef": "models",
             "Files": "resources.files",
             "FilesAndBlueprints": "resources.account_files",
@@ -233,16 +264,23 @@ else:
             "Page": "listing",
             "Parse": "resources.parses",
             "ParseOutput": "resources.parses",
+            "ParseProcessing": "resources.parses",
             "Parses": "resources.parses",
             "Partition": "resources.partitions",
             "PartitionChunk": "resources.partitions",
             "PartitionChunkLikelihood": "resources.partitions",
             "PartitionConsensus": "resources.partitions",
+            "PartitionProcessing": "resources.partitions",
             "Partitions": "resources.partitions",
             "PendingLifecycle": "lifecycles",
             "PermissionDeniedError": "errors",
             "Primitive": "models",
             "PrimitiveError": "models",
+            "ProcessDisposition": "process",
+            "ProcessJob": "process",
+            "ProcessReport": "process",
+            "ProcessResult": "process",
+            "ProcessingOptions": "process",
             "PydanticModel": "resources.extractions",
             "QueuedLifecycle": "lifecycles",
             "RateLimit": "throttle",
@@ -270,9 +308,11 @@ else:
             "SchemaGeneration": "resources.schemas",
             "SchemaGenerations": "resources.schemas",
             "SettledError": "errors",
+            "SharedRateLimit": "throttle",
             "SheetRegion": "resources.splits",
             "Split": "resources.splits",
             "SplitConsensus": "resources.splits",
+            "SplitProcessing": "resources.splits",
             "SplitResult": "resources.splits",
             "SplitSubdocumentLikelihood": "resources.splits",
             "Splits": "resources.splits",
@@ -283,6 +323,8 @@ else:
             "Totals": "throttle",
             "UnconfirmedCancel": "cleanup",
             "UnknownLifecycle": "lifecycles",
+            "UploadCallback": "documents",
+            "UploadProgress": "documents",
             "UploadedFile": "models",
             "ValidationError": "errors",
             "WaitIterator": "polling.waiter",

@@ -14,7 +14,7 @@ from retab_async import bulk, resources
 from retab_async.hooks import Hook, HookSet
 from retab_async.retry import RetryPolicy, check_policy
 from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, as_secret_headers, check_seconds
-from retab_async.throttle import RateLimit, Stats, ThrottleRegistry, Totals
+from retab_async.throttle import RateLimit, SharedRateLimit, Stats, ThrottleRegistry, Totals, check_rate_limit
 from retab_async.transport import ConnectionPool, Transport
 from retab_async.validation import check_parameter_names
 
@@ -64,6 +64,9 @@ class AsyncRetab(resources.RunResources):
         allow_http: Accept an http:// `base_url` beyond loopback, in a private network; by default
             `RETAB_API_ALLOW_HTTP`, or False.
         max_response_bytes: Size limit of one decoded response; 64 MiB by default.
+        rate_limit: The known limit of the credential, which all calls of this client and its copies keep to, each
+            credential by itself: `RateLimit(300, per=60)`; or one that processes share, `FileRateLimit` or
+            `RedisRateLimit` of `retab_async.integrations.redis`. By default it is learned from responses.
         headers: Headers to send to the API with every request, such as one that a gateway needs; not the credential.
         hooks: Callables from a `Call` to a context manager that is entered around it, for metrics and traces; a hook
             that raises is logged once and affects no call.
@@ -95,6 +98,7 @@ class AsyncRetab(resources.RunResources):
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
         allow_http: bool = False,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        rate_limit: RateLimit | SharedRateLimit | None = None,
         headers: "Mapping[str, str] | None" = None,
         hooks: "Sequence[Hook]" = (),
     ) -> None:
@@ -113,14 +117,14 @@ class AsyncRetab(resources.RunResources):
             max_response_bytes=max_response_bytes,
             headers=headers,
         )
-        retry = check_policy(retry)
+        retry, rate_limit = check_policy(retry), check_rate_limit(rate_limit)
         self._hooks = HookSet(hooks, _collections)
         pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool
         # One for all copies, loaded when a resource is first used.
         self._load_cleanup = cache(partial(_new_cleanup, pool, max_connections, self._hooks))
         self._closing: asyncio.Task[None] | None = None
-        self._throttles = ThrottleRegistry()
+        self._throttles = ThrottleRegistry(rate_limit)
         self._configure(settings, retry)
         self._hooks.notify("on_client", self)
 
@@ -286,7 +290,7 @@ class AsyncRetab(resources.RunResources):
             # A forked process leaves its parent's pending cancels to the parent.
             if self._pool.is_forked:
                 await self._pool.aclose()
-            elif self._cleanup.is_idle and self._closing is None:
+            elif self._cleanup.is_idle and self._closing is None and not self._throttles.is_shared:
                 await self._close(timeout)
             else:
                 self._closing = self._closing or asyncio.get_running_loop().create_task(self._close(timeout))
@@ -301,7 +305,10 @@ class AsyncRetab(resources.RunResources):
         try:
             await self._cleanup.drain(timeout)
         finally:
-            await self._pool.aclose()
+            try:
+                await self._pool.aclose()
+            finally:
+                await self._throttles.aclose()
 
     async def __aenter__(self) -> Self:
         return self

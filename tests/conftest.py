@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import fuzzing
 import pytest
 from aioresponses import aioresponses, core
 from hypothesis import HealthCheck, settings
@@ -25,8 +26,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How fast a machine draws examples says something about the machine.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
+settings.register_profile("short", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("short"), max_examples=2000)
+settings.load_profile(fuzzing.PROFILE)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

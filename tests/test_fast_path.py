@@ -343,8 +343,10 @@ class TestConnections:
 
     @pytest.mark.parametrize("step", [stall, reply(b"x" * 10, headers={"Content-Length": "50"})], ids=["head", "body"])
     async def test_deadlines_of_concurrent_requests_share_one_timer(self, step: Step) -> None:
-        async with raw_server(step) as server, client_for(server.url, retry=ONCE, timeout=0.1) as slow:
-            impatient = slow.with_options(timeout=0.05)
+        async with raw_server(ok, ok, ok, step) as server, client_for(server.url, retry=ONCE, timeout=0.1) as slow:
+            # Their connections are open: on a busy machine opening one takes longer than these timeouts.
+            patient, impatient = slow.with_options(timeout=5), slow.with_options(timeout=0.05)
+            await asyncio.gather(*(patient.splits.cancel(SPLIT_ID) for _ in range(3)))
             calls = [client.splits.cancel(SPLIT_ID) for client in (slow, impatient, slow)]
             errors = await asyncio.gather(*calls, return_exceptions=True)
 

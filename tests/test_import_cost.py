@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import retab_async
-from retab_async import bulk, documents, polling, resources
+from retab_async import bulk, documents, polling, process, resources
 
 # What a client that was just made has no use for yet.
 UNUSED = [
@@ -37,7 +37,7 @@ UNUSED = [
     "statistics",
     "tenacity",
 ]
-LAZY_PACKAGES = [retab_async, bulk, documents, polling, resources]
+LAZY_PACKAGES = [retab_async, bulk, documents, polling, process, resources]
 
 
 def loaded_by(code: str) -> set[str]:

@@ -20,7 +20,7 @@ from retab_async.resources.namespace import Namespace
 
 DECLARED = {"path", "run_type", "spec"}
 # What a command line has no use for: blocks of code, and several ids, which its `wait` and `cancel` take anyway.
-FOR_CODE = {"attach", "running", "wait_many", "cancel_many", "stream"}
+FOR_CODE = {"attach", "running", "wait_many", "cancel_many", "process_many", "stream"}
 
 every_kind = pytest.mark.parametrize("kind", RESOURCES)
 

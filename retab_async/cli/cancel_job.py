@@ -21,7 +21,7 @@ from retab_async.cli.streams import OutputError
 from retab_async.client import AsyncRetab
 from retab_async.errors import JournalError, RetabError
 from retab_async.models import DOLLARS_PER_CREDIT
-from retab_async.throttle import Stats
+from retab_async.throttle import SharedRateLimit, Stats
 
 _MAX_FAILURES_SHOWN = 20
 
@@ -65,11 +65,11 @@ class PlannedJob(NamedTuple):
 JobPlan: TypeAlias = Callable[[AsyncRetab], AbstractAsyncContextManager[PlannedJob]]
 
 
-def run_cancel_job(plan: JobPlan, options: OutputOptions) -> int:
-    """Run a job, print its outcomes and its report, and return the exit code."""
+def run_cancel_job(plan: JobPlan, options: OutputOptions, shared: SharedRateLimit | None = None) -> int:
+    """Run a job under a shared limit, if any, print its outcomes and its report, and return the exit code."""
     with open_failed_file(options.failed) if options.failed else nullcontext() as failed, cli_errors():
         writer = OutcomeWriter(options, failed)
-        result = asyncio.run(run_job(plan, writer))
+        result = asyncio.run(run_job(plan, writer, shared))
         if failed is not None and options.journal is not None:
             result = _add_earlier_failures(failed, options.journal, result)
     return print_report(result, writer)
@@ -138,10 +138,10 @@ class JournalOpenError(click.ClickException):
     exit_code = 2
 
 
-async def run_job(plan: JobPlan, writer: OutcomeWriter) -> JobResult:
+async def run_job(plan: JobPlan, writer: OutcomeWriter, shared: SharedRateLimit | None = None) -> JobResult:
     """Run a job to its end; raises only errors that prevent its start."""
     failures: list[str] = []
-    async with open_client() as client, plan(client) as planned:
+    async with open_client(rate_limit=shared) as client, plan(client) as planned:
         job = planned.job
         interrupt = GracefulInterrupt(job, lambda: client.stats().in_flight)
         with _collect_failure(failures):

@@ -16,7 +16,7 @@ from retab_async.cli.create_params import PARAMETERS
 from retab_async.cli.credentials import open_client
 from retab_async.cli.document_param import open_documents, takes_documents
 from retab_async.cli.output import print_run_summary
-from retab_async.cli.params import json_option, quiet_option, timeout_option
+from retab_async.cli.params import json_option, parse_json_object, quiet_option, timeout_option
 from retab_async.cli.progress import StatusReporter, status_reporter
 from retab_async.cli.run_output import RunOutput, run_output_options
 from retab_async.cli.signals import TERMINATION
@@ -73,6 +73,12 @@ def _common_params(kind: str, *, has_background: bool) -> list[click.Parameter]:
         ),
         timeout_option(),
         click.Option(
+            ["--extra-body"],
+            type=parse_json_object,
+            metavar="PATH|JSON",
+            help="Add these fields to the request: the path of a file, or {...}.",
+        ),
+        click.Option(
             ["--idempotency-key"],
             metavar="KEY",
             help="Create at most one run under KEY, however often the command is repeated.",
@@ -95,8 +101,14 @@ def _create(kind: str, fields: dict[str, Any]) -> Run:
             run: Run = await attrgetter(kind)(client).create(**fields)
             return run
 
-    with report_doubt(fields["idempotency_key"]), status_reporter("creating"):
+    with report_doubt(fields["idempotency_key"]), status_reporter("creating") as reporter:
+        fields = _with_progress(kind, fields, reporter)
         return asyncio.run(create())
+
+
+def _with_progress(kind: str, fields: dict[str, Any], reporter: StatusReporter) -> dict[str, Any]:
+    takes_documents = "on_upload" in signature(attrgetter("create")(RESOURCES[kind])).parameters
+    return fields | {"on_upload": reporter.on_upload} if takes_documents and reporter.on_upload else fields
 
 
 @contextmanager
@@ -119,6 +131,7 @@ def _create_and_wait(kind: str, fields: dict[str, Any], timeout: float | None) -
     # `running` always creates in the background.
     fields = {name: value for name, value in fields.items() if name != "background"}
     with ExitReport(fields["idempotency_key"]) as report, status_reporter("creating") as reporter:
+        fields = _with_progress(kind, fields, reporter)
         return asyncio.run(_follow(kind, fields, options, report, reporter))
 
 

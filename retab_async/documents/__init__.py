@@ -7,6 +7,11 @@ from retab_async.lazy import lazy_names
 if TYPE_CHECKING:
     from retab_async.documents.create_body import build_create_body as build_create_body
     from retab_async.documents.field import Document as Document, DocumentField as DocumentField
+    from retab_async.documents.progress import UploadCallback as UploadCallback, UploadProgress as UploadProgress
+    from retab_async.documents.identity import (
+        DocumentIdentity as DocumentIdentity,
+        identify_document as identify_document,
+    )
     from retab_async.documents.storage import download as download
     from retab_async.documents.upload import (
         redact_queries as redact_queries,
@@ -21,8 +26,12 @@ else:
         {
             "Document": "field",
             "DocumentField": "field",
+            "UploadCallback": "progress",
+            "UploadProgress": "progress",
+            "DocumentIdentity": "identity",
             "build_create_body": "create_body",
             "download": "storage",
+            "identify_document": "identity",
             "is_https": "urls",
             "is_storage_url": "urls",
             "redact_queries": "upload",

@@ -19,9 +19,9 @@ from retab_async.documents.sources import (
     bytes_source,
     open_file_source,
 )
-from retab_async.documents.thread_pool import FILE_POOL
 from retab_async.errors import InvalidDocumentError
 from retab_async.protocol import MIB
+from retab_async.thread_pool import FILE_POOL
 
 # Without waiting for a pipe's writer, and on Windows without translating line ends.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)

@@ -8,6 +8,7 @@ import orjson
 
 from retab_async.documents.body import FileBody
 from retab_async.documents.open import open_document, split_filename
+from retab_async.documents.progress import ProgressBody, UploadCallback
 from retab_async.documents.sources import DocumentInfo, Source, clean_filename
 from retab_async.documents.storage import send_to_storage
 from retab_async.documents.urls import is_https, is_storage_url, remote_document
@@ -69,13 +70,16 @@ def _link_path(file_id: object) -> str:
         raise InvalidDocumentError(msg) from error
 
 
-async def upload_document(transport: "Transport", document: object, filename: str | None = None) -> UploadedFile:
+async def upload_document(
+    transport: "Transport", document: object, filename: str | None = None, on_upload: UploadCallback | None = None
+) -> UploadedFile:
     """Upload a document whose bytes are to be sent.
 
     Args:
         transport: Sends the requests.
         document: What the caller gave.
         filename: The filename to send; None for the document's own.
+        on_upload: Called while the document is sent.
 
     Raises:
         InvalidDocumentError: The document cannot be read, or the API can fetch it itself.
@@ -86,10 +90,12 @@ async def upload_document(transport: "Transport", document: object, filename: st
         msg = "the API can fetch this document itself: give it to a create as it is"
         raise InvalidDocumentError(msg)
     async with open_document(content, filename, max_seconds=transport.policy.deadline) as source:
-        return await upload_source(transport, source)
+        return await upload_source(transport, source, on_upload)
 
 
-async def upload_source(transport: "Transport", source: Source) -> UploadedFile:
+async def upload_source(
+    transport: "Transport", source: Source, on_upload: UploadCallback | None = None
+) -> UploadedFile:
     """Send a document where the API says, and return the filename and URL by which it is then a run's document.
 
     Raises:
@@ -100,7 +106,10 @@ async def upload_source(transport: "Transport", source: Source) -> UploadedFile:
     `POST /v1/files/upload`, a `PUT` to the address in the answer, `POST /v1/files/upload/{id}/complete`
     """
     session = await _begin_upload(transport, source.info)
-    await send_to_storage(transport, await _put_request(session, source))
+    request = await _put_request(session, source)
+    if on_upload is not None and request.body is not None:
+        request = request._replace(body=ProgressBody(request.body, on_upload, source.info.filename))
+    await send_to_storage(transport, request)
     request = Request("POST", run_path(_UPLOADS, session.file_id, "/complete"), body=BytesBody(b"{}"))
     document = _parse_mime_data(redact_queries(await transport.send(request)))
     return UploadedFile(id=session.file_id, filename=document.filename, url=document.url)

@@ -4,22 +4,24 @@ import os
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from datetime import date
 from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
 
-from retab_async import bulk, polling
+from retab_async import bulk, polling, process
 from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser
 from retab_async.api.run_api import RunApi
+from retab_async.documents.field import Document
 from retab_async.errors import InvalidRunIdError, NotFoundError
 from retab_async.listing import RunPager, list_query, with_day_bounds
 from retab_async.models import Run, RunStatus
 from retab_async.protocol import run_path
 from retab_async.scope import CreateSpec, RunHandle, RunScope, reject_cancelled
 from retab_async.throttle import RateLimit
-from retab_async.validation import idempotency_key, reject
+from retab_async.validation import idempotency_key, optional_callable, reject, with_extra_body
 
 if TYPE_CHECKING:
     from retab_async.cleanup import CleanupQueue
+    from retab_async.documents import UploadCallback
     from retab_async.transport import Transport
 
 RunT = TypeVar("RunT", bound=Run)
@@ -38,6 +40,12 @@ def _with_official_id_name(method: MethodT) -> MethodT:
         return await method(self, *args, **kwargs)
 
     return cast("MethodT", call)
+
+
+# Documents, pairs of a filename and a document, or mappings of the arguments that differ.
+DocumentItems: TypeAlias = (
+    Iterable[Document] | AsyncIterable[Document] | Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
+)
 
 
 class RunResource(Generic[RunT]):
@@ -295,17 +303,47 @@ class RunResource(Generic[RunT]):
     def _list_filters(self, filters: dict[str, Any]) -> dict[str, Any]:
         return with_day_bounds(filters) if self.spec.list_needs_datetimes else filters
 
-    async def _create(self, fields: Mapping[str, Any], key: str | None) -> RunT:
-        spec = self._creation(fields, key)
-        run = await self._api.create(spec.fields, spec.key)
+    def _process_many(
+        self, items: DocumentItems, running: Callable[..., RunScope[RunT]], arguments: Mapping[str, object]
+    ) -> "process.ProcessJob[RunT]":
+        names = process.ProcessingOptions.__annotations__
+        options: dict[str, Any] = {name: value for name, value in arguments.items() if name in names}
+        shared = {name: value for name, value in arguments.items() if name not in names}
+        source = process.DocumentSource(items, running, shared)
+        target = process.ProcessTarget(self._api, self._waiter, self._cleanup, running)
+        return process.ProcessJob(source, target, process.ProcessOptions(**options))
+
+    async def _create(
+        self,
+        fields: Mapping[str, Any],
+        key: str | None,
+        extra_body: Mapping[str, Any] | None,
+        on_upload: "UploadCallback | None" = None,
+    ) -> RunT:
+        spec = self._creation(fields, key, extra_body, on_upload)
+        run = await self._api.create(spec.fields, spec.key, spec.on_upload)
         reject_cancelled(run, key)
         return run
 
-    def _running(self, fields: Mapping[str, Any], key: str | None) -> RunScope[RunT]:
-        return RunScope(self._api, self._waiter, self._cleanup, self._creation(fields, key))
+    def _running(
+        self,
+        fields: Mapping[str, Any],
+        key: str | None,
+        extra_body: Mapping[str, Any] | None,
+        on_upload: "UploadCallback | None" = None,
+    ) -> RunScope[RunT]:
+        return RunScope(self._api, self._waiter, self._cleanup, self._creation(fields, key, extra_body, on_upload))
 
-    def _creation(self, fields: Mapping[str, Any], key: str | None) -> CreateSpec:
-        return CreateSpec(fields, idempotency_key(key), key)
+    def _creation(
+        self,
+        fields: Mapping[str, Any],
+        key: str | None,
+        extra_body: Mapping[str, Any] | None,
+        on_upload: "UploadCallback | None" = None,
+    ) -> CreateSpec:
+        return CreateSpec(
+            with_extra_body(fields, extra_body), idempotency_key(key), key, optional_callable("on_upload", on_upload)
+        )
 
     def _add_hint(self, error: NotFoundError, run_id: str) -> None:
         kind = self._kind_of_prefix.get(run_id.partition("_")[0], self._api.kind)

@@ -1,14 +1,16 @@
 """Classifications: assign a document to one of several categories."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import attrs
 
+from retab_async import process
 from retab_async.api.kind import KindSpec
-from retab_async.documents import Document, DocumentField
+from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
-from retab_async.resources.base import DeletableRuns, ListedRuns
+from retab_async.process.options import ProcessingOptions
+from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.validation import (
     bounded_int,
@@ -72,6 +74,17 @@ class Classification(Primitive):
     usage: RetabUsage | None = None
 
 
+class ClassificationProcessing(ProcessingOptions, total=False):
+    """Keyword arguments of `process_many` for classifications: those of `create`, and the options of the job."""
+
+    categories: Sequence[Category | Mapping[str, Any]]
+    model: str
+    instructions: str | None
+    first_n_pages: int | None
+    n_consensus: int
+    bust_cache: bool
+
+
 class Classifications(ListedRuns[Classification], DeletableRuns[Classification]):
     """The classification runs of an account: `/v1/classifications`."""
 
@@ -92,6 +105,8 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         bust_cache: bool = False,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> Classification:
         """Create a classification and return it.
 
@@ -109,6 +124,9 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
             bust_cache: True bypasses the service's cache.
             background: True returns at once, for `wait` to follow; False returns the finished run.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
@@ -124,7 +142,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
             bust_cache=bust_cache,
             background=background,
         )
-        return await self._create(fields, idempotency_key)
+        return await self._create(fields, idempotency_key, extra_body, on_upload)
 
     def running(
         self,
@@ -138,6 +156,8 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         n_consensus: int = 1,
         bust_cache: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunScope[Classification]:
         """Tie a background classification to a block of code; takes the arguments of `create`, see `RunScope`.
 
@@ -153,7 +173,27 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
             bust_cache=bust_cache,
             background=True,
         )
-        return self._running(fields, idempotency_key)
+        return self._running(fields, idempotency_key, extra_body, on_upload)
+
+    def process_many(
+        self, items: DocumentItems, /, **arguments: Unpack[ClassificationProcessing]
+    ) -> "process.ProcessJob[Classification]":
+        """Classify each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
+
+        `POST /v1/classifications`, `GET /v1/classifications`
+
+        Args:
+            items: Documents, pairs of a filename and a document, or mappings of the arguments that differ; from any
+                iterable, also asynchronous or endless.
+            **arguments: Those of `create` that all runs share, and the options of `ProcessOptions`.
+
+        Raises:
+            InvalidRequestError: `items` is no iterable of documents.
+            ConfigurationError: An option is invalid.
+            JournalError: From the job: results can no longer be recorded.
+            ClientStateError: From the job: the client is closed.
+        """
+        return self._process_many(items, self.running, arguments)
 
     async def create_classification_cancel(self, classification_id: str | Classification) -> Classification:
         """Cancel a classification; the official name of `cancel`.

@@ -1,16 +1,18 @@
 """Edits: fill in a form, in a document or a template."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal, Unpack
 
 import attrs
 
-from retab_async import bulk
+from retab_async import bulk, process
 from retab_async.api.kind import KindSpec
-from retab_async.documents import Document, DocumentField
+from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, MIMEData, Primitive, RetabUsage, RunStatus, SparseRepr
-from retab_async.resources.base import DeletableRuns, ListedRuns
+from retab_async.process.options import ProcessingOptions
+from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.validation import drop_none, non_blank_str, optional_str, reject, strict_bool
 
@@ -70,6 +72,15 @@ class Edit(Primitive):
     usage: RetabUsage | None = None
 
 
+class EditProcessing(ProcessingOptions, total=False):
+    """Keyword arguments of `process_many` for edits: those of `create`, and the options of the job."""
+
+    instructions: str
+    model: str
+    config: EditConfig
+    bust_cache: bool
+
+
 class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
     """The edit runs of an account: `/v1/edits`."""
 
@@ -89,6 +100,8 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         bust_cache: bool = False,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> Edit:
         """Create an edit and return it; takes a `document` or a `template_id`.
 
@@ -105,6 +118,9 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
             bust_cache: True bypasses the service's cache.
             background: True returns at once, for `wait` to follow; False returns the finished run.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
@@ -119,7 +135,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
             bust_cache=bust_cache,
             background=background,
         )
-        return await self._create(fields, idempotency_key)
+        return await self._create(fields, idempotency_key, extra_body, on_upload)
 
     def running(
         self,
@@ -132,6 +148,8 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         config: EditConfig = EditConfig(),
         bust_cache: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunScope[Edit]:
         """Tie a background edit to a block of code; takes the arguments of `create`, see `RunScope`.
 
@@ -146,7 +164,25 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
             bust_cache=bust_cache,
             background=True,
         )
-        return self._running(fields, idempotency_key)
+        return self._running(fields, idempotency_key, extra_body, on_upload)
+
+    def process_many(self, items: DocumentItems, /, **arguments: Unpack[EditProcessing]) -> "process.ProcessJob[Edit]":
+        """Create an edit of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
+
+        `POST /v1/edits`, `GET /v1/edits`
+
+        Args:
+            items: Documents, pairs of a filename and a document, or mappings of the arguments that differ; from any
+                iterable, also asynchronous or endless.
+            **arguments: Those of `create` that all runs share, and the options of `ProcessOptions`.
+
+        Raises:
+            InvalidRequestError: `items` is no iterable of documents.
+            ConfigurationError: An option is invalid.
+            JournalError: From the job: results can no longer be recorded.
+            ClientStateError: From the job: the client is closed.
+        """
+        return self._process_many(items, self.running, arguments)
 
     def list(
         self,

@@ -6,12 +6,13 @@ from typing import Any, Literal, Protocol, Self, TypeVar, Unpack
 
 import attrs
 
-from retab_async import bulk
+from retab_async import bulk, process
 from retab_async.api.kind import KindSpec
-from retab_async.documents import Document, DocumentField
+from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, Primitive, RetabUsage, RunStatus, SparseRepr
-from retab_async.resources.base import DeletableRuns, ListedRuns
+from retab_async.process.options import ProcessingOptions
+from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.streaming import RunStream
 from retab_async.validation import (
@@ -78,6 +79,19 @@ class Extraction(Primitive):
         return model.model_validate(self.output)
 
 
+class ExtractionProcessing(ProcessingOptions, total=False):
+    """Keyword arguments of `process_many` for extractions: those of `create`, and the options of the job."""
+
+    json_schema: Mapping[str, Any] | type[PydanticModel]
+    model: str
+    instructions: str | None
+    n_consensus: int
+    metadata: Mapping[str, str] | None
+    additional_messages: Sequence[Mapping[str, Any]] | None
+    sources: Literal["located", "cited"] | None
+    bust_cache: bool
+
+
 class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
     """The extraction runs of an account: `/v1/extractions`."""
 
@@ -101,6 +115,8 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         bust_cache: bool = False,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> Extraction:
         """Create an extraction and return it.
 
@@ -121,6 +137,9 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             bust_cache: True bypasses the service's cache.
             background: True returns at once, for `wait` to follow; False returns the finished run.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
@@ -142,7 +161,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             if background or n_consensus > 1:
                 reject("deep_extraction cannot be combined with background=True or n_consensus above 1")
             fields["deep_extraction"] = True
-        return await self._create(fields, idempotency_key)
+        return await self._create(fields, idempotency_key, extra_body, on_upload)
 
     def running(
         self,
@@ -158,6 +177,8 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         sources: Literal["located", "cited"] | None = None,
         bust_cache: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunScope[Extraction]:
         """Tie a background extraction to a block of code; takes the arguments of `create`, see `RunScope`.
 
@@ -174,7 +195,27 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             sources,
             bust_cache=bust_cache,
         )
-        return self._running({**fields, "background": True}, idempotency_key)
+        return self._running({**fields, "background": True}, idempotency_key, extra_body, on_upload)
+
+    def process_many(
+        self, items: DocumentItems, /, **arguments: Unpack[ExtractionProcessing]
+    ) -> "process.ProcessJob[Extraction]":
+        """Create an extraction of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
+
+        `POST /v1/extractions`, `GET /v1/extractions`
+
+        Args:
+            items: Documents, pairs of a filename and a document, or mappings of the arguments that differ; from any
+                iterable, also asynchronous or endless.
+            **arguments: Those of `create` that all runs share, and the options of `ProcessOptions`.
+
+        Raises:
+            InvalidRequestError: `items` is no iterable of documents.
+            ConfigurationError: An option is invalid.
+            JournalError: From the job: results can no longer be recorded.
+            ClientStateError: From the job: the client is closed.
+        """
+        return self._process_many(items, self.running, arguments)
 
     def stream(
         self,
@@ -191,6 +232,8 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         bust_cache: bool = False,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunStream[Extraction]:
         """Stream an extraction: `async with client.extractions.stream(...) as states`, `async for` each state.
 
@@ -214,6 +257,9 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             bust_cache: True bypasses the service's cache.
             background: Must be False: a stream is in the foreground.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
@@ -233,7 +279,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             bust_cache=bust_cache,
         )
         fields |= {"background": False, "stream": True}
-        return RunStream(self._api, self._creation(fields, idempotency_key))
+        return RunStream(self._api, self._creation(fields, idempotency_key, extra_body, on_upload))
 
     # The official name.
     create_stream = stream

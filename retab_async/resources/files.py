@@ -9,13 +9,13 @@ import attrs
 from retab_async import documents
 from retab_async.api.kind import KindSpec
 from retab_async.api.parser import RunParser
-from retab_async.documents import Document
+from retab_async.documents import Document, UploadCallback
 from retab_async.errors import SchemaMismatchError
 from retab_async.listing import Page, RunPager, list_query
 from retab_async.models import FileRef, MIMEData, SparseRepr, UploadedFile
 from retab_async.protocol import Request, Response, parse_json, response_error, run_path
 from retab_async.resources.namespace import Namespace
-from retab_async.validation import one_of
+from retab_async.validation import one_of, optional_callable
 
 if TYPE_CHECKING:
     from retab_async.cleanup import CleanupQueue
@@ -65,7 +65,9 @@ class Files(Namespace):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {_PATH}>"
 
-    async def upload(self, document: Document, *, filename: str | None = None) -> UploadedFile:
+    async def upload(
+        self, document: Document, *, filename: str | None = None, on_upload: UploadCallback | None = None
+    ) -> UploadedFile:
         """Upload a document, for any number of creates and for calls that take the id of a file.
 
         A create sends its document by itself, so a document of one run needs no upload.
@@ -73,6 +75,7 @@ class Files(Namespace):
         Args:
             document: Bytes, a path, a binary file object or a `data:` URL, or a pair of a filename and one of them.
             filename: The filename to send; by default the document's own.
+            on_upload: Called with an `UploadProgress` whenever a part of the document was sent.
 
         Raises:
             InvalidDocumentError: The document cannot be read, or the API can fetch it itself: a URL, a `FileRef`.
@@ -80,7 +83,9 @@ class Files(Namespace):
 
         `POST /v1/files/upload`, a `PUT` to the address in the answer, `POST /v1/files/upload/{file_id}/complete`
         """
-        return await documents.upload_document(self._transport, document, filename)
+        return await documents.upload_document(
+            self._transport, document, filename, optional_callable("on_upload", on_upload)
+        )
 
     async def get(self, file_id: str | FileRef | UploadedFile) -> File:
         """Return the metadata of a file.

@@ -1,16 +1,18 @@
 """Parses: text of a document, page by page."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal, Unpack
 
 import attrs
 
-from retab_async import bulk
+from retab_async import bulk, process
 from retab_async.api.kind import KindSpec
-from retab_async.documents import Document, DocumentField
+from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
-from retab_async.resources.base import DeletableRuns
+from retab_async.process.options import ProcessingOptions
+from retab_async.resources.base import DeletableRuns, DocumentItems
 from retab_async.scope import RunScope
 from retab_async.validation import drop_none, non_blank_str, one_of, optional_str, strict_bool
 
@@ -37,6 +39,15 @@ class Parse(Primitive):
     usage: RetabUsage | None = None
 
 
+class ParseProcessing(ProcessingOptions, total=False):
+    """Keyword arguments of `process_many` for parses: those of `create`, and the options of the job."""
+
+    model: str
+    table_parsing_format: Literal["markdown", "yaml", "html", "json"]
+    instructions: str | None
+    bust_cache: bool
+
+
 class Parses(DeletableRuns[Parse]):
     """The parse runs of an account: `/v1/parses`."""
 
@@ -55,6 +66,8 @@ class Parses(DeletableRuns[Parse]):
         bust_cache: bool = False,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> Parse:
         """Create a parse and return it.
 
@@ -70,6 +83,9 @@ class Parses(DeletableRuns[Parse]):
             bust_cache: True bypasses the service's cache.
             background: True returns at once, for `wait` to follow; False returns the finished run.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
@@ -83,7 +99,7 @@ class Parses(DeletableRuns[Parse]):
             bust_cache=bust_cache,
             background=background,
         )
-        return await self._create(fields, idempotency_key)
+        return await self._create(fields, idempotency_key, extra_body, on_upload)
 
     def running(
         self,
@@ -95,6 +111,8 @@ class Parses(DeletableRuns[Parse]):
         instructions: str | None = None,
         bust_cache: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunScope[Parse]:
         """Tie a background parse to a block of code; takes the arguments of `create`, see `RunScope`.
 
@@ -108,7 +126,27 @@ class Parses(DeletableRuns[Parse]):
             bust_cache=bust_cache,
             background=True,
         )
-        return self._running(fields, idempotency_key)
+        return self._running(fields, idempotency_key, extra_body, on_upload)
+
+    def process_many(
+        self, items: DocumentItems, /, **arguments: Unpack[ParseProcessing]
+    ) -> "process.ProcessJob[Parse]":
+        """Create a parse of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
+
+        `POST /v1/parses`, `GET /v1/parses`
+
+        Args:
+            items: Documents, pairs of a filename and a document, or mappings of the arguments that differ; from any
+                iterable, also asynchronous or endless.
+            **arguments: Those of `create` that all runs share, and the options of `ProcessOptions`.
+
+        Raises:
+            InvalidRequestError: `items` is no iterable of documents.
+            ConfigurationError: An option is invalid.
+            JournalError: From the job: results can no longer be recorded.
+            ClientStateError: From the job: the client is closed.
+        """
+        return self._process_many(items, self.running, arguments)
 
     def list(
         self,

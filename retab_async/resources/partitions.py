@@ -1,13 +1,16 @@
 """Partitions: group the pages of a document by a key."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 import attrs
 
+from retab_async import process
 from retab_async.api.kind import KindSpec
-from retab_async.documents import Document, DocumentField
+from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
-from retab_async.resources.base import DeletableRuns, ListedRuns
+from retab_async.process.options import ProcessingOptions
+from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.validation import bounded_int, non_blank_str, strict_bool
 
@@ -56,6 +59,17 @@ class Partition(Primitive):
     usage: RetabUsage | None = None
 
 
+class PartitionProcessing(ProcessingOptions, total=False):
+    """Keyword arguments of `process_many` for partitions: those of `create`, and the options of the job."""
+
+    key: str
+    instructions: str
+    model: str
+    n_consensus: int
+    allow_overlap: bool
+    bust_cache: bool
+
+
 class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
     """The partition runs of an account: `/v1/partitions`."""
 
@@ -76,6 +90,8 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
         bust_cache: bool = False,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> Partition:
         """Create a partition and return it.
 
@@ -93,6 +109,9 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
             bust_cache: True bypasses the service's cache.
             background: True returns at once, for `wait` to follow; False returns the finished run.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
@@ -108,7 +127,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
             bust_cache=bust_cache,
             background=background,
         )
-        return await self._create(fields, idempotency_key)
+        return await self._create(fields, idempotency_key, extra_body, on_upload)
 
     def running(
         self,
@@ -122,6 +141,8 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
         allow_overlap: bool = True,
         bust_cache: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunScope[Partition]:
         """Tie a background partition to a block of code; takes the arguments of `create`, see `RunScope`.
 
@@ -137,7 +158,27 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
             bust_cache=bust_cache,
             background=True,
         )
-        return self._running(fields, idempotency_key)
+        return self._running(fields, idempotency_key, extra_body, on_upload)
+
+    def process_many(
+        self, items: DocumentItems, /, **arguments: Unpack[PartitionProcessing]
+    ) -> "process.ProcessJob[Partition]":
+        """Create a partition of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
+
+        `POST /v1/partitions`, `GET /v1/partitions`
+
+        Args:
+            items: Documents, pairs of a filename and a document, or mappings of the arguments that differ; from any
+                iterable, also asynchronous or endless.
+            **arguments: Those of `create` that all runs share, and the options of `ProcessOptions`.
+
+        Raises:
+            InvalidRequestError: `items` is no iterable of documents.
+            ConfigurationError: An option is invalid.
+            JournalError: From the job: results can no longer be recorded.
+            ClientStateError: From the job: the client is closed.
+        """
+        return self._process_many(items, self.running, arguments)
 
     async def create_partition_cancel(self, partition_id: str | Partition) -> Partition:
         """Cancel a partition; the official name of `cancel`.

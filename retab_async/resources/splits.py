@@ -1,14 +1,16 @@
 """Splits: divide a document into named subdocuments."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import attrs
 
+from retab_async import process
 from retab_async.api.kind import KindSpec
-from retab_async.documents import Document, DocumentField
+from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
-from retab_async.resources.base import DeletableRuns, ListedRuns
+from retab_async.process.options import ProcessingOptions
+from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.validation import (
     bounded_int,
@@ -100,6 +102,16 @@ class Split(Primitive):
     usage: RetabUsage | None = None
 
 
+class SplitProcessing(ProcessingOptions, total=False):
+    """Keyword arguments of `process_many` for splits: those of `create`, and the options of the job."""
+
+    subdocuments: Sequence[Subdocument | Mapping[str, Any]]
+    model: str
+    instructions: str | None
+    n_consensus: int
+    bust_cache: bool
+
+
 class Splits(ListedRuns[Split], DeletableRuns[Split]):
     """The split runs of an account: `/v1/splits`."""
 
@@ -119,6 +131,8 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
         bust_cache: bool = False,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> Split:
         """Create a split and return it.
 
@@ -135,6 +149,9 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
             bust_cache: True bypasses the service's cache.
             background: True returns at once, for `wait` to follow; False returns the finished run.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
@@ -149,7 +166,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
             bust_cache=bust_cache,
             background=background,
         )
-        return await self._create(fields, idempotency_key)
+        return await self._create(fields, idempotency_key, extra_body, on_upload)
 
     def running(
         self,
@@ -162,6 +179,8 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
         n_consensus: int = 1,
         bust_cache: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunScope[Split]:
         """Tie a background split to a block of code; takes the arguments of `create`, see `RunScope`.
 
@@ -176,7 +195,27 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
             bust_cache=bust_cache,
             background=True,
         )
-        return self._running(fields, idempotency_key)
+        return self._running(fields, idempotency_key, extra_body, on_upload)
+
+    def process_many(
+        self, items: DocumentItems, /, **arguments: Unpack[SplitProcessing]
+    ) -> "process.ProcessJob[Split]":
+        """Create a split of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
+
+        `POST /v1/splits`, `GET /v1/splits`
+
+        Args:
+            items: Documents, pairs of a filename and a document, or mappings of the arguments that differ; from any
+                iterable, also asynchronous or endless.
+            **arguments: Those of `create` that all runs share, and the options of `ProcessOptions`.
+
+        Raises:
+            InvalidRequestError: `items` is no iterable of documents.
+            ConfigurationError: An option is invalid.
+            JournalError: From the job: results can no longer be recorded.
+            ClientStateError: From the job: the client is closed.
+        """
+        return self._process_many(items, self.running, arguments)
 
     async def create_split_cancel(self, split_id: str | Split) -> Split:
         """Cancel a split; the official name of `cancel`.

@@ -1,5 +1,6 @@
 """Workflow eval runs: results of a workflow compared with known ones."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal, Unpack
 
@@ -96,6 +97,7 @@ class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
         eval_id: str | None = None,
         block_id: str | None = None,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> WorkflowEvalRun:
         """Create an eval run and return it at once, for `wait` to follow.
 
@@ -106,12 +108,13 @@ class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
             eval_id: Only this eval.
             block_id: Only the evals of this block.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
-        return await self._create(_fields(workflow_id, eval_id, block_id), idempotency_key)
+        return await self._create(_fields(workflow_id, eval_id, block_id), idempotency_key, extra_body)
 
     def running(
         self,
@@ -120,12 +123,13 @@ class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
         eval_id: str | None = None,
         block_id: str | None = None,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> RunScope[WorkflowEvalRun]:
         """Tie an eval run to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/workflows/evals/runs`, `POST /v1/workflows/evals/runs/{run_id}/cancel`
         """
-        return self._running(_fields(workflow_id, eval_id, block_id), idempotency_key)
+        return self._running(_fields(workflow_id, eval_id, block_id), idempotency_key, extra_body)
 
     def list(
         self,

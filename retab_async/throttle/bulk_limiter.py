@@ -36,6 +36,12 @@ class BulkLimiter:
         self._shared_permit = Permit(self, self.concurrency.epoch)
         self._gate = FifoGate(throttle.clock, self._seconds_until_open, self._on_pass)
 
+    @property
+    def backlog(self) -> int:
+        """Callers that wait for nothing but the window and the throttle."""
+        free = 0 if self.known_rate is not None else max(0, self.max_in_flight - self.in_flight)
+        return min(free, len(self._gate))
+
     def try_acquire(self) -> "Permit | None":
         """Return a permit at once where nothing limits the request; None means to `acquire` one.
 

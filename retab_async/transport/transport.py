@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -122,6 +122,10 @@ class Transport:
             is_suspended=is_suspended,
             hooks=self.hooks,
         )
+
+    def guarded(self, guard: "SendGuard") -> "GuardedTransport":
+        """Return a transport with the same pool, credential and throttle whose sends pass through a guard."""
+        return GuardedTransport(self._pool, self._settings, self._policy, self._throttle, guard=guard, plain=self)
 
     def deadline(self, extra: float = 0.0) -> float:
         """Return the deadline of a call that begins now, in `time.monotonic()`, `extra` seconds later than usual."""
@@ -262,7 +266,8 @@ class BulkTransport(Transport):
         if not throttle.is_unthrottled and throttle.full_retry_after_left() > self._max_retry_after:
             # The turn of a probe may come sooner, but is not worth the wait.
             return -inf
-        return time.monotonic() + self._max_retry_after
+        # A given limit may have a longer period: waiting for it is no outage.
+        return time.monotonic() + self._max_retry_after if throttle.given is None else inf
 
     def _should_give_up(self, failure: APIError) -> bool:
         wait = retry_after_of(failure)
@@ -273,6 +278,47 @@ class BulkTransport(Transport):
         now = time.monotonic()
         self._unavailable_since = self._unavailable_since or now
         return now + wait - self._unavailable_since > self._outage_timeout
+
+
+# Sends a request over the transport, when and as often as it decides to.
+SendGuard: TypeAlias = Callable[[Transport, Request, DeliveryState], Coroutine[Any, Any, Response]]
+
+
+class GuardedTransport(Transport):
+    """Transport of a job whose sends pass through a guard, which may hold them back and repeat them.
+
+    Args:
+        pool: As for `Transport`, like the next three.
+        settings: The client's settings.
+        policy: Its retry policy.
+        throttle: The throttle of its credential.
+        guard: Sends each request.
+        plain: The transport that the guard sends over.
+    """
+
+    def __init__(  # noqa: PLR0913 - those of a transport, and its own
+        self,
+        pool: ConnectionPool,
+        settings: Settings,
+        policy: RetryPolicy,
+        throttle: Throttle,
+        *,
+        guard: SendGuard,
+        plain: Transport,
+    ) -> None:
+        super().__init__(pool, settings, policy, throttle, hooks=plain.hooks)
+        self._guard = guard
+        self._plain = plain
+
+    def send(
+        self, request: Request, deadline: float | None = None, delivery: DeliveryState | None = None
+    ) -> Coroutine[Any, Any, Response]:
+        """Send a request through the guard, with a new deadline each time that it is sent.
+
+        Arguments and exceptions are those of `Transport.send`, and those of the guard.
+        """
+        del deadline
+        return self._guard(self._plain, request, delivery or DeliveryState())
 
 
 def _mark_in_doubt(error: RetabError, key: str | None) -> None:

@@ -50,6 +50,7 @@ from retab_async import (
     File,
     FileBlueprint,
     FileBlueprints,
+    FileRateLimit,
     FileRef,
     Files,
     FilesAndBlueprints,
@@ -70,6 +71,10 @@ from retab_async import (
     PartitionConsensus,
     Partitions,
     PrimitiveError,
+    ProcessDisposition,
+    ProcessJob,
+    ProcessReport,
+    ProcessResult,
     RateLimit,
     RateLimitError,
     ResponseError,
@@ -102,7 +107,9 @@ from retab_async import (
     TerminatedError,
     Totals,
     UnconfirmedCancel,
+    UploadCallback,
     UploadedFile,
+    UploadProgress,
     WaitIterator,
     WaitTimeoutError,
     WorkflowEvalRun,
@@ -128,6 +135,8 @@ async def the_client(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig)
     AsyncRetab("key", "token")  # type: ignore[call-arg]  # all parameters but the key are keyword-only
     AsyncRetab("key", proxy=True)  # type: ignore[arg-type]  # True is not a proxy
     AsyncRetab("key", timeout="5")  # type: ignore[arg-type]  # seconds are a number
+    AsyncRetab("key", rate_limit=RateLimit(300, per=60))
+    AsyncRetab("key", rate_limit=(300, 60))  # type: ignore[arg-type]  # it is a RateLimit
     AsyncRetab("key", retries=3)  # type: ignore[call-arg]  # it is called retry
     RetryPolicy(4)  # type: ignore[call-arg]  # all parameters are keyword-only
     client.splits = client.partitions  # type: ignore[assignment]  # each resource has its own kind
@@ -152,6 +161,7 @@ def the_constructors(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig,
             trace_configs=(trace,),
             allow_http=True,
             max_response_bytes=1_000_000,
+            rate_limit=FileRateLimit("retab.limit", 300, per=60, lease=90.0),
         ),
         AsyncRetab,
     )
@@ -343,6 +353,26 @@ async def cancelling_many(client: AsyncRetab, split: Split, partition: Partition
     client.splits.cancel_many([partition])  # type: ignore[list-item]  # a run of another kind
     client.splits.cancel_many([], order="newest")  # type: ignore[arg-type]  # not an order
     client.cancel_many(["splt_1"])  # type: ignore[list-item]  # its kind is missing
+
+
+async def processing_many(client: AsyncRetab, paths: list[Path]) -> None:
+    job = client.splits.process_many(paths, subdocuments=[Subdocument("a")], concurrency=8, journal="j.jsonl")
+    assert_type(job, ProcessJob[Split])
+    assert_type(await job, ProcessReport)
+    async with client.extractions.process_many([("a.pdf", b"x")], json_schema={}, wait_timeout=60) as results:
+        async for result in results:
+            assert_type(result, ProcessResult[Extraction])
+            assert_type((result.item, result.name, result.key), tuple[Any, str, str])
+            assert_type((result.run, result.error), tuple[Extraction | None, Exception | None])
+            assert_type((result.disposition, result.credits), tuple[ProcessDisposition, float | None])
+            assert_type(result.to_record(), dict[str, str | int | float | bool | None])
+        report = results.report
+    assert_type((report.started, report.active, report.credits), tuple[int, int, float])
+    assert_type(report.counts[ProcessDisposition.COMPLETED], int)
+    assert_type(report.failures, tuple[ProcessResult[Run], ...])
+    assert_type(report.unconfirmed, tuple[UnconfirmedCancel, ...])
+    assert_type(client.classifications.process_many([{"document": b"x"}], categories=[]), ProcessJob[Classification])
+    client.parses.process_many(paths, subdocuments=[])  # type: ignore[call-arg]  # of another kind
 
 
 def what_became_of_them(report: CancelReport, outcome: CancelOutcome[Split]) -> None:
@@ -546,6 +576,13 @@ async def any_route(client: AsyncRetab) -> None:
     assert_type((response.headers, response.content), tuple[Mapping[str, str], bytes])
     assert_type(response.json(), Any)
     assert_type(client.with_options(headers={"X-Team": "billing"}).base_url, str)
+
+
+async def an_upload(client: AsyncRetab, progress: UploadProgress, on_upload: UploadCallback) -> None:
+    assert_type((progress.sent, progress.total, progress.filename), tuple[int, int, str | None])
+    await client.parses.create(document="a.pdf", extra_body={"a": 1}, on_upload=on_upload)
+    await client.parses.create(document="a.pdf", on_upload=print)
+    await client.files.upload("a.pdf", on_upload=on_upload)
 
 
 def a_call(call: Call) -> None:
