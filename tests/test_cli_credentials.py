@@ -135,7 +135,7 @@ def test_auth_status_prints_the_last_characters_and_the_fingerprint_of_the_key(
     fields = dict(line.split("\t") for line in out.splitlines())
     assert code == 0
     assert (fields["source"], fields["key"]) == ("RETAB_API_KEY", "...6789")
-    assert (fields["base url"], fields["status"]) == (emulator.url, "accepted")
+    assert (fields["base url"], fields["status"]) == (emulator.url, "key accepted")
     assert len(fields["fingerprint"]) == 12
     assert PROFILE_KEY not in out
 
@@ -148,7 +148,7 @@ def test_auth_status_shows_nothing_of_a_short_key(
 
     answer = json.loads(capsys.readouterr().out)
     assert (code, answer["key"], answer["accepted"]) == (1, "...", False)
-    assert answer["status"].startswith("not accepted: ")
+    assert answer["status"].startswith("key not accepted: ")
 
 
 def test_auth_status_names_the_profile(
@@ -164,7 +164,7 @@ def test_auth_status_names_the_profile(
 @pytest.mark.parametrize(
     ("fault", "code", "status"),
     [
-        (Fault.status(403), 0, "accepted, without access to files"),
+        (Fault.status(403), 0, "key accepted, without access to files"),
         (Fault.status(418), 1, "unknown: "),
         (Fault.reset(), 1, "no response: "),
     ],

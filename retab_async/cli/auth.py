@@ -36,7 +36,7 @@ def status_command() -> click.Command:
         if as_json:
             print_json({name.replace(" ", "_"): value for name, value in figures.items()} | {"accepted": is_accepted})
         else:
-            print_table(("", "value"), [*figures.items()])
+            print_table(("setting", "value"), [*figures.items()])
         return int(not is_accepted)
 
     return status
@@ -69,16 +69,16 @@ async def _check() -> tuple[bool, str]:
             await anext(pages)
         except PermissionDeniedError:
             # It knows the key.
-            return True, "accepted, without access to files"
+            return True, "key accepted, without access to files"
         except AuthenticationError as error:
-            return False, escape_control_chars(f"not accepted: {error.message}")
+            return False, escape_control_chars(f"key not accepted: {error.message}")
         except APIConnectionError as error:
             return False, escape_control_chars(f"no response: {error.message}")
         except RetabError as error:
             return False, escape_control_chars(f"unknown: {error}")
         finally:
             await pages.aclose()
-    return True, "accepted"
+    return True, "key accepted"
 
 
 def auth_group() -> click.Group:
