@@ -257,6 +257,25 @@ async def test_each_cancel_of_a_bulk_job_is_a_call(server: Emulator, rate_limit:
     assert [outcome.disposition for outcome in seen.outcomes].count(Disposition.INVALID) == 1
 
 
+async def test_hooks_do_not_see_the_wait_for_a_turn_in_a_bulk_job(server: Emulator) -> None:
+    seen = Recorder()
+    async with client_for(server.url, hooks=[seen]) as client:
+        await client.splits.cancel_many(server.seed("splits", 6), rate_limit=RateLimit(2, per=0.3))
+
+    assert len(seen.calls) == 6
+    assert max(call.seconds for call in seen.calls) < 0.25
+
+
+async def test_hooks_do_not_see_sends_that_are_held_back_by_an_outage(server: Emulator) -> None:
+    seen = Recorder()
+    ids = server.seed("splits", 30)
+    server.fail(CANCEL, *[Fault.reset()] * 25)
+    async with client_for(server.url, hooks=[seen], retry=ONCE) as client:
+        await client.splits.cancel_many(ids, concurrency=30, rate_limit=RateLimit(10, per=0.2))
+
+    assert {type(call.error) for call in seen.calls} == {APIConnectionError, type(None)}
+
+
 async def test_outcomes_are_not_built_for_hooks_without_the_method(server: Emulator) -> None:
     async with client_for(server.url, hooks=[lambda _: nullcontext()]) as client:
         report = await client.splits.cancel_many(server.seed("splits", 3))

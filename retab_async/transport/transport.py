@@ -149,9 +149,12 @@ class Transport:
         """
         if self.hooks is None:
             return self._send(request, deadline, delivery)
-        delivery = delivery or DeliveryState()
-        send = partial(self._send, request, deadline, delivery)
-        return self.hooks.observe(request, self.base_url, send, delivery)
+        return self._observe(self.hooks, request, deadline, delivery or DeliveryState())
+
+    async def _observe(
+        self, hooks: HookSet, request: Request, deadline: float | None, delivery: DeliveryState
+    ) -> Response:
+        return await hooks.observe(request, self.base_url, partial(self._send, request, deadline, delivery), delivery)
 
     async def _send(self, request: Request, deadline: float | None, delivery: DeliveryState | None) -> Response:
         if deadline is None:
@@ -223,15 +226,29 @@ class BulkTransport(Transport):
         """Return `inf`: the job decides when a cancel is given up."""
         return inf
 
-    async def _send(self, request: Request, deadline: float | None, delivery: DeliveryState | None) -> Response:
+    async def _observe(
+        self, hooks: HookSet, request: Request, deadline: float | None, delivery: DeliveryState
+    ) -> Response:
+        # Hooks see neither the wait for a turn in the job nor what is held back then.
+        permit = self._limiter.try_acquire() or await self._acquire()
+        send = partial(self._send, request, deadline, delivery, permit)
+        return await hooks.observe(request, self.base_url, send, delivery)
+
+    async def _send(
+        self,
+        request: Request,
+        deadline: float | None,
+        delivery: DeliveryState | None,
+        permit: Permit | None = None,
+    ) -> Response:
         """Send a request once, in its turn; repeat it, uncounted, while the server throttles and the outage lasts.
 
         Each send has the usual timeout. For requests without a body. Arguments and exceptions are those of
-        `Transport.send`, after one attempt; without a deadline there is none.
+        `Transport.send`, after one attempt; without a deadline there is none. A `permit` is for the first send.
         """
         call = Call(request, inf if deadline is None else deadline, delivery or DeliveryState())
         while True:
-            permit = self._limiter.try_acquire() or await self._acquire()
+            permit = permit or self._limiter.try_acquire() or await self._acquire()
             is_success = False
             try:
                 response = await self._attempts.run(call, 1, permit, self._turn_deadline())
@@ -251,6 +268,7 @@ class BulkTransport(Transport):
                 return response
             finally:
                 permit.release(is_success=is_success)
+            permit = None
 
     async def _acquire(self) -> Permit:
         permit = await self._limiter.acquire()
