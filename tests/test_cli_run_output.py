@@ -122,6 +122,13 @@ def test_create_output_on_a_full_disk_names_the_run(emulator: Emulator, capsys: 
     assert "/dev/full cannot be written: No space left on device; the run is splt_" in capsys.readouterr().err
 
 
+def test_output_may_be_a_device(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run([*CREATE, "--output", "/dev/null"])
+
+    assert (code, Path("/dev/null").is_char_device()) == (0, True)
+    assert capsys.readouterr().out.startswith("splt_")
+
+
 def test_a_failed_create_keeps_the_existing_file(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     Path("run.json").write_text("kept")
     emulator.fail("POST /v1/splits", Fault.status(422))

@@ -309,6 +309,15 @@ class TestFiles:
         assert (downloaded.status, downloaded.content_type, content) == (200, "application/pdf", CONTENT)
         assert (unsigned.status, with_key.status) == (403, 400)
 
+    async def test_the_content_of_a_file_that_is_too_large_is_not_kept(
+        self, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("retab_async.emulator.routes.uploads.MAX_CONTENT", len(CONTENT) - 1)
+        file_id, _ = await uploaded(session)
+        _, link = await answer(session, "GET", f"/v1/files/{file_id}/download-link")
+
+        assert link["download_url"].startswith("https://storage.googleapis.com/")
+
     def test_old_contents_are_dropped_beyond_the_total_size(self) -> None:
         contents = ContentStore(max_bytes=10)
         for number in range(3):

@@ -124,8 +124,9 @@ def walk(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple
     yield path, group
     context = click.Context(group)
     for name in group.list_commands(context):
-        command = group.get_command(context, name)
+        # Never None: the name is one of the group's.
+        command: Any = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from walk(command, (*path, name))
-        elif command is not None:
+        else:
             yield (*path, name), command
