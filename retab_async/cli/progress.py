@@ -27,6 +27,7 @@ from rich.text import Text
 from retab_async.bulk import CancelReport
 from retab_async.cli.console import escape_control_chars, stderr_console
 from retab_async.cli.output import Outcome
+from retab_async.cli.params import is_quiet
 from retab_async.documents import UploadCallback, UploadProgress
 from retab_async.models import Run, RunStatus
 from retab_async.throttle import Stats
@@ -49,7 +50,7 @@ def outcome_bar(label: str, total: int) -> Iterator["OutcomeBar"]:
         TimeElapsedColumn(),
     )
     progress = Progress(*columns, console=console)
-    with progress if console.is_terminal else nullcontext():
+    with progress if console.is_terminal and not is_quiet() else nullcontext():
         yield OutcomeBar(progress, label, total)
 
 
@@ -71,6 +72,9 @@ class OutcomeBar:
 def status_reporter(label: str) -> Iterator["StatusReporter"]:
     """Report the status of runs: on one live line if stderr is a terminal, as a line for each change elsewhere."""
     console = stderr_console()
+    if is_quiet():
+        yield _QuietStatusReporter()
+        return
     if not console.is_interactive:
         yield StatusReporter()
         return
@@ -110,6 +114,13 @@ class StatusReporter:
 
     def _show(self, run: Run) -> None:
         click.echo(escape_control_chars(f"{run.id} {run.status}"), err=True)
+
+
+class _QuietStatusReporter(StatusReporter):
+    """Status reporter that prints nothing."""
+
+    def _show(self, run: Run) -> None:
+        """Print nothing."""
 
 
 class _LiveStatusReporter(StatusReporter):
@@ -237,7 +248,7 @@ def job_progress(figures: JobFigures, *, is_wanted: bool = True) -> Iterator[Cal
     """
     console = stderr_console()
     print_line: Callable[[str], None] = partial(click.echo, err=True)
-    if not is_wanted:
+    if is_quiet() or not is_wanted:
         yield print_line
     elif console.is_interactive:
         with JobProgress(figures, console) as progress, _repeating(0, _REFRESH_INTERVAL, progress.redraw):
