@@ -19,7 +19,7 @@ from retab_async.resources.namespace import Namespace
 
 DECLARED = {"path", "run_type", "spec"}
 # What a command line has no use for: blocks of code, and several ids, which its `wait` and `cancel` take anyway.
-FOR_CODE = {"attach", "running", "wait_many", "cancel_many", "process_many", "stream"}
+FOR_CODE = {"attach", "running", "wait_many", "cancel_many", "stream"}
 
 every_kind = pytest.mark.parametrize("kind", RESOURCES)
 
@@ -67,7 +67,9 @@ async def test_client_has_the_kinds_of_the_registry() -> None:
 def test_cli_has_the_kinds_of_the_registry_and_their_methods() -> None:
     commands = dict(groups_of(cli._root))
 
-    assert {kind: {command.replace("-", "_") for command in names} for kind, names in commands.items()} == {
+    methods = {"process": "process_many"}
+    named = {kind: {methods.get(each, each.replace("-", "_")) for each in names} for kind, names in commands.items()}
+    assert named == {
         kind: verbs_of(resource) - FOR_CODE - published_names(resource) for kind, resource in RESOURCES.items()
     }
 

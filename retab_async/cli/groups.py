@@ -13,6 +13,7 @@ from retab_async.cli.create import create_command
 from retab_async.cli.delete import delete_command
 from retab_async.cli.get import get_command
 from retab_async.cli.list import list_command
+from retab_async.cli.process import process_command
 from retab_async.cli.wait import wait_command
 from retab_async.resources.base import RunResource
 
@@ -25,9 +26,13 @@ _VERBS: Mapping[str, Callable[[str, str], click.Command]] = MappingProxyType(
         "delete": delete_command,
         "get": get_command,
         "list": list_command,
+        "process": process_command,
         "wait": wait_command,
     }
 )
+
+# Methods that have another name than their command.
+_METHODS = MappingProxyType({"process": "process_many"})
 
 
 def kind_groups(resources: Mapping[str, type[RunResource[Any]]], prefix: str = "") -> list[click.Group]:
@@ -48,7 +53,7 @@ def kind_commands(kind: str, resource: type[RunResource[Any]]) -> click.Group:
     label = _label(resource.run_type)
     group = click.Group(kind.rpartition(".")[2], help=f"Manage {label} runs.")
     for verb, make_command in _VERBS.items():
-        if hasattr(resource, verb.replace("-", "_")):
+        if hasattr(resource, _METHODS.get(verb, verb.replace("-", "_"))):
             group.add_command(make_command(kind, label))
     return group
 

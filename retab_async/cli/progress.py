@@ -27,6 +27,7 @@ from retab_async.bulk import CancelReport
 from retab_async.cli.console import escape_control_chars, stderr_console
 from retab_async.cli.output import Outcome
 from retab_async.models import Run, RunStatus
+from retab_async.process import ProcessReport
 from retab_async.throttle import Stats
 
 # Seconds between two refreshes, between two lines where there is no terminal, and for the average of a rate.
@@ -138,6 +139,15 @@ def format_counts(counts: Mapping[Any, int]) -> str:
     return "  ".join(f"{word} {count:,}" for word, count in sorted(counts.items()))
 
 
+def format_report(report: CancelReport | ProcessReport) -> str:
+    """Return the figures of a job: the counts, and of a process job its runs and credits before and after them."""
+    counts = format_counts(report.counts)
+    if isinstance(report, CancelReport):
+        return counts
+    parts = (f"uploaded {report.started:,}", f"running {report.active:,}", counts, f"credits {report.credits:,.6g}")
+    return "  ".join(filter(None, parts))
+
+
 def format_throttle(stats: Stats) -> str:
     """Return the requests in flight, the rate in force and the number of 429 responses."""
     rate = f"  limited to {stats.rate:.1f}/s" if stats.rate is not None else ""
@@ -158,7 +168,7 @@ class JobFigures:
 
     label: str
     total: int | None
-    report: Callable[[], CancelReport]
+    report: Callable[[], CancelReport | ProcessReport]
     stats: Callable[[], Stats]
 
 
@@ -186,7 +196,7 @@ class JobProgress(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         """Return the bar and two lines of figures."""
         yield from super().get_renderables()
-        for line in (format_counts(self._figures.report().counts), format_throttle(self._figures.stats())):
+        for line in (format_report(self._figures.report()), format_throttle(self._figures.stats())):
             yield Text(line, no_wrap=True, overflow="ellipsis")
 
     def redraw(self) -> None:
@@ -226,9 +236,10 @@ def job_progress(figures: JobFigures, *, is_wanted: bool = True) -> Iterator[Cal
 
 
 def _progress_line(figures: JobFigures) -> str:
-    counts = figures.report().counts
-    done = f"{counts.total():,}" if figures.total is None else f"{counts.total():,} of {figures.total:,}"
-    return f"{figures.label}: {done}  {format_counts(counts)}  {format_throttle(figures.stats())}"
+    report = figures.report()
+    count = report.counts.total()
+    done = f"{count:,}" if figures.total is None else f"{count:,} of {figures.total:,}"
+    return f"{figures.label}: {done}  {format_report(report)}  {format_throttle(figures.stats())}"
 
 
 @contextmanager
