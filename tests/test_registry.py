@@ -20,7 +20,7 @@ from retab_async.resources.namespace import Namespace
 
 DECLARED = {"path", "run_type", "spec"}
 # What a command line has no use for: blocks of code, and several ids, which its `wait` and `cancel` take anyway.
-FOR_CODE = {"attach", "running", "wait_many", "cancel_many", "process_many", "stream"}
+FOR_CODE = {"attach", "running", "wait_many", "cancel_many", "stream"}
 
 every_kind = pytest.mark.parametrize("kind", RESOURCES)
 
@@ -67,7 +67,8 @@ async def test_client_has_the_kinds_of_the_registry() -> None:
 def test_cli_has_the_kinds_of_the_registry_and_their_methods() -> None:
     commands = verbs_on_the_command_line()
 
-    assert {kind: commands[kind] for kind in RESOURCES} == {
+    methods = {"process": "process_many"}
+    assert {kind: {methods.get(each, each) for each in commands[kind]} for kind in RESOURCES} == {
         kind: verbs_of(resource) - FOR_CODE - published_names(resource) for kind, resource in RESOURCES.items()
     }
 

@@ -83,8 +83,12 @@ def _read_journal(path: str) -> Iterator[tuple[str, str, str, str]]:
         raise click.ClickException(msg) from None
 
 
+def quote_formula(cell: str) -> str:
+    """Return a cell that no spreadsheet runs as a formula."""
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+
+
 def _csv_line(row: tuple[str, ...]) -> str:
     line = StringIO()
-    cells = [f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell for cell in row]
-    csv.writer(line, lineterminator="\n").writerow(cells)
+    csv.writer(line, lineterminator="\n").writerow(map(quote_formula, row))
     return line.getvalue()

@@ -24,11 +24,12 @@ _VERBS: Mapping[str, str] = MappingProxyType(
         "delete": "retab_async.cli.delete:delete_command",
         "get": "retab_async.cli.get:get_command",
         "list": "retab_async.cli.list:list_command",
+        "process": "retab_async.cli.process:process_command",
         "wait": "retab_async.cli.wait:wait_command",
     }
 )
-
-
+# Methods that have another name than their command.
+_METHODS = MappingProxyType({"process": "process_many"})
 # Commands of a group of kinds that are not about runs.
 _FILES = ("download", "get", "list", "upload")
 
@@ -109,8 +110,8 @@ def _group(segment: str, path: str, resources: "Mapping[str, type[RunResource[An
 def kind_commands(kind: str, resource: "type[RunResource[Any]]") -> click.Group:
     """Return the command group of one kind, with a command for each verb that the kind has."""
     label = _label(resource.run_type)
-    verbs = {verb: path for verb, path in _VERBS.items() if hasattr(resource, verb.replace("-", "_"))}
-    makers = {verb: loader(path, kind, label) for verb, path in verbs.items()}
+    methods = {verb: _METHODS.get(verb, verb.replace("-", "_")) for verb in _VERBS}
+    makers = {verb: loader(path, kind, label) for verb, path in _VERBS.items() if hasattr(resource, methods[verb])}
     return LazyGroup(kind.rpartition(".")[2], makers, help=f"Manage {label} runs.")
 
 

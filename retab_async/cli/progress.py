@@ -30,6 +30,7 @@ from retab_async.cli.output import Outcome
 from retab_async.cli.params import is_quiet
 from retab_async.documents import UploadCallback, UploadProgress
 from retab_async.models import Run, RunStatus
+from retab_async.process import ProcessReport
 from retab_async.throttle import Stats
 
 # Seconds between two refreshes, between two lines where there is no terminal, and for the average of a rate.
@@ -173,6 +174,15 @@ def format_counts(counts: Mapping[Any, int]) -> str:
     return "  ".join(f"{word} {count:,}" for word, count in sorted(counts.items()))
 
 
+def format_report(report: CancelReport | ProcessReport) -> str:
+    """Return the figures of a job: the counts, and of a process job its runs and credits before and after them."""
+    counts = format_counts(report.counts)
+    if isinstance(report, CancelReport):
+        return counts
+    parts = (f"uploaded {report.started:,}", f"running {report.active:,}", counts, f"credits {report.credits:,.6g}")
+    return "  ".join(filter(None, parts))
+
+
 def format_throttle(stats: Stats) -> str:
     """Return the requests in flight, the rate in force and the number of 429 responses."""
     rate = f"  limited to {stats.rate:.1f}/s" if stats.rate is not None else ""
@@ -193,7 +203,7 @@ class JobFigures:
 
     label: str
     total: int | None
-    report: Callable[[], CancelReport]
+    report: Callable[[], CancelReport | ProcessReport]
     stats: Callable[[], Stats]
 
 
@@ -221,7 +231,7 @@ class JobProgress(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         """Return the bar and two lines of figures."""
         yield from super().get_renderables()
-        for line in (format_counts(self._figures.report().counts), format_throttle(self._figures.stats())):
+        for line in (format_report(self._figures.report()), format_throttle(self._figures.stats())):
             yield Text(line, no_wrap=True, overflow="ellipsis")
 
     def redraw(self) -> None:
@@ -261,9 +271,10 @@ def job_progress(figures: JobFigures, *, is_wanted: bool = True) -> Iterator[Cal
 
 
 def _progress_line(figures: JobFigures) -> str:
-    counts = figures.report().counts
-    done = f"{counts.total():,}" if figures.total is None else f"{counts.total():,} of {figures.total:,}"
-    return f"{figures.label}: {done}  {format_counts(counts)}  {format_throttle(figures.stats())}"
+    report = figures.report()
+    count = report.counts.total()
+    done = f"{count:,}" if figures.total is None else f"{count:,} of {figures.total:,}"
+    return f"{figures.label}: {done}  {format_report(report)}  {format_throttle(figures.stats())}"
 
 
 @contextmanager
