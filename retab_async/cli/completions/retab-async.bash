@@ -24,7 +24,7 @@ _retab_async() {
         ' classifications delete') options="--yes --rate-limit --shared --quiet -q --json --help -h" ;;
         ' classifications get') options="--no-output --result-only --output --json --help -h" ;;
         ' classifications list') options="--status --filename --from-date --to-date --order --limit --all --ids --quiet -q --json --help -h" ;;
-        ' classifications process') options="--from-file --out --journal --concurrency --wait-timeout --outage-timeout --category --first-n-pages --instructions --model --n-consensus --bust-cache --help -h"; files=1 ;;
+        ' classifications process') options="--from-file --out --journal --concurrency --wait-timeout --outage-timeout --quiet -q --category --first-n-pages --instructions --model --n-consensus --bust-cache --help -h"; files=1 ;;
         ' classifications wait') options="--timeout --rate-limit --shared --quiet -q --json --help -h" ;;
         ' completion') options="--help -h"; commands="bash fish zsh" ;;
         ' demo') options="--runs --concurrency --json --help -h" ;;
@@ -35,7 +35,7 @@ _retab_async() {
         ' edits delete') options="--yes --rate-limit --shared --quiet -q --json --help -h" ;;
         ' edits get') options="--no-output --result-only --output --json --help -h" ;;
         ' edits list') options="--template-id --status --filename --from-date --to-date --order --limit --all --ids --quiet -q --json --help -h" ;;
-        ' edits process') options="--from-file --out --journal --concurrency --wait-timeout --outage-timeout --instructions --color --model --bust-cache --help -h"; files=1 ;;
+        ' edits process') options="--from-file --out --journal --concurrency --wait-timeout --outage-timeout --quiet -q --instructions --color --model --bust-cache --help -h"; files=1 ;;
         ' edits wait') options="--timeout --rate-limit --shared --quiet -q --json --help -h" ;;
         ' extractions') options="--help -h"; commands="cancel cancel-matching create delete get list process wait" ;;
         ' extractions cancel') options="--from-file --column --dedupe --concurrency --rate-limit --shared --journal --wait --wait-timeout --outage-timeout --failed --quiet -q --json --help -h" ;;
@@ -44,7 +44,7 @@ _retab_async() {
         ' extractions delete') options="--yes --rate-limit --shared --quiet -q --json --help -h" ;;
         ' extractions get') options="--no-output --result-only --output --json --help -h" ;;
         ' extractions list') options="--status --filename --filename-contains --document-type --metadata --from-date --to-date --order --limit --all --ids --quiet -q --json --help -h" ;;
-        ' extractions process') options="--from-file --out --journal --concurrency --wait-timeout --outage-timeout --schema --metadata --additional-message --sources --instructions --model --n-consensus --bust-cache --help -h"; files=1 ;;
+        ' extractions process') options="--from-file --out --journal --concurrency --wait-timeout --outage-timeout --quiet -q --schema --metadata --additional-message --sources --instructions --model --n-consensus --bust-cache --help -h"; files=1 ;;
         ' extractions wait') options="--timeout --rate-limit --shared --quiet -q --json --help -h" ;;
         ' files') options="--help -h"; commands="blueprints download get list upload" ;;
         ' files blueprints') options="--help -h"; commands="cancel create get wait" ;;
@@ -63,7 +63,7 @@ _retab_async() {
         ' parses delete') options="--yes --rate-limit --shared --quiet -q --json --help -h" ;;
         ' parses get') options="--no-output --result-only --output --json --help -h" ;;
         ' parses list') options="--filename --from-date --to-date --order --limit --all --ids --quiet -q --json --help -h" ;;
-        ' parses process') options="--from-file --out --journal --concurrency --wait-timeout --outage-timeout --table-parsing-format --instructions --model --bust-cache --help -h"; files=1 ;;
+        ' parses process') options="--from-file --out --journal --concurrency --wait-timeout --outage-timeout --quiet -q --table-parsing-format --instructions --model --bust-cache --help -h"; files=1 ;;
         ' parses wait') options="--timeout --rate-limit --shared --quiet -q --json --help -h" ;;
         ' partitions') options="--help -h"; commands="cancel cancel-matching create delete get list process wait" ;;
         ' partitions cancel') options="--from-file --column --dedupe --concurrency --rate-limit --shared --journal --wait --wait-timeout --outage-timeout --failed --quiet -q --json --help -h" ;;
@@ -72,7 +72,7 @@ _retab_async() {
         ' partitions delete') options="--yes --rate-limit --shared --quiet -q --json --help -h" ;;
         ' partitions get') options="--no-output --result-only --output --json --help -h" ;;
         ' partitions list') options="--status --filename --from-date --to-date --order --limit --all --ids --quiet -q --json --help -h" ;;
-        ' partitions process') options="--from-file --out --journal --concurrency --wait-timeout --outage-timeout --key --instructions --allow-overlap --no-allow-overlap --model --n-consensus --bust-cache --help -h"; files=1 ;;
+        ' partitions process') options="--from-file --out --journal --concurrency --wait-timeout --outage-timeout --quiet -q --key --instructions --allow-overlap --no-allow-overlap --model --n-consensus --bust-cache --help -h"; files=1 ;;
         ' partitions wait') options="--timeout --rate-limit --shared --quiet -q --json --help -h" ;;
         ' schemas') options="--help -h"; commands="cancel create get wait" ;;
         ' schemas cancel') options="--from-file --column --dedupe --concurrency --rate-limit --shared --journal --wait --wait-timeout --outage-timeout --failed --quiet -q --json --help -h" ;;
@@ -87,7 +87,7 @@ _retab_async() {
         ' splits delete') options="--yes --rate-limit --shared --quiet -q --json --help -h" ;;
         ' splits get') options="--no-output --result-only --output --json --help -h" ;;
         ' splits list') options="--status --filename --from-date --to-date --order --limit --all --ids --quiet -q --json --help -h" ;;
-        ' splits process') options="--from-file --out --journal --concurrency --wait-timeout --outage-timeout --subdocument --instructions --model --n-consensus --bust-cache --help -h"; files=1 ;;
+        ' splits process') options="--from-file --out --journal --concurrency --wait-timeout --outage-timeout --quiet -q --subdocument --instructions --model --n-consensus --bust-cache --help -h"; files=1 ;;
         ' splits wait') options="--timeout --rate-limit --shared --quiet -q --json --help -h" ;;
         ' workflows') options="--help -h"; commands="evals experiments runs" ;;
         ' workflows evals') options="--help -h"; commands="runs" ;;
