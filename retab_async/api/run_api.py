@@ -84,7 +84,10 @@ class RunApi(Generic[RunT]):
         request = Request("POST", run_path(self.path, run_id, CANCEL), "", MAX_CANCEL_BYTES, body)
         try:
             response = await self._send(request, deadline)
-            run, failure = await _parse(self._parser.parse_cancel, response, run_id)
+            if len(response.body) <= _INLINE_BYTES:
+                run, failure = self._parser.parse_cancel(response, run_id)
+            else:
+                run, failure = await _parse(self._parser.parse_cancel, response, run_id)
         except ResponseError as error:
             _logger.warning("%s: cancel accepted, but its response is unreadable; reading the run: %s", run_id, error)
             response = await self._send(self._read_request(run_id, include_output=False), deadline)
