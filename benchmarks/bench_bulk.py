@@ -1,6 +1,8 @@
 """Bulk cancels: throughput, memory, and rate limits, compared with other clients in one run.
 
-    python benchmarks/bench_bulk.py [--short] [--json FILE] [--parts cancel throughput memory limits] [--svg FILE]
+    python benchmarks/bench_bulk.py [--short] [--json FILE] [--parts cancel throughput memory limits]
+
+`python benchmarks/plot_bulk.py` draws the figures in that file; a run of some parts keeps those of the others.
 
 Each server and each contestant runs in its own process. The official client raises on the three-field response, so it
 gets the full one. Cancel: `cancel_many` relative to a pool of workers on hand-written aiohttp, by calls and by CPU time
@@ -31,7 +33,6 @@ from typing import Any
 from bench_cancel import BULK, BY_HAND, Contest, Scenario, show
 from bench_cancel import serving as serving_answers
 from bulk_contestants import CONTESTANTS
-from plot_bulk import plot
 
 HERE = Path(__file__).parent
 FIRST, REFERENCE = "cancel_many", "splits.cancel, worker pool"
@@ -187,7 +188,7 @@ def main() -> None:
     parser.add_argument("--ids", type=int, default=6_000)
     parser.add_argument("--most", type=int, default=1_000_000, help="ids of the largest job in the memory part")
     parser.add_argument("--windows", type=float, default=10.5)
-    parser.add_argument("--svg", type=Path)
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--contend", nargs=4, help=argparse.SUPPRESS)
     options: Any = parser.parse_args()
     if options.contend:
@@ -208,9 +209,8 @@ def main() -> None:
     if "limits" in parts:
         results["limits"] = limits(options.windows)
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
-    if options.svg:
-        options.svg.write_text(plot(results))
+        earlier = json.loads(options.json.read_text()) if options.json.exists() else {}
+        options.json.write_text(json.dumps(earlier | results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from retab_async.cleanup import UnconfirmedCancel
 from retab_async.client import AsyncRetab
 from retab_async.errors import APIError, ConfigurationError, RetabError
 from retab_async.hooks import Call
-from retab_async.settings import VERSION
 from retab_async.throttle import Stats
+from retab_async.version import VERSION
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation

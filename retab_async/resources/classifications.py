@@ -90,7 +90,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
 
     path = "/v1/classifications"
     run_type = Classification
-    spec: KindSpec = KindSpec(id_prefix="clss")
+    spec: KindSpec = KindSpec(id_prefix="clss", id_name="classification_id")
 
     async def create(
         self,

@@ -86,7 +86,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
 
     path = "/v1/edits"
     run_type = Edit
-    spec: KindSpec = KindSpec(id_prefix="edt")
+    spec: KindSpec = KindSpec(id_prefix="edt", id_name="edit_id")
 
     async def create(
         self,

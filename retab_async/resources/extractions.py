@@ -97,7 +97,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
 
     path = "/v1/extractions"
     run_type = Extraction
-    spec: KindSpec = KindSpec(id_prefix="extr")
+    spec: KindSpec = KindSpec(id_prefix="extr", id_name="extraction_id")
 
     async def create(
         self,

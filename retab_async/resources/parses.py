@@ -53,7 +53,7 @@ class Parses(DeletableRuns[Parse]):
 
     path = "/v1/parses"
     run_type = Parse
-    spec: KindSpec = KindSpec(id_prefix="prs", active_statuses=(None,))
+    spec: KindSpec = KindSpec(id_prefix="prs", id_name="parse_id", active_statuses=(None,))
 
     async def create(
         self,

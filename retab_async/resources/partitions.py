@@ -75,7 +75,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
 
     path = "/v1/partitions"
     run_type = Partition
-    spec: KindSpec = KindSpec(id_prefix="prtn")
+    spec: KindSpec = KindSpec(id_prefix="prtn", id_name="partition_id")
 
     async def create(
         self,

@@ -117,7 +117,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
 
     path = "/v1/splits"
     run_type = Split
-    spec: KindSpec = KindSpec(id_prefix="splt")
+    spec: KindSpec = KindSpec(id_prefix="splt", id_name="split_id")
 
     async def create(
         self,
