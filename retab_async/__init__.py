@@ -337,7 +337,7 @@ else:
             "WorkflowRun": "resources.workflow_runs",
             "WorkflowRuns": "resources.workflow_runs",
             "Workflows": "resources",
-            "__version__": "settings:VERSION",
+            "__version__": "version:VERSION",
             "until_signal": "signals",
         },
     )

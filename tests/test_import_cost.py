@@ -12,7 +12,6 @@ import pytest
 
 import retab_async
 from retab_async import bulk, documents, polling, process, resources
-from retab_async.settings import VERSION
 
 # What a client that was just made has no use for yet.
 UNUSED = [
@@ -182,7 +181,3 @@ def test_subclass_of_a_client_with_annotations_has_no_further_members() -> None:
 
     assert client.label == "x"
     assert not hasattr(client, "team")
-
-
-def test_version_is_that_of_the_settings() -> None:
-    assert retab_async.__version__ == VERSION

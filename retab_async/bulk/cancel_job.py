@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from functools import partial
 from typing import TypeVar
 
 import attrs
@@ -45,6 +44,7 @@ class CancelJob(BulkJob[CancelOutcome[RunT], CancelReport]):
         kinds = (self._targets[0].kind,) if len(self._targets) == 1 else ()
         header = JournalHeader(kinds, transport.base_url, transport.credential_fingerprint)
         super().__init__(source, attrs.evolve(options, journal=None) if options.dry_run else options, header)
+        self._ids = source
         self._options = options
         self._counts = OutcomeCounts()
 
@@ -56,6 +56,8 @@ class CancelJob(BulkJob[CancelOutcome[RunT], CancelReport]):
             counts=+Counter(self._counts.counts),
             settled=Counter(self._counts.settled),
             failures=self._counts.failures(in_order=self._options.order == "input"),
+            duplicates=self._ids.duplicates,
+            credits=self._counts.credits,
             elapsed=runner.elapsed if runner else 0.0,
             end_reason=runner.end_reason if runner else None,
             error=self._source.refusal,
@@ -85,7 +87,7 @@ class CancelJob(BulkJob[CancelOutcome[RunT], CancelReport]):
             queue=self._queue,
             journal=self._journal,
             on_failure=self._source.fail,
-            on_outcome=partial(hooks.notify, "on_outcome") if hooks is not None and hooks.has("on_outcome") else None,
+            on_outcome=None if hooks is None else hooks.listener("on_outcome"),
         )
         worker: Worker[RunT] = Worker(
             source=self._source,

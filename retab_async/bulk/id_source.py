@@ -47,6 +47,9 @@ class IdSource(ItemSource[CancelItem]):
         values: Ids or runs; synchronous or asynchronous, of any length.
         read: Normalises one of them.
         dedupe: Skip an id that occurred before, at the cost of some 60 bytes of memory for each id.
+
+    Attributes:
+        duplicates: Number of ids that were skipped.
     """
 
     def __init__(self, values: Iterable[Any] | AsyncIterable[Any], read: IdReader, *, dedupe: bool = False) -> None:
@@ -54,6 +57,7 @@ class IdSource(ItemSource[CancelItem]):
         self._read = read
         # Hashes: the chance that two of a million ids share one is 1 in 30 millions.
         self._occurred: set[int] | None = set() if dedupe else None
+        self.duplicates: int = 0
 
     def _to_item(self, value: Any) -> CancelItem | None:
         try:
@@ -65,6 +69,7 @@ class IdSource(ItemSource[CancelItem]):
         if self._occurred is not None:
             key = hash((kind, run_id))
             if key in self._occurred:
+                self.duplicates += 1
                 return None
             self._occurred.add(key)
         return CancelItem(kind, run_id, value)

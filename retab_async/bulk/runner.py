@@ -35,6 +35,7 @@ class JobRunner:
         self._started_at = time.monotonic()
         self._ended_at: float | None = None
         self._is_closing = False
+        self._is_left_early = False
         self._has_ended = asyncio.Event()
         self.breaker: CircuitBreaker = breaker
         self.workers: WorkerPool = WorkerPool(self._on_exit, name)
@@ -53,6 +54,8 @@ class JobRunner:
             return None
         if self._source.refusal is not None:
             return EndReason.REFUSED
+        if self._is_left_early:
+            return EndReason.STOPPED
         is_outage = self.breaker.state is CircuitState.GIVEN_UP and reason is not EndReason.STOPPED
         return EndReason.OUTAGE if is_outage else reason
 
@@ -68,6 +71,7 @@ class JobRunner:
     async def aclose(self) -> None:
         """Cancel all tasks and wait until they have ended."""
         self._is_closing = True
+        self._is_left_early = self._ended_at is None
         self._source.close(EndReason.STOPPED)
         self.workers.cancel()
         self.waits.cancel()

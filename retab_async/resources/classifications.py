@@ -83,6 +83,7 @@ class ClassificationProcessing(ProcessingOptions, total=False):
     first_n_pages: int | None
     n_consensus: int
     bust_cache: bool
+    extra_body: Mapping[str, Any] | None
 
 
 class Classifications(ListedRuns[Classification], DeletableRuns[Classification]):
@@ -90,7 +91,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
 
     path = "/v1/classifications"
     run_type = Classification
-    spec: KindSpec = KindSpec(id_prefix="clss")
+    spec: KindSpec = KindSpec(id_prefix="clss", id_name="classification_id")
 
     async def create(
         self,

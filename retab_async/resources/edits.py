@@ -79,6 +79,7 @@ class EditProcessing(ProcessingOptions, total=False):
     model: str
     config: EditConfig
     bust_cache: bool
+    extra_body: Mapping[str, Any] | None
 
 
 class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
@@ -86,7 +87,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
 
     path = "/v1/edits"
     run_type = Edit
-    spec: KindSpec = KindSpec(id_prefix="edt")
+    spec: KindSpec = KindSpec(id_prefix="edt", id_name="edit_id")
 
     async def create(
         self,

@@ -90,6 +90,7 @@ class ExtractionProcessing(ProcessingOptions, total=False):
     additional_messages: Sequence[Mapping[str, Any]] | None
     sources: Literal["located", "cited"] | None
     bust_cache: bool
+    extra_body: Mapping[str, Any] | None
 
 
 class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
@@ -97,7 +98,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
 
     path = "/v1/extractions"
     run_type = Extraction
-    spec: KindSpec = KindSpec(id_prefix="extr")
+    spec: KindSpec = KindSpec(id_prefix="extr", id_name="extraction_id")
 
     async def create(
         self,

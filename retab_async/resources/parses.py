@@ -46,6 +46,7 @@ class ParseProcessing(ProcessingOptions, total=False):
     table_parsing_format: Literal["markdown", "yaml", "html", "json"]
     instructions: str | None
     bust_cache: bool
+    extra_body: Mapping[str, Any] | None
 
 
 class Parses(DeletableRuns[Parse]):
@@ -53,7 +54,7 @@ class Parses(DeletableRuns[Parse]):
 
     path = "/v1/parses"
     run_type = Parse
-    spec: KindSpec = KindSpec(id_prefix="prs", active_statuses=(None,))
+    spec: KindSpec = KindSpec(id_prefix="prs", id_name="parse_id", active_statuses=(None,))
 
     async def create(
         self,

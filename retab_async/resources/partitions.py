@@ -68,6 +68,7 @@ class PartitionProcessing(ProcessingOptions, total=False):
     n_consensus: int
     allow_overlap: bool
     bust_cache: bool
+    extra_body: Mapping[str, Any] | None
 
 
 class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
@@ -75,7 +76,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
 
     path = "/v1/partitions"
     run_type = Partition
-    spec: KindSpec = KindSpec(id_prefix="prtn")
+    spec: KindSpec = KindSpec(id_prefix="prtn", id_name="partition_id")
 
     async def create(
         self,

@@ -110,6 +110,7 @@ class SplitProcessing(ProcessingOptions, total=False):
     instructions: str | None
     n_consensus: int
     bust_cache: bool
+    extra_body: Mapping[str, Any] | None
 
 
 class Splits(ListedRuns[Split], DeletableRuns[Split]):
@@ -117,7 +118,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
 
     path = "/v1/splits"
     run_type = Split
-    spec: KindSpec = KindSpec(id_prefix="splt")
+    spec: KindSpec = KindSpec(id_prefix="splt", id_name="split_id")
 
     async def create(
         self,
