@@ -19,7 +19,15 @@ pytest.importorskip("distributed", reason="distributed is not installed")
 
 from distributed import Client, LocalCluster
 
-from retab_async import AsyncRetab, CancelReport, ClientStateError, ConfigurationError, EndReason, ProcessReport
+from retab_async import (
+    AsyncRetab,
+    CancelReport,
+    ClientStateError,
+    ConfigurationError,
+    EndReason,
+    FileRateLimit,
+    ProcessReport,
+)
 from retab_async.emulator import Emulator
 from retab_async.integrations import dask
 from retab_async.integrations.dask import RetabPlugin, cancel_many, process_many
@@ -183,6 +191,14 @@ async def test_failure_of_on_result_is_raised(monkeypatch: pytest.MonkeyPatch) -
 def test_key_never_enters_the_graph(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} must not enter the graph"):
         RetabPlugin(**{name: KEY})
+
+
+def test_plugin_is_pickled_with_a_shared_rate_limit(tmp_path: Path) -> None:
+    limit = FileRateLimit(str(tmp_path / "retab.limit"), 300, per=60)
+
+    plugin = pickle.loads(pickle.dumps(RetabPlugin(rate_limit=limit)))  # noqa: S301 - our own
+
+    assert isinstance(plugin._settings["rate_limit"], FileRateLimit)
 
 
 def test_plugin_is_pickled_with_its_settings_alone() -> None:

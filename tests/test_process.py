@@ -124,7 +124,7 @@ class TestKinds:
         of_running = set(signature(RESOURCES[kind].running).parameters)  # type: ignore[attr-defined]
         options = {field.name for field in ProcessOptions.__attrs_attrs__}
 
-        per_document = {"self", "document", "filename", "idempotency_key", "template_id"}
+        per_document = {"self", "document", "filename", "idempotency_key", "template_id", "on_upload"}
         assert set(hint.__annotations__) | set(hint.__optional_keys__) == (of_running - per_document) | options
 
 
