@@ -188,7 +188,6 @@ def main() -> None:
     parser.add_argument("--ids", type=int, default=6_000)
     parser.add_argument("--most", type=int, default=1_000_000, help="ids of the largest job in the memory part")
     parser.add_argument("--windows", type=float, default=10.5)
-    parser.add_argument("--json", type=Path)
     parser.add_argument("--contend", nargs=4, help=argparse.SUPPRESS)
     options: Any = parser.parse_args()
     if options.contend:
