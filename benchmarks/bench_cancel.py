@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 Call = Callable[[str], Awaitable[object]]
-# Makes so many calls, so many at once.
+# Makes a number of calls, of which a number are in flight at once.
 Block = Callable[[int, int], Awaitable[object]]
 
 KEY = "sk_benchmark_0123456789"
@@ -40,7 +40,7 @@ CONNECTIONS = 100
 
 
 class Scenario(NamedTuple):
-    """What is measured at once: an answer of the server, with so many calls in flight."""
+    """What is measured at once: an answer of the server, and the calls in flight."""
 
     answer: str
     in_flight: int

@@ -159,12 +159,13 @@ def test_invalid_base_url_exits_2(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 @pytest.mark.parametrize("kind", RESOURCES)
 def test_kind_group_has_a_command_for_each_verb_of_the_kind(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    verbs = ("cancel", "cancel_matching", "create", "delete", "get", "list", "wait")
+    verbs = ("cancel", "cancel_matching", "create", "delete", "get", "list", "process_many", "wait")
 
     run([*kind.split("."), "--help"])
 
     commands = re.findall(r"(?m)^  ([a-z-]+)  ", capsys.readouterr().out.partition("Commands:")[2])
-    assert commands == [verb.replace("_", "-") for verb in verbs if hasattr(RESOURCES[kind], verb)]
+    names = (verb.removesuffix("_many").replace("_", "-") for verb in verbs if hasattr(RESOURCES[kind], verb))
+    assert commands == [*names]
 
 
 def test_kind_commands_leave_out_verbs_the_kind_lacks() -> None:

@@ -161,6 +161,7 @@ def test_workflow_create_wait_output_writes_the_run(emulator: Emulator, capsys: 
         ["splits", "cancel", "{}"],
         ["splits", "cancel-matching", "--yes"],
         ["splits", "delete", "--yes", "{}"],
+        ["parses", "process", "batch.pdf"],
     ],
     ids=lambda words: words[1],
 )

@@ -16,7 +16,7 @@ import uvloop
 from aiohttp.client_proto import ResponseHandler
 from aioresponses import aioresponses
 from clients import ONCE, client_for, connections_in_use
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from payloads import BARE_SPLIT, FULL_SPLIT, SPLIT_ID
 from raw_server import Step, Wire, close_early, message, raw_server, reply, say_and_close, say_and_stall, stall, until
@@ -274,6 +274,8 @@ class TestEquality:
         compare_paths([content[: len(content) // 2], content[len(content) // 2 :]])
 
     @settings(max_examples=60)
+    @example(content=CHUNKED + b"garbage", cuts=[85])
+    @example(content=message(BODY) + b"garbage", cuts=[90])
     @given(
         content=st.one_of(st.sampled_from(RESPONSES), st.binary(max_size=60)),
         cuts=st.lists(st.integers(0, 400), max_size=4),

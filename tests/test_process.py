@@ -124,7 +124,7 @@ class TestKinds:
         of_running = set(signature(RESOURCES[kind].running).parameters)  # type: ignore[attr-defined]
         options = {field.name for field in ProcessOptions.__attrs_attrs__}
 
-        per_document = {"self", "document", "filename", "idempotency_key", "template_id"}
+        per_document = {"self", "document", "filename", "idempotency_key", "template_id", "on_upload"}
         assert set(hint.__annotations__) | set(hint.__optional_keys__) == (of_running - per_document) | options
 
 
@@ -177,6 +177,14 @@ class TestItems:
         assert [result.disposition for result in found] == ["completed"] * 4
         assert found[0].name == "scan.pdf"
         assert found[2].name == first.file.filename
+
+    async def test_on_upload_of_an_item_is_called_for_its_document(self, client: AsyncRetab) -> None:
+        uploads: list[Any] = []
+        items: list[Mapping[str, Any]] = [{"document": b"%PDF a", "on_upload": uploads.append}]
+
+        await client.splits.process_many(items, subdocuments=[PART])
+
+        assert uploads
 
     async def test_asynchronous_iterable_is_consumed(self, client: AsyncRetab) -> None:
         async def produce() -> AsyncIterator[tuple[str, bytes]]:

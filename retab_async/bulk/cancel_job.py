@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from functools import partial
 from typing import TypeVar
 
 import attrs
@@ -88,7 +87,7 @@ class CancelJob(BulkJob[CancelOutcome[RunT], CancelReport]):
             queue=self._queue,
             journal=self._journal,
             on_failure=self._source.fail,
-            on_outcome=partial(hooks.notify, "on_outcome") if hooks is not None and hooks.has("on_outcome") else None,
+            on_outcome=None if hooks is None else hooks.listener("on_outcome"),
         )
         worker: Worker[RunT] = Worker(
             source=self._source,

@@ -10,13 +10,12 @@ from typing import IO
 import click
 import orjson
 
-from retab_async.bulk import Disposition
+from retab_async.bulk.results import FAILURES
 from retab_async.cli.console import escape_control_chars
 from retab_async.cli.output import Outcome
 from retab_async.cli.replacement import open_replacement, write_all
 
 _HEADING = ("id", "kind", "disposition", "reason")
-_FAILURES = frozenset(disposition for disposition in Disposition if disposition.is_failure)
 # Spreadsheets run cells that begin with these as formulas.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -44,7 +43,7 @@ class FailedFile:
         """Write the runs that failed in earlier parts of the job and were not cancelled since."""
         failures: dict[tuple[str, str], tuple[str, str]] = {}
         for kind, run_id, disposition, reason in _read_journal(path):
-            if disposition in _FAILURES:
+            if disposition in FAILURES:
                 failures[kind, run_id] = disposition, reason
             else:
                 failures.pop((kind, run_id), None)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from retab_async.bulk import CancelOutcome, Disposition
+from retab_async.bulk.results import FAILURES
 from retab_async.cli.console import escape_control_chars, stdout_console
 from retab_async.converter import unstructure
 from retab_async.json_codec import dumps_any
@@ -29,7 +30,6 @@ _COLOURS = {
     Disposition.FINISHED: "cyan",
     Disposition.ACCEPTED: "yellow",
 }
-_FAILURES = frozenset(disposition for disposition in Disposition if disposition.is_failure)
 # Widths of an id, a status and a date; the last column has none.
 _WIDTHS = (26, 11, 20)
 
@@ -66,7 +66,7 @@ class Outcome:
     @property
     def is_failure(self) -> bool:
         """Whether the run may still be active, or may still exist."""
-        return self.disposition in _FAILURES
+        return self.disposition in FAILURES
 
     @property
     def status(self) -> str:

@@ -18,9 +18,10 @@ from retab_async.cleanup import UnconfirmedCancel
 from retab_async.cli.cancel_job import JournalOpenError
 from retab_async.cli.console import cli_errors, escape_control_chars, stdout_console
 from retab_async.cli.create_params import PARAMETERS
+from retab_async.cli.credentials import open_client
 from retab_async.cli.inputs import is_regular, open_input, read_lines, scan_lines
 from retab_async.cli.output import print_json, print_table
-from retab_async.cli.params import OUTPUT_FILE, POSITIVE_INT, POSITIVE_SECONDS, check_distinct
+from retab_async.cli.params import OUTPUT_FILE, POSITIVE_INT, POSITIVE_SECONDS, check_distinct, quiet_option
 from retab_async.cli.progress import JobFigures, job_progress
 from retab_async.cli.record_file import RecordFile, open_record_file
 from retab_async.cli.signals import TERMINATION
@@ -58,6 +59,7 @@ def process_command(kind: str, label: str) -> click.Command:
     params = [
         click.Argument(["files"], nargs=-1, metavar="[FILE...]"),
         *_job_options(),
+        quiet_option(),
         *(each for each in PARAMETERS[kind] if each.name not in _OF_ONE_DOCUMENT),
     ]
     article = "an" if label[0] in "aeiou" else "a"
@@ -171,7 +173,7 @@ async def _entries(lines: AsyncIterator[str]) -> AsyncGenerator[str, None]:
 
 
 async def _run(kind: str, documents: _Documents, arguments: dict[str, Any], file: RecordFile | None) -> _Outcome:
-    client = AsyncRetab()
+    client = open_client()
     try:
         async with documents.open() as items:
             job: ProcessJob[Any] = attrgetter(kind)(client).process_many(items, **arguments)

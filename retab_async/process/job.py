@@ -114,12 +114,14 @@ class ProcessJob(BulkJob[ProcessResult[RunT], ProcessReport]):
 
     def _make_worker(self, runner: JobRunner, slots: FifoSemaphore | None) -> Work:
         target, options = self._target, self._options
+        kind, hooks = target.api.kind, target.api.transport.hooks
         self._reporter = reporter = ProcessReporter(
-            kind=target.api.kind,
+            kind=kind,
             slots=slots or self._slots_without_queue(),
             queue=self._queue,
             journal=self._journal,
             on_failure=self._source.fail,
+            on_result=None if hooks is None else hooks.listener("on_result", kind),
         )
         guard = OutageGuard(runner.breaker, lambda: runner.workers.size, self._source.refuse)
         worker: ProcessWorker[RunT] = ProcessWorker(

@@ -34,6 +34,7 @@ class ProcessReporter(Generic[RunT]):
         queue: Hands results to the consumer of a stream; None if the job is awaited.
         journal: Records runs and results; None for none.
         on_failure: Called when the journal cannot record a line.
+        on_result: Called with each new result, for hooks; None for none.
 
     Attributes:
         counts: Results by disposition.
@@ -44,7 +45,7 @@ class ProcessReporter(Generic[RunT]):
         credits: What the completed runs cost.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the sinks of a result, most of them optional
         self,
         *,
         kind: str,
@@ -52,12 +53,14 @@ class ProcessReporter(Generic[RunT]):
         queue: OutcomeQueue[ProcessResult[RunT]] | None,
         journal: Journal | None,
         on_failure: Callable[[Exception], None],
+        on_result: Callable[[ProcessResult[RunT]], None] | None = None,
     ) -> None:
         self._kind = kind
         self._slots = slots
         self._queue = queue
         self._journal = journal
         self._on_failure = on_failure
+        self._on_result = on_result
         self._max_failures = None if queue is None else 1000
         self.counts: Counter[ProcessDisposition] = Counter()
         self.settled: Counter[ProcessDisposition] = Counter()
@@ -115,6 +118,8 @@ class ProcessReporter(Generic[RunT]):
             key=item.key,
         )
         self.credits += result.credits or 0.0
+        if self._on_result is not None:
+            self._on_result(result)
         self._put(result)
         if self._queue is None:
             self.acknowledge(result)

@@ -83,6 +83,7 @@ class ClassificationProcessing(ProcessingOptions, total=False):
     first_n_pages: int | None
     n_consensus: int
     bust_cache: bool
+    extra_body: Mapping[str, Any] | None
 
 
 class Classifications(ListedRuns[Classification], DeletableRuns[Classification]):

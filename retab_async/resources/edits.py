@@ -79,6 +79,7 @@ class EditProcessing(ProcessingOptions, total=False):
     model: str
     config: EditConfig
     bust_cache: bool
+    extra_body: Mapping[str, Any] | None
 
 
 class Edits(ListedRuns[Edit], DeletableRuns[Edit]):

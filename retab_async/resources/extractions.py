@@ -90,6 +90,7 @@ class ExtractionProcessing(ProcessingOptions, total=False):
     additional_messages: Sequence[Mapping[str, Any]] | None
     sources: Literal["located", "cited"] | None
     bust_cache: bool
+    extra_body: Mapping[str, Any] | None
 
 
 class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):

@@ -46,6 +46,7 @@ class ParseProcessing(ProcessingOptions, total=False):
     table_parsing_format: Literal["markdown", "yaml", "html", "json"]
     instructions: str | None
     bust_cache: bool
+    extra_body: Mapping[str, Any] | None
 
 
 class Parses(DeletableRuns[Parse]):

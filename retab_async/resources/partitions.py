@@ -68,6 +68,7 @@ class PartitionProcessing(ProcessingOptions, total=False):
     n_consensus: int
     allow_overlap: bool
     bust_cache: bool
+    extra_body: Mapping[str, Any] | None
 
 
 class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):

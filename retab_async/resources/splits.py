@@ -110,6 +110,7 @@ class SplitProcessing(ProcessingOptions, total=False):
     instructions: str | None
     n_consensus: int
     bust_cache: bool
+    extra_body: Mapping[str, Any] | None
 
 
 class Splits(ListedRuns[Split], DeletableRuns[Split]):

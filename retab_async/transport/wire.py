@@ -14,6 +14,7 @@ import sys
 import time
 import zlib
 from collections.abc import Mapping
+from itertools import pairwise
 from math import inf
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -130,6 +131,7 @@ class Wire(asyncio.BufferedProtocol):
     # asyncio reads into this buffer; a protocol without one costs an allocation of 256 KiB per read on the stock loop.
     __slots__ = (
         "_connection",
+        "_cuts",
         "_handler",
         "_length",
         "_loop",
@@ -161,6 +163,8 @@ class Wire(asyncio.BufferedProtocol):
         self._view = buffer
         self._waiter: asyncio.Future[WireResponse | None] | None = None
         self._received = b""
+        # Where one read ended and the next began.
+        self._cuts: list[int] = []
         self._message: RawResponseMessage | None = None
         self._payload: Any = None
         self._length = 0
@@ -264,7 +268,9 @@ class Wire(asyncio.BufferedProtocol):
             self.close()
             return
         data = bytes(self._view[:nbytes])
-        self._received = self._received + data if self._received else data
+        if self._received:
+            self._cuts.append(len(self._received))
+        self._received += data
         try:
             messages, _, _ = self._parser.feed_data(data)
         except Exception:  # noqa: BLE001 - aiohttp's handler raises the same for the same bytes
@@ -308,6 +314,8 @@ class Wire(asyncio.BufferedProtocol):
             return
         self._waiter = self._message = self._payload = None
         self._received = b""
+        if self._cuts:
+            self._cuts = []
         if not waiter.done():
             waiter.set_result(WireResponse(message.code, message.headers, body))
         if message.should_close:
@@ -324,7 +332,8 @@ class Wire(asyncio.BufferedProtocol):
         return _inflate(body) if body is not None and message.compression else body
 
     def _delegate(self, waiter: "asyncio.Future[WireResponse | None]") -> None:
-        received, self._received = self._received, b""
+        received, cuts = self._received, self._cuts
+        self._received, self._cuts = b"", []
         self._waiter = self._message = self._payload = None
         self._transport.set_protocol(self._handler)
         self._handler.set_response_params(
@@ -334,7 +343,10 @@ class Wire(asyncio.BufferedProtocol):
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
-        self._handler.data_received(received)
+        # Read by read, as the handler would have got them: an error in the last one may come after the response.
+        for start, end in pairwise((0, *cuts, len(received))):
+            if self._handler.exception() is None:
+                self._handler.data_received(received[start:end])
         if not waiter.done():
             waiter.set_result(None)
 

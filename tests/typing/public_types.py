@@ -383,6 +383,7 @@ def what_became_of_them(report: CancelReport, outcome: CancelOutcome[Split]) -> 
     assert_type(report.failures, tuple[CancelOutcome[Run], ...])
     assert_type((report.elapsed, report.end_reason), tuple[float, EndReason | None])
     assert_type(report.settled[Disposition.CANCELLED], int)
+    assert_type((report.duplicates, report.credits, report.error), tuple[int, float, Exception | None])
     assert_type(report.raise_for_failures(), None)
     every: CancelOutcome[Run] = outcome
     print(every)  # noqa: T201 - a use of the value
