@@ -25,7 +25,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def figures() -> dict[str, list[dict[str, Any]]]:
     """The figures of the last run."""
-    found: dict[str, list[dict[str, Any]]] = json.loads((BENCHMARKS / "bulk.json").read_text())
+    found: dict[str, list[dict[str, Any]]] = json.loads((BENCHMARKS / "figures.json").read_text())["figures"]["bulk"]
     return found
 
 
