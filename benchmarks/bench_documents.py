@@ -1,6 +1,6 @@
 """Measures the cost of creating a run from a large file: memory, lag of the event loop, seconds, bytes on the wire.
 
-    python benchmarks/bench_documents.py [--sizes 20 64] [--rounds 5]
+    python benchmarks/bench_documents.py [--sizes 20 64] [--rounds 5] [--short] [--json FILE]
 
 The server runs in its own process: it counts the bytes of bodies, answers creates with a run, and accepts uploads. Each
 measurement runs in its own process too, which first creates one run from a tiny file: memory is the growth of the peak
@@ -174,7 +174,7 @@ def encoded(size: int) -> int:
     return (size + 2) // 3 * 4
 
 
-def compare(size: int, rounds: int, url: str, folder: Path) -> None:
+def compare(size: int, rounds: int, url: str, folder: Path) -> dict[str, dict[str, float]]:
     names = list(CONTESTANTS) if importlib.util.find_spec("retab") else ["retab_async"]
     tiny, file = folder / "tiny.pdf", folder / "batch.pdf"
     tiny.write_bytes(b"%PDF-1.7\n")
@@ -184,6 +184,7 @@ def compare(size: int, rounds: int, url: str, folder: Path) -> None:
     print(f"\na file of {size} MiB, {rounds} rounds")
     heads = (("memory MiB", 12), ("lag ms", 9), ("worst", 8), ("idle", 7), ("seconds", 9), ("document sent as", 30))
     print(f"{'':<13}{''.join(f'{head:>{width}}' for head, width in heads)}{'beside':>8}")
+    medians = {}
     for name in names:
         figures = [measure(name, url, tiny, file) for _ in range(rounds)]
         middle = {key: statistics.median(each[key] for each in figures) for key in figures[0]}
@@ -193,6 +194,8 @@ def compare(size: int, rounds: int, url: str, folder: Path) -> None:
             f"{name:<13}{middle['memory']:>12.1f}{middle['lag']:>9.1f}{worst:>8.1f}{middle['idle']:>7.1f}"
             f"{middle['seconds']:>9.2f}{sent:>30}{middle['frames']:>8.0f}"
         )
+        medians[name] = middle | {"worst_lag": worst}
+    return medians
 
 
 def first_line(stream: IO[str] | None) -> str:
@@ -203,6 +206,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[20, 64], help="MiB")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--short", action="store_true", help="two rounds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--contestant", nargs=4, help=argparse.SUPPRESS)
     options: Any = parser.parse_args()
@@ -218,9 +223,11 @@ def main() -> None:
         subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True) as server,
     ):
         url = f"http://127.0.0.1:{first_line(server.stdout)}"
-        for size in options.sizes:
-            compare(size, options.rounds, url, Path(folder))
+        rounds = 2 if options.short else options.rounds
+        figures = {size: compare(size, rounds, url, Path(folder)) for size in options.sizes}
         server.kill()
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Cost of a thousand waits: `splits.wait`, which batches its polls, against a polling loop for each run.
 
-    python benchmarks/bench_wait.py [--runs 1000] [--longest 20]
+    python benchmarks/bench_wait.py [--runs 1000] [--longest 20] [--short] [--json FILE]
 
 Each contestant has its own process and its own emulator process, and all run at the same time; the runs have the same
 durations, drawn from 1 to `--longest` seconds. The loops use the poll intervals of `splits.wait`, read without output,
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from retab_async import AsyncRetab
@@ -39,7 +40,7 @@ async def by_hand(client: AsyncRetab, run_id: str) -> Split:
     return await client.splits.get(run_id)
 
 
-CONTESTANTS: dict[str, Wait] = {"a loop each": by_hand, "splits.wait": shared}
+CONTESTANTS: dict[str, Wait] = {"splits.get in a loop": by_hand, "splits.wait": shared}
 
 
 async def serve(lengths: list[float]) -> None:
@@ -81,12 +82,22 @@ def contest(name: str, lengths: list[float]) -> dict[str, Any]:
     return figures | {"requests": int(requests)}
 
 
-def report(name: str, figures: dict[str, Any], most: int) -> None:
+def summary(figures: dict[str, Any], most: int) -> dict[str, float]:
     late = figures["late"]
-    p95 = statistics.quantiles(late, n=20)[-1]
+    return {
+        "runs": len(late),
+        "requests": figures["requests"],
+        "ratio": figures["requests"] / most,
+        "mean_late": statistics.mean(late),
+        "p95_late": statistics.quantiles(late, n=20)[-1],
+        "cpu": figures["cpu"],
+    }
+
+
+def report(name: str, each: dict[str, float]) -> None:
     print(
-        f"{name:<14}{len(late):>7}{figures['requests']:>10}{figures['requests'] / most:>8.4f}"
-        f"{statistics.mean(late):>12.2f}{p95:>11.2f}{figures['cpu']:>9.2f}"
+        f"{name:<21}{each['runs']:>7}{each['requests']:>10}{each['ratio']:>8.4f}"
+        f"{each['mean_late']:>12.2f}{each['p95_late']:>11.2f}{each['cpu']:>9.2f}"
     )
 
 
@@ -94,6 +105,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--longest", type=float, default=20.0)
+    parser.add_argument("--short", action="store_true", help="runs of at most 8 seconds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     parser.add_argument("--serve", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--contend", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -104,16 +117,20 @@ def main() -> None:
         name, lengths = options.contend
         print(json.dumps(contest(name, json.loads(lengths))))
         return
-    lengths = json.dumps([round(random.uniform(1, options.longest), 3) for _ in range(options.runs)])
+    longest = 8.0 if options.short else options.longest
+    lengths = json.dumps([round(random.uniform(1, longest), 3) for _ in range(options.runs)])
     processes = {
         name: subprocess.Popen([sys.executable, __file__, "--contend", name, lengths], stdout=subprocess.PIPE)
         for name in CONTESTANTS
     }
     figures = {name: json.loads(process.communicate()[0]) for name, process in processes.items()}
     most = max(each["requests"] for each in figures.values())
-    print(f"{'':<14}{'right':>7}{'requests':>10}{'ratio':>8}{'mean late s':>12}{'p95 late s':>11}{'CPU s':>9}")
-    for name, each in figures.items():
-        report(name, each, most)
+    print(f"{'':<21}{'right':>7}{'requests':>10}{'ratio':>8}{'mean late s':>12}{'p95 late s':>11}{'CPU s':>9}")
+    summaries = {name: summary(each, most) for name, each in figures.items()}
+    for name, each in summaries.items():
+        report(name, each)
+    if options.json:
+        options.json.write_text(json.dumps(summaries, indent=1) + "\n")
 
 
 if __name__ == "__main__":

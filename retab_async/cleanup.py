@@ -17,6 +17,7 @@ import attrs
 from retab_async.api.recent_runs import RecentRuns
 from retab_async.api.run_api import RunApi
 from retab_async.errors import ConflictError, NotFoundError, ResponseError, RetabError
+from retab_async.hooks import HookSet
 from retab_async.protocol import DeliveryState, Request
 from retab_async.retry import RetryPolicy, is_transient, retry_after_of
 from retab_async.text import single_line
@@ -191,13 +192,15 @@ class CleanupQueue:
     Args:
         slots: The slots for requests of the client, of which the free ones are used.
         max_connections: Their number.
+        hooks: Notified of each cancel that could not be confirmed.
 
     Attributes:
         open_scopes: For each open scope the function that gives up its pending cancel, called by `drain`.
         recent_runs: The runs that the client created, whose cancels outlast a 404 for a while.
     """
 
-    def __init__(self, slots: FifoSemaphore, max_connections: int) -> None:
+    def __init__(self, slots: FifoSemaphore, max_connections: int, hooks: HookSet | None = None) -> None:
+        self._hooks = hooks
         self.open_scopes: set[Callable[[], PendingCancel | None]] = set()
         self.recent_runs: RecentRuns = RecentRuns()
         self._slots = CleanupSlots(RESERVED, slots)
@@ -307,4 +310,6 @@ class CleanupQueue:
         unconfirmed = pending.unconfirmed()
         self._unconfirmed.append(unconfirmed)
         _logger.error("%s", unconfirmed)
+        if self._hooks is not None:
+            self._hooks.notify("on_unconfirmed", unconfirmed)
         pending.done.set()

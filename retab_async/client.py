@@ -1,43 +1,44 @@
 """The client: its settings, its connections, and a resource for each kind of run."""
 
 import asyncio
+import logging
 import os
 from copy import copy
-from functools import partial
+from functools import cache, partial
 from inspect import signature
-from operator import attrgetter
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from retab_async.bulk import CancelJob, CancelOptions, IdSource, Order
-from retab_async.cleanup import CleanupQueue, UnconfirmedCancel
-from retab_async.models import Run
-from retab_async.resources import RESOURCES, RunResources
-from retab_async.resources.base import RunResource
+from retab_async import bulk, resources
+from retab_async.hooks import Hook, HookSet
 from retab_async.retry import RetryPolicy, check_policy
-from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, check_seconds
-from retab_async.throttle import RateLimit, Stats, ThrottleRegistry, Totals
+from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, as_secret_headers, check_seconds
+from retab_async.throttle import RateLimit, SharedRateLimit, Stats, ThrottleRegistry, Totals, check_rate_limit
 from retab_async.transport import ConnectionPool, Transport
-from retab_async.validation import check_parameter_names, reject
+from retab_async.validation import check_parameter_names
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Sequence
+    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 
     import aiohttp
 
-# A run, or its kind and its id: `("splits", id)`, `(client.splits, id)`.
-AnyRun: TypeAlias = Run | tuple[str | RunResource[Any], str | Run]
+    from retab_async.api.any_route import APIResponse
+    from retab_async.cleanup import CleanupQueue, UnconfirmedCancel
+    from retab_async.models import Run
+
+# A library prints nothing by itself; the application decides.
+logging.getLogger("retab_async").addHandler(logging.NullHandler())
 
 # What the parameters of other clients are called here.
 _EQUIVALENTS = {
     "max_retries": "pass retry=RetryPolicy(attempts=...), the retries plus the first attempt",
     "http_client": "pass session=, an aiohttp.ClientSession",
-    "headers": "set default headers on an aiohttp.ClientSession and pass it as session=",
+    "default_headers": "pass headers=",
 }
 
 
-class AsyncRetab(RunResources):
+class AsyncRetab(resources.RunResources):
     """Client of the Retab API over one connection pool; use it with `async with`, or call `aclose()`.
 
     Connections are opened on first use, and belong to the event loop and the process of that use. A client that is
@@ -63,6 +64,12 @@ class AsyncRetab(RunResources):
         allow_http: Accept an http:// `base_url` beyond loopback, in a private network; by default
             `RETAB_API_ALLOW_HTTP`, or False.
         max_response_bytes: Size limit of one decoded response; 64 MiB by default.
+        rate_limit: The known limit of the credential, which all calls of this client and its copies keep to, each
+            credential by itself: `RateLimit(300, per=60)`; or one that processes share, `FileRateLimit` or
+            `RedisRateLimit` of `retab_async.integrations.redis`. By default it is learned from responses.
+        headers: Headers to send to the API with every request, such as one that a gateway needs; not the credential.
+        hooks: Callables from a `Call` to a context manager that is entered around it, for metrics and traces; a hook
+            that raises is logged once and affects no call.
 
     Raises:
         ConfigurationError: A setting cannot work; the message says what to pass.
@@ -91,10 +98,14 @@ class AsyncRetab(RunResources):
         trace_configs: "Sequence[aiohttp.TraceConfig]" = (),
         allow_http: bool = False,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        rate_limit: RateLimit | SharedRateLimit | None = None,
+        headers: "Mapping[str, str] | None" = None,
+        hooks: "Sequence[Hook]" = (),
     ) -> None:
         # A traceback that shows locals must not show secrets, in this frame and those below it.
         api_key, bearer_token, base_url = as_secret(api_key), as_secret(bearer_token), as_secret(base_url)
         proxy = proxy if proxy is False else as_secret(proxy)
+        headers = as_secret_headers(headers)
         settings = Settings.resolve(
             api_key=api_key,
             bearer_token=bearer_token,
@@ -104,14 +115,18 @@ class AsyncRetab(RunResources):
             user_agent=user_agent,
             allow_http=allow_http,
             max_response_bytes=max_response_bytes,
+            headers=headers,
         )
-        retry = check_policy(retry)
+        retry, rate_limit = check_policy(retry), check_rate_limit(rate_limit)
+        self._hooks = HookSet(hooks, _collections)
         pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool
-        self._cleanup = CleanupQueue(pool.slots, max_connections)
+        # One for all copies, loaded when a resource is first used.
+        self._load_cleanup = cache(partial(_new_cleanup, pool, max_connections, self._hooks))
         self._closing: asyncio.Task[None] | None = None
-        self._throttles = ThrottleRegistry()
+        self._throttles = ThrottleRegistry(rate_limit)
         self._configure(settings, retry)
+        self._hooks.notify("on_client", self)
 
     def _configure(self, settings: Settings, retry: RetryPolicy, *, is_copy: bool = False) -> None:
         self._is_copy = is_copy
@@ -119,7 +134,11 @@ class AsyncRetab(RunResources):
         self._retry = retry
         # The API limits each key by itself.
         self._throttle = throttle = self._throttles.get(settings.credential)
-        self._bind_resources(Transport(self._pool, settings, retry, throttle), self._cleanup)
+        self._bind_resources(Transport(self._pool, settings, retry, throttle, hooks=self._hooks), self._load_cleanup)
+
+    @property
+    def _cleanup(self) -> "CleanupQueue":
+        return self._load_cleanup()
 
     def with_options(
         self,
@@ -129,6 +148,7 @@ class AsyncRetab(RunResources):
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
         user_agent: str | None = None,
+        headers: "Mapping[str, str] | None" = None,
     ) -> "AsyncRetab":
         """Return a copy with other settings on the same connections, for one user or a few calls.
 
@@ -142,18 +162,57 @@ class AsyncRetab(RunResources):
             timeout: Seconds for one attempt.
             retry: The attempts, backoff and deadline of each call.
             user_agent: Appended to the library's own.
+            headers: Headers to send with every request, beside those of this client.
 
         Raises:
             ConfigurationError: A setting cannot work; the message says what to pass.
         """
-        api_key, bearer_token = as_secret(api_key), as_secret(bearer_token)
+        api_key, bearer_token, headers = as_secret(api_key), as_secret(bearer_token), as_secret_headers(headers)
         settings = self._settings.replace(
-            api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent
+            api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent, headers=headers
         )
         other = copy(self)
         retry = self._retry if retry is None else check_policy(retry)
         other._configure(settings, retry, is_copy=True)  # noqa: SLF001 - of the same class
         return other
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: "Mapping[str, Any] | None" = None,
+        json: Any = None,
+        idempotency_key: str | None = None,
+    ) -> "APIResponse":
+        """Send a request to any route of the API, for what has no method of its own yet.
+
+        Throttle, retries, deadline, size limit and redaction are those of every call; a POST or PATCH without an
+        idempotency key is sent once. For a request that takes longer: `client.with_options(timeout=...).request(...)`.
+
+        `{method} {path}`
+
+        Args:
+            method: GET, POST, PUT, PATCH or DELETE.
+            path: Route from `/v1/` on, such as `/v1/files`.
+            query: Parameters of the query; None is left out, a list is repeated.
+            json: JSON value to send; None for no body.
+            idempotency_key: Key under which repeated requests take effect once.
+
+        Raises:
+            InvalidRequestError: An argument cannot be sent, or the path leaves `/v1/`; nothing was sent.
+            APIError: A status other than 2xx.
+            APIConnectionError: No response.
+            ResponseTooLargeError: The response is larger than `max_response_bytes`.
+        """
+        from retab_async.api.any_route import APIResponse, any_request  # noqa: PLC0415 - on first use
+
+        return APIResponse(await self._transport.send(any_request(method, path, query, json, idempotency_key)))
+
+    @property
+    def base_url(self) -> str:
+        """The address of the API, without `/v1`."""
+        return self._settings.base_url
 
     def stats(self) -> Stats:
         """Return the current statistics of this client's credential: of the client and its copies with the same one."""
@@ -165,18 +224,18 @@ class AsyncRetab(RunResources):
 
     def cancel_many(
         self,
-        runs: "Iterable[AnyRun] | AsyncIterable[AnyRun]",
+        runs: "Iterable[resources.AnyRun] | AsyncIterable[resources.AnyRun]",
         /,
         *,
         concurrency: int = 64,
         rate_limit: RateLimit | None = None,
         journal: str | os.PathLike[str] | None = None,
-        order: Order = "completion",
+        order: "bulk.Order" = "completion",
         wait: bool = False,
         wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
         dedupe: bool = False,
-    ) -> CancelJob[Run]:
+    ) -> "bulk.CancelJob[Run]":
         """Cancel runs of several kinds: `await` it for a `CancelReport`, or `async with` it for each `CancelOutcome`.
 
         `POST {path}/{id}/cancel`
@@ -197,7 +256,7 @@ class AsyncRetab(RunResources):
             InvalidRequestError: An argument is invalid.
             ConfigurationError: An option is invalid.
         """
-        options = CancelOptions(
+        options = bulk.CancelOptions(
             concurrency=concurrency,
             rate_limit=rate_limit,
             journal=journal,
@@ -207,11 +266,9 @@ class AsyncRetab(RunResources):
             outage_timeout=outage_timeout,
             dedupe=dedupe,
         )
-        resources: dict[str, RunResource[Any]] = {name: attrgetter(name)(self) for name in RESOURCES}
-        targets = [resource._cancel_target for resource in resources.values()]  # noqa: SLF001 - one of us
-        return CancelJob(IdSource(runs, partial(_resolve_run, resources), dedupe=dedupe), targets, options)
+        return resources.cancel_runs(self, resources.RESOURCES, runs, options)
 
-    async def aclose(self, timeout: float | None = None) -> tuple[UnconfirmedCancel, ...]:  # noqa: ASYNC109 - see Args
+    async def aclose(self, timeout: float | None = None) -> "tuple[UnconfirmedCancel, ...]":  # noqa: ASYNC109 - see Args
         """Send the pending cancels, those of blocks that are still open included, then close the connections.
 
         Once begun this continues even if its caller is cancelled. It can be called again. Closing a copy closes
@@ -233,7 +290,7 @@ class AsyncRetab(RunResources):
             # A forked process leaves its parent's pending cancels to the parent.
             if self._pool.is_forked:
                 await self._pool.aclose()
-            elif self._cleanup.is_idle and self._closing is None:
+            elif self._cleanup.is_idle and self._closing is None and not self._throttles.is_shared:
                 await self._close(timeout)
             else:
                 self._closing = self._closing or asyncio.get_running_loop().create_task(self._close(timeout))
@@ -248,7 +305,10 @@ class AsyncRetab(RunResources):
         try:
             await self._cleanup.drain(timeout)
         finally:
-            await self._pool.aclose()
+            try:
+                await self._pool.aclose()
+            finally:
+                await self._throttles.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -266,18 +326,15 @@ class AsyncRetab(RunResources):
         return f"<AsyncRetab {self._settings.base_url} timeout={self._settings.timeout:g} {state}>"
 
 
-def _resolve_run(resources: dict[str, RunResource[Any]], run: AnyRun) -> tuple[str, str]:
-    resource: RunResource[Any] | None = None
-    target: str | Run | None = None
-    if isinstance(run, Run):
-        resource, target = next((each for each in resources.values() if isinstance(run, each.run_type)), None), run
-    elif isinstance(run, tuple) and len(run) == 2:
-        kind, target = run
-        same = (each for each in resources.values() if each is kind)
-        resource = resources.get(kind) if isinstance(kind, str) else next(same, None)
-    if resource is None:
-        reject(f"not a run, and not a pair of a kind of this client and an id, such as ('splits', id): {run!r:.200}")
-    return resource._run_id_of(target)  # noqa: SLF001 - one of us
+def _collections() -> dict[str, str]:
+    # The kind of each route, for the names of calls.
+    return {resource.path: name for name, resource in resources.RESOURCES.items()} | {"/v1/files": "files"}
+
+
+def _new_cleanup(pool: ConnectionPool, max_connections: int, hooks: HookSet) -> "CleanupQueue":
+    from retab_async.cleanup import CleanupQueue  # noqa: PLC0415 - on first use
+
+    return CleanupQueue(pool.slots, max_connections, hooks)
 
 
 def _show_signature_of_init(cls: type[AsyncRetab]) -> None:

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cache
-from types import NoneType
+from functools import cache, partial
 from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
@@ -15,15 +14,15 @@ from cattrs import (
     transform_error,
 )
 from cattrs.cols import homogenous_tuple_structure_factory
-from cattrs.gen import make_dict_structure_fn, override
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import make_converter as make_orjson_converter
 
 from retab_async.errors import SchemaMismatchError
+from retab_async.exact_structure import Hook, exact_structure_fn, without_none
 from retab_async.lifecycles import LIFECYCLES, Lifecycle, UnknownLifecycle
-from retab_async.models import RunStatus, default_of
+from retab_async.models import Run, RunStatus, default_of, is_extra
 
 T = TypeVar("T")
-Hook = Callable[[Any, Any], Any]
 
 _JSON_NAMES = {
     dict: "an object",
@@ -124,6 +123,11 @@ def _reason(error: BaseException, _: object) -> str:
 
 @cache
 def _converter() -> Converter:
+    return make_converter()
+
+
+def make_converter(*, with_generated: bool = True) -> Converter:
+    """Return a new converter; without generated functions it gives the same results, only more slowly."""
     converter = make_orjson_converter(detailed_validation=True)
     # cattrs would call str(), int() ... on any value: {"name": null} would become the name "None".
     converter.register_structure_hook(str, _exactly(str))
@@ -142,7 +146,10 @@ def _converter() -> Converter:
     # A string is iterable too: cattrs would make the pages (1, 2) of "12".
     converter.register_structure_hook_factory(_is_of(tuple))(_tuple_hook)
     # A null means the same as an absent key: the default.
-    converter.register_structure_hook_factory(attrs.has)(_object_hook)
+    make_hook = _generated_hook if with_generated else _object_hook
+    converter.register_structure_hook_factory(attrs.has)(make_hook)
+    converter.register_structure_hook_factory(_is_run)(partial(_run_hook, make_hook))
+    converter.register_unstructure_hook_factory(_is_run)(_write_run_hook)
     # A tagged union with an open tag; written as the class of the value, not of the field.
     converter.register_structure_hook_factory(_is_lifecycle)(_lifecycle_hook)
     converter.register_unstructure_hook_func(_is_lifecycle, lambda value: converter.unstructure(value, type(value)))
@@ -284,9 +291,23 @@ def _lifecycle_hook(_: Any, converter: BaseConverter) -> Hook:
     return read
 
 
+def _generated_hook(cls: Any, converter: BaseConverter) -> Hook:
+    @cache
+    def cattrs_hook() -> Hook:
+        return _object_hook(cls, converter)
+
+    def fall_back(value: Any, kind: Any) -> Any:
+        # Made when it is first needed, because most responses fit.
+        return cattrs_hook()(value, kind)
+
+    return exact_structure_fn(cls, converter, fall_back)
+
+
 def _object_hook(cls: Any, converter: BaseConverter) -> Hook:
     optional: dict[str, Any] = {
-        field.name: override(struct_hook=_unless_null(_without_none(field.type), default_of(field), converter))
+        field.name: override(omit=True)
+        if is_extra(field)
+        else override(struct_hook=_unless_null(without_none(field.type), default_of(field), converter))
         for field in attrs.fields(cls)
         if field.default is not attrs.NOTHING
     }
@@ -300,9 +321,33 @@ def _object_hook(cls: Any, converter: BaseConverter) -> Hook:
     return read
 
 
-def _without_none(kind: Any) -> Any:
-    kinds = [each for each in get_args(kind) if each is not NoneType]
-    return kinds[0] if len(kinds) < len(get_args(kind)) else kind
+def _is_run(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, Run)
+
+
+def _run_hook(make_hook: Callable[[Any, BaseConverter], Hook], cls: Any, converter: BaseConverter) -> Hook:
+    read_fields = make_hook(cls, converter)
+    known = frozenset(field.name for field in attrs.fields(cls) if not is_extra(field))
+
+    def read(value: Any, _: Any) -> Any:
+        run = read_fields(value, cls)
+        if not known.issuperset(value):
+            # The models are frozen.
+            object.__setattr__(run, "extra", {name: each for name, each in value.items() if name not in known})
+        return run
+
+    return read
+
+
+def _write_run_hook(cls: Any, converter: BaseConverter) -> Callable[[Any], dict[str, Any]]:
+    omitted: dict[str, Any] = {field.name: override(omit=True) for field in attrs.fields(cls) if is_extra(field)}
+    write_fields = make_dict_unstructure_fn(cls, converter, **omitted)
+
+    def write(run: Any) -> dict[str, Any]:
+        fields: dict[str, Any] = write_fields(run)
+        return {**_copy_json(run.extra), **fields} if run.extra else fields
+
+    return write
 
 
 def _unless_null(kind: Any, default: Any, converter: BaseConverter) -> Hook:

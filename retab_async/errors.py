@@ -7,6 +7,7 @@ RetabError
 │   └── InvalidDocumentError          a document that cannot be read or sent
 ├── ClientStateError                  a client that is closed, or of another loop or process (a RuntimeError)
 ├── JournalError                      a journal of cancels that cannot be read or written (an OSError)
+├── TerminatedError                   the process was asked to terminate, e.g. by SIGTERM
 ├── RunError                          a run without the awaited result
 │   ├── RunFailedError                it failed
 │   ├── RunCancelledError             it was cancelled
@@ -28,6 +29,7 @@ RetabError
             └── ResponseTooLargeError it is larger than `max_response_bytes`
 """
 
+from signal import Signals
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
@@ -93,6 +95,28 @@ class JournalError(RetabError, OSError):
 
 class SettledError(RetabError):
     """An earlier run of a bulk job settled this id as a failure; the message is the reason in its journal."""
+
+
+@attrs.define(slots=False, kw_only=True, repr=False)
+class TerminatedError(RetabError):
+    """The process was asked to terminate inside a block of `until_signal`.
+
+    Attributes:
+        signal: The signal, such as `signal.SIGTERM`.
+    """
+
+    signal: Signals = attrs.field(converter=Signals)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that shells give for the signal, 143 for SIGTERM; as in `sys.exit(error.exit_code)`."""
+        return 128 + self.signal
+
+    def __str__(self) -> str:
+        return f"the process received {self.signal.name}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)

@@ -1,7 +1,7 @@
 """Models that all kinds of run share: status, error, file references."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from importlib import import_module
@@ -74,6 +74,11 @@ def default_of(field: "attrs.Attribute[Any]") -> Any:
     return field.default if make is None else make()
 
 
+def is_extra(field: "attrs.Attribute[Any]") -> bool:
+    """Return whether a model's field holds what the model does not know, instead of the JSON field of its name."""
+    return bool(field.metadata.get("is_extra"))
+
+
 @attrs.frozen(kw_only=True, repr=False)
 class PrimitiveError(SparseRepr):
     """Why a run failed.
@@ -138,11 +143,42 @@ class RetabUsage(SparseRepr):
         return None if self.credits is None else self.credits * DOLLARS_PER_CREDIT
 
 
+class _NoExtra(Mapping[str, Any]):
+    """Empty mapping that all runs without extra fields share."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> Any:
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "{}"
+
+    def __reduce__(self) -> str:
+        # Copies and pickles are the same object.
+        return "NO_EXTRA"
+
+
+NO_EXTRA: Mapping[str, Any] = _NoExtra()
+
+
 @attrs.frozen(kw_only=True, repr=False)
 class Run(SparseRepr, ABC):
-    """Base of all kinds of run: id, status, error and creation time, wherever their JSON keeps them."""
+    """Base of all kinds of run: id, status, error and creation time, wherever their JSON keeps them.
+
+    Attributes:
+        id: The id of the run.
+        extra: Fields of its JSON that this version of the library does not know, as they came; part of `to_dict()`.
+    """
 
     id: str
+    extra: Mapping[str, Any] = attrs.field(default=NO_EXTRA, hash=False, metadata={"is_extra": True})
 
     @property
     @abstractmethod

@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from retab_async import polling
 from retab_async.api.run_api import RunApi
 from retab_async.cleanup import CleanupQueue, PendingCancel
 from retab_async.errors import IdempotencyReplayError, RunCancelledError, RunFailedError
 from retab_async.models import Run, RunStatus
-from retab_async.polling import StatusCallback, Waiter
 from retab_async.protocol import DeliveryState, Request
 from retab_async.text import single_line
+
+if TYPE_CHECKING:
+    from retab_async.documents import UploadCallback
 
 RunT = TypeVar("RunT", bound=Run)
 
@@ -28,11 +31,13 @@ class CreateSpec(NamedTuple):
         fields: The fields of the request, its documents among them.
         key: The idempotency key.
         callers_key: The same if the caller gave it, so that it may have been used before; else None.
+        on_upload: Called while the request is sent.
     """
 
     fields: Mapping[str, Any]
     key: str
     callers_key: str | None
+    on_upload: "UploadCallback | None" = None
 
 
 class _PendingCreate(NamedTuple):
@@ -50,7 +55,12 @@ class RunHandle(Generic[RunT]):
     """
 
     def __init__(
-        self, api: RunApi[RunT], waiter: Waiter[RunT], run_id: str, run: RunT | None = None, key: str | None = None
+        self,
+        api: RunApi[RunT],
+        waiter: "polling.Waiter[RunT]",
+        run_id: str,
+        run: RunT | None = None,
+        key: str | None = None,
     ) -> None:
         self.id: str = run_id
         self.run: RunT | None = run
@@ -77,7 +87,7 @@ class RunHandle(Generic[RunT]):
         *,
         timeout: float | None = 3600.0,  # noqa: ASYNC109 - its error has the last run seen
         poll_interval: float | None = None,
-        on_status: StatusCallback[RunT] | None = None,
+        on_status: "polling.StatusCallback[RunT] | None" = None,
     ) -> RunT:
         """Wait until the run is finished, and return it if it is completed.
 
@@ -145,7 +155,11 @@ class RunScope(Generic[RunT]):
     """
 
     def __init__(
-        self, api: RunApi[RunT], waiter: Waiter[RunT], cleanup: CleanupQueue, origin: CreateSpec | RunHandle[RunT]
+        self,
+        api: RunApi[RunT],
+        waiter: "polling.Waiter[RunT]",
+        cleanup: CleanupQueue,
+        origin: CreateSpec | RunHandle[RunT],
     ) -> None:
         self._api = api
         self._waiter = waiter
@@ -205,7 +219,9 @@ class RunScope(Generic[RunT]):
 
     async def _create(self, origin: CreateSpec) -> RunHandle[RunT]:
         async with AsyncExitStack() as body:
-            request = await body.enter_async_context(self._api.prepare_create(origin.fields, origin.key))
+            request = await body.enter_async_context(
+                self._api.prepare_create(origin.fields, origin.key, origin.on_upload)
+            )
             self._pending_create = _PendingCreate(request, DeliveryState(), body)
             try:
                 run = await self._api.send_create(request, self._pending_create.delivery)

@@ -5,7 +5,7 @@ import math
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from ssl import SSLContext
@@ -14,14 +14,20 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from retab_async.errors import ConfigurationError
+from retab_async.headers import merge_headers, resolve_headers
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 # Bytes of one decoded response.
 DEFAULT_MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 _DEFAULT_BASE_URL = "https://api.retab.com"
 # Shorter secrets are test values, and would match inside ordinary words.
 _MIN_SECRET_LENGTH = 8
+# Of one character: eight backslashes and `u0073`.
+_MAX_ESCAPED_BYTES = 13
+# Characters that JSON escapes by one backslash.
+_SHORT_ESCAPES = '"\\/'
+_PIECE_BYTES = 64 * 1024
 _PRINTABLE = r"[!-~]+"
 
 # Suffixes of names that resolve only on one machine or in one network.
@@ -68,31 +74,62 @@ class Credential(NamedTuple):
         if len(self.secret) < _MIN_SECRET_LENGTH:
             return text
         # The pattern goes first, because it also removes the backslash before a quote.
-        text = _escaped(self.secret)[0].sub("***", text) if "\\" in text else text
+        text = re.sub(_escaped_pattern(self.secret), "***", text) if "\\" in text else text
         # A secret with a backslash is escaped wherever JSON quotes it.
         return text if "\\" in self.secret else text.replace(self.secret, "***")
 
     def redact_body(self, body: bytes) -> bytes:
         """Return a body without the secret, as `redact` does; JSON stays JSON."""
+        return b"".join(self.redact_pieces(body))
+
+    def redact_pieces(self, body: bytes) -> Iterator[bytes]:
+        """Yield such a body in pieces, each of which takes a few milliseconds."""
         if len(self.secret) < _MIN_SECRET_LENGTH:
-            return body
-        if b"\\" in body:
-            _, pattern, escapes = _escaped(self.secret)
-            # The pattern takes its time on large bodies, and an escape of one of the secret's characters is rare. It
-            # goes first, because it also removes the backslash before a quote.
-            if "\\" in self.secret or escapes.search(body):
-                body = pattern.sub(b"***", body)
-        return body if "\\" in self.secret else body.replace(self.secret.encode(), b"***")
+            yield body
+            return
+        position = 0
+        while position < len(body):
+            end = position + _PIECE_BYTES
+            pieces: list[bytes] = []
+            # A secret that begins in this piece may end in the next one.
+            for first, last in self._find(body, position, end + _MAX_ESCAPED_BYTES * len(self.secret)):
+                if first >= end:
+                    break
+                pieces += body[position:first], b"***"
+                position = last
+            pieces.append(body[position:end])
+            position = max(position, end)
+            yield b"".join(pieces)
+
+    def _find(self, body: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+        escaped, escapes = _body_patterns(self.secret)
+        # The search for all forms is slow, and an escape of one of the secret's characters is rare.
+        if body.find(b"\\", start, end) >= 0 and ("\\" in self.secret or escapes.search(body, start, end)):
+            yield from (found.span() for found in escaped.finditer(body, start, end))
+            return
+        secret = self.secret.encode()
+        while (at := body.find(secret, start, end)) >= 0:
+            start = at + len(secret)
+            yield at, start
 
 
 @lru_cache(maxsize=64)
-def _escaped(secret: str) -> tuple[re.Pattern[str], re.Pattern[bytes], re.Pattern[bytes]]:
+def _escaped_pattern(secret: str) -> str:
     # Each character as it is or behind backslashes, `\u0073` or `\\u0073` for `s`, for JSON quoted within JSON.
-    pairs = [(re.escape(char), f"u00(?i:{ord(char):02x})") for char in secret]
-    pattern = "".join(rf"(?:\\\\{{0,7}}(?:{escape}|{char})|{char})" for char, escape in pairs)
-    marks = [escape for _, escape in pairs] + [char for char, _ in pairs if char.lstrip("\\") in {'"', "", "/"}]
-    escapes = rf"\\(?:{'|'.join(sorted(set(marks)))})"
-    return re.compile(pattern), re.compile(pattern.encode()), re.compile(escapes.encode())
+    forms = ((re.escape(char), _unicode_escape(char)) for char in secret)
+    return "".join(rf"(?:\\{{1,8}}(?:{escape}|{char})|{char})" for char, escape in forms)
+
+
+@lru_cache(maxsize=64)
+def _body_patterns(secret: str) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """Return the patterns of all forms of a secret, and of an escape of one of its characters."""
+    marks = {_unicode_escape(char) for char in secret} | {re.escape(char) for char in secret if char in _SHORT_ESCAPES}
+    escapes = rf"\\(?:{'|'.join(sorted(marks))})"
+    return re.compile(_escaped_pattern(secret).encode()), re.compile(escapes.encode())
+
+
+def _unicode_escape(char: str) -> str:
+    return f"u00(?i:{ord(char):02x})"
 
 
 class Settings(NamedTuple):
@@ -104,6 +141,8 @@ class Settings(NamedTuple):
     timeout: float
     user_agent: str
     max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
+    # The caller's own, sent to the API with every request.
+    headers: tuple[tuple[str, str], ...] = ()
     # The proxies of the environment by scheme, read once; None if `proxy` was given.
     environment: Mapping[str, str | None] | None = None
 
@@ -123,6 +162,7 @@ class Settings(NamedTuple):
         user_agent: str | None,
         allow_http: bool = False,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        headers: Mapping[str, str] | None = None,
     ) -> "Settings":
         """Validate settings and take defaults from the environment.
 
@@ -135,6 +175,7 @@ class Settings(NamedTuple):
             user_agent: Suffix of the library's own User-Agent.
             allow_http: Accept an http:// `base_url` beyond loopback; default `RETAB_API_ALLOW_HTTP`, or False.
             max_response_bytes: Size limit of one decoded response.
+            headers: Headers to send to the API with every request.
 
         Raises:
             ConfigurationError: A setting cannot work; the message says what to do.
@@ -150,6 +191,7 @@ class Settings(NamedTuple):
             timeout=check_seconds("timeout", timeout),
             user_agent=_resolve_user_agent(user_agent),
             max_response_bytes=check_count("max_response_bytes", max_response_bytes),
+            headers=resolve_headers(headers),
             environment=environment,
         )
 
@@ -158,9 +200,18 @@ class Settings(NamedTuple):
         return self.proxy if self.environment is None else _proxy_of(url, self.environment)
 
     def replace(
-        self, *, api_key: str | None, bearer_token: str | None, timeout: float | None, user_agent: str | None
+        self,
+        *,
+        api_key: str | None,
+        bearer_token: str | None,
+        timeout: float | None,
+        user_agent: str | None,
+        headers: Mapping[str, str] | None = None,
     ) -> "Settings":
-        """Return a copy with the settings that are not None changed; the environment is not read again."""
+        """Return a copy with the settings that are not None changed, and headers added to those that there are.
+
+        The environment is not read again.
+        """
         changes: dict[str, Any] = {}
         if api_key is not None or bearer_token is not None:
             changes["credential"] = _resolve_credential(api_key, bearer_token)
@@ -168,6 +219,8 @@ class Settings(NamedTuple):
             changes["timeout"] = check_seconds("timeout", timeout)
         if user_agent is not None:
             changes["user_agent"] = _resolve_user_agent(user_agent)
+        if headers is not None:
+            changes["headers"] = merge_headers(self.headers, resolve_headers(headers))
         return self._replace(**changes)
 
 
@@ -384,6 +437,13 @@ def _is_bypassed(host: str, environment: Mapping[str, str | None]) -> bool:
         return bool(proxy_bypass_environment(host, dict(environment)))
     # The settings of the operating system, where it has any.
     return bool(proxy_bypass(host))
+
+
+def as_secret_headers(headers: Any) -> Any:
+    """Return a mapping of headers with values hidden in its repr, any other value unchanged."""
+    if not isinstance(headers, Mapping):
+        return headers
+    return {name: as_secret(value) for name, value in headers.items()}
 
 
 def _resolve_user_agent(suffix: str | None) -> str:

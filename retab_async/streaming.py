@@ -52,7 +52,7 @@ class RunStream(Generic[RunT]):
 
     @staticmethod
     async def _iterate(api: RunApi[RunT], spec: CreateSpec) -> AsyncGenerator[RunT, None]:
-        response = await api.open_stream(spec.fields, spec.key)
+        response = await api.open_stream(spec.fields, spec.key, spec.on_upload)
         # A 2xx response to a streamed request has lines.
         lines = cast("LineStream", response.lines)
         run_id = ""

@@ -126,6 +126,23 @@ def str_dict(name: str, value: Any) -> dict[str, str] | None:
     return {str(key): str(each) for key, each in value.items()}
 
 
+def with_extra_body(fields: Mapping[str, Any], extra: Any) -> Mapping[str, Any]:
+    """Return the fields of a request and extra ones, which replace none of them."""
+    if extra is None:
+        return fields
+    for name in json_object("extra_body", extra):
+        if name in fields:
+            reject(f"extra_body must not have {name!r}, which is an argument of the call or set by it")
+    return {**fields, **extra}
+
+
+def optional_callable(name: str, value: T) -> T:
+    """Return a callable, or None for None."""
+    if value is not None and not callable(value):
+        reject(f"{name} must be callable, not {value!r:.200}")
+    return value
+
+
 def drop_none(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that are not None."""
     return {name: value for name, value in fields.items() if value is not None}

@@ -77,13 +77,13 @@ def interrupting(condition: Callable[[], object], number: int = signal.SIGINT) -
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds, for at most 10 seconds."""
+    """Wait until a condition holds, for at most a minute."""
     pause = threading.Event()
-    for _ in range(1000):
+    for _ in range(6000):
         if condition():
             return
         pause.wait(0.01)
-    msg = "the condition did not hold within 10 s"
+    msg = "the condition did not hold within 60 s"
     raise AssertionError(msg)
 
 

@@ -1,9 +1,16 @@
+import gc
+import importlib
 import logging
+import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+import fuzzing
 import pytest
 from aioresponses import aioresponses, core
 from hypothesis import HealthCheck, settings
@@ -11,12 +18,32 @@ from hypothesis import HealthCheck, settings
 from retab_async import AsyncRetab
 from retab_async.emulator import Emulator, ManualClock
 
+# Without bytecode every worker, and every process that a test starts, would compile everything anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A shell that starts the tests in the background makes them, and every command they start, ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How fast a machine draws examples says something about the machine.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
+settings.register_profile("short", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("short"), max_examples=2000)
+settings.load_profile(fuzzing.PROFILE)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Rewrite the assertions of all test modules once, before the workers of pytest-xdist would each do it."""
+    if session.config.getoption("numprocesses", None):
+        for path in Path(__file__).parent.glob("test_*.py"):
+            # The workers report what cannot be imported.
+            with suppress(Exception, pytest.skip.Exception):
+                importlib.import_module(path.stem)
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the collected tests from garbage collection: some tests collect garbage, and would traverse them all."""
+    gc.collect()
+    gc.freeze()
 
 
 class _FinishedResponse(aiohttp.ClientResponse):

@@ -70,6 +70,16 @@ def by_verb(cases: dict[str, Case]) -> list[Any]:
     return [pytest.param(case, verb, id=f"{name}-{verb}") for name, case in cases.items() for verb in case.verbs]
 
 
+def by_verb_and_path(cases: dict[str, Case]) -> list[Any]:
+    """Return the same, each also on the session path; creates have a body, and take no other path anyway."""
+    session_path = [
+        pytest.param(*param.values, "session path", id=f"{param.id}-session path", marks=pytest.mark.slow)
+        for param in by_verb(cases)
+        if not param.values[1].startswith("create")
+    ]
+    return [*(pytest.param(*param.values, "fast path", id=param.id) for param in by_verb(cases)), *session_path]
+
+
 def tasks() -> "set[asyncio.Task[Any]]":
     """All tasks, but for those in which servers of the tests serve their connections."""
     served = ("RequestHandler", "RawServer.serve", "_accept_connection2", "_pour")

@@ -1,6 +1,6 @@
 """Budgets of the fuzz tests: seconds in the suite, minutes on request.
 
-    FUZZ_FACTOR=200 python -m pytest --timeout 0 tests/test_fuzz.py tests/test_fuzz_parsers.py
+    HYPOTHESIS_PROFILE=long python -m pytest tests/test_fuzz.py tests/test_fuzz_parsers.py
 
 multiplies the number of examples, and draws them at random instead of deterministically.
 """
@@ -9,9 +9,10 @@ import os
 
 from hypothesis import settings
 
-FACTOR = int(os.environ.get("FUZZ_FACTOR", "1"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "short")
+_FACTOR = 500 if PROFILE == "long" else 1
 
 
 def budget(examples: int) -> settings:
     """Return the settings of a fuzz test with this many examples in the suite."""
-    return settings(max_examples=examples * FACTOR, deadline=None, derandomize=FACTOR == 1)
+    return settings(max_examples=examples * _FACTOR, deadline=None, derandomize=_FACTOR == 1)

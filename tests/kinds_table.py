@@ -1,10 +1,11 @@
-"""Generates the README's table of kinds and methods from the registry; run as a script, writes it."""
+"""Generates the guide's table of kinds and methods from the registry; run as a script, writes it."""
 
 from pathlib import Path
 
+import retab_async
 from retab_async.resources import RESOURCES
 
-README = Path(__file__).parent.parent / "README.md"
+GUIDE = Path(retab_async.__file__).parent / "guides" / "guide.md"
 START, END = "<!-- kinds: written by `python tests/kinds_table.py` -->\n", "<!-- end of kinds -->"
 _DECLARED = {"path", "run_type", "spec"}
 
@@ -22,8 +23,8 @@ def kinds_table() -> str:
 
 
 def written() -> str:
-    """Return the README with an up-to-date table."""
-    before, _, rest = README.read_text().partition(START)
+    """Return the guide with an up-to-date table."""
+    before, _, rest = GUIDE.read_text().partition(START)
     return f"{before}{START}{kinds_table()}{END}{rest.partition(END)[2]}"
 
 
@@ -36,4 +37,4 @@ def _code(names: set[str]) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(written())
+    GUIDE.write_text(written())

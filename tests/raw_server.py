@@ -116,12 +116,12 @@ def raw_server_beside(*steps: Step) -> Iterator[RawServer]:
 
     thread = Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    server, loop, finished = started.result(10)
+    server, loop, finished = started.result(60)
     try:
         yield server
     finally:
         loop.call_soon_threadsafe(finished.set)
-        thread.join(10)
+        thread.join(60)
 
 
 async def _read_request(reader: asyncio.StreamReader) -> RawRequest | None:
@@ -247,7 +247,7 @@ def drip(data: bytes, drop: bytes = b" ", every: float = 0.02) -> Step:
 
 async def until(come_true: Callable[[], bool]) -> None:
     """Wait until a condition holds that another task brings about."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not come_true():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.002)
 

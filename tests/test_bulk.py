@@ -30,6 +30,7 @@ from retab_async import (
     ClientStateError,
     ConfigurationError,
     Disposition,
+    FileRateLimit,
     InvalidRequestError,
     InvalidRunIdError,
     JournalError,
@@ -753,6 +754,12 @@ async def test_a_rate_limit_is_kept_from_the_start() -> None:
 
         assert report.counts == {"cancelled": 9}
         assert client.stats().throttled == 0
+
+
+async def test_a_shared_limit_belongs_to_the_client(client: AsyncRetab, tmp_path: Path) -> None:
+    limit = FileRateLimit(tmp_path / "limit", 300, per=60)
+    with pytest.raises(ConfigurationError, match=r"pass it as AsyncRetab\(rate_limit=FileRateLimit\("):
+        client.splits.cancel_many([], rate_limit=limit)  # type: ignore[arg-type]
 
 
 async def test_an_invalid_rate_limit_raises_at_once(client: AsyncRetab) -> None:

@@ -523,6 +523,23 @@ def test_probe_intervals_grow_within_the_outage_timeout(monkeypatch: pytest.Monk
     assert time.monotonic() == now
 
 
+async def test_failures_before_an_idle_period_do_not_expire_the_outage_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    breaker = CircuitBreaker(8.0)
+    error = APIConnectionError("lost", method="POST", url="/v1/x")
+    breaker.on_failure(error, 1)
+    breaker.on_failure(error, 1)
+    now += 1000.0
+    breaker.on_failure(error, 1)
+
+    async with breaker.probe_turn() as is_due:
+        assert is_due
+    async with breaker.probe_turn() as is_due:
+        assert not is_due
+    assert breaker.state is CircuitState.GIVEN_UP
+
+
 def test_retry_after_delays_a_probe_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
     breaker = CircuitBreaker(60.0)

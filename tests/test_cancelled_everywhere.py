@@ -25,7 +25,8 @@ from retab_async.journal import Journal, JournalHeader
 from retab_async.journal.entry import decode_line
 from retab_async.testing import cancel_everywhere
 
-pytestmark = pytest.mark.usefixtures("connection_path")
+# Blocks, creates and closing are made of the calls that are cancelled on both paths.
+both_paths = pytest.mark.usefixtures("connection_path")
 
 PDF = b"%PDF-1.7\n"
 PART = Subdocument("invoice")
@@ -96,6 +97,7 @@ RESPONSES: dict[str, tuple[tuple[Step, ...], RetryPolicy, tuple[str, ...]]] = {
 }
 
 
+@both_paths
 @pytest.mark.parametrize(
     ("method", "name"), [(method, name) for name, (_, _, methods) in RESPONSES.items() for method in methods]
 )
@@ -122,6 +124,7 @@ async def test_a_call_cancelled_at_any_point_leaves_nothing_behind(method: str, 
         assert await cancel_everywhere(call, check=check) > 0
 
 
+@both_paths
 async def test_a_call_cancelled_while_it_waits_for_a_connection_leaves_nothing_behind() -> None:
     async with raw_server(ok) as server, client_for(server.url, max_connections=1) as client:
         leaks, slots = LeakCheck(client), client._pool.slots
@@ -331,6 +334,7 @@ BULK: dict[str, Callable[[Scene], Awaitable[object]]] = {
 }
 
 
+@both_paths
 @pytest.mark.parametrize("make", PLAIN.values(), ids=PLAIN)
 async def test_a_call_on_runs_cancelled_at_any_point_leaves_nothing_behind(
     make: Callable[[Scene], Awaitable[object]], scene: Scene
@@ -458,6 +462,7 @@ def open_files() -> list[Path]:
     return [each.readlink() for each in found if each.is_symlink()]
 
 
+@both_paths
 @pytest.mark.parametrize("streamed", [False, True], ids=["awaited", "streamed"])
 @pytest.mark.parametrize("make", BULK.values(), ids=BULK)
 async def test_a_bulk_cancel_cancelled_at_any_point_leaves_nothing_behind(

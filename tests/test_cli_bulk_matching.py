@@ -48,7 +48,7 @@ def test_cancel_matching_cancels_all_active_runs(
 @pytest.mark.parametrize("kind", MATCHING)
 def test_cancel_matching_has_the_filters_of_list_and_the_options_of_a_job(kind: str) -> None:
     filters = {option.name for option in filter_options(attrgetter("list")(RESOURCES[kind]))}
-    job = {"concurrency", "rate_limit", "journal", "wait", "wait_timeout", "outage_timeout", "dry_run"}
+    job = {"concurrency", "rate_limit", "shared", "journal", "wait", "wait_timeout", "outage_timeout", "dry_run"}
 
     options = [parameter.name for parameter in matching_command(kind, kind).params]
 

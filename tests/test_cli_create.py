@@ -151,7 +151,7 @@ def test_create_can_be_interrupted_while_it_reads_stdin(emulator: Emulator) -> N
         process.send_signal(signal.SIGINT)
         # A signal that comes just before a read is seen after it.
         os.write(write, b".")
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
 
     os.close(read)
     os.close(write)
@@ -355,7 +355,7 @@ def test_create_wait_interrupted_twice_does_not_wait_for_the_cancel(emulator: Em
         for verb in ("GET", "cancel"):
             wait_until(partial(_was_requested, emulator, verb))
             process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
 
     (run_id,) = emulator.active_runs()
     assert process.returncode == 130
@@ -412,13 +412,37 @@ def test_create_wait_on_a_terminal_shows_one_live_line(emulator: Emulator, batch
 
         process.send_signal(signal.SIGINT)
         captured = read_to_end(master)
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
     assert process.returncode == 130
     assert f"{run_id} queued" in captured
     assert f"cancelling {run_id}" in captured
     assert f"cancelled {run_id} on the server\r\n" in captured
     assert captured.count("\x1b[?25h") == captured.count("\x1b[?25l")
+
+
+@pytest.mark.subprocess
+def test_create_on_a_terminal_shows_the_progress_of_its_upload(emulator: Emulator) -> None:
+    Path("large.pdf").write_bytes(b"%PDF-1.7" * 1_000_000)
+    # The server reads the body after a while: until then a part of it was sent.
+    emulator.fail("POST /v1/splits", Fault.delay(1))
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm"}
+    with command("splits", "create", "large.pdf", *SPLIT, "--background", stderr=slave, env=environment) as process:
+        os.close(slave)
+        captured = read_to_end(master)
+        process.wait(timeout=20)
+
+    assert process.returncode == 0
+    assert re.search(r"uploading documents: \d+ % of 10\.7 MB", captured)
+
+
+def test_create_without_a_terminal_shows_no_progress(
+    emulator: Emulator, batch: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["splits", "create", batch, *SPLIT, "--background"]) == 0
+
+    assert capsys.readouterr().err == ""
 
 
 def _was_requested(emulator: Emulator, verb: str) -> bool:

@@ -19,6 +19,8 @@ from retab_async.cli.create import PARAMETERS, create_command
 from retab_async.emulator import Emulator
 from retab_async.resources import RESOURCES
 
+# Arguments of the library that are no options of one kind.
+COMMON = {"self", "idempotency_key", "extra_body", "on_upload"}
 CONTENT = b"%PDF-1.7 what is on stdin"
 
 
@@ -32,7 +34,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulat
 
 
 def arguments(kind: str, verb: str) -> set[str]:
-    return set(inspect.signature(attrgetter(verb)(RESOURCES[kind])).parameters) - {"self", "idempotency_key"}
+    return set(inspect.signature(attrgetter(verb)(RESOURCES[kind])).parameters) - COMMON
 
 
 def test_every_kind_has_create_parameters() -> None:
@@ -84,6 +86,21 @@ def test_create_passes_its_options_to_the_library(  # noqa: PLR0917 - fixtures
     background = {"background": False} if verb == "create" and not kind.startswith("workflows") else {}
     assert received.pop("idempotency_key")
     assert received == {**expected, **background}
+
+
+@pytest.mark.parametrize("kind", RESOURCES)
+def test_create_passes_further_fields(kind: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    received: dict[str, Any] = {}
+
+    def record(_: object, **fields: Any) -> None:
+        received.update(fields)
+        msg = "stop here"
+        raise InvalidRequestError(msg)
+
+    monkeypatch.setattr(RESOURCES[kind], "create", record)
+
+    assert run([*kind.split("."), "create", *LEAST[kind], "--extra-body", '{"region": "eu"}']) == 2
+    assert received["extra_body"] == {"region": "eu"}
 
 
 def test_create_reads_a_schema_from_a_file(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:

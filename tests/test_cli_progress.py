@@ -3,13 +3,39 @@
 import asyncio
 from collections import Counter
 from functools import partial
+from io import StringIO
 
 import attrs
 import pytest
 from rich.console import Console
 
-from retab_async import CancelReport, Disposition, Stats
+from retab_async import CancelReport, Disposition, Stats, UploadProgress
+from retab_async.cli import progress
 from retab_async.cli.progress import JobFigures, JobProgress, format_throttle, job_progress
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    """What the command writes to a terminal on stderr."""
+    output = StringIO()
+    console = Console(file=output, force_terminal=True, width=80)
+    monkeypatch.setattr(progress, "stderr_console", lambda: console)
+    return output
+
+
+def test_live_line_shows_an_upload_until_all_of_it_was_sent(terminal: StringIO) -> None:
+    with progress.status_reporter("creating") as reporter:
+        assert reporter.on_upload is not None
+        reporter.on_upload(UploadProgress(sent=1, total=4_000_000, filename="a\x1b.pdf"))
+        with reporter.paused():
+            shown = terminal.getvalue()
+        reporter.on_upload(UploadProgress(sent=4, total=4))
+        with reporter.paused():
+            pass
+
+    assert "uploading a\\x1b.pdf: 0 % of 4.0 MB" in shown
+    assert "creating" in terminal.getvalue().removeprefix(shown)
+
 
 NOW = Stats(
     in_flight=12,

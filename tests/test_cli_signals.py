@@ -79,7 +79,7 @@ def test_killed_job_resumes_with_the_same_command(emulator: Emulator) -> None:
     with command(*line) as process:
         wait_until(lambda: journal.exists() and b"run_id" in journal.read_bytes())
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     before = [each["run_id"] for each in journal_entries("j.jsonl")]
 
     with command(*line) as process:
@@ -196,7 +196,7 @@ def test_interrupt_on_a_terminal_prints_above_the_progress(emulator: Emulator) -
         wait_until(lambda: len(emulator.requests) > 40)
         process.send_signal(signal.SIGINT)
         captured += read_to_end(master)
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
     assert process.returncode == 130
     assert "\x1b[2Kfinishing the requests in flight; press Ctrl-C again to stop at once\r\n" in captured
@@ -213,7 +213,7 @@ def test_json_on_a_terminal_is_printed_without_progress(emulator: Emulator) -> N
     with command("splits", "cancel", *ids, "--json", stdout=slave, stderr=slave, env=environment) as process:
         os.close(slave)
         captured = read_to_end(master)
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
     assert process.returncode == 0
     assert [json.loads(each)["id"] for each in captured.splitlines()] == ids
@@ -222,21 +222,6 @@ def test_json_on_a_terminal_is_printed_without_progress(emulator: Emulator) -> N
 class Job(CancelJob[Any]):
     def __init__(self) -> None:
         """Skip the base class: only `stop` is used."""
-
-
-async def test_graceful_interrupt_wakes_an_idle_loop() -> None:
-    checks = 0
-
-    def in_flight() -> int:
-        nonlocal checks
-        checks += 1
-        return 0
-
-    # A signal that arrives right before the loop sleeps does not wake it.
-    async with GracefulInterrupt(Job(), in_flight):
-        await asyncio.sleep(0.5)
-
-    assert checks >= 3
 
 
 async def test_graceful_interrupt_propagates_a_timeout_of_its_body() -> None:
@@ -295,14 +280,17 @@ class TestTermination:
         assert f"still running: {slow}\n" in capsys.readouterr().err
 
     def test_command_ends_though_sigint_is_ignored(self, number: int, code: int, emulator: Emulator) -> None:
+        (slow,) = emulator.seed("splits")
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             with interrupting(lambda: any(each.method == "GET" for each in emulator.requests), number):
                 exit_code = run(["splits", "create", "https://example.com/a.pdf", "--subdocument", "a", "--wait"])
+            with interrupting(lambda: any(slow in each.path for each in emulator.requests), number):
+                wait_code = run(["splits", "wait", slow])
         finally:
             signal.signal(signal.SIGINT, before)
 
-        assert (exit_code, emulator.active_runs()) == (code, [])
+        assert (exit_code, wait_code, emulator.active_runs()) == (code, code, [slow])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -329,6 +317,6 @@ def test_hangup_of_the_terminal_cancels_the_run(emulator: Emulator) -> None:
         # The terminal is gone: nothing can be printed any more.
         os.close(master)
         process.send_signal(signal.SIGHUP)
-        code = process.wait(timeout=20)
+        code = process.wait(timeout=60)
 
     assert (code, emulator.active_runs()) == (129, [])

@@ -175,4 +175,4 @@ def test_closed_pipe_ends_the_process_without_a_traceback(environment: dict[str,
         process.stdout.close()
 
         assert process.stderr.read() == "Error: stdout cannot be written: Broken pipe\n"
-        assert process.wait(timeout=20) == 1
+        assert process.wait(timeout=60) == 1

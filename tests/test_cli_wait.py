@@ -120,7 +120,7 @@ def test_wait_on_a_terminal_keeps_its_live_line_below_the_output(emulator: Emula
 
         process.send_signal(signal.SIGINT)
         shown = output + read_to_end(master)
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
     assert process.returncode == 130
     assert f"\x1b[2K{done}   \x1b[32mcompleted\x1b[0m\r\n" in shown

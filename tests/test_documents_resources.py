@@ -29,13 +29,12 @@ from clients import client_for
 from payloads import KEY
 from raw_server import until
 
-from retab_async import APITimeoutError, AsyncRetab, RetryPolicy, Subdocument
-from retab_async.documents import thread_pool
+from retab_async import APITimeoutError, AsyncRetab, RetryPolicy, Subdocument, thread_pool
 from retab_async.documents.open import open_document
 from retab_async.documents.sources import PIECE_SIZE, SharedDescriptor, Source
-from retab_async.documents.thread_pool import FILE_POOL, DaemonThreadPool
 from retab_async.emulator import Emulator, Fault
 from retab_async.errors import InvalidDocumentError
+from retab_async.thread_pool import FILE_POOL, DaemonThreadPool
 
 PART = Subdocument("invoice")
 CREATE = "POST /v1/splits"

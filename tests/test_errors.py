@@ -141,6 +141,8 @@ def test_all_lists_every_error() -> None:
     def below(kind: type[RetabError]) -> set[type[RetabError]]:
         return {kind}.union(*(below(child) for child in kind.__subclasses__()))
 
-    unlisted = {kind.__name__ for kind in below(RetabError)} - set(retab_async.__all__)
+    # An integration exports its own.
+    core = {kind.__name__ for kind in below(RetabError) if not kind.__module__.startswith("retab_async.integrations.")}
+    unlisted = core - set(retab_async.__all__)
 
     assert unlisted == set()

@@ -343,12 +343,42 @@ class TestConnections:
 
     @pytest.mark.parametrize("step", [stall, reply(b"x" * 10, headers={"Content-Length": "50"})], ids=["head", "body"])
     async def test_deadlines_of_concurrent_requests_share_one_timer(self, step: Step) -> None:
-        async with raw_server(step) as server, client_for(server.url, retry=ONCE, timeout=0.1) as slow:
-            impatient = slow.with_options(timeout=0.05)
+        async with raw_server(ok, ok, ok, step) as server, client_for(server.url, retry=ONCE, timeout=0.1) as slow:
+            # Their connections are open: on a busy machine opening one takes longer than these timeouts.
+            patient, impatient = slow.with_options(timeout=5), slow.with_options(timeout=0.05)
+            await asyncio.gather(*(patient.splits.cancel(SPLIT_ID) for _ in range(3)))
             calls = [client.splits.cancel(SPLIT_ID) for client in (slow, impatient, slow)]
             errors = await asyncio.gather(*calls, return_exceptions=True)
 
         assert [type(error) for error in errors] == [APITimeoutError] * 3
+
+    async def test_a_request_whose_connection_opens_while_another_times_out_times_out_too(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        open_wire = WirePool.open
+        has_timed_out = asyncio.Event()
+
+        async def open_later(pool: WirePool, url: URL, seconds: float) -> wire_module.Wire | None:
+            if server.requests:
+                await has_timed_out.wait()
+            return await open_wire(pool, url, seconds)
+
+        monkeypatch.setattr(WirePool, "open", open_later)
+        async with (
+            asyncio.timeout(10),
+            raw_server(stall) as server,
+            client_for(server.url, retry=ONCE, timeout=0.5) as client,
+        ):
+            first = asyncio.create_task(client.with_options(timeout=0.1).splits.cancel(SPLIT_ID))
+            await until(lambda: bool(server.requests))
+            second = asyncio.create_task(client.splits.cancel(SPLIT_ID))
+            await asyncio.wait([first])
+            has_timed_out.set()
+            with pytest.raises(APITimeoutError):
+                await second
+
+        assert isinstance(first.exception(), APITimeoutError)
+        assert len(server.requests) == 2
 
     async def test_closed_kept_alive_connection_is_resent_uncounted(self) -> None:
         async with raw_server(ok, close_early, ok) as server, client_for(server.url, retry=ONCE) as client:

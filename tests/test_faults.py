@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from clients import ONCE, client_for
-from fault_harness import ALL, VERBS, Case, LeakCheck, by_verb, came_of, no_leaks
+from fault_harness import ALL, VERBS, Case, LeakCheck, by_verb, by_verb_and_path, came_of, no_leaks
 from payloads import BARE_SPLIT, SPLIT_ID
 from raw_server import (
     Early,
@@ -204,7 +204,9 @@ KEPT_ALIVE: dict[str, Case] = {
 }
 
 
-@pytest.mark.parametrize(("case", "verb"), by_verb(BROKEN | SLOW | LIES | ODD))
+@pytest.mark.parametrize(
+    ("case", "verb", "connection_path"), by_verb_and_path(BROKEN | SLOW | LIES | ODD), indirect=["connection_path"]
+)
 async def test_a_server_fault_ends_as_specified(case: Case, verb: str, caplog: pytest.LogCaptureFixture) -> None:
     async with no_leaks(caplog):
         async with raw_server(*case.steps) as server, client_for(server.url, **case.settings) as client:

@@ -121,7 +121,7 @@ def bodies(draw: st.DrawFn) -> tuple[str, bytes]:
     return kind, json.dumps(draw(JSON if value is None else bent(value))).encode()
 
 
-@budget(120)
+@budget(48)
 @given(drawn=bodies())
 @example(drawn=("splits", b'{"id": "splt_1", "status": "completed", "usage": {"credits": 1' + b"0" * 400 + b"}}"))
 @example(drawn=("workflows.runs", b'{"run": {"id": 5, "lifecycle": []}}'))
@@ -175,7 +175,7 @@ def is_id(text: str) -> bool:
     return 0 < len(text) <= 128 and plain.isascii() and plain.isalnum() and text[0] not in "_-"
 
 
-@budget(300)
+@budget(120)
 @given(method_of=st.sampled_from(VERBS), text=IDS)
 @example(method_of=("splits", "cancel"), text="..")
 @example(method_of=("files.blueprints", "get"), text="%2e%2e")

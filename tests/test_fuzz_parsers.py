@@ -68,7 +68,7 @@ error_bodies = st.one_of(
 )
 
 
-@budget(150)
+@budget(60)
 @given(status=st.integers(300, 599), body=error_bodies)
 @example(status=400, body=b'{"details":' + nested(983, b"[", b"]") + b"}")
 @example(status=502, body=b"<html>" * 5000)
@@ -95,7 +95,7 @@ lines = st.lists(
 )
 
 
-@budget(100)
+@budget(40)
 @given(lines=lines, end=st.sampled_from([b"\n", b"\r\n", b"\n\n", b""]))
 @example(lines=[nested(2000)], end=b"\n")
 def test_any_stream_gives_runs_or_an_error(fake: FakeClient, lines: list[bytes], end: bytes) -> None:
@@ -150,7 +150,7 @@ sessions = bent(SESSION) | st.tuples(ODD_URLS, st.sampled_from(["uploadUrl", "ur
 )
 
 
-@budget(150)
+@budget(60)
 @given(session=sessions)
 @example(session={**SESSION, "uploadHeaders": {"Api-Key": "x", "Host": "y"}})
 def test_any_upload_session_gives_a_file_or_an_error_and_keeps_the_key(fake: FakeClient, session: Any) -> None:
@@ -167,7 +167,7 @@ def test_any_upload_session_gives_a_file_or_an_error_and_keeps_the_key(fake: Fak
         assert is_api or KEY not in repr(headers)
 
 
-@budget(80)
+@budget(32)
 @given(
     link=bent(
         {
@@ -197,7 +197,7 @@ HEADER = JournalHeader((), "https://api.retab.com", "0123")
 entries = st.builds(Entry, kind=TEXT, run_id=TEXT, disposition=TEXT, status=st.none() | TEXT, reason=TEXT)
 
 
-@budget(200)
+@budget(80)
 @given(entry=entries)
 def test_an_encoded_entry_is_one_line_that_decodes(entry: Entry) -> None:
     line = encode_entry(entry)
@@ -208,7 +208,7 @@ def test_an_encoded_entry_is_one_line_that_decodes(entry: Entry) -> None:
     assert decoded.final is entry.final
 
 
-@budget(200)
+@budget(80)
 @given(line=st.binary(max_size=80) | JSON.map(lambda value: json.dumps(value).encode() + b"\n"))
 @example(line=nested(2000) + b"\n")
 @example(line=b'{"kind":"a","run_id":"b","disposition":5,"final":true}\n')
@@ -223,7 +223,7 @@ def test_any_line_is_an_entry_a_header_or_none(line: bytes) -> None:
         assert decoded is None or isinstance(decoded, (Entry, JournalHeader))
 
 
-@budget(40)
+@budget(20)
 @given(pieces=st.lists(st.binary(max_size=40) | st.just(encode_header(HEADER)) | entries.map(encode_entry), max_size=4))
 def test_any_file_is_a_journal_or_a_journal_error_and_is_never_shortened_by_that(
     pieces: list[bytes], tmp_path_factory: pytest.TempPathFactory
@@ -261,7 +261,7 @@ id_formats = st.builds(
 )
 
 
-@budget(300)
+@budget(120)
 @given(lines=id_lines, file_format=id_formats)
 @example(lines=["\ufeffid", "splt_1"], file_format=IdFormat(source="x", kind="splits"))
 @example(lines=['"' * 1000], file_format=IdFormat(source="x", kind="splits"))

@@ -16,8 +16,9 @@ from payloads import BARE_SPLIT, KEY, SPLIT_ID
 from raw_server import Step, message, raw_server, reply, say_and_close
 
 from retab_async import APIError, AsyncRetab, ResponseError, ResponseTooLargeError, RetabError, Subdocument
-from retab_async.protocol import MAX_JSON_DEPTH, exceeds_depth
-from retab_async.settings import Credential
+from retab_async.protocol import MAX_JSON_DEPTH, Request, exceeds_depth
+from retab_async.settings import Credential, Settings
+from retab_async.transport.response_body import MAX_INLINE_BYTES, ResponseReader
 
 Call = Callable[[AsyncRetab], Awaitable[object]]
 
@@ -210,6 +211,43 @@ def test_redact_body_removes_any_secret_in_any_json_form(secret: str, data: st.D
 
     assert json.loads(credential.redact_body(body)) == {"a": "x *** y", "b": [1, "***"]}
     assert json.loads(credential.redact(body.decode())) == {"a": "x *** y", "b": [1, "***"]}
+
+
+@pytest.mark.parametrize("form", [KEY, ESCAPED, "\\" * 8 + ESCAPED[1:]])
+def test_redact_body_removes_a_secret_across_the_border_of_two_pieces(form: str) -> None:
+    credential = Credential("Api-Key", KEY, KEY)
+    size = len(next(credential.redact_pieces(bytes(1_000_000))))
+    for shift in range(len(form) + 2):
+        filler = b"x" * (size - shift)
+        body = b"%b%b y %b" % (filler, form.encode(), form.encode() * 2)
+
+        assert credential.redact_body(body) == filler + b"*** y ******"
+
+
+async def test_a_large_body_is_redacted_in_turns_with_other_tasks() -> None:
+    body = b'{"id": "%b", "status": "completed", "x": "%b"}' % (
+        SPLIT_ID.encode(),
+        rf"{ESCAPED} \u0073".encode() * 10_000,
+    )
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with raw_server(reply(body)) as server, client_for(server.url, retry=ONCE, timeout=30) as client:
+        run = await client.splits.get(SPLIT_ID)
+    settings = Settings(Credential("Api-Key", KEY, KEY), "https://api.example.com", None, 30, "tests")
+    counter = asyncio.ensure_future(count_turns())
+    await asyncio.sleep(0)
+    response = await ResponseReader(settings).to_large_response(Request("GET", "/v1/splits/a"), 200, {}, body, 1)
+    counter.cancel()
+
+    assert run.id == SPLIT_ID
+    assert response.body.count(b"***") == 10_000
+    assert turns > len(body) / MAX_INLINE_BYTES
 
 
 def test_redact_body_keeps_other_bodies() -> None:

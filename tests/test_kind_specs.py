@@ -53,7 +53,7 @@ def flow(status: str) -> dict[str, Any]:
 
 async def called(verb: str, *steps: Step) -> tuple[Any, RawServer]:
     async with raw_server(*steps) as server, client_for(server.url, retry=ONCE) as client:
-        flows = Flows(client.splits._api.transport, client._cleanup)
+        flows = Flows(client.splits._api.transport, client._load_cleanup)
         return await getattr(flows, verb)("flow_1"), server
 
 

@@ -86,7 +86,7 @@ def test_full_payload_sets_every_field(kind: str) -> None:
     run = read(kind, FULL[kind])
     unset = {field.name for field in attrs.fields(type(run)) if getattr(run, field.name) == field.default}
 
-    assert unset <= {"error", "object", "instructions"}
+    assert unset <= {"error", "object", "instructions", "extra"}
 
 
 @pytest.mark.parametrize(("kind", "state"), EVERY_STATE)
@@ -116,7 +116,7 @@ def test_missing_status_is_a_schema_mismatch(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FULL)
-def test_unknown_keys_are_ignored_at_any_depth(kind: str) -> None:
+def test_unknown_keys_are_extra_fields_of_a_run_and_ignored_below_it(kind: str) -> None:
     def grown(value: Any, free: frozenset[str] = frozenset({"json_schema", "json_data", "metadata"})) -> Any:
         if not isinstance(value, dict):
             return [grown(each) for each in value] if isinstance(value, list) else value
@@ -126,7 +126,9 @@ def test_unknown_keys_are_ignored_at_any_depth(kind: str) -> None:
     free = {"output", "consensus", "json_schema", "inputs", "metadata"}
     body_with_more = {name: value if name in free else grown(value) for name, value in full.items()}
 
-    assert read(kind, {"added_later": {}, **body_with_more}) == read(kind, full)
+    assert read(kind, {"added_later": {}, **body_with_more}) == attrs.evolve(
+        read(kind, full), extra={"added_later": {}}
+    )
 
 
 @pytest.mark.parametrize(("kind", "state"), EVERY_STATE)

@@ -138,10 +138,10 @@ def test_missing_id_or_status_is_a_schema_mismatch(structure: Any, full: dict[st
     assert caught.value.path == name
 
 
-def test_unknown_keys_are_ignored_at_any_depth() -> None:
+def test_unknown_keys_are_extra_fields_of_a_run_and_ignored_below_it() -> None:
     grown = FULL_SPLIT | {"project": "p_1", "usage": {"credits": 15.5, "currency": "USD"}}
 
-    assert structure_split(grown) == structure_split(FULL_SPLIT)
+    assert structure_split(grown) == attrs.evolve(structure_split(FULL_SPLIT), extra={"project": "p_1"})
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

@@ -24,7 +24,7 @@ from retab_async import (
     ResponseError,
     ValidationError,
 )
-from retab_async.emulator import Emulator, Fault, RateLimit
+from retab_async.emulator import Emulator, Fault, ManualClock, RateLimit
 from retab_async.errors import InternalServerError, WaitTimeoutError
 from retab_async.models import RunStatus
 from retab_async.polling import Waiter
@@ -475,14 +475,18 @@ class TestBatching:
         assert list_count(emulator) == 1
         assert "one by one" in caplog.text
 
-    async def test_stale_cursor_ends_one_scan_only(self, emulator: Emulator, waiter: Waiter[Split]) -> None:
-        ids = emulator.seed("splits", 150, running=1.5)
-        page = {"data": [], "list_metadata": {"before": None, "after": "splt_deleted"}}
-        emulator.fail(LIST, Fault.status(200, body=page), Fault.status(422))
-        runs = await asyncio.gather(*(waiter.wait(run_id, poll_interval=0.05) for run_id in ids))
+    async def test_stale_cursor_ends_one_scan_only(self) -> None:
+        clock = ManualClock()
+        async with Emulator(queued=0, running=1, clock=clock) as emulator, client_for(emulator.url) as client:
+            waiter = waiter_for(client)
+            ids = emulator.seed("splits", 150)
+            page = {"data": [], "list_metadata": {"before": None, "after": "splt_deleted"}}
+            emulator.fail(LIST, Fault.status(200, body=page), Fault.status(422))
+            waits = asyncio.gather(*(waiter.wait(run_id, poll_interval=0.05) for run_id in ids))
+            await until(lambda: list_count(emulator) > 2)
+            clock.advance(2)
 
-        assert [run.id for run in runs] == ids
-        assert list_count(emulator) > 2
+            assert [run.id for run in await waits] == ids
 
     @pytest.mark.parametrize("cursor", ["splt_again", "", None, 7])
     async def test_cursor_without_progress_ends_the_scan(

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import AsyncIterator, Iterable
 from contextlib import ExitStack
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from textwrap import dedent
 
@@ -20,8 +20,6 @@ from retab_async.emulator import Emulator
 from retab_async.resources import RESOURCES
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 PACKAGE = Path(retab_async.__file__).parent
 GUIDES = sorted((PACKAGE / "guides").glob("*.md"))
 PAGES = {path.name: path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *GUIDES)}
@@ -42,14 +40,15 @@ COMMANDS = [
 ]
 
 
-def table(heading: str, page: str = README) -> list[list[str]]:
-    section = page.split(f"\n## {heading}\n")[1].split("\n## ", maxsplit=1)[0]
-    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
-    return rows[2:]
+def table(page: str, heading: str) -> list[list[str]]:
+    """Return the rows of the first table below a heading."""
+    below = PAGES[page].read_text().split(f"# {heading}\n", maxsplit=1)[1]
+    lines = dropwhile(lambda line: not line.startswith("|"), below.splitlines())
+    return [line.strip("| ").split(" | ") for line in takewhile(lambda line: line.startswith("|"), lines)][2:]
 
 
 def test_settings_table_lists_exactly_the_settings() -> None:
-    listed = [re.findall(r"`(\w+)`", row[0])[0] for row in table("Settings")]
+    listed = [re.findall(r"`(\w+)`", row[0])[0] for row in table("settings.md", "Settings")]
 
     assert len(listed) == len(set(listed))
     assert set(listed) == set(inspect.signature(AsyncRetab).parameters)
@@ -57,19 +56,19 @@ def test_settings_table_lists_exactly_the_settings() -> None:
 
 @pytest.mark.parametrize("name", ["timeout", "max_connections"])
 def test_settings_table_states_the_defaults(name: str) -> None:
-    listed = {row[0]: row[1] for row in table("Settings")}
+    listed = {row[0]: row[1] for row in table("settings.md", "Settings")}
 
     assert float(listed[f"`{name}`"]) == inspect.signature(AsyncRetab).parameters[name].default
 
 
 def test_settings_table_states_the_default_retry_policy() -> None:
-    listed = {row[0]: row[1] for row in table("Settings")}
+    listed = {row[0]: row[1] for row in table("settings.md", "Settings")}
 
     assert listed["`retry`"].strip("`") == repr(RetryPolicy())
 
 
 def test_errors_table_lists_exactly_the_errors() -> None:
-    named = {name for row in table("Errors") for name in re.findall(r"`(\w+Error)`", row[0])}
+    named = {name for row in table("errors.md", "Errors") for name in re.findall(r"`(\w+Error)`", row[0])}
     listed = named - {"ValueError", "RuntimeError", "TimeoutError", "OSError"}
     exported = {name for name in retab_async.__all__ if name.endswith("Error")} - {
         "RetabError",
@@ -82,8 +81,8 @@ def test_errors_table_lists_exactly_the_errors() -> None:
     assert all(issubclass(getattr(retab_async, name), RetabError) for name in exported)
 
 
-def test_api_error_has_the_attributes_the_readme_names() -> None:
-    sentence = README.split("An `APIError` carries ")[1].split(". What is raised")[0]
+def test_api_error_has_the_attributes_the_guide_names() -> None:
+    sentence = PAGES["errors.md"].read_text().split("An `APIError` carries ")[1].split(". What is raised")[0]
     names = re.findall(r"`(\w+)`", sentence)
     error = APIError("Bad Request", status_code=400, method="GET", url="/v1/x")
 
@@ -92,7 +91,7 @@ def test_api_error_has_the_attributes_the_readme_names() -> None:
 
 
 def test_layout_table_lists_exactly_the_modules() -> None:
-    listed = {re.findall(r"`([\w/.]+)`", row[0])[0] for row in table("Layout", CONTRIBUTING)}
+    listed = {re.findall(r"`([\w/.]+)`", row[0])[0] for row in table("CONTRIBUTING.md", "Layout")}
     files = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py", "__main__.py"}
     folders = {f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
 
@@ -117,7 +116,7 @@ async def test_python_block_runs_without_an_error_response(page: str, block: str
     compiled = compile(code, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     async with AsyncRetab() as client:
         names = {
-            **vars(retab_async),
+            **{name: getattr(retab_async, name) for name in retab_async.__all__},
             "asyncio": asyncio,
             "client": client,
             "ids": [ids["splits"]],

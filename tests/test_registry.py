@@ -1,12 +1,13 @@
-"""The registry, the client, the CLI, the emulator and the README have the same kinds and methods."""
+"""The registry, the client, the CLI, the emulator and the guide have the same kinds and methods."""
 
 from collections.abc import Iterator
+from inspect import get_annotations
 from operator import attrgetter
 from typing import Any
 
 import click
 import pytest
-from kinds_table import README, START, written
+from kinds_table import GUIDE, START, written
 
 from retab_async import AsyncRetab, cli
 from retab_async.emulator import Emulator
@@ -34,7 +35,8 @@ def published_names(resource: type[RunResource[Any]]) -> set[str]:
 
 
 def collections_of(namespace: Namespace, prefix: str = "") -> Iterator[tuple[str, type]]:
-    for name, value in vars(namespace).items():
+    for name in [name for cls in reversed(type(namespace).__mro__) for name in get_annotations(cls)]:
+        value = getattr(namespace, name, None)
         if isinstance(value, RunResource):
             yield prefix + name, type(value)
         elif isinstance(value, Namespace):
@@ -52,7 +54,7 @@ def groups_of(group: click.Group, prefix: str = "") -> Iterator[tuple[str, set[s
 
 
 def rows_of_the_readme() -> dict[str, list[str]]:
-    table = README.read_text().partition(START)[2].partition("|---|---|---|\n")[2].partition("\n\n")[0]
+    table = GUIDE.read_text().partition(START)[2].partition("|---|---|---|\n")[2].partition("\n\n")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
     return {row[0].strip("`").removeprefix("client."): row for row in rows}
 
@@ -104,4 +106,4 @@ def test_readme_lists_the_kinds_of_the_registry_and_their_methods() -> None:
 
 
 def test_readme_table_is_up_to_date() -> None:
-    assert README.read_text() == written(), "python tests/kinds_table.py writes it"
+    assert GUIDE.read_text() == written(), "python tests/kinds_table.py writes it"

@@ -14,6 +14,7 @@ from unittest.mock import create_autospec
 
 import pytest
 from aiohttp import DummyCookieJar
+from fuzzing import budget as examples
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -297,5 +298,5 @@ class TransportMachine(RuleBasedStateMachine):
 
 def test_retries_budget_throttle_slots_and_deadlines_hold_together() -> None:
     # Add Phase.shrink to minimise a failing example, which takes minutes.
-    few = settings(max_examples=120, stateful_step_count=25, deadline=None, derandomize=True, phases=[Phase.generate])
+    few = settings(examples(50), stateful_step_count=25, phases=[Phase.generate])
     run_state_machine_as_test(TransportMachine, settings=few)

@@ -3,16 +3,15 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 import orjson
 
+from retab_async import documents
 from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser, poll_hint
 from retab_async.api.recent_runs import RecentRuns
-from retab_async.documents import build_create_body, transfer_seconds
-from retab_async.documents.thread_pool import DaemonThreadPool
 from retab_async.errors import NotFoundError, RequestError, ResponseError
 from retab_async.listing import Page
 from retab_async.models import Run
@@ -29,7 +28,10 @@ from retab_async.protocol import (
     run_path,
 )
 from retab_async.retry import RetryPolicy
-from retab_async.transport import Transport
+from retab_async.thread_pool import DaemonThreadPool
+
+if TYPE_CHECKING:
+    from retab_async.transport import Transport
 
 RunT = TypeVar("RunT", bound=Run)
 ParsedT = TypeVar("ParsedT")
@@ -59,7 +61,7 @@ class RunApi(Generic[RunT]):
     """
 
     def __init__(
-        self, transport: Transport, path: str, parser: RunParser[RunT], spec: KindSpec, recent_runs: RecentRuns
+        self, transport: "Transport", path: str, parser: RunParser[RunT], spec: KindSpec, recent_runs: RecentRuns
     ) -> None:
         self.transport = transport
         self.path = path
@@ -70,7 +72,7 @@ class RunApi(Generic[RunT]):
         self._parser = parser
         self._spec = spec
 
-    def with_transport(self, transport: Transport) -> "RunApi[RunT]":
+    def with_transport(self, transport: "Transport") -> "RunApi[RunT]":
         """Return a copy that sends over another transport."""
         return RunApi(transport, self.path, self._parser, self._spec, self.recent_runs)
 
@@ -102,17 +104,23 @@ class RunApi(Generic[RunT]):
             raise failure
         return run
 
-    async def create(self, fields: Mapping[str, Any], key: str) -> RunT:
+    async def create(
+        self, fields: Mapping[str, Any], key: str, on_upload: "documents.UploadCallback | None" = None
+    ) -> RunT:
         """Create a run from the fields of the request, documents among them, under an idempotency key."""
-        async with self.prepare_create(fields, key) as request:
+        async with self.prepare_create(fields, key, on_upload) as request:
             return await self.send_create(request, DeliveryState())
 
     @asynccontextmanager
-    async def prepare_create(self, fields: Mapping[str, Any], key: str) -> AsyncIterator[Request]:
+    async def prepare_create(
+        self, fields: Mapping[str, Any], key: str, on_upload: "documents.UploadCallback | None" = None
+    ) -> AsyncIterator[Request]:
         """Open the documents of a create, uploading large ones; the request can be sent until this is left."""
-        async with build_create_body(self.transport, fields) as body:
+        async with documents.build_create_body(self.transport, fields, on_upload) as body:
             # Kinds without the field always run in the background.
-            extra = transfer_seconds(body.length) + (0 if fields.get("background", True) else FOREGROUND_SECONDS)
+            extra = documents.transfer_seconds(body.length) + (
+                0 if fields.get("background", True) else FOREGROUND_SECONDS
+            )
             yield Request("POST", self.path, body=body, idempotency_key=key, extra_seconds=extra)
 
     async def send_create(self, request: Request, delivery: DeliveryState) -> RunT:
@@ -126,10 +134,12 @@ class RunApi(Generic[RunT]):
         self.recent_runs.add(run.id)
         return run
 
-    async def open_stream(self, fields: Mapping[str, Any], key: str) -> Response:
+    async def open_stream(
+        self, fields: Mapping[str, Any], key: str, on_upload: "documents.UploadCallback | None" = None
+    ) -> Response:
         """Create a run whose states are the `lines` of the response, which the caller must close."""
         headers = (("Accept", "application/stream+json"),)
-        async with self.prepare_create(fields, key) as create:
+        async with self.prepare_create(fields, key, on_upload) as create:
             request = create._replace(path=f"{self.path}/stream", headers=headers, is_streamed=True)
             return await self._send(request)
 

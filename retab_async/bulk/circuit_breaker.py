@@ -47,7 +47,7 @@ class CircuitBreaker:
     """Circuit breaker that all workers of a job share.
 
     Args:
-        outage_timeout: Seconds from the first failure after which the circuit gives up.
+        outage_timeout: Seconds from the first failure after which the circuit gives up, once a probe has failed too.
         draw: Draws the jitter of the probe interval.
 
     Attributes:
@@ -109,7 +109,8 @@ class CircuitBreaker:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
                         await self._is_settled.wait()
-            if self.state is CircuitState.OPEN and self.is_expired:
+            # The first failure may be long past, if nothing was sent in between: one probe has to fail now.
+            if self.state is CircuitState.OPEN and self._failed_probes and self.is_expired:
                 self.give_up()
             if self.state is not CircuitState.OPEN:
                 yield False

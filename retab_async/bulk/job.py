@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -137,8 +138,14 @@ class CancelJob(Generic[RunT]):
         self._is_started = True
         if self._options.journal is not None and not self._options.dry_run:
             self._journal = await Journal.open(self._options.journal, self._journal_header())
+        hooks = self._targets[0].api.transport.hooks
         reporter: OutcomeReporter[RunT] = OutcomeReporter(
-            counts=self._counts, slots=slots, queue=self._queue, journal=self._journal, on_failure=self._source.fail
+            counts=self._counts,
+            slots=slots,
+            queue=self._queue,
+            journal=self._journal,
+            on_failure=self._source.fail,
+            on_outcome=partial(hooks.notify, "on_outcome") if hooks is not None and hooks.has("on_outcome") else None,
         )
         runner = JobRunner(self._source, self._targets, self._options, reporter, self._queue)
         try:

@@ -7,7 +7,7 @@ import attrs
 
 from retab_async.errors import ConfigurationError
 from retab_async.settings import check_count, check_seconds
-from retab_async.throttle import RateLimit
+from retab_async.throttle import RateLimit, SharedRateLimit
 from retab_async.validation import reject, strict_bool
 
 Order: TypeAlias = Literal["completion", "input"]
@@ -33,6 +33,8 @@ def _check_order(_: object, attribute: "attrs.Attribute[Order]", value: Any) -> 
 def _check_rate_limit(_: object, attribute: "attrs.Attribute[RateLimit | None]", value: Any) -> None:
     if value is not None and not isinstance(value, RateLimit):
         msg = f"{attribute.name} must be a RateLimit, as RateLimit(300, per=60), not {value!r:.200}"
+        if isinstance(value, SharedRateLimit):
+            msg = f"a shared limit holds for all calls of a client: pass it as AsyncRetab(rate_limit={value!r})"
         raise ConfigurationError(msg)
 
 

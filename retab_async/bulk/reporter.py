@@ -76,9 +76,10 @@ class OutcomeReporter(Generic[RunT]):
         queue: Hands outcomes to the consumer of a stream, which then releases the slots; None if the job is awaited.
         journal: Records outcomes; None for none.
         on_failure: Called when the journal cannot record an outcome.
+        on_outcome: Called with each outcome, for hooks; None for none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the sinks of an outcome, most of them optional
         self,
         *,
         counts: OutcomeCounts,
@@ -86,6 +87,7 @@ class OutcomeReporter(Generic[RunT]):
         queue: OutcomeQueue[RunT] | None,
         journal: Journal | None,
         on_failure: Callable[[Exception], None],
+        on_outcome: Callable[[CancelOutcome[RunT]], None] | None = None,
     ) -> None:
         self._counts = counts
         self._slots = slots
@@ -93,7 +95,8 @@ class OutcomeReporter(Generic[RunT]):
         self._journal = journal
         self._on_failure = on_failure
         self._admitted = 0
-        self._needs_outcomes = queue is not None or journal is not None
+        self._on_outcome = on_outcome
+        self._needs_outcomes = queue is not None or journal is not None or on_outcome is not None
 
     def try_reserve(self) -> bool:
         """Reserve a slot for one item if one is free."""
@@ -161,6 +164,8 @@ class OutcomeReporter(Generic[RunT]):
         if self._journal is not None and outcome.kind:
             self._write(self._journal, outcome)
         self._counts.add(number, outcome)
+        if self._on_outcome is not None:
+            self._on_outcome(outcome)
         if self._queue is not None:
             self._queue.put(number, outcome)
 

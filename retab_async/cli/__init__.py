@@ -12,7 +12,7 @@ from retab_async.cli.groups import kind_groups
 from retab_async.cli.serve import serve
 from retab_async.cli.signals import TerminationSignals
 from retab_async.cli.streams import guarded_streams
-from retab_async.errors import ConfigurationError
+from retab_async.errors import ConfigurationError, TerminatedError
 from retab_async.resources import RESOURCES
 from retab_async.settings import VERSION
 
@@ -61,6 +61,9 @@ def _run(words: Sequence[str]) -> int:
         if "RETAB_API_KEY" in str(error):
             click.echo("    export RETAB_API_KEY=...", err=True)
         return 2
+    except TerminatedError as error:
+        click.echo("interrupted", err=True)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED

@@ -10,7 +10,7 @@ import click
 from retab_async.cli.cancel_job import JobPlan, OutputOptions, PlannedJob, run_cancel_job
 from retab_async.cli.id_file import IdFileParser, IdFormat, normalize_kind
 from retab_async.cli.inputs import is_regular, open_input, read_lines, scan_lines
-from retab_async.cli.params import bulk_options, check_distinct, report_options
+from retab_async.cli.params import bulk_options, check_distinct, pop_shared_limit, report_options
 from retab_async.client import AsyncRetab
 from retab_async.resources import RESOURCES
 
@@ -54,6 +54,7 @@ def cancel_command(kind: str, label: str) -> click.Command:
         path = _input_path(ids, from_file)
         file_format = _pop_format(job, path, kind)
         check_distinct(path, job["journal"], failed)
+        shared = pop_shared_limit(job)
         options = OutputOptions(
             as_json=as_json,
             failed=failed,
@@ -63,9 +64,9 @@ def cancel_command(kind: str, label: str) -> click.Command:
             reads_stdin=path == "-",
         )
         if path is None:
-            return run_cancel_job(_plan_of_ids(kind, ids, job), options)
+            return run_cancel_job(_plan_of_ids(kind, ids, job), options, shared)
         with _plan_of_file(path, file_format, job) as plan:
-            return run_cancel_job(plan, options)
+            return run_cancel_job(plan, options, shared)
 
     return cancel
 
@@ -83,6 +84,7 @@ def any_kind_command() -> click.Command:
     def cancel(*, from_file: str, kind: str | None, failed: str | None, as_json: bool, **job: Any) -> int:
         file_format = _pop_format(job, from_file, kind)
         check_distinct(from_file, job["journal"], failed)
+        shared = pop_shared_limit(job)
         options = OutputOptions(
             as_json=as_json,
             failed=failed,
@@ -92,7 +94,7 @@ def any_kind_command() -> click.Command:
             reads_stdin=from_file == "-",
         )
         with _plan_of_file(from_file, file_format, job) as plan:
-            return run_cancel_job(plan, options)
+            return run_cancel_job(plan, options, shared)
 
     return cancel
 

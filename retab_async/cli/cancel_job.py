@@ -11,7 +11,7 @@ import attrs
 import click
 
 from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason
-from retab_async.cli.console import INTERRUPTED, cli_errors, escape_control_chars, stdout_console
+from retab_async.cli.console import cli_errors, escape_control_chars, stdout_console
 from retab_async.cli.failed_file import FailedFile, open_failed_file
 from retab_async.cli.output import Outcome, print_json, print_outcomes, print_table
 from retab_async.cli.progress import JobFigures, job_progress
@@ -19,7 +19,7 @@ from retab_async.cli.signals import GracefulInterrupt
 from retab_async.cli.streams import OutputError
 from retab_async.client import AsyncRetab
 from retab_async.errors import JournalError, RetabError
-from retab_async.throttle import Stats
+from retab_async.throttle import SharedRateLimit, Stats
 
 _MAX_FAILURES_SHOWN = 20
 
@@ -63,11 +63,11 @@ class PlannedJob(NamedTuple):
 JobPlan: TypeAlias = Callable[[AsyncRetab], AbstractAsyncContextManager[PlannedJob]]
 
 
-def run_cancel_job(plan: JobPlan, options: OutputOptions) -> int:
-    """Run a job, print its outcomes and its report, and return the exit code."""
+def run_cancel_job(plan: JobPlan, options: OutputOptions, shared: SharedRateLimit | None = None) -> int:
+    """Run a job under a shared limit, if any, print its outcomes and its report, and return the exit code."""
     with open_failed_file(options.failed) if options.failed else nullcontext() as failed, cli_errors():
         writer = OutcomeWriter(options, failed)
-        result = asyncio.run(run_job(plan, writer))
+        result = asyncio.run(run_job(plan, writer, shared))
         if failed is not None and options.journal is not None:
             result = _add_earlier_failures(failed, options.journal, result)
     return print_report(result, writer)
@@ -118,14 +118,14 @@ class JobResult:
     Attributes:
         report: The report of the job.
         stats: The client's statistics at the end.
-        is_interrupted: Whether Ctrl-C stopped the job.
+        interrupted_by: The number of the signal that stopped the job, or None.
         failure: The error that ended the job as a whole; may be empty.
         unwritten: The number of outcomes that are not in the journal.
     """
 
     report: CancelReport
     stats: Stats
-    is_interrupted: bool
+    interrupted_by: int | None
     failure: str
     unwritten: int
 
@@ -136,10 +136,10 @@ class JournalOpenError(click.ClickException):
     exit_code = 2
 
 
-async def run_job(plan: JobPlan, writer: OutcomeWriter) -> JobResult:
+async def run_job(plan: JobPlan, writer: OutcomeWriter, shared: SharedRateLimit | None = None) -> JobResult:
     """Run a job to its end; raises only errors that prevent its start."""
     failures: list[str] = []
-    async with AsyncRetab() as client, plan(client) as planned:
+    async with AsyncRetab(rate_limit=shared) as client, plan(client) as planned:
         job = planned.job
         interrupt = GracefulInterrupt(job, lambda: client.stats().in_flight)
         with _collect_failure(failures):
@@ -153,7 +153,7 @@ async def run_job(plan: JobPlan, writer: OutcomeWriter) -> JobResult:
         return JobResult(
             report=job.report,
             stats=client.stats(),
-            is_interrupted=interrupt.is_requested,
+            interrupted_by=interrupt.received,
             failure="; ".join(failures),
             unwritten=job.unwritten,
         )
@@ -202,8 +202,8 @@ def print_report(result: JobResult, writer: OutcomeWriter) -> int:
         failure = failure or error.message
     for line in (*_problems(result, failure), *_resume_hint(result, options)):
         click.echo(escape_control_chars(line), err=True)
-    if result.is_interrupted:
-        return INTERRUPTED
+    if result.interrupted_by is not None:
+        return 128 + result.interrupted_by
     has_ended_early = result.report.end_reason in {EndReason.OUTAGE, EndReason.REFUSED}
     return int(bool(failure) or has_ended_early or _count_failures(result.report.counts) > 0)
 
@@ -254,7 +254,7 @@ def _problems(result: JobResult, failure: str) -> Iterator[str]:
 
 
 def _resume_hint(result: JobResult, options: OutputOptions) -> Iterator[str]:
-    if not result.is_interrupted:
+    if result.interrupted_by is None:
         return
     yield f"interrupted: {result.report.counts.total():,} done"
     if options.is_resumable:

@@ -14,10 +14,18 @@ from retab_async.bulk import CancelOutcome
 from retab_async.cli.cancel_job import JobPlan, OutputOptions, PlannedJob, run_cancel_job
 from retab_async.cli.console import cli_errors, confirm, escape_control_chars, require_terminal
 from retab_async.cli.output import Outcome, print_json, print_run_summary
-from retab_async.cli.params import DATE_HELP, bulk_options, check_distinct, filter_options, report_options
+from retab_async.cli.params import (
+    DATE_HELP,
+    bulk_options,
+    check_distinct,
+    filter_options,
+    pop_shared_limit,
+    report_options,
+)
 from retab_async.cli.progress import JobFigures, format_counts, job_progress
 from retab_async.client import AsyncRetab
 from retab_async.resources import RESOURCES
+from retab_async.throttle import SharedRateLimit
 
 _HELP = """Cancel all active {} runs that match every filter, after a confirmation.
 
@@ -36,9 +44,10 @@ def matching_command(kind: str, label: str) -> click.Command:
     )
     def cancel_matching(*, dry_run: bool, yes: bool, failed: str | None, as_json: bool, **options: Any) -> int:
         check_distinct(None, options["journal"], failed)
+        shared = pop_shared_limit(options)
         given = {option.name: options.pop(option.name) for option in filters}
         chosen = {name: value for name, value in given.items() if value is not None}
-        preview = MatchPreview(kind, chosen, options["outage_timeout"])
+        preview = MatchPreview(kind, chosen, options["outage_timeout"], shared)
         if dry_run:
             preview.print_runs(as_json=as_json)
             return 0
@@ -50,7 +59,7 @@ def matching_command(kind: str, label: str) -> click.Command:
                 click.echo("nothing was cancelled", err=True)
                 return int(total > 0)
         output = OutputOptions(as_json=as_json, failed=failed, journal=options["journal"], is_resumable=True)
-        return run_cancel_job(_plan(kind, {**chosen, **options}, total), output)
+        return run_cancel_job(_plan(kind, {**chosen, **options}, total), output, shared)
 
     return cancel_matching
 
@@ -81,11 +90,13 @@ class MatchPreview:
         kind: The kind of the runs.
         filters: The arguments of `cancel_matching` that select runs.
         outage_timeout: Seconds to tolerate an unavailable API.
+        shared: A rate limit shared with other processes.
     """
 
     kind: str
     filters: Mapping[str, Any]
     outage_timeout: float
+    shared: SharedRateLimit | None
 
     def print_runs(self, *, as_json: bool) -> None:
         """Print each matching run as it is found."""
@@ -112,7 +123,7 @@ class MatchPreview:
 
     async def _find(self, on_found: Callable[[CancelOutcome[Any]], None], *, shows_progress: bool) -> Counter[str]:
         statuses: Counter[str] = Counter()
-        async with AsyncRetab() as client:
+        async with AsyncRetab(rate_limit=self.shared) as client:
             cancel_matching = attrgetter(self.kind)(client).cancel_matching
             async with cancel_matching(**self.filters, outage_timeout=self.outage_timeout, dry_run=True) as job:
                 figures = JobFigures("listing", None, lambda: job.report, client.stats)

@@ -10,7 +10,7 @@ from unicodedata import category
 import click
 from rich.console import Console
 
-from retab_async.errors import ConfigurationError, InvalidRequestError, InvalidRunIdError, RetabError
+from retab_async.errors import ConfigurationError, InvalidRequestError, InvalidRunIdError, RetabError, TerminatedError
 
 # The exit code of a command that was ended by Ctrl-C.
 INTERRUPTED = 130
@@ -57,10 +57,10 @@ def confirm(question: str) -> bool:
 
 @contextmanager
 def cli_errors() -> Iterator[None]:
-    """Convert the library's errors to click's; `run` handles `ConfigurationError` itself."""
+    """Convert the library's errors to click's, except those that `run` handles itself."""
     try:
         yield
-    except ConfigurationError:
+    except (ConfigurationError, TerminatedError):
         raise
     except (InvalidRequestError, InvalidRunIdError) as error:
         raise click.UsageError(escape_control_chars(str(error))) from None

@@ -15,13 +15,15 @@ from retab_async.cli.console import cli_errors, escape_control_chars
 from retab_async.cli.create_params import PARAMETERS
 from retab_async.cli.document_param import open_documents, takes_documents
 from retab_async.cli.output import print_run, print_run_summary
-from retab_async.cli.params import json_option, timeout_option
+from retab_async.cli.params import json_option, parse_json_object, timeout_option
 from retab_async.cli.progress import StatusReporter, status_reporter
+from retab_async.cli.signals import TERMINATION
 from retab_async.cli.streams import OutputError
 from retab_async.client import AsyncRetab
-from retab_async.errors import RunCancelledError, RunFailedError
+from retab_async.errors import RunCancelledError, RunFailedError, TerminatedError
 from retab_async.models import Run, RunStatus
 from retab_async.resources import RESOURCES
+from retab_async.signals import until_signal
 
 if TYPE_CHECKING:
     from retab_async.cleanup import UnconfirmedCancel
@@ -61,9 +63,15 @@ def _common_params(*, has_background: bool) -> list[click.Parameter]:
         click.Option(
             ["--wait"],
             is_flag=True,
-            help="Create the run in the background and wait for it; Ctrl-C and --timeout cancel it on the server.",
+            help="Create the run in the background and wait for it; Ctrl-C, SIGTERM and --timeout cancel it.",
         ),
         timeout_option(),
+        click.Option(
+            ["--extra-body"],
+            type=parse_json_object,
+            metavar="PATH|JSON",
+            help="Add these fields to the request: the path of a file, or {...}.",
+        ),
         click.Option(
             ["--idempotency-key"],
             metavar="KEY",
@@ -85,8 +93,14 @@ def _create(kind: str, fields: dict[str, Any]) -> Run:
             run: Run = await attrgetter(kind)(client).create(**fields)
             return run
 
-    with report_doubt(fields["idempotency_key"]), status_reporter("creating"):
+    with report_doubt(fields["idempotency_key"]), status_reporter("creating") as reporter:
+        fields = _with_progress(kind, fields, reporter)
         return asyncio.run(create())
+
+
+def _with_progress(kind: str, fields: dict[str, Any], reporter: StatusReporter) -> dict[str, Any]:
+    takes_documents = "on_upload" in signature(attrgetter("create")(RESOURCES[kind])).parameters
+    return fields | {"on_upload": reporter.on_upload} if takes_documents and reporter.on_upload else fields
 
 
 @contextmanager
@@ -109,13 +123,19 @@ def _create_and_wait(kind: str, fields: dict[str, Any], timeout: float | None) -
     # `running` always creates in the background.
     fields = {name: value for name, value in fields.items() if name != "background"}
     with ExitReport(fields["idempotency_key"]) as report, status_reporter("creating") as reporter:
+        fields = _with_progress(kind, fields, reporter)
         return asyncio.run(_follow(kind, fields, options, report, reporter))
 
 
 async def _follow(
     kind: str, fields: dict[str, Any], options: dict[str, Any], report: "ExitReport", reporter: StatusReporter
 ) -> Run:
-    async with report.open_client(reporter) as client, attrgetter(kind)(client).running(**fields) as handle:
+    async with (
+        # The handler of all commands would turn these signals into Ctrl-C.
+        until_signal(*TERMINATION, call_previous=False),
+        report.open_client(reporter) as client,
+        attrgetter(kind)(client).running(**fields) as handle,
+    ):
         report.handle = handle
         reporter.update(handle.run)
         with suppress(RunFailedError, RunCancelledError):
@@ -125,7 +145,7 @@ async def _follow(
 
 
 class ExitReport:
-    """Prints on stderr what happened to a run whose `create --wait` was left by an error or by Ctrl-C.
+    """Prints on stderr what happened to a run whose `create --wait` was left by an error or a signal.
 
     Attributes:
         handle: The run, or None before it exists.
@@ -153,7 +173,7 @@ class ExitReport:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        is_in_doubt = isinstance(error, KeyboardInterrupt) or getattr(error, "in_doubt", False)
+        is_in_doubt = isinstance(error, KeyboardInterrupt | TerminatedError) or getattr(error, "in_doubt", False)
         if error is not None and (self.handle is not None or is_in_doubt):
             for line in self._lines():
                 click.echo(escape_control_chars(line), err=True)

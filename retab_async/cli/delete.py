@@ -9,10 +9,11 @@ import click
 from retab_async.bulk.results import disposition_of_error
 from retab_async.cli.console import confirm, escape_control_chars, require_terminal
 from retab_async.cli.output import DELETED, Outcome, print_outcomes
-from retab_async.cli.params import ids_argument, json_option
+from retab_async.cli.params import ids_argument, json_option, rate_limit_options, shared_limit
 from retab_async.cli.progress import outcome_bar
 from retab_async.client import AsyncRetab
 from retab_async.errors import RetabError
+from retab_async.throttle import RateLimit, SharedRateLimit
 
 _MAX_IDS_IN_QUESTION = 5
 _WORKERS = 16
@@ -23,13 +24,18 @@ def delete_command(kind: str, label: str) -> click.Command:
     help_text = f"Delete {label} runs after a confirmation.\n\nExits with 1 if a run could not be deleted."
     yes = click.Option(["--yes"], is_flag=True, help="Skip the confirmation.")
 
-    @click.command("delete", params=[ids_argument(), yes, json_option()], help=help_text)
-    def delete(*, ids: tuple[str, ...], yes: bool, as_json: bool) -> int:
+    params = [ids_argument(), yes, *rate_limit_options(), json_option()]
+
+    @click.command("delete", params=params, help=help_text)
+    def delete(
+        *, ids: tuple[str, ...], yes: bool, rate_limit: RateLimit | None, shared: str | None, as_json: bool
+    ) -> int:
+        limit = shared_limit(rate_limit, shared) or rate_limit
         unique_ids = tuple(dict.fromkeys(ids))
         if not yes and not _is_confirmed(unique_ids, label):
             click.echo("nothing was deleted", err=True)
             return 1
-        outcomes = asyncio.run(_delete_all(kind, unique_ids))
+        outcomes = asyncio.run(_delete_all(kind, unique_ids, limit))
         print_outcomes(outcomes, as_json=as_json)
         return int(any(outcome.is_failure for outcome in outcomes))
 
@@ -42,11 +48,11 @@ def _is_confirmed(ids: Sequence[str], label: str) -> bool:
     return confirm(f"Delete {runs}?")
 
 
-async def _delete_all(kind: str, ids: Sequence[str]) -> list[Outcome]:
+async def _delete_all(kind: str, ids: Sequence[str], limit: RateLimit | SharedRateLimit | None) -> list[Outcome]:
     # Worker pool over one iterator; the outcomes keep the order of the ids.
     pending = iter(ids)
     outcomes: dict[str, Outcome] = {}
-    async with AsyncRetab() as client:
+    async with AsyncRetab(rate_limit=limit) as client:
         delete = attrgetter(kind)(client).delete
         with outcome_bar("deleting", len(ids)) as bar:
 

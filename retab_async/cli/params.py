@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
+from retab_async.errors import ConfigurationError
 from retab_async.json_codec import loads
-from retab_async.throttle import RateLimit
+from retab_async.throttle import FileRateLimit, RateLimit, SharedRateLimit
 
 POSITIVE_INT = click.IntRange(min=1)
 POSITIVE_SECONDS = click.FloatRange(min=0, min_open=True)
@@ -184,6 +185,49 @@ def _to_rate_limit(text: str) -> RateLimit:
     return RateLimit(requests, per=seconds)
 
 
+def rate_limit_options() -> list[click.Parameter]:
+    """Return `--rate-limit` and `--shared`."""
+    return [
+        click.Option(
+            ["--rate-limit"],
+            type=_to_rate_limit,
+            metavar="REQUESTS/SECONDS",
+            help="Stay below this rate, such as 300/60 or 300/min, instead of learning the API's limit.",
+        ),
+        click.Option(
+            ["--shared"],
+            metavar="PATH|URL",
+            help="Share the --rate-limit with all processes that name the same file of this machine, or the same Redis "
+            "server, redis://HOST:PORT.",
+        ),
+    ]
+
+
+def shared_limit(rate_limit: RateLimit | None, shared: str | None) -> SharedRateLimit | None:
+    """Return the limit of `--shared`, None if it is not given; `click.UsageError` if it cannot work."""
+    if shared is None:
+        return None
+    if rate_limit is None:
+        msg = "--shared needs a limit to share: add --rate-limit, such as 300/60"
+        raise click.UsageError(msg)
+    try:
+        if "://" not in shared:
+            return FileRateLimit(shared, rate_limit.requests, per=rate_limit.per)
+        from retab_async.integrations.redis import RedisRateLimit  # noqa: PLC0415 - for this option alone
+
+        return RedisRateLimit(shared, rate_limit.requests, per=rate_limit.per)
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def pop_shared_limit(options: dict[str, Any]) -> SharedRateLimit | None:
+    """Remove `shared` from the options of a job, and `rate_limit` if it is shared, and return the limit to share."""
+    limit = shared_limit(options["rate_limit"], options.pop("shared"))
+    if limit is not None:
+        options["rate_limit"] = None
+    return limit
+
+
 def bulk_options() -> list[click.Parameter]:
     """Return the options that are arguments of `cancel_many` of the same name."""
     return [
@@ -195,12 +239,7 @@ def bulk_options() -> list[click.Parameter]:
             metavar="N",
             help="Send up to N cancels at the same time.",
         ),
-        click.Option(
-            ["--rate-limit"],
-            type=_to_rate_limit,
-            metavar="REQUESTS/SECONDS",
-            help="Stay below this rate, such as 300/60 or 300/min, instead of learning the API's limit.",
-        ),
+        *rate_limit_options(),
         click.Option(
             ["--journal"],
             type=OUTPUT_FILE,

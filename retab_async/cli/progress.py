@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 import click
+from rich import filesize
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
@@ -26,6 +27,7 @@ from rich.text import Text
 from retab_async.bulk import CancelReport
 from retab_async.cli.console import escape_control_chars, stderr_console
 from retab_async.cli.output import Outcome
+from retab_async.documents import UploadCallback, UploadProgress
 from retab_async.models import Run, RunStatus
 from retab_async.throttle import Stats
 
@@ -93,6 +95,11 @@ class StatusReporter:
     def describe(self, activity: str) -> None:
         """Show what is being done, on a live line only."""
 
+    @property
+    def on_upload(self) -> UploadCallback | None:
+        """What shows the progress of uploads, None where there is no live line."""
+        return None
+
     def paused(self) -> AbstractContextManager[None]:
         """Hide the live line while other output is printed."""
         return nullcontext()
@@ -111,10 +118,20 @@ class _LiveStatusReporter(StatusReporter):
     def __init__(self, progress: Progress, label: str) -> None:
         super().__init__()
         self._progress = progress
+        self._label = label
         self._task = progress.add_task(label, total=None)
 
     def describe(self, activity: str) -> None:
         self._progress.update(self._task, description=escape_control_chars(activity), refresh=True)
+
+    @property
+    def on_upload(self) -> UploadCallback | None:
+        return self._show_upload
+
+    def _show_upload(self, progress: UploadProgress) -> None:
+        # No refresh: the line is drawn ten times a second anyway.
+        line = format_upload(progress) if progress.sent < progress.total else self._label
+        self._progress.update(self._task, description=escape_control_chars(line))
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -131,6 +148,13 @@ class _LiveStatusReporter(StatusReporter):
             # No refresh: the line is drawn ten times a second anyway, and many runs change at once.
             counts = format_counts(Counter(self._statuses.values()))
             self._progress.update(self._task, description=escape_control_chars(counts))
+
+
+def format_upload(progress: UploadProgress) -> str:
+    """Return what is being uploaded, and how much of it was sent."""
+    name = progress.filename or "documents"
+    share = 100 * progress.sent // progress.total
+    return f"uploading {name}: {share} % of {filesize.decimal(progress.total)}"
 
 
 def format_counts(counts: Mapping[Any, int]) -> str:

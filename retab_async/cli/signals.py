@@ -3,12 +3,14 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 import click
 
 from retab_async.bulk import CancelJob
+from retab_async.signals import listening
 
 # Seconds for the requests in flight to finish.
 _GRACE_PERIOD = 10.0
@@ -17,11 +19,11 @@ _CHECK_INTERVAL = 0.1
 
 
 # Windows has no SIGHUP.
-_FORWARDED = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+TERMINATION: tuple[int, ...] = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class TerminationSignals:
-    """Forwards SIGTERM and SIGHUP as SIGINT, so that one mechanism ends a command in order.
+    """Forwards SIGTERM and SIGHUP as SIGINT where a command does not listen to them itself, so that it ends in order.
 
     A signal that is ignored, as SIGHUP is under `nohup`, stays ignored.
 
@@ -34,7 +36,7 @@ class TerminationSignals:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in _FORWARDED:
+        for number in TERMINATION:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._previous[number] = signal.signal(number, self._forward)
         return self
@@ -58,19 +60,17 @@ class TerminationSignals:
 
 
 class GracefulInterrupt:
-    """Graceful shutdown of a job: the first Ctrl-C lets the requests in flight finish, the second ends it at once.
+    """Graceful shutdown of a job: the first signal lets the requests in flight finish, the second ends it at once.
 
-    Ids that wait to be sent, or sent again, are left without an outcome.
+    The signals are Ctrl-C, SIGTERM and SIGHUP. Ids that wait to be sent, or sent again, are left without an outcome.
 
     Attributes:
-        is_requested: Whether Ctrl-C was pressed.
+        received: The number of the first signal, None before it.
         print_line: Prints a line beside the progress display.
     """
 
-    _timer: asyncio.TimerHandle
-
     def __init__(self, job: CancelJob[Any], in_flight: Callable[[], int]) -> None:
-        self.is_requested: bool = False
+        self.received: int | None = None
         self.print_line: Callable[[str], None] = click.echo
         self._job = job
         self._in_flight = in_flight
@@ -78,20 +78,20 @@ class GracefulInterrupt:
         self._limit = asyncio.timeout(None)
         self._deadline = 0.0
         self._was_idle = False
-        self._previous_handler: Any = None
+        self._listening = ExitStack()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         await self._limit.__aenter__()
-        self._previous_handler = signal.signal(signal.SIGINT, self._on_signal)
-        # From the start: a signal that arrives right before the loop sleeps is handled only when the loop wakes up.
-        self._check()
+        self._listening.enter_context(listening((signal.SIGINT, *TERMINATION), self._interrupt))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        signal.signal(signal.SIGINT, self._previous_handler)
-        self._timer.cancel()
+        self._listening.close()
+        if self._timer is not None:
+            self._timer.cancel()
         try:
             await self._limit.__aexit__(kind, error, trace)
         except TimeoutError:
@@ -99,24 +99,21 @@ class GracefulInterrupt:
             return True
         return False
 
-    def _on_signal(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._interrupt)
-
-    def _interrupt(self) -> None:
-        if self.is_requested:
-            # A third Ctrl-C must have its usual effect, in case the exit of the block hangs.
-            signal.signal(signal.SIGINT, self._previous_handler)
+    def _interrupt(self, number: int) -> None:
+        if self.received is not None:
+            # A third signal must have its usual effect, in case the exit of the block hangs.
+            self._listening.close()
             self._deadline = 0.0
             return
-        self.is_requested = True
+        self.received = number
         self._deadline = self._loop.time() + _GRACE_PERIOD
         self.print_line("finishing the requests in flight; press Ctrl-C again to stop at once")
-        self._was_idle = False
         self._job.stop()
+        self._check()
 
     def _check(self) -> None:
         is_idle = not self._in_flight()
-        if self.is_requested and ((is_idle and self._was_idle) or self._loop.time() >= self._deadline):
+        if (is_idle and self._was_idle) or self._loop.time() >= self._deadline:
             self._limit.reschedule(self._loop.time())
         else:
             self._was_idle = is_idle

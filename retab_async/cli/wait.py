@@ -9,12 +9,13 @@ import click
 
 from retab_async.cli.console import cli_errors, escape_control_chars
 from retab_async.cli.output import print_json, print_row
-from retab_async.cli.params import ids_argument, json_option, timeout_option
+from retab_async.cli.params import ids_argument, json_option, rate_limit_options, shared_limit, timeout_option
 from retab_async.cli.progress import StatusReporter, status_reporter
 from retab_async.client import AsyncRetab
 from retab_async.converter import unstructure
 from retab_async.errors import RetabError
 from retab_async.models import Run, RunStatus
+from retab_async.throttle import RateLimit, SharedRateLimit
 
 
 def wait_command(kind: str, label: str) -> click.Command:
@@ -24,12 +25,17 @@ def wait_command(kind: str, label: str) -> click.Command:
         "Ctrl-C stops waiting; the runs continue. Exits with 1 if a run did not complete or could not be awaited."
     )
 
-    @click.command("wait", params=[ids_argument(), timeout_option(), json_option()], help=help_text)
-    def wait(*, ids: tuple[str, ...], timeout: float | None, as_json: bool) -> int:
+    params = [ids_argument(), timeout_option(), *rate_limit_options(), json_option()]
+
+    @click.command("wait", params=params, help=help_text)
+    def wait(
+        *, ids: tuple[str, ...], timeout: float | None, rate_limit: RateLimit | None, shared: str | None, as_json: bool
+    ) -> int:
+        limit = shared_limit(rate_limit, shared) or rate_limit
         options = {} if timeout is None else {"timeout": timeout}
         with cli_errors(), status_reporter("waiting") as reporter:
             try:
-                all_completed = asyncio.run(_wait(kind, ids, options, reporter, as_json=as_json))
+                all_completed = asyncio.run(_wait(kind, ids, options, limit, reporter, as_json=as_json))
             except KeyboardInterrupt:
                 _print_unfinished(reporter, ids)
                 raise
@@ -38,11 +44,17 @@ def wait_command(kind: str, label: str) -> click.Command:
     return wait
 
 
-async def _wait(
-    kind: str, ids: Sequence[str], options: dict[str, Any], reporter: StatusReporter, *, as_json: bool
+async def _wait(  # noqa: PLR0913 - the options of the command
+    kind: str,
+    ids: Sequence[str],
+    options: dict[str, Any],
+    limit: RateLimit | SharedRateLimit | None,
+    reporter: StatusReporter,
+    *,
+    as_json: bool,
 ) -> bool:
     all_completed = True
-    async with AsyncRetab() as client:
+    async with AsyncRetab(rate_limit=limit) as client:
         finished = attrgetter(kind)(client).wait_many(ids, on_status=reporter.update, **options)
         try:
             async for run in finished:

@@ -1,21 +1,32 @@
 """Documents: what callers may give as one, and the request bodies and uploads that it becomes."""
 
-from retab_async.documents.body import DocumentField
-from retab_async.documents.create_body import build_create_body
-from retab_async.documents.files import AsyncBinaryFile, BinaryFile
-from retab_async.documents.open import Content, Document
-from retab_async.documents.upload import redact_queries, transfer_seconds, upload_document
-from retab_async.documents.urls import is_https
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AsyncBinaryFile",
-    "BinaryFile",
-    "Content",
-    "Document",
-    "DocumentField",
-    "build_create_body",
-    "is_https",
-    "redact_queries",
-    "transfer_seconds",
-    "upload_document",
-]
+from retab_async.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from retab_async.documents.create_body import build_create_body as build_create_body
+    from retab_async.documents.field import Document as Document, DocumentField as DocumentField
+    from retab_async.documents.progress import UploadCallback as UploadCallback, UploadProgress as UploadProgress
+    from retab_async.documents.upload import (
+        redact_queries as redact_queries,
+        transfer_seconds as transfer_seconds,
+        upload_document as upload_document,
+    )
+    from retab_async.documents.urls import is_https as is_https
+else:
+    # A client that creates no run needs the types alone.
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "Document": "field",
+            "DocumentField": "field",
+            "UploadCallback": "progress",
+            "UploadProgress": "progress",
+            "build_create_body": "create_body",
+            "is_https": "urls",
+            "redact_queries": "upload",
+            "transfer_seconds": "upload",
+            "upload_document": "upload",
+        },
+    )

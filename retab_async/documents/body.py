@@ -8,19 +8,11 @@ from typing import Any
 import attrs
 import orjson
 
-from retab_async.documents.open import Document
+from retab_async.documents.field import DocumentField
 from retab_async.documents.sources import PIECE_SIZE, Source
 from retab_async.json_codec import dumps
 from retab_async.models import MIMEData
 from retab_async.protocol import BytesBody
-
-
-@attrs.frozen(eq=False)
-class DocumentField:
-    """A document among the fields of a request, anywhere in its JSON; `filename` overrides its own."""
-
-    document: Document
-    filename: str | None = None
 
 
 @attrs.frozen(eq=False)

@@ -2,19 +2,22 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from retab_async.documents.body import JSONBody, JSONTemplate, base64_length
 from retab_async.documents.open import open_document, split_filename
+from retab_async.documents.progress import ProgressBody, UploadCallback
 from retab_async.documents.sources import Source
 from retab_async.documents.upload import resolve_file_ref, upload_source
 from retab_async.documents.urls import remote_document
 from retab_async.errors import RequestError
 from retab_async.models import FileRef, MIMEData
 from retab_async.protocol import MIB, Body, BytesBody
-from retab_async.transport import Transport
+
+if TYPE_CHECKING:
+    from retab_async.transport import Transport
 
 # The service accepts no larger body of any request.
 _MAX_BODY_BYTES = 32 * MIB
@@ -23,13 +26,16 @@ _SMALL_BODY_BYTES = MIB
 
 
 @asynccontextmanager
-async def build_create_body(transport: Transport, fields: Mapping[str, Any]) -> AsyncIterator[Body]:
+async def build_create_body(
+    transport: "Transport", fields: Mapping[str, Any], on_upload: UploadCallback | None = None
+) -> AsyncIterator[Body]:
     """Open the documents of a create and build its body, valid until the block exits.
 
     Args:
         transport: Sends the uploads.
         fields: The JSON of the request, with a `DocumentField` in the place of each document. If the body would be
             too large for the service, the largest documents are uploaded until the rest fits.
+        on_upload: Called while a document, or the body, is sent.
 
     Raises:
         InvalidDocumentError: A document cannot be read or sent; nothing was sent.
@@ -46,12 +52,12 @@ async def build_create_body(transport: Transport, fields: Mapping[str, Any]) -> 
             body = template.fill(values)
             for index, source in _largest_first(values):
                 if body.length > _MAX_BODY_BYTES:
-                    values[index] = await upload_source(transport, source)
+                    values[index] = await upload_source(transport, source, on_upload)
                     body = template.fill(values)
         if isinstance(body, JSONBody) and body.length <= _SMALL_BODY_BYTES:
             body = BytesBody(b"".join([piece async for piece in body.pieces()]))
             await stack.aclose()
-        yield body
+        yield body if on_upload is None else ProgressBody(body, on_upload)
 
 
 async def _open(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from inspect import iscoroutinefunction
 from tempfile import TemporaryFile
-from typing import Any, Protocol
+from typing import Any
 
 from retab_async.documents.sources import (
     PIECE_SIZE,
@@ -19,9 +19,9 @@ from retab_async.documents.sources import (
     bytes_source,
     open_file_source,
 )
-from retab_async.documents.thread_pool import FILE_POOL
 from retab_async.errors import InvalidDocumentError
 from retab_async.protocol import MIB
+from retab_async.thread_pool import FILE_POOL
 
 # Without waiting for a pipe's writer, and on Windows without translating line ends.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
@@ -32,20 +32,6 @@ _MAX_PATH = 4096
 _MAX_COPY_BYTES = 1024 * MIB
 # Milliseconds between two looks of a thread that waits for a pipe whether its caller still waits.
 _POLL_INTERVAL = 100
-
-
-class BinaryFile(Protocol):
-    """A binary file object: an open file, a pipe, a `BytesIO`."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return at most `size` bytes, and none at the end."""
-
-
-class AsyncBinaryFile(Protocol):
-    """A binary file object whose `read` is a coroutine function, as those of aiofiles, anyio and Starlette."""
-
-    async def read(self, size: int, /) -> bytes:
-        """Return at most `size` bytes, and none at the end."""
 
 
 def open_path(path: str | os.PathLike[str], filename: str, descriptor: SharedDescriptor) -> Source:

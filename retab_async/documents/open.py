@@ -5,26 +5,13 @@ import os
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
-from typing import TypeAlias
 
-from retab_async.documents.files import (
-    AsyncBinaryFile,
-    BinaryFile,
-    open_async_file_object,
-    open_file_object,
-    open_path,
-)
+from retab_async.documents.files import open_async_file_object, open_file_object, open_path
 from retab_async.documents.sources import BytesSource, SharedDescriptor, Source, bytes_source, clean_filename
-from retab_async.documents.thread_pool import FILE_POOL, USER_FILE_POOL
 from retab_async.documents.urls import decode_data_url, is_data_url
 from retab_async.errors import InvalidDocumentError
-from retab_async.models import FileRef, MIMEData
-
-Content: TypeAlias = (
-    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | AsyncBinaryFile | MIMEData | FileRef
-)
-# With the filename to send in front, or without.
-Document: TypeAlias = Content | tuple[str, Content]
+from retab_async.models import MIMEData
+from retab_async.thread_pool import FILE_POOL, USER_FILE_POOL
 
 
 def split_filename(document: object, filename: str | None = None) -> tuple[object, str]:

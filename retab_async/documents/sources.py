@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol, TypeAlias
 import attrs
 
 from retab_async.documents.media_types import HEAD_SIZE, extension_of, type_by_content, type_by_name
-from retab_async.documents.thread_pool import FILE_POOL
 from retab_async.errors import InvalidDocumentError
+from retab_async.thread_pool import FILE_POOL
 
 # Bytes of a document that are read and encoded at once: few enough to bound memory and the time for which a thread
 # holds the interpreter, enough to make the thread hop cheap, and a multiple of 3, so that base64 pieces join up.

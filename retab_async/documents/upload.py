@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
@@ -10,12 +10,15 @@ import orjson
 
 from retab_async.documents.body import FileBody
 from retab_async.documents.open import open_document, split_filename
+from retab_async.documents.progress import ProgressBody, UploadCallback
 from retab_async.documents.sources import DocumentInfo, Source, clean_filename
 from retab_async.documents.urls import is_beside_api, is_https, is_upload_url, remote_document
 from retab_async.errors import InvalidDocumentError, InvalidRunIdError, RequestError
 from retab_async.models import FileRef, MIMEData, UploadedFile
 from retab_async.protocol import MIB, Body, BytesBody, Request, Response, parse_json, response_error, run_path
-from retab_async.transport import Transport
+
+if TYPE_CHECKING:
+    from retab_async.transport import Transport
 
 _FILES = "/v1/files"
 _UPLOADS = "/v1/files/upload"
@@ -41,7 +44,7 @@ def redact_queries(response: Response) -> Response:
     return response._replace(redact=lambda text: _QUERY.sub("?***", redact(text)))
 
 
-async def resolve_file_ref(transport: Transport, file: FileRef) -> MIMEData:
+async def resolve_file_ref(transport: "Transport", file: FileRef) -> MIMEData:
     """Return the filename and URL by which a file that the API has becomes the document of another run.
 
     Raises:
@@ -70,13 +73,16 @@ def _link_path(file_id: object) -> str:
         raise InvalidDocumentError(msg) from error
 
 
-async def upload_document(transport: Transport, document: object, filename: str | None = None) -> UploadedFile:
+async def upload_document(
+    transport: "Transport", document: object, filename: str | None = None, on_upload: UploadCallback | None = None
+) -> UploadedFile:
     """Upload a document whose bytes are to be sent.
 
     Args:
         transport: Sends the requests.
         document: What the caller gave.
         filename: The filename to send; None for the document's own.
+        on_upload: Called while the document is sent.
 
     Raises:
         InvalidDocumentError: The document cannot be read, or the API can fetch it itself.
@@ -87,10 +93,12 @@ async def upload_document(transport: Transport, document: object, filename: str 
         msg = "the API can fetch this document itself: give it to a create as it is"
         raise InvalidDocumentError(msg)
     async with open_document(content, filename, max_seconds=transport.policy.deadline) as source:
-        return await upload_source(transport, source)
+        return await upload_source(transport, source, on_upload)
 
 
-async def upload_source(transport: Transport, source: Source) -> UploadedFile:
+async def upload_source(
+    transport: "Transport", source: Source, on_upload: UploadCallback | None = None
+) -> UploadedFile:
     """Send a document where the API says, and return the filename and URL by which it is then a run's document.
 
     Raises:
@@ -101,7 +109,7 @@ async def upload_source(transport: Transport, source: Source) -> UploadedFile:
     `POST /v1/files/upload`, a `PUT` to the address in the answer, `POST /v1/files/upload/{id}/complete`
     """
     session = await _begin_upload(transport, source.info)
-    await _put(transport, session, source)
+    await _put(transport, session, source, on_upload)
     request = Request("POST", run_path(_UPLOADS, session.file_id, "/complete"), body=BytesBody(b"{}"))
     document = _parse_mime_data(redact_queries(await transport.send(request)))
     return UploadedFile(id=session.file_id, filename=document.filename, url=document.url)
@@ -128,7 +136,7 @@ class _UploadSession(NamedTuple):
         return f"_UploadSession({self.file_id})"
 
 
-async def _begin_upload(transport: Transport, info: DocumentInfo) -> _UploadSession:
+async def _begin_upload(transport: "Transport", info: DocumentInfo) -> _UploadSession:
     payload = {"filename": info.filename, "size_bytes": info.size, "content_type": info.media_type}
     request = Request("POST", _UPLOADS, body=BytesBody(orjson.dumps(payload)))
     response = redact_queries(await transport.send(request))
@@ -161,8 +169,12 @@ def _are_headers(value: Any) -> bool:
     )
 
 
-async def _put(transport: Transport, session: _UploadSession, source: Source) -> None:
+async def _put(
+    transport: "Transport", session: _UploadSession, source: Source, on_upload: UploadCallback | None
+) -> None:
     request = await _put_request(session, source, transport.base_url)
+    if on_upload is not None and request.body is not None:
+        request = request._replace(body=ProgressBody(request.body, on_upload, source.info.filename))
     try:
         await transport.send(request)
     except RequestError as error:

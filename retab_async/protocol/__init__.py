@@ -25,6 +25,7 @@ from retab_async.protocol.responses import (
     is_keep_alive,
     parse_json,
     read_retry_after,
+    request_id_of,
     response_error,
     too_large_error,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "parse_json",
     "read_problem",
     "read_retry_after",
+    "request_id_of",
     "response_error",
     "run_id_of",
     "run_path",

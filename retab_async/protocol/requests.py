@@ -68,7 +68,7 @@ class Request(NamedTuple):
     """HTTP request as a value.
 
     Attributes:
-        method: GET, POST, PUT or DELETE.
+        method: GET, POST, PUT, PATCH or DELETE.
         path: The path, from `/v1` on; how errors name the request.
         query: The query string, without `?`.
         max_response_bytes: Size limit of the decoded response, in bytes; the client's applies as well.
@@ -80,6 +80,7 @@ class Request(NamedTuple):
         public_only: No connection to a local or private address is opened for it.
         secrets: Tokens of the request itself, such as a signature in its URL, redacted where the response is quoted.
         is_streamed: A 2xx arrives line by line, without a limit for the whole.
+        is_repeatable: Whether sending it twice has the effect of sending it once; if not, it is sent once.
     """
 
     method: str
@@ -94,6 +95,7 @@ class Request(NamedTuple):
     is_streamed: bool = False
     secrets: tuple[str, ...] = ()
     public_only: bool = False
+    is_repeatable: bool = True
 
     @property
     def is_cancel(self) -> bool:
@@ -130,14 +132,16 @@ class DeliveryState:
         is_sent: The current attempt was sent completely and has no response yet.
         in_doubt: An earlier attempt ended in that state, or with a response that leaves it open.
         resends: Sends of the current attempt beyond its first, after the server had closed a kept-alive connection.
+        throttled: Responses that asked for fewer requests.
     """
 
-    __slots__ = ("in_doubt", "is_sent", "resends")
+    __slots__ = ("in_doubt", "is_sent", "resends", "throttled")
 
     def __init__(self, *, in_doubt: bool = False) -> None:
         self.in_doubt: bool = in_doubt
         self.is_sent: bool = False
         self.resends: int = 0
+        self.throttled: int = 0
 
     @property
     def may_have_taken_effect(self) -> bool:

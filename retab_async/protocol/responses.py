@@ -127,7 +127,7 @@ def _details(response: Response) -> dict[str, Any]:
         "method": response.request.method,
         "url": response.request.path,
         "attempts": response.attempts,
-        "request_id": _request_id(response),
+        "request_id": request_id_of(response),
         "body": _text(response)[:_BODY_START],
         "in_doubt": response.request.method != "GET",
         "idempotency_key": response.request.idempotency_key,
@@ -147,7 +147,7 @@ def api_error(response: Response, now: datetime) -> APIError:
         method=response.request.method,
         url=response.request.path,
         attempts=response.attempts,
-        request_id=_request_id(response),
+        request_id=request_id_of(response),
         body=body,
         code=problem.code,
         details=problem.details,
@@ -192,7 +192,8 @@ def _phrase(status: int) -> str:
         return "no reason given"
 
 
-def _request_id(response: Response) -> str | None:
+def request_id_of(response: Response) -> str | None:
+    """Return the `x-request-id` of a response as one line without the caller's secret, None without one."""
     request_id = response.headers.get("x-request-id", "")
     return _redact(response, single_line(request_id))[:_REQUEST_ID_LENGTH] or None
 

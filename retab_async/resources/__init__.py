@@ -1,98 +1,83 @@
 """Registry of the kinds of run: the client, the command and the tests take them from here.
 
-To add a kind, import its resource and annotate an attribute with it, at the place where the client shall have it;
-CONTRIBUTING.md lists all places.
+Each kind is loaded when it is first used. To add one, annotate an attribute with its resource at the place where the
+client shall have it, and name its module below; CONTRIBUTING.md lists all places.
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from retab_async.models import FileRef, UploadedFile
-from retab_async.resources.base import RunResource
-from retab_async.resources.classifications import Classifications
-from retab_async.resources.edits import Edits
-from retab_async.resources.extractions import Extractions
-from retab_async.resources.file_blueprints import FileBlueprint, FileBlueprints
-from retab_async.resources.files import Files
-from retab_async.resources.namespace import Namespace, registry_of
-from retab_async.resources.parses import Parses
-from retab_async.resources.partitions import Partitions
-from retab_async.resources.schemas import SchemaGenerations
-from retab_async.resources.splits import Splits
-from retab_async.resources.workflow_eval_runs import WorkflowEvalRuns
-from retab_async.resources.workflow_experiment_runs import ExperimentRuns
-from retab_async.resources.workflow_runs import WorkflowRuns
+from retab_async.lazy import lazy_names
+from retab_async.resources.namespace import Namespace, Registry, member
 
-
-class FilesAndBlueprints(Files):
-    """The files of an account, and the blueprints made from them."""
-
-    blueprints: FileBlueprints
-
-    async def create_blueprint(
-        self,
-        file_id: str | FileRef | UploadedFile,
-        *,
-        intent: str | None = None,
-        background: bool = False,
-        idempotency_key: str | None = None,
-    ) -> FileBlueprint:
-        """Create a file blueprint; the official name of `blueprints.create`.
-
-        `POST /v1/files/blueprints`
-        """
-        return await self.blueprints.create(
-            file_id=file_id, intent=intent, background=background, idempotency_key=idempotency_key
-        )
-
-    async def get_blueprint(self, blueprint_id: str | FileBlueprint, *, include_output: bool = True) -> FileBlueprint:
-        """Return a file blueprint; the official name of `blueprints.get`.
-
-        `GET /v1/files/blueprints/{blueprint_id}`
-        """
-        return await self.blueprints.get(blueprint_id, include_output=include_output)
-
-    async def create_blueprint_cancel(self, blueprint_id: str | FileBlueprint) -> FileBlueprint:
-        """Cancel a file blueprint; the official name of `blueprints.cancel`.
-
-        `POST /v1/files/blueprints/{blueprint_id}/cancel`
-        """
-        return await self.blueprints.cancel(blueprint_id)
+if TYPE_CHECKING:
+    from retab_async.resources.account_files import FilesAndBlueprints
+    from retab_async.resources.any_run import AnyRun as AnyRun, cancel_runs as cancel_runs
+    from retab_async.resources.base import RunResource
+    from retab_async.resources.classifications import Classifications
+    from retab_async.resources.edits import Edits
+    from retab_async.resources.extractions import Extractions
+    from retab_async.resources.parses import Parses
+    from retab_async.resources.partitions import Partitions
+    from retab_async.resources.schemas import SchemaGenerations
+    from retab_async.resources.splits import Splits
+    from retab_async.resources.workflow_eval_runs import WorkflowEvalRuns
+    from retab_async.resources.workflow_experiment_runs import ExperimentRuns
+    from retab_async.resources.workflow_runs import WorkflowRuns
+else:
+    __getattr__, __dir__, _ = lazy_names(
+        __name__,
+        {
+            "AnyRun": "any_run",
+            "Classifications": "classifications",
+            "Edits": "edits",
+            "ExperimentRuns": "workflow_experiment_runs",
+            "Extractions": "extractions",
+            "FilesAndBlueprints": "account_files",
+            "Parses": "parses",
+            "Partitions": "partitions",
+            "RunResource": "base",
+            "SchemaGenerations": "schemas",
+            "Splits": "splits",
+            "WorkflowEvalRuns": "workflow_eval_runs",
+            "WorkflowRuns": "workflow_runs",
+            "cancel_runs": "any_run",
+        },
+    )
 
 
 class WorkflowEvals(Namespace):
     """Resources of workflow evals."""
 
-    runs: WorkflowEvalRuns
+    runs: "WorkflowEvalRuns" = member()
 
 
 class WorkflowExperiments(Namespace):
     """Resources of workflow experiments."""
 
-    runs: ExperimentRuns
+    runs: "ExperimentRuns" = member()
 
 
 class Workflows(Namespace):
     """Resources of workflows."""
 
-    runs: WorkflowRuns
-    evals: WorkflowEvals
-    experiments: WorkflowExperiments
+    runs: "WorkflowRuns" = member()
+    evals: "WorkflowEvals" = member()
+    experiments: "WorkflowExperiments" = member()
 
 
 class RunResources(Namespace):
     """All resources of a client."""
 
-    splits: Splits
-    partitions: Partitions
-    classifications: Classifications
-    extractions: Extractions
-    parses: Parses
-    edits: Edits
-    schemas: SchemaGenerations
-    files: FilesAndBlueprints
-    workflows: Workflows
+    splits: "Splits" = member()
+    partitions: "Partitions" = member()
+    classifications: "Classifications" = member()
+    extractions: "Extractions" = member()
+    parses: "Parses" = member()
+    edits: "Edits" = member()
+    schemas: "SchemaGenerations" = member()
+    files: "FilesAndBlueprints" = member()
+    workflows: "Workflows" = member()
 
 
-RESOURCES: Mapping[str, type[RunResource[Any]]] = MappingProxyType(registry_of(RunResources))
+RESOURCES: Mapping[str, type["RunResource[Any]"]] = Registry(RunResources)

@@ -1,32 +1,27 @@
 """Base classes of the resources: the methods that the kinds of run share."""
 
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import date
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
+from retab_async import bulk, polling
 from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser
 from retab_async.api.run_api import RunApi
-from retab_async.bulk import (
-    CancelJob,
-    CancelOptions,
-    CancelTarget,
-    IdSource,
-    Order,
-    RunScan,
-    scan_queries,
-)
-from retab_async.cleanup import CleanupQueue
 from retab_async.errors import InvalidRunIdError, NotFoundError
 from retab_async.listing import RunPager, list_query, with_day_bounds
 from retab_async.models import Run, RunStatus
-from retab_async.polling import StatusCallback, Waiter, WaitIterator
 from retab_async.protocol import run_path
 from retab_async.scope import CreateSpec, RunHandle, RunScope, reject_cancelled
 from retab_async.throttle import RateLimit
-from retab_async.transport import Transport
-from retab_async.validation import idempotency_key, reject
+from retab_async.validation import idempotency_key, optional_callable, reject, with_extra_body
+
+if TYPE_CHECKING:
+    from retab_async.cleanup import CleanupQueue
+    from retab_async.documents import UploadCallback
+    from retab_async.transport import Transport
 
 RunT = TypeVar("RunT", bound=Run)
 
@@ -61,11 +56,14 @@ class RunResource(Generic[RunT]):
         if cls.spec.id_prefix:
             cls._kind_of_prefix[cls.spec.id_prefix] = kind_of_path(cls.path)
 
-    def __init__(self, transport: Transport, cleanup: CleanupQueue) -> None:
-        self._cleanup = cleanup
+    def __init__(self, transport: "Transport", load_cleanup: "Callable[[], CleanupQueue]") -> None:
+        self._cleanup = cleanup = load_cleanup()
         parser = RunParser(self.path, self.run_type, self.spec)
         self._api = RunApi(transport, self.path, parser, self.spec, cleanup.recent_runs)
-        self._waiter = Waiter(self._api, cleanup.recent_runs.not_found_until)
+
+    @cached_property
+    def _waiter(self) -> "polling.Waiter[RunT]":
+        return polling.Waiter(self._api, self._cleanup.recent_runs.not_found_until)
 
     async def cancel(self, run_id: str | RunT) -> RunT:
         """Cancel a run and return its new state.
@@ -100,12 +98,12 @@ class RunResource(Generic[RunT]):
         concurrency: int = 64,
         rate_limit: RateLimit | None = None,
         journal: str | os.PathLike[str] | None = None,
-        order: Order = "completion",
+        order: "bulk.Order" = "completion",
         wait: bool = False,
         wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
         dedupe: bool = False,
-    ) -> CancelJob[RunT]:
+    ) -> "bulk.CancelJob[RunT]":
         """Cancel many runs: `await` for a `CancelReport`, or `async with` for each `CancelOutcome`.
 
         Each id that is taken from `runs` has exactly one outcome. Transient failures are retried by the client's
@@ -134,7 +132,7 @@ class RunResource(Generic[RunT]):
             JournalError: From the job: outcomes can no longer be recorded.
             ClientStateError: From the job: the client is closed.
         """
-        options = CancelOptions(
+        options = bulk.CancelOptions(
             concurrency=concurrency,
             rate_limit=rate_limit,
             journal=journal,
@@ -144,7 +142,7 @@ class RunResource(Generic[RunT]):
             outage_timeout=outage_timeout,
             dedupe=dedupe,
         )
-        return CancelJob(IdSource(runs, self._run_id_of, dedupe=dedupe), (self._cancel_target,), options)
+        return bulk.CancelJob(bulk.IdSource(runs, self._run_id_of, dedupe=dedupe), (self._cancel_target,), options)
 
     async def get(self, run_id: str | RunT, *, include_output: bool = True) -> RunT:
         """Return the current state of a run.
@@ -175,7 +173,7 @@ class RunResource(Generic[RunT]):
         *,
         timeout: float | None = 3600.0,  # noqa: ASYNC109 - its error has the last run seen
         poll_interval: float | None = None,
-        on_status: StatusCallback[RunT] | None = None,
+        on_status: "polling.StatusCallback[RunT] | None" = None,
     ) -> RunT:
         """Wait until a run is terminal, whatever its status, and return it with its output.
 
@@ -209,8 +207,8 @@ class RunResource(Generic[RunT]):
         *,
         timeout: float | None = 3600.0,
         poll_interval: float | None = None,
-        on_status: StatusCallback[RunT] | None = None,
-    ) -> WaitIterator[RunT]:
+        on_status: "polling.StatusCallback[RunT] | None" = None,
+    ) -> "polling.WaitIterator[RunT]":
         """Yield runs as they finish, each id once: `async for run in client.splits.wait_many(ids)`.
 
         Leaving the loop early leaves nothing to clean up.
@@ -247,8 +245,8 @@ class RunResource(Generic[RunT]):
         return RunScope(self._api, self._waiter, self._cleanup, handle)
 
     @property
-    def _cancel_target(self) -> CancelTarget[RunT]:
-        return CancelTarget(self._api.kind, self._api, self._waiter)
+    def _cancel_target(self) -> "bulk.CancelTarget[RunT]":
+        return bulk.CancelTarget(self._api.kind, self._api, self._waiter)
 
     def _run_id_of(self, run: str | RunT) -> tuple[str, str]:
         run_id = run if isinstance(run, str) else self._id_of(run)
@@ -256,11 +254,18 @@ class RunResource(Generic[RunT]):
             run_path(self.path, run_id)
         return self._api.kind, run_id
 
-    def _cancel_matching(self, options: CancelOptions, *, status: str | None, **filters: Any) -> CancelJob[RunT]:
+    def _cancel_matching(
+        self, matching: "bulk.MatchingOptions", *, status: str | None, **filters: Any
+    ) -> "bulk.CancelJob[RunT]":
+        options = bulk.CancelOptions(**matching)
         # In the order of progress: a run that advances while one list is walked is found in a later one.
-        lists = scan_queries(self.spec.active_statuses if status is None else (status,), **self._list_filters(filters))
-        scan = RunScan(self._api.fetch_page, lists, outage_timeout=options.outage_timeout, single_pass=options.dry_run)
-        return CancelJob(IdSource(scan, self._run_id_of), (self._cancel_target,), options)
+        lists = bulk.scan_queries(
+            self.spec.active_statuses if status is None else (status,), **self._list_filters(filters)
+        )
+        scan = bulk.RunScan(
+            self._api.fetch_page, lists, outage_timeout=options.outage_timeout, single_pass=options.dry_run
+        )
+        return bulk.CancelJob(bulk.IdSource(scan, self._run_id_of), (self._cancel_target,), options)
 
     def _list(self, **filters: Any) -> RunPager[RunT]:
         return RunPager(self._api.fetch_page, list_query(**self._list_filters(filters)), self.path)
@@ -268,17 +273,37 @@ class RunResource(Generic[RunT]):
     def _list_filters(self, filters: dict[str, Any]) -> dict[str, Any]:
         return with_day_bounds(filters) if self.spec.list_needs_datetimes else filters
 
-    async def _create(self, fields: Mapping[str, Any], key: str | None) -> RunT:
-        spec = self._creation(fields, key)
-        run = await self._api.create(spec.fields, spec.key)
+    async def _create(
+        self,
+        fields: Mapping[str, Any],
+        key: str | None,
+        extra_body: Mapping[str, Any] | None,
+        on_upload: "UploadCallback | None" = None,
+    ) -> RunT:
+        spec = self._creation(fields, key, extra_body, on_upload)
+        run = await self._api.create(spec.fields, spec.key, spec.on_upload)
         reject_cancelled(run, key)
         return run
 
-    def _running(self, fields: Mapping[str, Any], key: str | None) -> RunScope[RunT]:
-        return RunScope(self._api, self._waiter, self._cleanup, self._creation(fields, key))
+    def _running(
+        self,
+        fields: Mapping[str, Any],
+        key: str | None,
+        extra_body: Mapping[str, Any] | None,
+        on_upload: "UploadCallback | None" = None,
+    ) -> RunScope[RunT]:
+        return RunScope(self._api, self._waiter, self._cleanup, self._creation(fields, key, extra_body, on_upload))
 
-    def _creation(self, fields: Mapping[str, Any], key: str | None) -> CreateSpec:
-        return CreateSpec(fields, idempotency_key(key), key)
+    def _creation(
+        self,
+        fields: Mapping[str, Any],
+        key: str | None,
+        extra_body: Mapping[str, Any] | None,
+        on_upload: "UploadCallback | None" = None,
+    ) -> CreateSpec:
+        return CreateSpec(
+            with_extra_body(fields, extra_body), idempotency_key(key), key, optional_callable("on_upload", on_upload)
+        )
 
     def _add_hint(self, error: NotFoundError, run_id: str) -> None:
         kind = self._kind_of_prefix.get(run_id.partition("_")[0], self._api.kind)
@@ -379,12 +404,12 @@ class ListedRuns(RunResource[RunT]):
         concurrency: int = 64,
         rate_limit: RateLimit | None = None,
         journal: str | os.PathLike[str] | None = None,
-        order: Order = "completion",
+        order: "bulk.Order" = "completion",
         dry_run: bool = False,
         wait: bool = False,
         wait_timeout: float = 3600.0,
         outage_timeout: float = 60.0,
-    ) -> CancelJob[RunT]:
+    ) -> "bulk.CancelJob[RunT]":
         """Cancel all runs that match; by default those that are active.
 
         Walks the lists, oldest runs first, until a walk finds no new run; each run is cancelled once. If a list fails
@@ -410,14 +435,14 @@ class ListedRuns(RunResource[RunT]):
             outage_timeout: Seconds without a server after which the remaining ids are reported `unconfirmed`; 60 by
                 default.
         """
-        options = CancelOptions(
-            concurrency=concurrency,
-            rate_limit=rate_limit,
-            journal=journal,
-            order=order,
-            dry_run=dry_run,
-            wait=wait,
-            wait_timeout=wait_timeout,
-            outage_timeout=outage_timeout,
-        )
+        options: bulk.MatchingOptions = {
+            "concurrency": concurrency,
+            "rate_limit": rate_limit,
+            "journal": journal,
+            "order": order,
+            "dry_run": dry_run,
+            "wait": wait,
+            "wait_timeout": wait_timeout,
+            "outage_timeout": outage_timeout,
+        }
         return self._cancel_matching(options, status=status, filename=filename, from_date=from_date, to_date=to_date)

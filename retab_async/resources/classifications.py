@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 from retab_async.api.kind import KindSpec
-from retab_async.documents import Document, DocumentField
+from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
 from retab_async.resources.base import DeletableRuns, ListedRuns
 from retab_async.scope import RunScope
@@ -92,6 +92,8 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         bust_cache: bool = False,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> Classification:
         """Create a classification and return it.
 
@@ -109,6 +111,9 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
             bust_cache: True bypasses the service's cache.
             background: True returns at once, for `wait` to follow; False returns the finished run.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
@@ -124,7 +129,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
             bust_cache=bust_cache,
             background=background,
         )
-        return await self._create(fields, idempotency_key)
+        return await self._create(fields, idempotency_key, extra_body, on_upload)
 
     def running(
         self,
@@ -138,6 +143,8 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         n_consensus: int = 1,
         bust_cache: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunScope[Classification]:
         """Tie a background classification to a block of code; takes the arguments of `create`, see `RunScope`.
 
@@ -153,7 +160,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
             bust_cache=bust_cache,
             background=True,
         )
-        return self._running(fields, idempotency_key)
+        return self._running(fields, idempotency_key, extra_body, on_upload)
 
     async def create_classification_cancel(self, classification_id: str | Classification) -> Classification:
         """Cancel a classification; the official name of `cancel`.

@@ -1,13 +1,14 @@
 """Edits: fill in a form, in a document or a template."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async import bulk
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
-from retab_async.documents import Document, DocumentField
+from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, MIMEData, Primitive, RetabUsage, RunStatus, SparseRepr
 from retab_async.resources.base import DeletableRuns, ListedRuns
@@ -89,6 +90,8 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         bust_cache: bool = False,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> Edit:
         """Create an edit and return it; takes a `document` or a `template_id`.
 
@@ -105,6 +108,9 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
             bust_cache: True bypasses the service's cache.
             background: True returns at once, for `wait` to follow; False returns the finished run.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
@@ -119,7 +125,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
             bust_cache=bust_cache,
             background=background,
         )
-        return await self._create(fields, idempotency_key)
+        return await self._create(fields, idempotency_key, extra_body, on_upload)
 
     def running(
         self,
@@ -132,6 +138,8 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         config: EditConfig = EditConfig(),
         bust_cache: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunScope[Edit]:
         """Tie a background edit to a block of code; takes the arguments of `create`, see `RunScope`.
 
@@ -146,7 +154,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
             bust_cache=bust_cache,
             background=True,
         )
-        return self._running(fields, idempotency_key)
+        return self._running(fields, idempotency_key, extra_body, on_upload)
 
     def list(
         self,
@@ -200,8 +208,8 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         template_id: str | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[Edit]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[Edit]":
         """Cancel all edits that match; by default those that are active.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
@@ -209,7 +217,7 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
         `GET /v1/edits`, `POST /v1/edits/{id}/cancel`
         """
         return self._cancel_matching(
-            CancelOptions(**options),
+            options,
             status=status,
             filename=filename,
             template_id=template_id,

@@ -6,9 +6,9 @@ from typing import Any, Literal, Protocol, Self, TypeVar, Unpack
 
 import attrs
 
+from retab_async import bulk
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
-from retab_async.documents import Document, DocumentField
+from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, Primitive, RetabUsage, RunStatus, SparseRepr
 from retab_async.resources.base import DeletableRuns, ListedRuns
@@ -101,6 +101,8 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         bust_cache: bool = False,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> Extraction:
         """Create an extraction and return it.
 
@@ -121,6 +123,9 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             bust_cache: True bypasses the service's cache.
             background: True returns at once, for `wait` to follow; False returns the finished run.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
@@ -142,7 +147,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             if background or n_consensus > 1:
                 reject("deep_extraction cannot be combined with background=True or n_consensus above 1")
             fields["deep_extraction"] = True
-        return await self._create(fields, idempotency_key)
+        return await self._create(fields, idempotency_key, extra_body, on_upload)
 
     def running(
         self,
@@ -158,6 +163,8 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         sources: Literal["located", "cited"] | None = None,
         bust_cache: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunScope[Extraction]:
         """Tie a background extraction to a block of code; takes the arguments of `create`, see `RunScope`.
 
@@ -174,7 +181,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             sources,
             bust_cache=bust_cache,
         )
-        return self._running({**fields, "background": True}, idempotency_key)
+        return self._running({**fields, "background": True}, idempotency_key, extra_body, on_upload)
 
     def stream(
         self,
@@ -191,6 +198,8 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         bust_cache: bool = False,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunStream[Extraction]:
         """Stream an extraction: `async with client.extractions.stream(...) as states`, `async for` each state.
 
@@ -214,6 +223,9 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             bust_cache: True bypasses the service's cache.
             background: Must be False: a stream is in the foreground.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
@@ -233,7 +245,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             bust_cache=bust_cache,
         )
         fields |= {"background": False, "stream": True}
-        return RunStream(self._api, self._creation(fields, idempotency_key))
+        return RunStream(self._api, self._creation(fields, idempotency_key, extra_body, on_upload))
 
     # The official name.
     create_stream = stream
@@ -298,8 +310,8 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         metadata: Mapping[str, str] | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[Extraction]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[Extraction]":
         """Cancel all extractions that match; by default those that are active.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
@@ -307,7 +319,7 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
         `GET /v1/extractions`, `POST /v1/extractions/{id}/cancel`
         """
         return self._cancel_matching(
-            CancelOptions(**options),
+            options,
             status=status,
             filename=filename,
             filename_contains=filename_contains,

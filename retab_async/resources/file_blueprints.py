@@ -40,6 +40,7 @@ class FileBlueprints(RunResource[FileBlueprint]):
         intent: str | None = None,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> FileBlueprint:
         """Create a file blueprint and return it.
 
@@ -50,12 +51,13 @@ class FileBlueprints(RunResource[FileBlueprint]):
             intent: What the blueprint is for.
             background: True returns at once, for `wait` to follow; False returns the finished run.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
-        return await self._create(_fields(file_id, intent, background=background), idempotency_key)
+        return await self._create(_fields(file_id, intent, background=background), idempotency_key, extra_body)
 
     def running(
         self,
@@ -63,12 +65,13 @@ class FileBlueprints(RunResource[FileBlueprint]):
         file_id: str | FileRef | UploadedFile,
         intent: str | None = None,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> RunScope[FileBlueprint]:
         """Tie a background file blueprint to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/files/blueprints`, `POST /v1/files/blueprints/{blueprint_id}/cancel`
         """
-        return self._running(_fields(file_id, intent, background=True), idempotency_key)
+        return self._running(_fields(file_id, intent, background=True), idempotency_key, extra_body)
 
 
 def _fields(file: str | FileRef | UploadedFile, intent: str | None, *, background: bool) -> dict[str, Any]:

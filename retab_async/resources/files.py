@@ -2,21 +2,24 @@
 
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from retab_async import documents
 from retab_async.api.kind import KindSpec
 from retab_async.api.parser import RunParser
-from retab_async.cleanup import CleanupQueue
-from retab_async.documents import Document, is_https, redact_queries, upload_document
+from retab_async.documents import Document, UploadCallback
 from retab_async.errors import SchemaMismatchError
 from retab_async.listing import Page, RunPager, list_query
 from retab_async.models import FileRef, MIMEData, SparseRepr, UploadedFile
 from retab_async.protocol import Request, parse_json, response_error, run_path
 from retab_async.resources.namespace import Namespace
-from retab_async.transport import Transport
-from retab_async.validation import one_of
+from retab_async.validation import one_of, optional_callable
+
+if TYPE_CHECKING:
+    from retab_async.cleanup import CleanupQueue
+    from retab_async.transport import Transport
 
 _PATH = "/v1/files"
 
@@ -55,12 +58,13 @@ class DownloadLink(SparseRepr):
 class Files(Namespace):
     """Files of an account: `/v1/files`; the API cannot delete any."""
 
-    def __init__(self, transport: Transport, cleanup: CleanupQueue) -> None:
+    def __init__(self, transport: "Transport", cleanup: "Callable[[], CleanupQueue]") -> None:
         super().__init__(transport, cleanup)
-        self._transport = transport
         self._reader = RunParser(_PATH, File, KindSpec(status_path=()))
 
-    async def upload(self, document: Document, *, filename: str | None = None) -> UploadedFile:
+    async def upload(
+        self, document: Document, *, filename: str | None = None, on_upload: UploadCallback | None = None
+    ) -> UploadedFile:
         """Upload a document, for any number of creates and for calls that take the id of a file.
 
         A create sends its document by itself, so a document of one run needs no upload.
@@ -68,6 +72,7 @@ class Files(Namespace):
         Args:
             document: Bytes, a path, a binary file object or a `data:` URL, or a pair of a filename and one of them.
             filename: The filename to send; by default the document's own.
+            on_upload: Called with an `UploadProgress` whenever a part of the document was sent.
 
         Raises:
             InvalidDocumentError: The document cannot be read, or the API can fetch it itself: a URL, a `FileRef`.
@@ -75,7 +80,9 @@ class Files(Namespace):
 
         `POST /v1/files/upload`, a `PUT` to the address in the answer, `POST /v1/files/upload/{file_id}/complete`
         """
-        return await upload_document(self._transport, document, filename)
+        return await documents.upload_document(
+            self._transport, document, filename, optional_callable("on_upload", on_upload)
+        )
 
     async def get(self, file_id: str | FileRef | UploadedFile) -> File:
         """Return the metadata of a file.
@@ -106,12 +113,12 @@ class Files(Namespace):
         `GET /v1/files/{file_id}/download-link`
         """
         request = Request("GET", run_path(_PATH, _id_of(file_id), "/download-link"))
-        response = redact_queries(await self._transport.send(request))
+        response = documents.redact_queries(await self._transport.send(request))
         try:
             link = _structurer()(parse_json(response))
         except SchemaMismatchError as error:
             raise response_error(response, str(error), error.path) from None
-        if not is_https(link.download_url):
+        if not documents.is_https(link.download_url):
             raise response_error(response, "download_url: expected an https:// URL", "download_url")
         return link
 

@@ -1,13 +1,14 @@
 """Parses: text of a document, page by page."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async import bulk
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
-from retab_async.documents import Document, DocumentField
+from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
 from retab_async.resources.base import DeletableRuns
@@ -55,6 +56,8 @@ class Parses(DeletableRuns[Parse]):
         bust_cache: bool = False,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> Parse:
         """Create a parse and return it.
 
@@ -70,6 +73,9 @@ class Parses(DeletableRuns[Parse]):
             bust_cache: True bypasses the service's cache.
             background: True returns at once, for `wait` to follow; False returns the finished run.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
@@ -83,7 +89,7 @@ class Parses(DeletableRuns[Parse]):
             bust_cache=bust_cache,
             background=background,
         )
-        return await self._create(fields, idempotency_key)
+        return await self._create(fields, idempotency_key, extra_body, on_upload)
 
     def running(
         self,
@@ -95,6 +101,8 @@ class Parses(DeletableRuns[Parse]):
         instructions: str | None = None,
         bust_cache: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunScope[Parse]:
         """Tie a background parse to a block of code; takes the arguments of `create`, see `RunScope`.
 
@@ -108,7 +116,7 @@ class Parses(DeletableRuns[Parse]):
             bust_cache=bust_cache,
             background=True,
         )
-        return self._running(fields, idempotency_key)
+        return self._running(fields, idempotency_key, extra_body, on_upload)
 
     def list(
         self,
@@ -154,17 +162,15 @@ class Parses(DeletableRuns[Parse]):
         filename: str | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[Parse]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[Parse]":
         """Cancel all active parses that match.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
 
         `GET /v1/parses`, `POST /v1/parses/{id}/cancel`
         """
-        return self._cancel_matching(
-            CancelOptions(**options), status=None, filename=filename, from_date=from_date, to_date=to_date
-        )
+        return self._cancel_matching(options, status=None, filename=filename, from_date=from_date, to_date=to_date)
 
 
 def _fields(

@@ -1,11 +1,12 @@
 """Partitions: group the pages of a document by a key."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from retab_async.api.kind import KindSpec
-from retab_async.documents import Document, DocumentField
+from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
 from retab_async.resources.base import DeletableRuns, ListedRuns
 from retab_async.scope import RunScope
@@ -76,6 +77,8 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
         bust_cache: bool = False,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> Partition:
         """Create a partition and return it.
 
@@ -93,6 +96,9 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
             bust_cache: True bypasses the service's cache.
             background: True returns at once, for `wait` to follow; False returns the finished run.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
@@ -108,7 +114,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
             bust_cache=bust_cache,
             background=background,
         )
-        return await self._create(fields, idempotency_key)
+        return await self._create(fields, idempotency_key, extra_body, on_upload)
 
     def running(
         self,
@@ -122,6 +128,8 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
         allow_overlap: bool = True,
         bust_cache: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunScope[Partition]:
         """Tie a background partition to a block of code; takes the arguments of `create`, see `RunScope`.
 
@@ -137,7 +145,7 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
             bust_cache=bust_cache,
             background=True,
         )
-        return self._running(fields, idempotency_key)
+        return self._running(fields, idempotency_key, extra_body, on_upload)
 
     async def create_partition_cancel(self, partition_id: str | Partition) -> Partition:
         """Cancel a partition; the official name of `cancel`.

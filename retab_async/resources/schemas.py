@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 from retab_async.api.kind import KindSpec
-from retab_async.documents import Document, DocumentField
+from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.models import Primitive
 from retab_async.resources.base import RunResource
 from retab_async.scope import RunScope
@@ -37,6 +37,8 @@ class SchemaGenerations(RunResource[SchemaGeneration]):
         instructions: str | None = None,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> SchemaGeneration:
         """Create a schema generation and return it.
 
@@ -48,13 +50,16 @@ class SchemaGenerations(RunResource[SchemaGeneration]):
             instructions: Extra instructions for the model.
             background: True returns at once, for `wait` to follow; False returns the finished run.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(documents, model, instructions, background=background)
-        return await self._create(fields, idempotency_key)
+        return await self._create(fields, idempotency_key, extra_body, on_upload)
 
     # The official name.
     generate = create
@@ -66,12 +71,16 @@ class SchemaGenerations(RunResource[SchemaGeneration]):
         model: str = "retab-small",
         instructions: str | None = None,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunScope[SchemaGeneration]:
         """Tie a background schema generation to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/schemas/generate`, `POST /v1/schemas/generate/{schema_generation_id}/cancel`
         """
-        return self._running(_fields(documents, model, instructions, background=True), idempotency_key)
+        return self._running(
+            _fields(documents, model, instructions, background=True), idempotency_key, extra_body, on_upload
+        )
 
 
 def _fields(documents: Sequence[Document], model: str, instructions: str | None, *, background: bool) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Workflow eval runs: results of a workflow compared with known ones."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async import bulk
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
 from retab_async.listing import RunPager
 from retab_async.models import RunStatus, SparseRepr
@@ -96,6 +97,7 @@ class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
         eval_id: str | None = None,
         block_id: str | None = None,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> WorkflowEvalRun:
         """Create an eval run and return it at once, for `wait` to follow.
 
@@ -106,12 +108,13 @@ class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
             eval_id: Only this eval.
             block_id: Only the evals of this block.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
-        return await self._create(_fields(workflow_id, eval_id, block_id), idempotency_key)
+        return await self._create(_fields(workflow_id, eval_id, block_id), idempotency_key, extra_body)
 
     def running(
         self,
@@ -120,12 +123,13 @@ class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
         eval_id: str | None = None,
         block_id: str | None = None,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> RunScope[WorkflowEvalRun]:
         """Tie an eval run to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/workflows/evals/runs`, `POST /v1/workflows/evals/runs/{run_id}/cancel`
         """
-        return self._running(_fields(workflow_id, eval_id, block_id), idempotency_key)
+        return self._running(_fields(workflow_id, eval_id, block_id), idempotency_key, extra_body)
 
     def list(
         self,
@@ -191,8 +195,8 @@ class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
         trigger_type: str | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[WorkflowEvalRun]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[WorkflowEvalRun]":
         """Cancel all eval runs that match; by default those that are active.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
@@ -200,7 +204,7 @@ class WorkflowEvalRuns(RunResource[WorkflowEvalRun]):
         `GET /v1/workflows/evals/runs`, `POST /v1/workflows/evals/runs/{id}/cancel`
         """
         return self._cancel_matching(
-            CancelOptions(**options),
+            options,
             workflow_id=workflow_id,
             eval_id=eval_id,
             target_block_id=target_block_id,

@@ -1,12 +1,13 @@
 """Experiment runs: one block of a workflow, run several times over the same documents."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal, Unpack
 
 import attrs
 
+from retab_async import bulk
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
 from retab_async.lifecycles import MeasuredTiming, WorkflowFamilyRun
 from retab_async.listing import RunPager
 from retab_async.models import RunStatus
@@ -57,6 +58,7 @@ class ExperimentRuns(RunResource[ExperimentRun]):
         workflow_id: str | None = None,
         plan_token: str | None = None,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> ExperimentRun:
         """Create an experiment run and return it at once, for `wait` to follow.
 
@@ -67,12 +69,13 @@ class ExperimentRuns(RunResource[ExperimentRun]):
             workflow_id: Id of the experiment's workflow, as a guard.
             plan_token: Token of the plan that the run must follow, as a guard.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
-        return await self._create(_fields(experiment_id, workflow_id, plan_token), idempotency_key)
+        return await self._create(_fields(experiment_id, workflow_id, plan_token), idempotency_key, extra_body)
 
     def running(
         self,
@@ -81,12 +84,13 @@ class ExperimentRuns(RunResource[ExperimentRun]):
         workflow_id: str | None = None,
         plan_token: str | None = None,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> RunScope[ExperimentRun]:
         """Tie an experiment run to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/workflows/experiments/runs`, `POST /v1/workflows/experiments/runs/{run_id}/cancel`
         """
-        return self._running(_fields(experiment_id, workflow_id, plan_token), idempotency_key)
+        return self._running(_fields(experiment_id, workflow_id, plan_token), idempotency_key, extra_body)
 
     def list(
         self,
@@ -152,8 +156,8 @@ class ExperimentRuns(RunResource[ExperimentRun]):
         trigger_type: str | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[ExperimentRun]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[ExperimentRun]":
         """Cancel all experiment runs that match; by default those that are active.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
@@ -161,7 +165,7 @@ class ExperimentRuns(RunResource[ExperimentRun]):
         `GET /v1/workflows/experiments/runs`, `POST /v1/workflows/experiments/runs/{id}/cancel`
         """
         return self._cancel_matching(
-            CancelOptions(**options),
+            options,
             workflow_id=workflow_id,
             experiment_id=experiment_id,
             block_id=block_id,

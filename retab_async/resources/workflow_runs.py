@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import attrs
 
+from retab_async import bulk
 from retab_async.api.kind import KindSpec
-from retab_async.bulk import CancelJob, CancelOptions, MatchingOptions
-from retab_async.documents import Document, DocumentField
+from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.lifecycles import WorkflowFamilyRun
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, RunStatus, SparseRepr
@@ -60,6 +60,8 @@ class WorkflowRuns(DeletableRuns[WorkflowRun]):
         metadata: Mapping[str, str] | None = None,
         sources: Literal["located", "cited"] | None = None,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> WorkflowRun:
         """Create a workflow run and return it at once, for `wait` to follow.
 
@@ -73,13 +75,16 @@ class WorkflowRuns(DeletableRuns[WorkflowRun]):
             metadata: Your own strings, by which `list` finds the run.
             sources: `located` or `cited` adds the place in the document to each value; None by default.
             idempotency_key: Key under which repeated calls create one run, for a day; a new UUID by default.
+            extra_body: Further fields of the request, for those that the API added.
+            on_upload: Called with an `UploadProgress` whenever a part of the request, or of a large document that is
+                uploaded before it, was sent.
 
         Raises:
             InvalidRequestError: An argument that the API would reject; nothing was sent.
             RequestError: The call failed; if `in_doubt`, repeat it with its `idempotency_key`.
         """
         fields = _fields(workflow_id, documents, json_inputs, version, metadata, sources)
-        return await self._create(fields, idempotency_key)
+        return await self._create(fields, idempotency_key, extra_body, on_upload)
 
     def running(
         self,
@@ -91,13 +96,15 @@ class WorkflowRuns(DeletableRuns[WorkflowRun]):
         metadata: Mapping[str, str] | None = None,
         sources: Literal["located", "cited"] | None = None,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        on_upload: UploadCallback | None = None,
     ) -> RunScope[WorkflowRun]:
         """Tie a workflow run to a block of code; takes the arguments of `create`, see `RunScope`.
 
         `POST /v1/workflows/runs`, `POST /v1/workflows/runs/{run_id}/cancel`
         """
         fields = _fields(workflow_id, documents, json_inputs, version, metadata, sources)
-        return self._running(fields, idempotency_key)
+        return self._running(fields, idempotency_key, extra_body, on_upload)
 
     def list(
         self,
@@ -171,8 +178,8 @@ class WorkflowRuns(DeletableRuns[WorkflowRun]):
         max_duration_ms: int | None = None,
         from_date: date | str | None = None,
         to_date: date | str | None = None,
-        **options: Unpack[MatchingOptions],
-    ) -> CancelJob[WorkflowRun]:
+        **options: "Unpack[bulk.MatchingOptions]",
+    ) -> "bulk.CancelJob[WorkflowRun]":
         """Cancel all workflow runs that match; by default those that are active.
 
         The filters are those of `list`, the options those of `ListedRuns.cancel_matching`.
@@ -180,7 +187,7 @@ class WorkflowRuns(DeletableRuns[WorkflowRun]):
         `GET /v1/workflows/runs`, `POST /v1/workflows/runs/{id}/cancel`
         """
         return self._cancel_matching(
-            CancelOptions(**options),
+            options,
             workflow_id=workflow_id,
             status=status,
             exclude_status=exclude_status,

@@ -20,17 +20,27 @@ class BulkLimiter:
         throttle: Throttle of the credential.
         max_in_flight: Most requests of this job at once.
         rate_limit: A limit that is known from the start, None to learn it.
+
+    Attributes:
+        in_flight: Requests of this job that are in flight; those of other jobs count for the shared window alone.
     """
 
     def __init__(self, throttle: Throttle, max_in_flight: int, rate_limit: RateLimit | None) -> None:
         self.throttle = throttle
         self.concurrency: AimdWindow = throttle.concurrency
         self.max_in_flight = max_in_flight
+        self.in_flight: int = 0
         self.known_rate: SlidingWindow | None = SlidingWindow(rate_limit) if rate_limit else None
         self._is_gate_taken = False
         # Shared by all requests of an epoch that are not limited: one object for each id would be measurable.
         self._shared_permit = Permit(self, self.concurrency.epoch)
         self._gate = FifoGate(throttle.clock, self._seconds_until_open, self._on_pass)
+
+    @property
+    def backlog(self) -> int:
+        """Callers that wait for nothing but the window and the throttle."""
+        free = 0 if self.known_rate is not None else max(0, self.max_in_flight - self.in_flight)
+        return min(free, len(self._gate))
 
     def try_acquire(self) -> "Permit | None":
         """Return a permit at once where nothing limits the request; None means to `acquire` one.
@@ -39,10 +49,11 @@ class BulkLimiter:
         would cost a loop iteration each.
         """
         concurrency = self.concurrency
-        is_full = concurrency.in_flight >= concurrency.limit or concurrency.in_flight >= self.max_in_flight
+        is_full = concurrency.in_flight >= concurrency.limit or self.in_flight >= self.max_in_flight
         if is_full or self.known_rate is not None or not self.throttle.is_unthrottled:
             return None
         concurrency.in_flight += 1
+        self.in_flight += 1
         if self._shared_permit.epoch != concurrency.epoch:
             self._shared_permit = Permit(self, concurrency.epoch)
         return self._shared_permit
@@ -70,7 +81,7 @@ class BulkLimiter:
 
     def _seconds_until_open(self) -> float:
         concurrency = self.concurrency
-        is_full = concurrency.in_flight >= concurrency.limit or concurrency.in_flight >= self.max_in_flight
+        is_full = concurrency.in_flight >= concurrency.limit or self.in_flight >= self.max_in_flight
         if self._is_gate_taken or is_full:
             return inf
         return self.known_rate.seconds_until_free(self.throttle.clock()) if self.known_rate is not None else 0.0
@@ -78,6 +89,7 @@ class BulkLimiter:
     def _on_pass(self) -> None:
         self._is_gate_taken = True
         self.concurrency.in_flight += 1
+        self.in_flight += 1
         if self.known_rate is not None:
             self.known_rate.start()
             self.throttle.on_given(self.known_rate)
@@ -117,6 +129,7 @@ class Permit:
         if limiter.known_rate is not None:
             limiter.known_rate.finish(limiter.throttle.clock())
         concurrency.in_flight -= 1
+        limiter.in_flight -= 1
         if concurrency.waiting:
             concurrency.wake()
 

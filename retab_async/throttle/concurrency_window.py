@@ -10,6 +10,10 @@ _INITIAL_LIMIT = 8
 class Wakeable(Protocol):
     """A limiter whose callers wait for the window."""
 
+    @property
+    def backlog(self) -> int:
+        """Callers that wait for nothing but the window and the throttle."""
+
     def wake(self, free: int) -> None:
         """Make as many waiters as there are free slots check the window again."""
 
@@ -38,6 +42,11 @@ class AimdWindow:
         free = max(0, self.limit - self.in_flight)
         for limiter in self.waiting:
             limiter.wake(free)
+
+    @property
+    def backlog(self) -> int:
+        """Number of waiting callers for which there are free slots."""
+        return min(max(0, self.limit - self.in_flight), sum(limiter.backlog for limiter in self.waiting))
 
     def increase(self, max_in_flight: int) -> None:
         """Count a success of a job with at most `max_in_flight` requests, which is as far as the limit may grow."""

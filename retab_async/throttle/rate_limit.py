@@ -1,11 +1,13 @@
 """Rate limits that are known from the start, and the sliding window that keeps to one."""
 
 from collections import deque
+from collections.abc import Callable
 from math import inf
 
 import attrs
 
 from retab_async.settings import check_count, check_seconds
+from retab_async.throttle.slots import Demand, reserve_of
 
 
 def _check_requests(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
@@ -48,13 +50,19 @@ class SlidingWindow:
         self._in_flight = 0
         self._finished_at: deque[float] = deque()
 
-    def seconds_until_free(self, now: float) -> float:
-        """Return the seconds until the next request may start, `inf` where one in flight has to finish first."""
+    def seconds_until_free(self, now: float, reserved: int = 0) -> float:
+        """Return the seconds until the next request may start, `inf` where one in flight has to finish first.
+
+        Args:
+            now: The current time.
+            reserved: Number of requests that are kept free.
+        """
         while self._finished_at and now >= self._finished_at[0] + self.limit.per:
             self._finished_at.popleft()
-        if self._in_flight + len(self._finished_at) < self.limit.requests:
+        excess = self._in_flight + len(self._finished_at) - (self.limit.requests - reserved)
+        if excess < 0:
             return 0.0
-        return self._finished_at[0] + self.limit.per - now if self._finished_at else inf
+        return self._finished_at[excess] + self.limit.per - now if excess < len(self._finished_at) else inf
 
     def is_in_use(self, now: float) -> bool:
         """Return whether a request counts now."""
@@ -68,3 +76,48 @@ class SlidingWindow:
         """Count a request as answered or failed."""
         self._in_flight -= 1
         self._finished_at.append(now)
+
+
+class LocalLimiter:
+    """Limiter of all requests with one credential under a known rate limit, with a reserve for cancels.
+
+    Args:
+        limit: The rate limit.
+        demand: Returns the requests that wait for their turn.
+        wake: Makes the first N of them look again.
+    """
+
+    is_alone = True
+
+    def __init__(self, limit: RateLimit, demand: Callable[[], Demand], wake: Callable[[int], None]) -> None:
+        self.limit = limit
+        self._demand, self._wake = demand, wake
+        self._window = SlidingWindow(limit)
+        self._calls_until = -inf
+
+    def is_in_use(self, now: float) -> bool:
+        """Return whether a request counts now."""
+        return self._window.is_in_use(now)
+
+    def seconds_until_free(self, now: float) -> float:
+        """Return the seconds until the first waiter may be sent, `inf` where one in flight has to finish first."""
+        urgent, _, has_calls = self._demand()
+        if has_calls:
+            self._calls_until = now + self.limit.per
+        is_reserved = not urgent and self._calls_until > now
+        return self._window.seconds_until_free(now, reserve_of(self.limit.requests) if is_reserved else 0)
+
+    def start(self) -> None:
+        """Count a request as in flight."""
+        self._window.start()
+
+    def finish(self, now: float) -> None:
+        """Count a request as answered or failed."""
+        self._window.finish(now)
+        self._wake(1)
+
+    def on_throttled(self, now: float, retry_after: float | None) -> None:
+        """Do nothing: the throttle holds back its own requests."""
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing to close."""

@@ -1,11 +1,15 @@
 """Throttles by credential: the copies of a client share the throttle of a key."""
 
-from collections.abc import Hashable
+import asyncio
 from typing import NoReturn
 from weakref import WeakValueDictionary
 
 import attrs
 
+from retab_async.errors import ConfigurationError
+from retab_async.settings import Credential
+from retab_async.throttle.rate_limit import RateLimit
+from retab_async.throttle.slots import SharedRateLimit
 from retab_async.throttle.throttle import Throttle
 
 
@@ -26,12 +30,25 @@ class Totals:
     throttled: int
 
 
-class _KeptThrottle(Throttle):
-    """Throttle that its registry keeps alive during a pause, though every client with the credential is gone."""
+def check_rate_limit(value: RateLimit | SharedRateLimit | None) -> RateLimit | SharedRateLimit | None:
+    """Return the rate limit of a client, or raise `ConfigurationError`."""
+    if value is not None and not isinstance(value, RateLimit | SharedRateLimit):
+        msg = f"rate_limit must be a RateLimit, as RateLimit(300, per=60), or a shared one, not {value!r:.200}"
+        raise ConfigurationError(msg)
+    return value
 
-    def __init__(self, kept: "set[Throttle]") -> None:
-        super().__init__()
+
+class _KeptThrottle(Throttle):
+    """Throttle that its registry keeps during a pause or while requests count, though all its clients are gone."""
+
+    def __init__(self, kept: "set[Throttle]", rate_limit: RateLimit | SharedRateLimit | None, fingerprint: str) -> None:
+        super().__init__(rate_limit=rate_limit, fingerprint=fingerprint)
         self._kept = kept
+
+    def on_sent(self) -> float:
+        if self.given is not None:
+            self._kept.add(self)
+        return super().on_sent()
 
     def on_throttled(self, sent: float, retry_after: float | None, *, is_rate_limited: bool) -> None:
         super().on_throttled(sent, retry_after, is_rate_limited=is_rate_limited)
@@ -39,23 +56,35 @@ class _KeptThrottle(Throttle):
 
 
 class ThrottleRegistry:
-    """Registry of a throttle and its retry budget for each credential, alive as long as its users or its pause."""
+    """Registry of a throttle and its retry budget for each credential, alive as long as its users or its pause.
 
-    def __init__(self) -> None:
-        self._throttles: WeakValueDictionary[Hashable, Throttle] = WeakValueDictionary()
+    Args:
+        rate_limit: The limit of each credential, None to learn it.
+    """
+
+    def __init__(self, rate_limit: RateLimit | SharedRateLimit | None = None) -> None:
+        self._rate_limit = rate_limit
+        self._throttles: WeakValueDictionary[Credential, Throttle] = WeakValueDictionary()
         self._kept: set[Throttle] = set()
 
     def __reduce__(self) -> NoReturn:
         msg = "a client belongs to its process and cannot be pickled: make one in each process"
         raise TypeError(msg)
 
-    def get(self, credential: Hashable) -> Throttle:
+    def get(self, credential: Credential) -> Throttle:
         """Return the throttle of a credential."""
         self._release()
         throttle = self._throttles.get(credential)
         if throttle is None:
-            throttle = self._throttles[credential] = _KeptThrottle(self._kept)
+            throttle = self._throttles[credential] = _KeptThrottle(
+                self._kept, self._rate_limit, credential.fingerprint if self._rate_limit is not None else ""
+            )
         return throttle
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the limit is shared with other processes."""
+        return isinstance(self._rate_limit, SharedRateLimit)
 
     def totals(self) -> Totals:
         """Return the sums over all throttles."""
@@ -67,5 +96,11 @@ class ThrottleRegistry:
             throttled=sum(each.throttled for each in throttles),
         )
 
+    async def aclose(self) -> None:
+        """Report what the stores of a shared limit do not know yet, and close them; half a second at most for all."""
+        self._kept.clear()
+        limiters = [each.given for each in self._throttles.values() if each.given is not None]
+        await asyncio.gather(*(limiter.aclose() for limiter in limiters))
+
     def _release(self) -> None:
-        self._kept -= {each for each in self._kept if not each.retry_after_left()}
+        self._kept -= {each for each in self._kept if not each.is_kept()}

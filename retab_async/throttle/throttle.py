@@ -1,10 +1,10 @@
 """Throttle of one credential: the learned rate, concurrency and retry budget of all its calls, and their statistics."""
 
 import logging
-import statistics
 import time
 from collections import deque
 from collections.abc import Callable
+from enum import Enum, auto
 from itertools import islice
 from math import inf
 from typing import Literal, TypeAlias
@@ -13,7 +13,9 @@ import attrs
 
 from retab_async.throttle.adaptive_limiter import AdaptiveLimiter
 from retab_async.throttle.concurrency_window import AimdWindow
-from retab_async.throttle.rate_limit import SlidingWindow
+from retab_async.throttle.rate_limit import LocalLimiter, RateLimit, SlidingWindow
+from retab_async.throttle.shared_limiter import SharedLimiter
+from retab_async.throttle.slots import Demand, SharedRateLimit
 from retab_async.throttle.waiters import FifoGate
 
 _MAX_TOKENS = 500
@@ -71,8 +73,9 @@ class Stats:
         in_flight: Requests sent and not yet answered.
         concurrency_limit: Requests of bulk jobs that may be in flight, learned from responses.
         rate: Requests a second of the limit in force, None where there is none.
-        rate_origin: Where it comes from: `given`, the `RateLimit` of a running bulk job; `shared`, the sum of those of
-            several; `learned`, from responses, if that is less; or `none`.
+        rate_origin: Where it comes from: `given`, the `RateLimit` of the client, or of its running bulk jobs together;
+            `shared`, a limit shared with other processes; `learned`, from responses, if that is less; or `none`. A
+            shared limit whose store is unavailable is `given`.
         sent: Requests sent in all, without those of `resent`.
         resent: Requests sent again, uncounted, because the server had closed a kept-alive connection.
         throttled: Responses with status 429.
@@ -93,20 +96,36 @@ class Stats:
     latency_p95: float | None
 
 
+class Priority(Enum):
+    """What a request that waits for its turn is: a cleanup or single cancel, a cancel of a bulk job, or any call."""
+
+    URGENT = auto()
+    BULK = auto()
+    CALL = auto()
+
+
 class Throttle:
     """Adaptive throttle shared by all requests with one credential.
 
     Args:
         clock: Monotonic seconds.
+        rate_limit: A limit that is known from the start, None to learn it.
+        fingerprint: Hash of the credential, for the store of a shared limit.
 
     Attributes:
+        given: Limiter of the given rate limit, None without one.
         is_unthrottled: Whether nothing limits the requests, so that none has to wait for its turn in the queue.
         last_latency: Seconds that the last success took, None before the first.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        rate_limit: RateLimit | SharedRateLimit | None = None,
+        fingerprint: str = "",
+    ) -> None:
         self.clock = clock
-        self.is_unthrottled: bool = True
+        self.is_unthrottled: bool = rate_limit is None
         self.concurrency: AimdWindow = AimdWindow()
         self.budget: RetryBudget = RetryBudget()
         self.limiter: AdaptiveLimiter = AdaptiveLimiter()
@@ -116,8 +135,16 @@ class Throttle:
         self.resent: int = 0
         self.last_latency: float | None = None
         self.in_flight: int = 0
+        self.given: LocalLimiter | SharedLimiter | None = None
+        if isinstance(rate_limit, SharedRateLimit):
+            store = rate_limit.open_store(fingerprint)
+            self.given = SharedLimiter(rate_limit, store, clock, self._demand, self.queue.wake)
+        elif rate_limit is not None:
+            self.given = LocalLimiter(rate_limit, self._demand, self.queue.wake)
+        self._waiting = dict.fromkeys(Priority, 0)
+        self._is_adapting = False
         self._external: Throttle | None = None
-        self._given: set[SlidingWindow] = set()
+        self._job_limits: set[SlidingWindow] = set()
         self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
         self._logged_until = -inf
 
@@ -131,9 +158,25 @@ class Throttle:
         """Return the seconds for which a Retry-After still holds back every request."""
         return max(0.0, self.limiter.blocked_until - self.clock())
 
+    def is_kept(self) -> bool:
+        """Return whether a Retry-After or requests of the given limit's period are still to be considered."""
+        return self.retry_after_left() > 0 or (self.given is not None and self.given.is_in_use(self.clock()))
+
     def full_retry_after_left(self) -> float:
         """Return the seconds that are left of a Retry-After, those included in which a request may probe."""
         return max(0.0, self.limiter.retry_after_until - self.clock())
+
+    def try_pass(self) -> bool:
+        """Take a turn at once, without regard to priorities; False means to `wait_turn`."""
+        return self.is_unthrottled or (self.given is None and self.queue.try_pass())
+
+    async def wait_turn(self, deadline: float, priority: Priority) -> None:
+        """Wait for a turn, as soon as it may come after the deadline `TurnDeadlineError`; `on_sent` has to follow."""
+        self._waiting[priority] += 1
+        try:
+            await self.queue.wait_turn(deadline, is_urgent=priority is Priority.URGENT)
+        finally:
+            self._waiting[priority] -= 1
 
     def on_sent(self) -> float:
         """Count a request, and return the time by which its outcome is to be reported."""
@@ -141,11 +184,16 @@ class Throttle:
         self.sent += 1
         self.in_flight += 1
         self.limiter.on_sent(now)
+        if self.given is not None:
+            self.given.start()
         return now
 
     def on_done(self, sent: float | None) -> None:
         """Count a request as finished, answered or not; None for one that was not sent."""
-        self.in_flight -= sent is not None
+        if sent is not None:
+            self.in_flight -= 1
+            if self.given is not None:
+                self.given.finish(self.clock())
 
     def on_response(self, sent: float, *, is_success: bool) -> None:
         """Record a response that does not throttle."""
@@ -154,7 +202,7 @@ class Throttle:
         if is_success:
             self.last_latency = now - sent
             self.budget.refund()
-        if self.is_unthrottled:
+        if not self._is_adapting:
             return
         if self.limiter.on_response(sent, now):
             rate = self.limiter.estimate.rate
@@ -173,17 +221,21 @@ class Throttle:
         now = self.clock()
         self.throttled += is_rate_limited
         self._latencies.append(now - sent)
-        if self.is_unthrottled:
+        if not self._is_adapting:
+            self._is_adapting = True
             self.is_unthrottled = False
-            self.limiter.start(statistics.median(islice(reversed(self._latencies), _RECENT_LATENCIES)))
+            recent = sorted(islice(reversed(self._latencies), _RECENT_LATENCIES))
+            self.limiter.start(recent[len(recent) // 2])
         self.limiter.on_throttled(sent, now, retry_after, is_rate_limited=is_rate_limited)
+        if self.given is not None:
+            self.given.on_throttled(now, retry_after)
         if retry_after is not None and now >= self._logged_until:
             self._logged_until = now + retry_after
             _logger.log(_log_level(retry_after), "the API asked for a pause of %.1f s", retry_after)
 
     def on_given(self, limit: SlidingWindow) -> None:
         """Record that a bulk job keeps to a given limit."""
-        self._given.add(limit)
+        self._job_limits.add(limit)
 
     def stats(self) -> Stats:
         """Return the current statistics."""
@@ -204,21 +256,36 @@ class Throttle:
 
     def _rate(self) -> tuple[float | None, RateOrigin]:
         now = self.clock()
-        self._given = {window for window in self._given if window.is_in_use(now)}
-        learned = self.limiter.estimate.rate
-        if not self._given:
-            return learned, "none" if learned is None else "learned"
-        given = sum(window.limit.rate for window in self._given)
-        if learned is not None and learned < given:
-            return learned, "learned"
-        return given, "given" if len(self._given) == 1 else "shared"
+        self._job_limits = {window for window in self._job_limits if window.is_in_use(now)}
+        limits: list[tuple[float, RateOrigin]] = []
+        if self.limiter.estimate.rate is not None:
+            limits.append((self.limiter.estimate.rate, "learned"))
+        if self.given is not None:
+            limits.append((self.given.limit.rate, "given" if self.given.is_alone else "shared"))
+        if self._job_limits:
+            limits.append((sum(window.limit.rate for window in self._job_limits), "given"))
+        return min(limits, default=(None, "none"), key=lambda limit: limit[0])
+
+    def _demand(self) -> Demand:
+        if self._is_adapting:
+            # One at a time, each in its moment: more slots would only be kept from other processes.
+            now = self.clock()
+            is_open = len(self.queue) > 0 and self.limiter.next_send_at(now) <= now
+            is_urgent = self._waiting[Priority.URGENT] > 0
+            return Demand(int(is_open and is_urgent), int(is_open and not is_urgent), has_calls=False)
+        calls = self._waiting[Priority.CALL]
+        bulk = self._waiting[Priority.BULK] + self.concurrency.backlog
+        return Demand(self._waiting[Priority.URGENT], calls + bulk, calls > 0)
 
     def _seconds_until_open(self) -> float:
         now = self.clock()
-        next_send_at = self.limiter.next_send_at(now)
+        next_send_at = self.limiter.next_send_at(now) if self._is_adapting else -inf
         if next_send_at == -inf:
-            self.is_unthrottled = True
-        return max(0.0, next_send_at - now)
+            self._is_adapting = False
+            self.is_unthrottled = self.given is None
+        if next_send_at > now or self.given is None:
+            return max(0.0, next_send_at - now)
+        return self.given.seconds_until_free(now)
 
 
 def _log_level(pause: float) -> int:

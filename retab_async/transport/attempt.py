@@ -12,7 +12,7 @@ from retab_async.errors import APITimeoutError, RequestError, RetabError
 from retab_async.protocol import DeliveryState, Request, Response, api_error, too_large_error
 from retab_async.retry import MIN_ATTEMPT_SECONDS, RetryPolicy, is_throttled, is_transient_status
 from retab_async.settings import Settings
-from retab_async.throttle import FifoSemaphore, Permit, Throttle, TurnDeadlineError
+from retab_async.throttle import FifoSemaphore, Permit, Priority, Throttle, TurnDeadlineError
 from retab_async.transport.error_mapping import ErrorMapper, sanitized_cause
 from retab_async.transport.exchange import MIN_TIMEOUT_SECONDS, Exchange
 from retab_async.transport.session import ConnectionPool
@@ -93,9 +93,10 @@ class AttemptRunner:
         cause: BaseException | None = None
         is_open = False
         try:
-            if not (throttle.is_unthrottled or throttle.queue.try_pass()):
+            if not (throttle.is_unthrottled or throttle.try_pass()):
                 latest = deadline if turn_deadline is None else min(deadline, turn_deadline)
-                await self._wait_for_turn(throttle, call, number, latest)
+                priority = self._priority(call, permit)
+                await self._wait_for_turn(throttle, call._replace(deadline=latest), number, priority)
             if permit is not None and permit.is_at_gate:
                 permit.mark_sent()
             sent = throttle.on_sent()
@@ -121,9 +122,18 @@ class AttemptRunner:
                 _record_resends(call, number, throttle)
         raise failure from cause
 
-    async def _wait_for_turn(self, throttle: Throttle, call: Call, number: int, deadline: float) -> None:
+    def _priority(self, call: Call, permit: Permit | None) -> Priority:
+        if permit is not None:
+            return Priority.BULK
+        # Without a given limit there is no reserve.
+        is_reserved = call.request.is_cancel and self.throttle_of(call.request).given is not None
+        return Priority.URGENT if self._is_urgent or is_reserved else Priority.CALL
+
+    async def _wait_for_turn(self, throttle: Throttle, call: Call, number: int, priority: Priority) -> None:
+        # A forked process must not use the connection of its parent to the store of a shared limit.
+        self._pool.session()
         try:
-            await throttle.queue.wait_turn(deadline - MIN_ATTEMPT_SECONDS, is_urgent=self._is_urgent)
+            await throttle.wait_turn(call.deadline - MIN_ATTEMPT_SECONDS, priority)
         except TurnDeadlineError:
             msg = "the API takes no more requests before the deadline"
             raise _deadline_error(msg, call, number) from None
@@ -157,6 +167,7 @@ class AttemptRunner:
             throttle.on_response(sent, is_success=True)
         else:
             if is_throttled(failure):
+                delivery.throttled += 1
                 throttle.on_throttled(sent, failure.retry_after, is_rate_limited=failure.status_code == 429)
             else:
                 throttle.on_response(sent, is_success=False)

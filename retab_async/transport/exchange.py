@@ -16,7 +16,13 @@ from retab_async.settings import Settings
 from retab_async.throttle import FifoSemaphore
 from retab_async.transport.error_mapping import Attempt, ErrorMapper
 from retab_async.transport.fast_exchange import FastExchange
-from retab_async.transport.response_body import DownloadTimer, IncompleteResponseError, ResponseReader, read_capped
+from retab_async.transport.response_body import (
+    MAX_INLINE_BYTES,
+    DownloadTimer,
+    IncompleteResponseError,
+    ResponseReader,
+    read_capped,
+)
 from retab_async.transport.response_lines import ResponseLines
 from retab_async.transport.session import CONNECTION_LOST_ERRORS, ConnectionPool, opened_sockets, public_only
 
@@ -125,6 +131,7 @@ class Exchange:
         self._prefix = self._base_url.raw_path.rstrip("/")
         self._user_agent = settings.user_agent
         self._headers = {
+            **dict(settings.headers),
             "Accept": "application/json",
             "User-Agent": settings.user_agent,
             settings.credential.header: settings.credential.value,
@@ -139,7 +146,7 @@ class Exchange:
             **({"proxy": URL(settings.proxy)} if settings.proxy else {}),
         }
         self._options: dict[str, dict[str, Any]] = {
-            method: options | pool.options(method) for method in ("GET", "POST", "PUT", "DELETE")
+            method: options | pool.options(method) for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
         }
 
     async def run(self, request: Request, number: int, seconds: float, delivery: DeliveryState) -> Response:
@@ -152,7 +159,7 @@ class Exchange:
             TimeoutError: There was none in time.
         """
         until = time.monotonic() + seconds
-        if self._fast is not None and request.body is None and not (request.external_url or request.is_streamed):
+        if self._fast is not None and request.body is None and not (request.external_url or request.headers):
             wires = self._pool.wires()
             if wires is not None and (response := await self._fast.run(wires, request, number, until, delivery)):
                 return response
@@ -169,7 +176,7 @@ class Exchange:
     async def _resend(
         self, request: Request, number: int, until: float, lost: Exception, delivery: DeliveryState
     ) -> Response:
-        again = True
+        again = request.is_repeatable
         while again and not opened_sockets.get() and not isinstance(lost, aiohttp.ClientConnectorError):
             # The server had closed this kept-alive socket: send again, uncounted, until a socket has to be opened. In
             # a user's session that is not visible, so there it is done once.
@@ -260,7 +267,11 @@ class Exchange:
             # Read to its end it has closed itself and its connection is back in the pool; otherwise it is of no use.
             if not response.closed:
                 response.close()
-        return self._reader.to_response(request, response.status, response.headers, content, number)
+        if len(content) <= MAX_INLINE_BYTES:
+            return self._reader.to_response(request, response.status, response.headers, content, number)
+        # All has arrived in time.
+        timer.timeout.reschedule(None)
+        return await self._reader.to_large_response(request, response.status, response.headers, content, number)
 
     def _url(self, request: Request) -> URL:
         if request.external_url:
@@ -272,7 +283,7 @@ class Exchange:
         # Never held by a frame that errors pass through: tools that collect locals would have the key.
         if request.external_url:
             return self._external_kwargs(request, body)
-        if body is None:
+        if body is None and not request.headers:
             return self._options[request.method]
         headers = CIMultiDict({**self._headers, **dict(request.headers)})
         if request.idempotency_key:

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from yarl import URL
 
 from retab_async.protocol import DeliveryState, Request, Response
-from retab_async.transport.response_body import DownloadTimer, IncompleteResponseError, ResponseReader, read_capped
+from retab_async.transport.response_body import (
+    MAX_INLINE_BYTES,
+    DownloadTimer,
+    IncompleteResponseError,
+    ResponseReader,
+    read_capped,
+)
 from retab_async.transport.wire import CONNECTION_LOST_ERRORS, RequestHead, Wire, WirePool, WireResponse
 
 # No wait has less, in seconds: a timeout of 0 would swallow a cancellation.
@@ -45,7 +51,6 @@ class FastExchange:
             TimeoutError: There was none before the deadline, in `time.monotonic()` seconds.
         """
         delivery.is_sent = True
-        wires.watch(deadline)
         while True:
             wire = wires.acquire_idle()
             if wire is None:
@@ -53,6 +58,8 @@ class FastExchange:
                 wire = await wires.open(self._base_url, min(left, self._connect_timeout))
                 if wire is None:
                     return None
+            # Not before the wire is open: the timer forgets the deadlines that no wire has when it fires.
+            wires.watch(deadline)
             try:
                 response = await wire.send(self._head(request.method), self._target(request), deadline)
                 if response is None:
@@ -61,7 +68,7 @@ class FastExchange:
                     wires.release(wire)
             except CONNECTION_LOST_ERRORS:
                 wires.discard(wire)
-                if not wire.is_reused:
+                if not (wire.is_reused and request.is_repeatable):
                     raise
                 # The server had closed this kept-alive connection: send again, uncounted.
                 delivery.in_doubt = True
@@ -70,7 +77,10 @@ class FastExchange:
                 wires.discard(wire)
                 raise
             else:
-                return self._reader.to_response(request, response.status, response.headers, response.body, number)
+                parts = request, response.status, response.headers, response.body, number
+                if len(response.body) <= MAX_INLINE_BYTES:
+                    return self._reader.to_response(*parts)
+                return await self._reader.to_large_response(*parts)
 
     def _head(self, method: str) -> RequestHead:
         head = self._heads.get(method)

@@ -181,7 +181,8 @@ class ConnectionPool:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=self._trace_configs,
             )
-            if not self._trace_configs and wire.is_supported():
+            # Instrumentation adds trace configs of its own to every session.
+            if not self._session.trace_configs and wire.is_supported():
                 self._wires = wire.WirePool(connector, loop)
         self._process = os.getpid()
         self._loop = loop

@@ -1,12 +1,15 @@
 """Sends requests and retries them; the transport of single calls and of bulk jobs."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from math import inf
+from typing import Any
 
 import attrs
 
 from retab_async.errors import APIConnectionError, APIError, RequestError, RetabError
+from retab_async.hooks import HookSet
 from retab_async.protocol import DeliveryState, Request, Response
 from retab_async.retry import (
     RetryHooks,
@@ -41,16 +44,20 @@ class Transport:
         policy: Its retry policy.
         throttle: The throttle of its credential.
         slots: Connection slots of its own instead of the pool's; its requests then also pass the throttle's queue.
+        hooks: Entered around each call.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a client's calls have in common
         self,
         pool: ConnectionPool,
         settings: Settings,
         policy: RetryPolicy,
         throttle: Throttle,
         slots: FifoSemaphore | None = None,
+        *,
+        hooks: HookSet | None = None,
     ) -> None:
+        self.hooks: HookSet | None = hooks or None
         self._pool = pool
         self._settings = settings
         self._policy = policy
@@ -87,7 +94,7 @@ class Transport:
         """
         settings = self._settings._replace(timeout=min(timeout, self._settings.timeout))
         policy = attrs.evolve(policy, retry_statuses=policy.retry_statuses | self._policy.retry_statuses)
-        return Transport(self._pool, settings, policy, self._throttle, slots)
+        return Transport(self._pool, settings, policy, self._throttle, slots, hooks=self.hooks)
 
     def for_bulk(
         self,
@@ -113,15 +120,16 @@ class Transport:
             limiter=BulkLimiter(self._throttle, max_in_flight, rate_limit),
             outage_timeout=outage_timeout,
             is_suspended=is_suspended,
+            hooks=self.hooks,
         )
 
     def deadline(self, extra: float = 0.0) -> float:
         """Return the deadline of a call that begins now, in `time.monotonic()`, `extra` seconds later than usual."""
         return time.monotonic() + self._policy.deadline + extra
 
-    async def send(
+    def send(
         self, request: Request, deadline: float | None = None, delivery: DeliveryState | None = None
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """Send a request and retry it as the policy allows, until the response is a 2xx.
 
         Args:
@@ -135,6 +143,13 @@ class Transport:
             APIConnectionError: There was no response.
             ResponseError: The response is larger than the request allows.
         """
+        if self.hooks is None:
+            return self._send(request, deadline, delivery)
+        delivery = delivery or DeliveryState()
+        send = partial(self._send, request, deadline, delivery)
+        return self.hooks.observe(request, self.base_url, send, delivery)
+
+    async def _send(self, request: Request, deadline: float | None, delivery: DeliveryState | None) -> Response:
         if deadline is None:
             deadline = self.deadline(request.extra_seconds)
         call = Call(request, deadline, delivery or DeliveryState())
@@ -142,7 +157,7 @@ class Transport:
             try:
                 return await self._attempts.run(call, 1)
             except RequestError as error:
-                if not is_transient(error):
+                if not is_transient(error) or not request.is_repeatable:
                     raise
                 failure = error
             return await self._retry(call, failure)
@@ -171,13 +186,14 @@ class BulkTransport(Transport):
     near its limit at all times.
 
     Args:
-        pool: As for `Transport`, like the next three.
+        pool: As for `Transport`, like the next three and `hooks`.
         settings: The client's settings.
         policy: Its retry policy.
         throttle: The throttle of its credential.
         limiter: Limits the sends of the job.
         outage_timeout: Seconds for which the server may answer nothing but 503s.
         is_suspended: Whether sends that had to wait for their turn are suppressed now, with `SendSuppressedError`.
+        hooks: Entered around each send.
     """
 
     def __init__(  # noqa: PLR0913 - those of a transport, and its own
@@ -190,8 +206,9 @@ class BulkTransport(Transport):
         limiter: BulkLimiter,
         outage_timeout: float,
         is_suspended: Callable[[], bool],
+        hooks: HookSet | None = None,
     ) -> None:
-        super().__init__(pool, settings, policy, throttle)
+        super().__init__(pool, settings, policy, throttle, hooks=hooks)
         self._limiter = limiter
         self._outage_timeout = outage_timeout
         self._max_retry_after = max(outage_timeout, _MAX_BULK_PAUSE)
@@ -202,9 +219,7 @@ class BulkTransport(Transport):
         """Return `inf`: the job decides when a cancel is given up."""
         return inf
 
-    async def send(
-        self, request: Request, deadline: float | None = None, delivery: DeliveryState | None = None
-    ) -> Response:
+    async def _send(self, request: Request, deadline: float | None, delivery: DeliveryState | None) -> Response:
         """Send a request once, in its turn; repeat it, uncounted, while the server throttles and the outage lasts.
 
         Each send has the usual timeout. For requests without a body. Arguments and exceptions are those of
@@ -247,7 +262,8 @@ class BulkTransport(Transport):
         if not throttle.is_unthrottled and throttle.full_retry_after_left() > self._max_retry_after:
             # The turn of a probe may come sooner, but is not worth the wait.
             return -inf
-        return time.monotonic() + self._max_retry_after
+        # A given limit may have a longer period: waiting for it is no outage.
+        return time.monotonic() + self._max_retry_after if throttle.given is None else inf
 
     def _should_give_up(self, failure: APIError) -> bool:
         wait = retry_after_of(failure)

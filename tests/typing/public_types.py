@@ -1,9 +1,11 @@
 """Static types of the public API; checked by `mypy --strict` and pyright, never run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
+from signal import SIGTERM, Signals
 from ssl import SSLContext
 from typing import Any, BinaryIO, Literal, assert_type
 
@@ -12,10 +14,12 @@ import aiohttp
 from retab_async import (
     APIConnectionError,
     APIError,
+    APIResponse,
     AsyncRetab,
     AwaitingReviewLifecycle,
     BBox,
     BlockEvalBatchExecutionCounts,
+    Call,
     CancelJob,
     CancelledLifecycle,
     CancelOutcome,
@@ -46,10 +50,12 @@ from retab_async import (
     File,
     FileBlueprint,
     FileBlueprints,
+    FileRateLimit,
     FileRef,
     Files,
     FilesAndBlueprints,
     FormField,
+    Hook,
     InvalidRunIdError,
     Lifecycle,
     MeasuredTiming,
@@ -94,9 +100,12 @@ from retab_async import (
     SplitSubdocumentLikelihood,
     Stats,
     Subdocument,
+    TerminatedError,
     Totals,
     UnconfirmedCancel,
+    UploadCallback,
     UploadedFile,
+    UploadProgress,
     WaitIterator,
     WaitTimeoutError,
     WorkflowEvalRun,
@@ -108,7 +117,9 @@ from retab_async import (
     WorkflowRuns,
     Workflows,
     __version__,
+    until_signal,
 )
+from retab_async.integrations.asgi import HasReceive, Receive, until_disconnect
 
 
 async def the_client(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig) -> None:
@@ -120,6 +131,8 @@ async def the_client(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig)
     AsyncRetab("key", "token")  # type: ignore[call-arg]  # all parameters but the key are keyword-only
     AsyncRetab("key", proxy=True)  # type: ignore[arg-type]  # True is not a proxy
     AsyncRetab("key", timeout="5")  # type: ignore[arg-type]  # seconds are a number
+    AsyncRetab("key", rate_limit=RateLimit(300, per=60))
+    AsyncRetab("key", rate_limit=(300, 60))  # type: ignore[arg-type]  # it is a RateLimit
     AsyncRetab("key", retries=3)  # type: ignore[call-arg]  # it is called retry
     RetryPolicy(4)  # type: ignore[call-arg]  # all parameters are keyword-only
     client.splits = client.partitions  # type: ignore[assignment]  # each resource has its own kind
@@ -139,9 +152,12 @@ def the_constructors(session: aiohttp.ClientSession, trace: aiohttp.TraceConfig,
             proxy="http://proxy.test:3128",
             ssl=context,
             user_agent="app/1",
+            headers={"X-Team": "billing"},
+            hooks=HOOKS,
             trace_configs=(trace,),
             allow_http=True,
             max_response_bytes=1_000_000,
+            rate_limit=FileRateLimit("retab.limit", 300, per=60, lease=90.0),
         ),
         AsyncRetab,
     )
@@ -359,6 +375,7 @@ def every_run(run: Run) -> None:
     assert_type(run.status.is_terminal, bool)
     assert_type(run.error, PrimitiveError | None)
     assert_type(run.created_at, datetime | None)
+    assert_type(run.extra, Mapping[str, Any])
     run.id = "splt_2"  # type: ignore[misc]  # runs are frozen
 
 
@@ -528,6 +545,40 @@ def the_leaves(file: FileRef, error: PrimitiveError, usage: RetabUsage, part: Su
     assert_type(usage.credits, float | None)
 
 
+async def any_route(client: AsyncRetab) -> None:
+    response = await client.request("POST", "/v1/x", query={"a": [1]}, json={"b": None}, idempotency_key="k")
+    assert_type(response, APIResponse)
+    assert_type((response.status, response.attempts, response.request_id), tuple[int, int, str | None])
+    assert_type((response.headers, response.content), tuple[Mapping[str, str], bytes])
+    assert_type(response.json(), Any)
+    assert_type(client.with_options(headers={"X-Team": "billing"}).base_url, str)
+
+
+async def an_upload(client: AsyncRetab, progress: UploadProgress, on_upload: UploadCallback) -> None:
+    assert_type((progress.sent, progress.total, progress.filename), tuple[int, int, str | None])
+    await client.parses.create(document="a.pdf", extra_body={"a": 1}, on_upload=on_upload)
+    await client.parses.create(document="a.pdf", on_upload=print)
+    await client.files.upload("a.pdf", on_upload=on_upload)
+
+
+def a_call(call: Call) -> None:
+    assert_type((call.operation, call.kind, call.run_id), tuple[str, str, str | None])
+    assert_type((call.method, call.url_template), tuple[str, str])
+    assert_type((call.server_address, call.server_port), tuple[str, int])
+    assert_type((call.attempts, call.throttled, call.seconds), tuple[int, int, float])
+    assert_type((call.status, call.request_id), tuple[int | None, str | None])
+    assert_type(call.error, BaseException | None)
+
+
+@contextmanager
+def a_hook(call: Call) -> Iterator[None]:
+    a_call(call)
+    yield
+
+
+HOOKS: list[Hook] = [a_hook]
+
+
 async def the_errors(client: AsyncRetab) -> None:
     try:
         await client.splits.cancel("splt_1")
@@ -556,6 +607,20 @@ async def the_errors(client: AsyncRetab) -> None:
         print(ended)  # noqa: T201 - a use of the value
     except RetabError:
         raise
+
+
+async def a_terminated_block() -> None:
+    try:
+        async with until_signal(SIGTERM, call_previous=False) as nothing:
+            assert_type(nothing, None)
+    except TerminatedError as error:
+        assert_type(error.signal, Signals)
+        assert_type(error.exit_code, int)
+
+
+async def a_disconnected_request(receive: Receive, request: HasReceive) -> None:
+    async with until_disconnect(receive), until_disconnect(request) as nothing:
+        assert_type(nothing, None)
 
 
 def failed_runs(failed: RunFailedError[Split], base: RunError) -> None:

@@ -17,10 +17,15 @@ class DaemonThreadPool:
     """Daemon threads that run blocking calls: at most `max_threads`, each of which exits when the queue is empty.
 
     A thread whose call was cancelled is replaced, because it may never return: a dead file system blocks for ever.
+
+    Args:
+        max_threads: The most threads at once.
+        name: Name of the threads, after `retab_async`.
     """
 
-    def __init__(self, max_threads: float) -> None:
+    def __init__(self, max_threads: float, name: str = "documents") -> None:
         self._max_threads = max_threads
+        self._name = f"retab_async {name}"
         self._size = 0
         self._queue: deque[_Call[Any]] = deque()
         self._lock = Lock()
@@ -58,7 +63,7 @@ class DaemonThreadPool:
                 return
             self._size += 1
         try:
-            Thread(target=self._work, name="retab_async documents", daemon=True).start()
+            Thread(target=self._work, name=self._name, daemon=True).start()
         except BaseException:
             with self._lock:
                 self._size -= 1

@@ -1,0 +1,37 @@
+"""Documents as callers give them: their types, and a document among the fields of a request."""
+
+import os
+from typing import Protocol, TypeAlias
+
+import attrs
+
+from retab_async.models import FileRef, MIMEData
+
+
+class BinaryFile(Protocol):
+    """A binary file object: an open file, a pipe, a `BytesIO`."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes, and none at the end."""
+
+
+class AsyncBinaryFile(Protocol):
+    """A binary file object whose `read` is a coroutine function, as those of aiofiles, anyio and Starlette."""
+
+    async def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes, and none at the end."""
+
+
+Content: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | AsyncBinaryFile | MIMEData | FileRef
+)
+# With the filename to send in front, or without.
+Document: TypeAlias = Content | tuple[str, Content]
+
+
+@attrs.frozen(eq=False)
+class DocumentField:
+    """A document among the fields of a request, anywhere in its JSON; `filename` overrides its own."""
+
+    document: Document
+    filename: str | None = None

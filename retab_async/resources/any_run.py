@@ -1,0 +1,46 @@
+"""Runs of any kind, which the client itself cancels in one job."""
+
+from collections.abc import AsyncIterable, Iterable, Mapping
+from functools import partial
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+from retab_async.bulk import CancelJob, CancelOptions, IdSource
+from retab_async.models import Run
+from retab_async.resources.base import RunResource
+from retab_async.resources.namespace import Namespace
+from retab_async.validation import reject
+
+# A run, or its kind and its id: `("splits", id)`, `(client.splits, id)`.
+AnyRun: TypeAlias = Run | tuple[str | RunResource[Any], str | Run]
+
+
+def cancel_runs(
+    client: Namespace, kinds: Iterable[str], runs: Iterable[AnyRun] | AsyncIterable[AnyRun], options: CancelOptions
+) -> CancelJob[Run]:
+    """Return the job that cancels runs of the given kinds.
+
+    Args:
+        client: Has the resource of each kind.
+        kinds: Names of the kinds, such as `workflows.runs`.
+        runs: Runs, or pairs of a kind and an id.
+        options: Options of the job.
+    """
+    resources: dict[str, RunResource[Any]] = {name: attrgetter(name)(client) for name in kinds}
+    targets = [resource._cancel_target for resource in resources.values()]  # noqa: SLF001 - a part of the resources
+    source = IdSource(runs, partial(_resolve, resources), dedupe=options.dedupe)
+    return CancelJob(source, targets, options)
+
+
+def _resolve(resources: Mapping[str, RunResource[Any]], run: AnyRun) -> tuple[str, str]:
+    resource: RunResource[Any] | None = None
+    target: str | Run | None = None
+    if isinstance(run, Run):
+        resource, target = next((each for each in resources.values() if isinstance(run, each.run_type)), None), run
+    elif isinstance(run, tuple) and len(run) == 2:
+        kind, target = run
+        same = (each for each in resources.values() if each is kind)
+        resource = resources.get(kind) if isinstance(kind, str) else next(same, None)
+    if resource is None:
+        reject(f"not a run, and not a pair of a kind of this client and an id, such as ('splits', id): {run!r:.200}")
+    return resource._run_id_of(target)  # noqa: SLF001 - a part of the resources

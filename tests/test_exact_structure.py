@@ -1,0 +1,166 @@
+"""Generated structure functions give the results, and the errors, of cattrs' own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import pytest
+from fuzzing import budget
+from hypothesis import example, given
+from hypothesis import strategies as st
+from payloads_kinds import FULL, STATES, body
+from test_converter import JSON, bent
+
+import retab_async
+from retab_async import converter
+from retab_async.errors import SchemaMismatchError
+from retab_async.exact_structure import exact_structure_fn
+from retab_async.resources import RESOURCES
+
+GENERATED, CATTRS = converter.make_converter(), converter.make_converter(with_generated=False)
+MODELS = {
+    model.__name__: model
+    for model in (getattr(retab_async, name) for name in sorted(retab_async.__all__))
+    if isinstance(model, type) and attrs.has(model) and issubclass(model, retab_async.models.SparseRepr)
+} | {resource.run_type.__name__: resource.run_type for resource in RESOURCES.values()}
+EVERY_BODY = [(kind, body(kind, state)) for kind, states in STATES.items() for state in states] + list(FULL.items())
+
+
+def outcome(of: Any, value: object, model: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[object, ...]:
+    """The instance, or the path and reason; and what lenient structuring makes of the same value."""
+    monkeypatch.setattr(converter, "_converter", lambda: of)
+    try:
+        strict: object = converter.make_structurer(model)(value)
+    except SchemaMismatchError as error:
+        strict = error.path, error.reason
+    try:
+        instance, removed = converter.structure_leniently(value, model)
+    except SchemaMismatchError as error:
+        return strict, error.path, error.reason
+    return strict, instance, [(each.path, each.reason) for each in removed]
+
+
+def assert_equal_outcomes(value: object, model: Any) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        expected = outcome(CATTRS, value, model, monkeypatch)
+        made = outcome(GENERATED, value, model, monkeypatch)
+    # By their repr, because 1, True and 1.0 are equal, and NaN is not.
+    assert repr(made) == repr(expected)
+
+
+@pytest.mark.parametrize(("kind", "value"), EVERY_BODY)
+def test_documented_bodies_give_equal_results(kind: str, value: dict[str, Any]) -> None:
+    assert_equal_outcomes(value, RESOURCES[kind].run_type)
+
+
+@budget(60)
+@given(st.sampled_from(EVERY_BODY).flatmap(lambda pair: st.tuples(st.just(pair[0]), bent(pair[1]))))
+@example(("splits", {"id": "splt_1", "status": "archived"}))
+@example(("splits", {"id": "splt_1", "status": []}))
+@example(("splits", {"id": "splt_1", "status": "completed", "n_consensus": True}))
+@example(("splits", {"id": "splt_1", "status": "completed", "n_consensus": 2.0, "usage": {"credits": 10**400}}))
+@example(("splits", {"id": "splt_1", "status": "completed", "output": [{"name": "a", "pages": [1, "2"]}]}))
+@example(("splits", {"id": "splt_1", "status": "completed", "output": [], "consensus": {"choices": [[], [{}]]}}))
+def test_any_body_gives_equal_results(pair: tuple[str, Any]) -> None:
+    assert_equal_outcomes(pair[1], RESOURCES[pair[0]].run_type)
+
+
+@budget(100)
+@given(st.sampled_from(list(MODELS.values())), st.data())
+def test_any_json_gives_equal_results_for_every_model(model: Any, data: st.DataObject) -> None:
+    names = [field.name for field in attrs.fields(model)]
+
+    assert_equal_outcomes(data.draw(JSON | st.dictionaries(st.sampled_from(names), JSON)), model)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_model_has_a_generated_function(name: str) -> None:
+    def fallback(value: Any, kind: Any) -> Any:
+        raise AssertionError(value, kind)
+
+    assert exact_structure_fn(MODELS[name], GENERATED, fallback) is not fallback
+
+
+def test_default_of_a_factory_is_not_shared() -> None:
+    first, second = (GENERATED.structure({"id": "b", "status": "queued"}, retab_async.FileBlueprint) for _ in range(2))
+
+    assert first.output == {}
+    assert first.output is not second.output
+
+
+@attrs.frozen
+class Counted:
+    """Has a field of each type that has code of its own."""
+
+    names: tuple[str, ...]
+    flags: tuple[bool, ...] = ()
+    shares: tuple[float, ...] = ()
+    extra: Mapping[str, Any] | None = None
+    limits: Mapping[str, float] = attrs.field(factory=dict)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"names": ["a", "b"], "flags": [True], "shares": [1, 0.5], "extra": {"a": 1}, "limits": {"a": 1}},
+        {"names": [], "flags": None, "shares": None, "extra": None, "limits": None},
+        {"names": ["a", 1]},
+        {"names": None},
+        {"names": "ab"},
+        {"names": [], "flags": [1]},
+        {"names": [], "shares": ["1"]},
+        {"names": [], "shares": {}},
+        {"names": [], "extra": []},
+        {"names": [], "limits": {"a": "b", "c": None}},
+        {},
+        [],
+    ],
+)
+def test_each_field_type_gives_equal_results(value: object) -> None:
+    assert_equal_outcomes(value, Counted)
+
+
+def _positive(_: object, __: object, value: int) -> None:
+    if value <= 0:
+        raise ValueError(value)
+
+
+@attrs.define
+class Validated:
+    count: int = attrs.field(default=1, validator=_positive)
+
+
+@attrs.define
+class Converted:
+    count: int = attrs.field(default=1, converter=abs)
+
+
+@attrs.define
+class Renamed:
+    _count: int = 1
+
+
+@attrs.define(slots=False)
+class Unslotted:
+    count: int = 1
+
+
+@attrs.define
+class Completed:
+    count: int = 1
+
+    def __attrs_post_init__(self) -> None:
+        self.count += 1
+
+
+@attrs.define
+class Computed:
+    count: int = attrs.field(default=1, init=False)
+
+
+@pytest.mark.parametrize("cls", [Validated, Converted, Renamed, Unslotted, Completed, Computed])
+def test_class_whose_init_does_more_than_assign_is_left_to_cattrs(cls: type) -> None:
+    def fallback(value: Any, kind: Any) -> Any:
+        raise AssertionError(value, kind)
+
+    assert exact_structure_fn(cls, GENERATED, fallback) is fallback
