@@ -1,9 +1,13 @@
 """Bulk cancels: throughput, memory, and rate limits, compared with other clients in one run.
 
-    python benchmarks/bench_bulk.py [--parts throughput memory limits] [--svg benchmarks/bulk.svg]
+    python benchmarks/bench_bulk.py [--short] [--json FILE] [--parts cancel throughput memory limits]
+
+`python benchmarks/plot_bulk.py` draws the figures in that file; a run of some parts keeps those of the others.
 
 Each server and each contestant runs in its own process. The official client raises on the three-field response, so it
-gets the full one. Throughput: ids per second, medians over rounds in shuffled order, and the median of the ratios to a
+gets the full one. Cancel: `cancel_many` relative to a pool of workers on hand-written aiohttp, by calls and by CPU time
+a call, for three and all fields, gzip and chunked, 8, 50 and 200 in flight, on the stock loop and on uvloop.
+Throughput: ids per second, medians over rounds in shuffled order, and the median of the ratios to a
 pool of workers on `splits.cancel`. Memory: growth of the peak over that of a job of 100 ids. Limits: servers that
 reject more than REQUESTS in SECONDS; the time is from the server's first request to its last, compared with the
 shortest possible one.
@@ -26,8 +30,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from bench_cancel import BULK, BY_HAND, Contest, Scenario, show
+from bench_cancel import serving as serving_answers
 from bulk_contestants import CONTESTANTS
-from plot_bulk import plot
 
 HERE = Path(__file__).parent
 FIRST, REFERENCE = "cancel_many", "splits.cancel, worker pool"
@@ -35,8 +40,13 @@ THROUGHPUT = (FIRST, REFERENCE, "aiohttp, worker pool", "aiohttp, gather", "offi
 LIMITED = (FIRST, "aiohttp-retry, worker pool")
 NEEDS = {"official, gather": "retab", "aiohttp-retry, worker pool": "aiohttp_retry"}
 REQUESTS, SECONDS = 200, 2.0
+PARTS = ["cancel", "throughput", "memory", "limits"]
 # Comparisons of FIRST with REFERENCE in each round.
 PAIRS = 3
+
+
+SCENARIOS = [Scenario(answer, 50) for answer in ("three", "full", "gzip", "chunked")]
+SCENARIOS += [Scenario("three", in_flight) for in_flight in (8, 200)]
 
 
 def present(names: tuple[str, ...]) -> list[str]:
@@ -77,6 +87,19 @@ def shuffled(names: list[str]) -> list[str]:
     # the memory layout of a process affects its speed.
     groups = [random.sample((FIRST, REFERENCE), 2) for _ in range(PAIRS)] + [[name] for name in names[2:]]
     return [name for group in random.sample(groups, len(groups)) for name in group]
+
+
+def cancels(options: argparse.Namespace) -> list[dict[str, Any]]:
+    results: list[dict[str, Any]] = []
+    with serving_answers("three", "full", "gzip", "chunked") as urls:
+        for loop in ("asyncio", "uvloop"):
+            contest = Contest([BY_HAND, "splits.cancel", BULK], loop, urls, options)
+            for scenario in SCENARIOS:
+                rows = contest.measure(scenario)
+                results += rows
+                show(rows)
+            contest.end()
+    return results
 
 
 def throughput(rounds: int, count: int) -> list[dict[str, Any]]:
@@ -157,28 +180,36 @@ def limits(windows: float) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", default=["throughput", "memory", "limits"])
-    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--short", action="store_true", help="the cancel part alone, with few calls: some 30 s")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    parser.add_argument("--parts", nargs="+", choices=PARTS)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--calls", type=int)
     parser.add_argument("--ids", type=int, default=6_000)
     parser.add_argument("--most", type=int, default=1_000_000, help="ids of the largest job in the memory part")
     parser.add_argument("--windows", type=float, default=10.5)
-    parser.add_argument("--svg", type=Path)
     parser.add_argument("--contend", nargs=4, help=argparse.SUPPRESS)
     options: Any = parser.parse_args()
     if options.contend:
         name, url, count, warm = options.contend
         contend(name, url, int(count), int(warm))
         return
+    parts = options.parts or (["cancel"] if options.short else PARTS)
+    options.calls = options.calls or (400 if options.short else 2000)
+    options.rounds = options.rounds or (5 if options.short else 25)
     counts = tuple(count for count in (1_000, 10_000, 100_000, 1_000_000) if count <= options.most)
     results: dict[str, list[dict[str, Any]]] = {}
-    if "throughput" in options.parts:
+    if "cancel" in parts:
+        results["cancel_many"] = cancels(options)
+    if "throughput" in parts:
         results["throughput"] = throughput(options.rounds, options.ids)
-    if "memory" in options.parts:
+    if "memory" in parts:
         results["memory"] = memory(counts)
-    if "limits" in options.parts:
+    if "limits" in parts:
         results["limits"] = limits(options.windows)
-    if options.svg:
-        options.svg.write_text(plot(results))
+    if options.json:
+        earlier = json.loads(options.json.read_text()) if options.json.exists() else {}
+        options.json.write_text(json.dumps(earlier | results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -86,6 +86,13 @@ if TYPE_CHECKING:
         UploadedFile as UploadedFile,
     )
     from retab_async.polling.waiter import StatusCallback as StatusCallback, WaitIterator as WaitIterator
+    from retab_async.process import (
+        ProcessDisposition as ProcessDisposition,
+        ProcessingOptions as ProcessingOptions,
+        ProcessJob as ProcessJob,
+        ProcessReport as ProcessReport,
+        ProcessResult as ProcessResult,
+    )
     from retab_async.resources import (
         WorkflowEvals as WorkflowEvals,
         WorkflowExperiments as WorkflowExperiments,
@@ -99,12 +106,14 @@ if TYPE_CHECKING:
         Classification as Classification,
         ClassificationConsensus as ClassificationConsensus,
         ClassificationDecision as ClassificationDecision,
+        ClassificationProcessing as ClassificationProcessing,
         Classifications as Classifications,
     )
     from retab_async.resources.edits import (
         BBox as BBox,
         Edit as Edit,
         EditConfig as EditConfig,
+        EditProcessing as EditProcessing,
         EditResult as EditResult,
         Edits as Edits,
         FormField as FormField,
@@ -112,17 +121,24 @@ if TYPE_CHECKING:
     from retab_async.resources.extractions import (
         Extraction as Extraction,
         ExtractionConsensus as ExtractionConsensus,
+        ExtractionProcessing as ExtractionProcessing,
         Extractions as Extractions,
         PydanticModel as PydanticModel,
     )
     from retab_async.resources.file_blueprints import FileBlueprint as FileBlueprint, FileBlueprints as FileBlueprints
     from retab_async.resources.files import DownloadLink as DownloadLink, File as File, Files as Files
-    from retab_async.resources.parses import Parse as Parse, ParseOutput as ParseOutput, Parses as Parses
+    from retab_async.resources.parses import (
+        Parse as Parse,
+        ParseOutput as ParseOutput,
+        ParseProcessing as ParseProcessing,
+        Parses as Parses,
+    )
     from retab_async.resources.partitions import (
         Partition as Partition,
         PartitionChunk as PartitionChunk,
         PartitionChunkLikelihood as PartitionChunkLikelihood,
         PartitionConsensus as PartitionConsensus,
+        PartitionProcessing as PartitionProcessing,
         Partitions as Partitions,
     )
     from retab_async.resources.schemas import (
@@ -133,6 +149,7 @@ if TYPE_CHECKING:
         SheetRegion as SheetRegion,
         Split as Split,
         SplitConsensus as SplitConsensus,
+        SplitProcessing as SplitProcessing,
         SplitResult as SplitResult,
         Splits as Splits,
         SplitSubdocumentLikelihood as SplitSubdocumentLikelihood,
@@ -197,6 +214,7 @@ else:
             "Classification": "resources.classifications",
             "ClassificationConsensus": "resources.classifications",
             "ClassificationDecision": "resources.classifications",
+            "ClassificationProcessing": "resources.classifications",
             "Classifications": "resources.classifications",
             "ClientStateError": "errors",
             "CompletedLifecycle": "lifecycles",
@@ -207,6 +225,7 @@ else:
             "DownloadLink": "resources.files",
             "Edit": "resources.edits",
             "EditConfig": "resources.edits",
+            "EditProcessing": "resources.edits",
             "EditResult": "resources.edits",
             "Edits": "resources.edits",
             "EndReason": "bulk",
@@ -218,6 +237,7 @@ else:
             "ExperimentRuns": "resources.workflow_experiment_runs",
             "Extraction": "resources.extractions",
             "ExtractionConsensus": "resources.extractions",
+            "ExtractionProcessing": "resources.extractions",
             "Extractions": "resources.extractions",
             "File": "resources.files",
             "FileBlueprint": "resources.file_blueprints",
@@ -244,16 +264,23 @@ else:
             "Page": "listing",
             "Parse": "resources.parses",
             "ParseOutput": "resources.parses",
+            "ParseProcessing": "resources.parses",
             "Parses": "resources.parses",
             "Partition": "resources.partitions",
             "PartitionChunk": "resources.partitions",
             "PartitionChunkLikelihood": "resources.partitions",
             "PartitionConsensus": "resources.partitions",
+            "PartitionProcessing": "resources.partitions",
             "Partitions": "resources.partitions",
             "PendingLifecycle": "lifecycles",
             "PermissionDeniedError": "errors",
             "Primitive": "models",
             "PrimitiveError": "models",
+            "ProcessDisposition": "process",
+            "ProcessJob": "process",
+            "ProcessReport": "process",
+            "ProcessResult": "process",
+            "ProcessingOptions": "process",
             "PydanticModel": "resources.extractions",
             "QueuedLifecycle": "lifecycles",
             "RateLimit": "throttle",
@@ -285,6 +312,7 @@ else:
             "SheetRegion": "resources.splits",
             "Split": "resources.splits",
             "SplitConsensus": "resources.splits",
+            "SplitProcessing": "resources.splits",
             "SplitResult": "resources.splits",
             "SplitSubdocumentLikelihood": "resources.splits",
             "Splits": "resources.splits",
@@ -309,7 +337,7 @@ else:
             "WorkflowRun": "resources.workflow_runs",
             "WorkflowRuns": "resources.workflow_runs",
             "Workflows": "resources",
-            "__version__": "settings:VERSION",
+            "__version__": "version:VERSION",
             "until_signal": "signals",
         },
     )

@@ -14,8 +14,7 @@ from typing import Any
 
 import attrs
 
-from retab_async.api.recent_runs import RecentRuns
-from retab_async.api.run_api import RunApi
+from retab_async.api.run_api import RecentRuns, RunApi
 from retab_async.errors import ConflictError, NotFoundError, ResponseError, RetabError
 from retab_async.hooks import HookSet
 from retab_async.protocol import DeliveryState, Request

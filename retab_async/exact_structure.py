@@ -10,12 +10,12 @@ from typing import Any, get_args, get_origin
 import attrs
 from cattrs import BaseConverter
 
-from retab_async.models import RunStatus, is_extra, to_status
+from retab_async.models import RunStatus, to_status
 
 Hook = Callable[[Any, Any], Any]
 
 _STATUSES = {str(status): status for status in RunStatus}
-_GIVE_UP = "return fallback(value, cls)"
+_GIVE_UP = "raise TypeError"
 
 
 def exact_structure_fn(cls: Any, converter: BaseConverter, fallback: Hook) -> Hook:
@@ -34,16 +34,18 @@ def exact_structure_fn(cls: Any, converter: BaseConverter, fallback: Hook) -> Ho
     lines = [
         f"def make({', '.join(names)}):",
         "    def structure(value, _):",
-        "        if type(value) is not dict:",
-        f"            {_GIVE_UP}",
-        "        get = value.get",
-        "        try:",
-        "            made = new(cls)",
-        *(f"            {line}" for line in body),
-        "        except Exception:",
-        # Also for what a hook of a field has raised: the error names the whole path.
-        f"            {_GIVE_UP}",
-        "        return made",
+        "        if type(value) is dict:",
+        "            get = value.get",
+        "            try:",
+        *(f"                {line}" for line in body),
+        # Not before: tracebacks may show locals, and a part of an instance has no repr.
+        "                made = new(cls)",
+        *(f"                set_{field.name}(made, item_{field.name})" for field in fields),
+        "                return made",
+        "            except Exception:",
+        "                pass",
+        # Also for what a hook of a field has raised: this error names the whole path.
+        "        return fallback(value, cls)",
         "    return structure",
     ]
     namespace: dict[str, Any] = {}
@@ -71,47 +73,43 @@ def _field_lines(
 ) -> list[str]:
     name = field.name
     names[f"set_{name}"] = getattr(cls, name).__set__
-    assign = f"set_{name}(made, item)"
     if field.default is attrs.NOTHING:
-        return [f"item = value[{name!r}]", *_item_lines(field.type, name, converter, names), assign]
+        return [f"item_{name} = value[{name!r}]", *_item_lines(field.type, name, converter, names)]
     make_default = getattr(field.default, "factory", None)
     names[f"default_{name}"] = field.default if make_default is None else make_default
     default = f"default_{name}" if make_default is None else f"default_{name}()"
-    if is_extra(field):
-        return [f"set_{name}(made, {default})"]
     return [
-        f"item = get({name!r})",
-        "if item is None:",
-        f"    item = {default}",
+        f"item_{name} = get({name!r})",
+        f"if item_{name} is None:",
+        f"    item_{name} = {default}",
         "else:",
         *(f"    {line}" for line in _item_lines(without_none(field.type), name, converter, names)),
-        assign,
     ]
 
 
 def _item_lines(kind: Any, name: str, converter: BaseConverter, names: dict[str, Any]) -> list[str]:
-    # Replaces `item` by its structured value, or gives up.
-    exact = _exact_type(kind)
+    # Replaces the item by its structured value, or gives up.
+    item, exact = f"item_{name}", _exact_type(kind)
     if exact:
-        return [f"if type(item) is not {exact}:", f"    {_GIVE_UP}"]
+        return [f"if type({item}) is not {exact}:", f"    {_GIVE_UP}"]
     if kind is RunStatus:
-        return ["item = statuses[item]"]
+        return [f"{item} = statuses[{item}]"]
     is_tuple = get_origin(kind) is tuple
     kind = get_args(kind)[0] if is_tuple else kind
     exact = _exact_type(kind)
     if not exact:
         names[f"kind_{name}"], names[f"hook_{name}"] = kind, converter.get_structure_hook(kind)
     if not is_tuple:
-        return [f"item = hook_{name}(item, kind_{name})"]
-    check = ["if type(item) is not list:", f"    {_GIVE_UP}"]
+        return [f"{item} = hook_{name}({item}, kind_{name})"]
+    check = [f"if type({item}) is not list:", f"    {_GIVE_UP}"]
     if not exact:
-        return [*check, f"item = tuple([hook_{name}(each, kind_{name}) for each in item])"]
+        return [*check, f"{item} = tuple([hook_{name}(each, kind_{name}) for each in {item}])"]
     return [
         *check,
-        "for each in item:",
+        f"for each in {item}:",
         f"    if type(each) is not {exact}:",
         f"        {_GIVE_UP}",
-        "item = tuple(item)",
+        f"{item} = tuple({item})",
     ]
 
 

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -69,7 +69,7 @@ class Call:
             self.status, self.request_id = error.status_code, error.request_id
 
 
-# A hook may have methods beside: `on_client`, `on_outcome` and `on_unconfirmed`, see `HookSet.notify`.
+# A hook may have methods beside: `on_client`, `on_outcome`, `on_result`, `on_unconfirmed`; see `HookSet.notify`.
 Hook: TypeAlias = Callable[[Call], AbstractContextManager[Any]]
 
 
@@ -97,23 +97,23 @@ class HookSet:
         # The longest first: one route may begin with another.
         return dict(sorted(self._load_collections().items(), reverse=True))
 
-    def has(self, method: str) -> bool:
-        """Return whether a hook has this method."""
-        return any(hasattr(hook, method) for hook in self._hooks)
+    def listener(self, method: str, *values: object) -> Callable[[object], None] | None:
+        """Return `notify` for a method, with its first values, or None if no hook has it."""
+        return partial(self.notify, method, *values) if any(hasattr(hook, method) for hook in self._hooks) else None
 
-    def notify(self, method: str, value: object) -> None:
+    def notify(self, method: str, *values: object) -> None:
         """Call a method of each hook that has it.
 
         Args:
             method: `on_client`, once with the new client; `on_outcome`, with each `CancelOutcome` of a bulk job;
-                `on_unconfirmed`, with each `UnconfirmedCancel`.
-            value: Its argument.
+                `on_result`, with the kind and each `ProcessResult`; `on_unconfirmed`, with each `UnconfirmedCancel`.
+            *values: Its arguments.
         """
         for hook in self._hooks:
             notify = getattr(hook, method, None)
             if notify is not None:
                 try:
-                    notify(value)
+                    notify(*values)
                 except Exception as error:  # noqa: BLE001 - of the user's code
                     self.report(hook, error)
 

@@ -152,6 +152,9 @@ class RunScope(Generic[RunT]):
     - the client being closed before the block is left cancels the run as well; afterwards nothing can be sent.
 
     A cancel that could not be confirmed is logged as an error, and returned by `aclose()`.
+
+    Attributes:
+        pending_cancel: The cancel that leaving the block has required, None if it required none.
     """
 
     def __init__(
@@ -168,6 +171,12 @@ class RunScope(Generic[RunT]):
         self._handle: RunHandle[RunT] | None = None
         self._pending_create: _PendingCreate | None = None
         self._context = copy_context()
+        self.pending_cancel: PendingCancel | None = None
+
+    @property
+    def spec(self) -> CreateSpec | None:
+        """The run that entering the block creates; None for an existing run, and once the block was entered."""
+        return self._origin if isinstance(self._origin, CreateSpec) else None
 
     async def __aenter__(self) -> RunHandle[RunT]:
         origin, self._origin = self._origin, None
@@ -192,7 +201,7 @@ class RunScope(Generic[RunT]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         pending = self._leave()
-        if pending is not None and _may_wait(kind):
+        if pending is not None and may_wait(kind):
             try:
                 async with asyncio.timeout(_EXIT_TIMEOUT):
                     await pending.done.wait()
@@ -244,6 +253,7 @@ class RunScope(Generic[RunT]):
     def _submit_cancel(self) -> PendingCancel | None:
         pending = self._take_pending_cancel()
         if pending is not None:
+            self.pending_cancel = pending
             self._cleanup.submit(pending)
         return pending
 
@@ -256,7 +266,8 @@ def reject_cancelled(run: Run, callers_key: str | None) -> None:
         raise error
 
 
-def _may_wait(kind: type[BaseException] | None) -> bool:
+def may_wait(kind: type[BaseException] | None) -> bool:
+    """Tell whether a block that is left by this exception, or None, may wait for its cleanup."""
     # A task that is being cancelled must not be delayed, even if it raised something else; under anyio it cannot wait.
     task = asyncio.current_task()
     return (kind is None or issubclass(kind, Exception)) and not (task is not None and task.cancelling())

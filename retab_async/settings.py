@@ -15,8 +15,7 @@ from urllib.request import getproxies, proxy_bypass, proxy_bypass_environment  #
 
 from retab_async.errors import ConfigurationError
 from retab_async.headers import merge_headers, resolve_headers
-
-VERSION = "0.2.0"
+from retab_async.version import VERSION
 
 # Bytes of one decoded response.
 DEFAULT_MAX_RESPONSE_BYTES = 64 * 1024 * 1024

@@ -502,6 +502,31 @@ async def test_dedupe_sends_a_duplicate_id_once(emulator: Emulator, client: Asyn
     assert cancels(emulator) == dict.fromkeys(ids, 1)
 
 
+async def test_dedupe_counts_the_ids_that_it_skips(emulator: Emulator, client: AsyncRetab) -> None:
+    one, two = emulator.seed("splits", 2)
+    report = await client.splits.cancel_many([one, two, one, one], dedupe=True)
+
+    assert (report.duplicates, report.counts.total()) == (2, 2)
+
+
+async def test_a_report_has_the_credits_of_its_runs(emulator: Emulator, client: AsyncRetab) -> None:
+    finished = emulator.seed("splits", 2, status="completed")
+    active = emulator.seed("splits", 2)
+    runs = [await client.splits.get(run_id) for run_id in finished]
+    report = await client.splits.cancel_many([*finished, *active, "splt_unknown"])
+
+    costs = [run.usage.credits for run in runs if run.usage and run.usage.credits]
+    assert len(costs) == 2
+    assert report.credits == pytest.approx(sum(costs))
+
+
+async def test_a_report_of_kinds_without_a_cost_has_no_credits(emulator: Emulator, client: AsyncRetab) -> None:
+    finished = emulator.seed("workflows.runs", status="completed")
+    report = await client.workflows.runs.cancel_many(finished)
+
+    assert (report.counts.total(), report.credits) == (1, 0.0)
+
+
 async def test_dedupe_tells_kinds_apart(emulator: Emulator, client: AsyncRetab) -> None:
     (run_id,) = emulator.seed("splits")
     report = await client.cancel_many([("splits", run_id), ("partitions", run_id), ("splits", run_id)], dedupe=True)

@@ -168,6 +168,17 @@ def test_work_resumes_within_two_seconds_of_recovery(
     assert job.sends.total() <= 1000 + workers + 8 + seconds
 
 
+@pytest.mark.parametrize("seed", [6, 9, 15])
+def test_a_send_repeated_before_the_circuit_opens_does_not_delay_the_recovery(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With these seeds a worker sends again before the sends of the others have timed out.
+    random.seed(seed)
+    job = simulate(monkeypatch, 100, "hang", workers=8, starts=1.0, seconds=20.0)
+
+    assert min(moment for moment in job.answered_at.values() if moment >= 21.0) <= 23.0
+
+
 @pytest.mark.parametrize("failure", ["disconnect", "503", "hang"])
 def test_a_total_outage_sends_few_requests(failure: str, monkeypatch: pytest.MonkeyPatch) -> None:
     job = simulate(monkeypatch, 400, failure, workers=64, starts=0.0, seconds=inf)

@@ -11,7 +11,7 @@ from payloads import BARE_SPLIT
 from raw_server import Wire, raw_server, reply, until
 
 from retab_async import CancelJob, CancelReport, RetabError, WaitTimeoutError
-from retab_async.bulk import job as job_module
+from retab_async.bulk import cancel_job as job_module
 
 
 class SlowRuns:

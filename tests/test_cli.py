@@ -7,9 +7,11 @@ import sys
 from collections.abc import Coroutine, Iterator
 from typing import cast
 
+import click
 import pytest
 from cli_harness import KEY, restored_logging, served_emulator
 
+import retab_async
 from retab_async.__main__ import main
 from retab_async.cli import run
 from retab_async.cli.groups import kind_commands
@@ -157,12 +159,13 @@ def test_invalid_base_url_exits_2(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 @pytest.mark.parametrize("kind", RESOURCES)
 def test_kind_group_has_a_command_for_each_verb_of_the_kind(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    verbs = ("cancel", "cancel_matching", "create", "delete", "get", "list", "wait")
+    verbs = ("cancel", "cancel_matching", "create", "delete", "get", "list", "process_many", "wait")
 
     run([*kind.split("."), "--help"])
 
     commands = re.findall(r"(?m)^  ([a-z-]+)  ", capsys.readouterr().out.partition("Commands:")[2])
-    assert commands == [verb.replace("_", "-") for verb in verbs if hasattr(RESOURCES[kind], verb)]
+    names = (verb.removesuffix("_many").replace("_", "-") for verb in verbs if hasattr(RESOURCES[kind], verb))
+    assert commands == [*names]
 
 
 def test_kind_commands_leave_out_verbs_the_kind_lacks() -> None:
@@ -172,7 +175,7 @@ def test_kind_commands_leave_out_verbs_the_kind_lacks() -> None:
 
     group = kind_commands("parses", cast("type[RunResource[Split]]", Parses))
 
-    assert list(group.commands) == ["get"]
+    assert group.list_commands(click.Context(group)) == ["get"]
 
 
 def test_missing_argument_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -249,6 +252,7 @@ def test_main_without_the_extra_prints_how_to_install_it(
     missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _unload_the_command(monkeypatch)
+    monkeypatch.setattr(sys, "argv", ["retab-async", "demo"])
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.setitem(sys.modules, "rich.console", None)
 
@@ -268,5 +272,6 @@ def test_main_raises_for_any_other_missing_module(monkeypatch: pytest.MonkeyPatc
 
 
 def _unload_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retab_async, "cli", retab_async.cli)
     for name in [name for name in sys.modules if f"{name}.".startswith("retab_async.cli.")]:
         monkeypatch.delitem(sys.modules, name)

@@ -263,7 +263,17 @@ def test_cancel_dedupe_sends_each_id_once(emulator: Emulator, capsys: pytest.Cap
 
     code = run(["splits", "cancel", "--dedupe", "--from-file", write_lines([one, two, one])])
 
-    assert (code, len(emulator.requests), figures(capsys.readouterr().out)["cancelled"]) == (0, 2, "2")
+    report = figures(capsys.readouterr().out)
+    assert (code, len(emulator.requests), report["cancelled"], report["duplicates skipped"]) == (0, 2, "2", "1")
+
+
+def test_cancel_reports_what_the_runs_cost(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = emulator.seed("splits", 3, status="completed")
+    run(["splits", "cancel", "--from-file", write_lines(ids)])
+
+    credits_, dollars = figures(capsys.readouterr().out)["credits"].split(" ")
+    assert float(credits_) > 0
+    assert dollars == f"(${float(credits_) / 100:.2f})"
 
 
 class TestFailedFile:

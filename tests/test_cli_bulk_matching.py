@@ -53,7 +53,7 @@ def test_cancel_matching_has_the_filters_of_list_and_the_options_of_a_job(kind: 
     options = [parameter.name for parameter in matching_command(kind, kind).params]
 
     assert len(options) == len(set(options))
-    assert set(options) == filters | job | {"yes", "failed", "as_json"}
+    assert set(options) == filters | job | {"yes", "failed", "quiet", "as_json"}
 
 
 def test_cancel_matching_leaves_other_runs_alone(emulator: Emulator) -> None:

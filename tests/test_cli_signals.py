@@ -26,7 +26,7 @@ from cli_harness import (
 
 from retab_async.bulk import CancelJob
 from retab_async.cli import run
-from retab_async.cli.signals import GracefulInterrupt
+from retab_async.cli.interrupt import GracefulInterrupt
 from retab_async.emulator import Emulator, Fault
 
 pytestmark = pytest.mark.slow
@@ -173,7 +173,7 @@ def test_second_interrupt_ends_the_job_at_once_and_restores_the_previous_handler
 def test_interrupt_gives_up_requests_after_the_grace_period(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("retab_async.cli.signals._GRACE_PERIOD", 0.3)
+    monkeypatch.setattr("retab_async.cli.interrupt._GRACE_PERIOD", 0.3)
     (slow,) = emulator.seed("splits")
     emulator.fail(CANCEL, Fault.hang())
 

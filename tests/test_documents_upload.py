@@ -27,7 +27,7 @@ from retab_async import AsyncRetab
 from retab_async.documents import DocumentField, build_create_body, transfer_seconds
 from retab_async.documents.create_body import _MAX_BODY_BYTES
 from retab_async.documents.upload import _UploadSession
-from retab_async.documents.urls import is_upload_url
+from retab_async.documents.urls import is_storage_url
 from retab_async.emulator import Emulator, Fault
 from retab_async.errors import (
     APIConnectionError,
@@ -338,7 +338,7 @@ class TestUploadURLs:
         ],
     )
     def test_a_public_host_or_the_one_of_the_api_is_accepted(self, url: str, base_url: str) -> None:
-        assert is_upload_url(url, base_url)
+        assert is_storage_url(url, base_url)
 
     @pytest.mark.parametrize(
         "url",
@@ -372,11 +372,11 @@ class TestUploadURLs:
         ],
     )
     def test_a_local_or_private_host_is_rejected(self, url: str) -> None:
-        assert is_upload_url(url, "https://api.retab.com") == url.startswith("https://999")
+        assert is_storage_url(url, "https://api.retab.com") == url.startswith("https://999")
 
     def test_loopback_is_rejected_beside_another_private_api(self) -> None:
-        assert not is_upload_url("http://127.0.0.1/put", "http://emulator:8080")
-        assert not is_upload_url("https://10.0.0.8/put", "https://10.0.0.7")
+        assert not is_storage_url("http://127.0.0.1/put", "http://emulator:8080")
+        assert not is_storage_url("https://10.0.0.8/put", "https://10.0.0.7")
 
 
 @pytest.mark.usefixtures("small")

@@ -10,6 +10,7 @@ import pytest
 from emulator_http import answer
 
 from retab_async.emulator import Emulator, Fault, ManualClock, RateLimit, ReceivedDocument, RecordedRequest
+from retab_async.emulator.files import ContentStore
 
 CONTENT = b"%PDF-1.7\n" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -281,8 +282,49 @@ class TestFiles:
         status, link = await answer(session, "GET", f"/v1/files/{file_id}/download-link")
 
         assert status == 200
-        assert link.pop("download_url").startswith(f"https://storage.googleapis.com/emulator/{file_id}.pdf?X-Sig=")
+        assert link.pop("download_url").startswith(f"{session._base_url}/download/{file_id}?X-Sig=")
         assert link == {"expires_in": "60 minutes", "filename": "Big Batch.pdf", "mime_data": document}
+
+    async def test_a_produced_file_has_a_link_with_nothing_behind_it(
+        self, emulator: Emulator, session: aiohttp.ClientSession
+    ) -> None:
+        (edit_id,) = emulator.seed("edits", status="completed")
+        _, edit = await answer(session, "GET", f"/v1/edits/{edit_id}")
+        file_id = edit["filled_document_ref"]["id"]
+        status, link = await answer(session, "GET", f"/v1/files/{file_id}/download-link")
+
+        assert status == 200
+        assert link["download_url"].startswith(f"https://storage.googleapis.com/emulator/{file_id}.pdf?X-Sig=")
+
+    async def test_a_download_takes_a_signature_and_no_credentials(self, session: aiohttp.ClientSession) -> None:
+        file_id, _ = await uploaded(session)
+        _, link = await answer(session, "GET", f"/v1/files/{file_id}/download-link")
+        async with aiohttp.ClientSession() as bare, bare.get(link["download_url"]) as downloaded:
+            content = await downloaded.read()
+        async with aiohttp.ClientSession() as bare, bare.get(link["download_url"].partition("?")[0]) as unsigned:
+            pass
+        async with session.get(link["download_url"]) as with_key:
+            pass
+
+        assert (downloaded.status, downloaded.content_type, content) == (200, "application/pdf", CONTENT)
+        assert (unsigned.status, with_key.status) == (403, 400)
+
+    async def test_the_content_of_a_file_that_is_too_large_is_not_kept(
+        self, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("retab_async.emulator.routes.uploads.MAX_CONTENT", len(CONTENT) - 1)
+        file_id, _ = await uploaded(session)
+        _, link = await answer(session, "GET", f"/v1/files/{file_id}/download-link")
+
+        assert link["download_url"].startswith("https://storage.googleapis.com/")
+
+    def test_old_contents_are_dropped_beyond_the_total_size(self) -> None:
+        contents = ContentStore(max_bytes=10)
+        for number in range(3):
+            contents.add(f"file_{number}", bytes(4))
+        contents.add("file_2", bytes(6))
+
+        assert [len(contents.find(f"file_{number}") or b"") for number in range(3)] == [0, 4, 6]
 
     @pytest.mark.parametrize("tail", ["", "/download-link"])
     async def test_an_unknown_file_is_404(self, session: aiohttp.ClientSession, tail: str) -> None:

@@ -1,5 +1,6 @@
 """Generated structure functions give the results, and the errors, of cattrs' own."""
 
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,6 +80,16 @@ def test_every_model_has_a_generated_function(name: str) -> None:
         raise AssertionError(value, kind)
 
     assert exact_structure_fn(MODELS[name], GENERATED, fallback) is not fallback
+
+
+@pytest.mark.parametrize("value", [{"id": "splt_1"}, {"id": "splt_1", "status": "queued", "usage": 1}])
+def test_frames_of_a_mismatch_hold_no_part_of_an_instance(value: object) -> None:
+    with pytest.raises(Exception, match="structuring Split") as caught:
+        GENERATED.structure(value, retab_async.Split)
+
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "made" not in {name for frame in shown.stack for name in frame.locals or {}}
+    assert caught.value.__context__ is None
 
 
 def test_default_of_a_factory_is_not_shared() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import ssl
 import sys
+import zlib
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -15,16 +16,17 @@ import uvloop
 from aiohttp.client_proto import ResponseHandler
 from aioresponses import aioresponses
 from clients import ONCE, client_for, connections_in_use
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from payloads import BARE_SPLIT, FULL_SPLIT, SPLIT_ID
-from raw_server import Step, Wire, close_early, message, raw_server, reply, say_and_close, stall, until
+from raw_server import Step, Wire, close_early, message, raw_server, reply, say_and_close, say_and_stall, stall, until
 from yarl import URL
 
 from retab_async import APIConnectionError, APITimeoutError, AsyncRetab, RetabError
 from retab_async.protocol import Request
 from retab_async.transport import wire as wire_module
-from retab_async.transport.wire import WirePool
+from retab_async.transport import wire_pool as wire_pool_module
+from retab_async.transport.wire_pool import WirePool
 
 ok = reply(BARE_SPLIT)
 BODY = f'{{"id":"{SPLIT_ID}","status":"cancelled"}}'.encode()
@@ -59,9 +61,9 @@ class TestSelection:
             await client.splits.get(SPLIT_ID, include_output=False)
 
         assert opened == [
-            f"/v1/splits/{SPLIT_ID}/cancel".encode(),
-            f"/v1/splits/{SPLIT_ID}".encode(),
-            f"/v1/splits/{SPLIT_ID}?include_output=false".encode(),
+            f"/v1/splits/{SPLIT_ID}/cancel",
+            f"/v1/splits/{SPLIT_ID}",
+            f"/v1/splits/{SPLIT_ID}?include_output=false",
         ]
         assert server.connections == 1
 
@@ -69,7 +71,8 @@ class TestSelection:
         async with raw_server(ok) as server, client_for(f"{server.url}/proxy/v1/") as client:
             await client.splits.cancel(SPLIT_ID)
 
-        assert opened == [server.requests[0].target.encode()]
+        assert opened == [f"/v1/splits/{SPLIT_ID}/cancel"]
+        assert server.requests[0].target == f"/proxy/v1/splits/{SPLIT_ID}/cancel"
         assert server.requests[0].target.startswith("/proxy/v1/splits/")
 
     @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
@@ -194,15 +197,35 @@ def say_in_pieces(pieces: list[bytes]) -> Step:
     return step
 
 
-CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+CHUNKED_FIELDS = {"Transfer-Encoding": "chunked", "Content-Length": ""}
+CHUNKED = message(b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY), headers=CHUNKED_FIELDS)
+GZIP_FIELDS = {"Content-Encoding": "gzip"}
+ZIPPED = gzip.compress(BODY)
 RESPONSES = [
     message(BODY),
     message(BODY, headers={"Connection": "close"}),
     message(BODY, headers={"Content-Length": "", "Connection": "close"}),
-    message(gzip.compress(BODY), headers={"Content-Encoding": "gzip"}),
-    message(
-        b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY), headers={"Transfer-Encoding": "chunked", "Content-Length": ""}
-    ),
+    message(ZIPPED, headers=GZIP_FIELDS),
+    message(ZIPPED, headers={"Content-Encoding": "GZIP"}),
+    message(ZIPPED[:-9], headers=GZIP_FIELDS),
+    message(ZIPPED + b"x", headers=GZIP_FIELDS),
+    message(ZIPPED + ZIPPED, headers=GZIP_FIELDS),
+    message(BODY, headers=GZIP_FIELDS),
+    message(b"", headers=GZIP_FIELDS),
+    message(gzip.compress(b" " * 100_000 + BODY), headers=GZIP_FIELDS),
+    message(zlib.compress(BODY), headers={"Content-Encoding": "deflate"}),
+    message(b"%x\r\n%b\r\n0\r\n\r\n" % (len(ZIPPED), ZIPPED), headers=CHUNKED_FIELDS | GZIP_FIELDS),
+    CHUNKED,
+    CHUNKED + b"garbage",
+    CHUNKED + b"\r\n0\r\n\r\n",
+    CHUNKED + CHUNKED,
+    CHUNKED + message(BODY)[:40],
+    CHUNKED[:-2] + b"X-Trailer: 1\r\n\r\n",
+    CHUNKED[:-5] + b"0;extension\r\n\r\n",
+    CHUNKED[:-5],
+    message(b"0\r\n\r\n", headers=CHUNKED_FIELDS),
+    message(b"zz\r\n", headers=CHUNKED_FIELDS),
+    message(b"11170\r\n%b\r\n0\r\n\r\n" % (b" " * 70_000), headers=CHUNKED_FIELDS),
     b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + message(BODY),
     message(b"", 204, {"Content-Length": ""}),
     message(b'{"detail": "no"}', 404),
@@ -224,25 +247,42 @@ RESPONSES = [
 ]
 
 
+def reply_with(content: bytes) -> Step:
+    """Send these bytes, and keep the connection."""
+
+    async def step(wire: Wire) -> None:
+        wire.writer.write(content)
+
+    return step
+
+
+def compare_paths(pieces: list[bytes]) -> None:
+    async def compare() -> None:
+        async with raw_server(say_in_pieces(pieces)) as server:
+            async with client_for(server.url, retry=ONCE) as client:
+                fast = await outcome_of(client)
+            async with client_for(server.url, retry=ONCE) as client:
+                session = await outcome_of(session_path(client))
+            assert fast == session
+
+    asyncio.run(compare())
+
+
 class TestEquality:
+    @pytest.mark.parametrize("content", RESPONSES)
+    def test_each_response_gives_the_same_outcome_on_both_paths(self, content: bytes) -> None:
+        compare_paths([content[: len(content) // 2], content[len(content) // 2 :]])
+
     @settings(max_examples=60)
+    @example(content=CHUNKED + b"garbage", cuts=[85])
+    @example(content=message(BODY) + b"garbage", cuts=[90])
     @given(
         content=st.one_of(st.sampled_from(RESPONSES), st.binary(max_size=60)),
         cuts=st.lists(st.integers(0, 400), max_size=4),
     )
     def test_the_same_bytes_give_the_same_outcome_on_both_paths(self, content: bytes, cuts: list[int]) -> None:
         ends = [0, *sorted(cut for cut in cuts if cut < len(content)), len(content)]
-        pieces = [content[start:end] for start, end in pairwise(ends)]
-
-        async def compare() -> None:
-            async with raw_server(say_in_pieces(pieces)) as server:
-                async with client_for(server.url, retry=ONCE) as client:
-                    fast = await outcome_of(client)
-                async with client_for(server.url, retry=ONCE) as client:
-                    session = await outcome_of(session_path(client))
-                assert fast == session
-
-        asyncio.run(compare())
+        compare_paths([content[start:end] for start, end in pairwise(ends)])
 
     @pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
     @pytest.mark.parametrize("body", [BARE_SPLIT, FULL_SPLIT], ids=["three fields", "all fields"])
@@ -311,7 +351,7 @@ class TestConnections:
         assert (len(server.requests), server.connections) == (2, 2)
 
     async def test_idle_connections_close_after_their_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(wire_module, "_IDLE_SECONDS", 0.05)
+        monkeypatch.setattr(wire_pool_module, "_IDLE_SECONDS", 0.05)
         async with raw_server(ok) as server, client_for(server.url) as client:
             await asyncio.gather(*(client.splits.cancel(SPLIT_ID) for _ in range(3)))
             await asyncio.sleep(0.03)
@@ -400,8 +440,41 @@ class TestConnections:
             with pytest.raises(APIConnectionError):
                 await client.splits.cancel(SPLIT_ID)
 
+    async def test_bytes_after_a_body_that_looks_like_a_head_are_no_part_of_any_response(self) -> None:
+        body = BODY[:-1] + b"\r\n\r\n}"
+        followed = message(body) + b"x" * (len(body) - 1)
+
+        async with raw_server(say_and_stall(followed), ok) as server, client_for(server.url) as client:
+            first = await client.splits.cancel(SPLIT_ID)
+            second = await client.splits.cancel(SPLIT_ID)
+
+            assert first.id == second.id == SPLIT_ID
+            assert server.connections == 2
+
+    async def test_delegated_connection_that_the_server_closes_is_not_taken_back(self) -> None:
+        zipped = reply(zlib.compress(BODY), headers={"Content-Encoding": "deflate", "Connection": "close"})
+        async with raw_server(zipped, ok) as server, client_for(server.url) as client:
+            await client.splits.cancel(SPLIT_ID)
+            await client.splits.cancel(SPLIT_ID)
+
+            assert server.connections == 2
+
+    @pytest.mark.parametrize("content", [CHUNKED, message(ZIPPED, headers=GZIP_FIELDS)], ids=["chunked", "gzip"])
+    async def test_short_encoded_response_is_read_in_place(
+        self, content: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fail(wire: wire_module.Wire) -> None:
+            raise AssertionError(wire)
+
+        monkeypatch.setattr(wire_module.Wire, "read_head", fail)
+        async with raw_server(reply_with(content)) as server, client_for(server.url) as client:
+            for _ in range(3):
+                assert (await client.splits.cancel(SPLIT_ID)).id == SPLIT_ID
+
+            assert server.connections == 1
+
     async def test_delegated_connection_is_reused(self) -> None:
-        zipped = reply(gzip.compress(BODY), headers={"Content-Encoding": "gzip"})
+        zipped = reply(zlib.compress(BODY), headers={"Content-Encoding": "deflate"})
         async with raw_server(zipped, zipped, ok) as server, client_for(server.url) as client:
             for _ in range(3):
                 await client.splits.cancel(SPLIT_ID)
@@ -447,7 +520,7 @@ class TestConnections:
     async def test_head_hides_the_credential(self) -> None:
         head = wire_module.RequestHead("POST", URL("http://127.0.0.1"), {"Api-Key": "sk_secret"})
 
-        assert b"sk_secret" in head.encode(b"/")
+        assert b"sk_secret" in head.encode("/")
         assert "sk_secret" not in repr(head)
 
 

@@ -22,7 +22,9 @@ from retab_async import (
     MIMEData,
     NotFoundError,
     Page,
+    PermissionDeniedError,
     ResponseError,
+    ResponseTooLargeError,
     Subdocument,
     UploadedFile,
 )
@@ -201,6 +203,53 @@ class TestDownloadLink:
             await client.files.download_link("file_1")
 
         assert "X-Sig" not in f"{caught.value!r}{vars(caught.value)}"
+
+
+class TestDownload:
+    async def test_download_returns_the_bytes_that_were_uploaded(self) -> None:
+        content = b"%PDF-1.7 \\u0073 \x00\xff" * 1000
+        async with Emulator() as emulator, AsyncRetab(emulator.api_key, base_url=emulator.url) as client:
+            file = await client.files.upload(content, filename="a.pdf")
+
+            assert await client.files.download(file) == content
+
+    async def test_download_of_a_document_of_a_run_returns_its_bytes(self) -> None:
+        async with Emulator() as emulator, AsyncRetab(emulator.api_key, base_url=emulator.url) as client:
+            run = await client.parses.create(document=PDF)
+
+            assert run.file is not None
+            assert await client.files.download(run.file) == PDF
+
+    async def test_the_storage_gets_no_credential(self, client: AsyncRetab, server: RawServer) -> None:
+        url = f"{server.url}/a.pdf?X-Sig=0123456789abcdef"
+        server.steps = (reply(LINK | {"download_url": url}), reply(PDF))
+
+        assert await client.files.download("file_1") == PDF
+        assert not {"api-key", "authorization"} & {name.lower() for name in server.requests[1].headers}
+
+    async def test_an_error_does_not_quote_the_signed_url(
+        self, client: AsyncRetab, server: RawServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        url = f"{server.url}/a.pdf?X-Sig=0123456789abcdef"
+        server.steps = (reply(LINK | {"download_url": url}), reply(f"no: {url}".encode(), 403))
+        with pytest.raises(PermissionDeniedError) as caught:
+            await client.files.download("file_1")
+
+        assert "0123456789abcdef" not in f"{caught.value!r}{vars(caught.value)}{caplog.text}"
+
+    async def test_a_larger_file_than_max_response_bytes_raises(self) -> None:
+        async with Emulator() as emulator, client_for(emulator.url, max_response_bytes=5000) as client:
+            file = await client.files.upload(bytes(5001), filename="a.bin")
+            with pytest.raises(ResponseTooLargeError):
+                await client.files.download(file)
+
+    async def test_a_link_to_a_private_address_is_not_followed(self, client: AsyncRetab, server: RawServer) -> None:
+        server.steps = (reply(LINK | {"download_url": "https://10.0.0.7/a.pdf?X-Sig=0123456789abcdef"}),)
+        with pytest.raises(ResponseError, match="download_url: expected a public address"):
+            await client.files.download("file_1")
+
+        assert len(server.requests) == 1
 
 
 class TestList:

@@ -12,13 +12,14 @@ GUIDE = (Path(retab_async.__file__).parent / "guides" / "testing.md").read_text(
 CODE, *TESTS = re.findall(r"```py\n(.*?)```", GUIDE, re.DOTALL)
 
 
+@pytest.mark.slow
+@pytest.mark.subprocess
 def test_tests_of_the_guide_pass(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(invoices=CODE, **{f"test_{number}": code for number, code in enumerate(TESTS)})
     pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
 
-    result = pytester.runpytest_inprocess(
-        "-p", "no:retab_async", "-p", "no:cacheprovider", "-W", "error", plugins=[pytest_plugin]
-    )
+    options = ("-p", "no:retab_async", "-p", pytest_plugin.__name__, "-p", "no:cacheprovider", "-W", "error")
+    result = pytester.runpytest_subprocess(*options, timeout=60)
 
     result.assert_outcomes(passed=5)
 

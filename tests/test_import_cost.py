@@ -11,8 +11,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import retab_async
-from retab_async import bulk, documents, polling, resources
-from retab_async.settings import VERSION
+from retab_async import bulk, documents, polling, process, resources
 
 # What a client that was just made has no use for yet.
 UNUSED = [
@@ -38,7 +37,7 @@ UNUSED = [
     "statistics",
     "tenacity",
 ]
-LAZY_PACKAGES = [retab_async, bulk, documents, polling, resources]
+LAZY_PACKAGES = [retab_async, bulk, documents, polling, process, resources]
 
 
 def loaded_by(code: str) -> set[str]:
@@ -182,7 +181,3 @@ def test_subclass_of_a_client_with_annotations_has_no_further_members() -> None:
 
     assert client.label == "x"
     assert not hasattr(client, "team")
-
-
-def test_version_is_that_of_the_settings() -> None:
-    assert retab_async.__version__ == VERSION

@@ -29,6 +29,7 @@ from retab_async import (
     Subdocument,
     UploadedFile,
 )
+from retab_async.emulator import Emulator
 from retab_async.resources import RESOURCES
 from retab_async.resources.base import DeletableRuns, ListedRuns, RunResource
 
@@ -492,6 +493,46 @@ class TestEveryKind:
         run = await client.schemas.generate(documents=[PDF])
 
         assert run.id == FULL["schemas"]["id"]
+
+
+OFFICIAL_ID_NAMES = {
+    "splits": "split_id",
+    "partitions": "partition_id",
+    "classifications": "classification_id",
+    "extractions": "extraction_id",
+    "parses": "parse_id",
+    "edits": "edit_id",
+    "files.blueprints": "blueprint_id",
+}
+
+
+class TestOfficialIdNames:
+    @pytest.mark.parametrize(("kind", "name"), OFFICIAL_ID_NAMES.items())
+    async def test_methods_take_the_id_by_its_official_name(self, kind: str, name: str) -> None:
+        async with Emulator() as emulator, client_for(emulator.url) as client:
+            (run_id,) = emulator.seed(kind, status="queued")
+            runs = attrgetter(kind)(client)
+            read = await runs.get(**{name: run_id}, include_output=False)
+            cancelled = await runs.cancel(**{name: read})
+            waited = await runs.wait(**{name: run_id}, timeout=5)
+            if hasattr(runs, "delete"):
+                await runs.delete(**{name: run_id})
+
+        assert (read.id, cancelled.status, waited.status) == (run_id, "cancelled", "cancelled")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"split_id": "splt_1", "run_id": "splt_1"}, "multiple values for keyword argument 'run_id'"),
+            ({"partition_id": "prtn_1"}, "unexpected keyword argument 'partition_id'"),
+            ({}, "missing 1 required positional argument: 'run_id'"),
+        ],
+    )
+    async def test_other_arguments_are_python_errors(
+        self, arguments: dict[str, Any], message: str, client: AsyncRetab
+    ) -> None:
+        with pytest.raises(TypeError, match=message):
+            await client.splits.cancel(**arguments)
 
 
 class TestCreate:

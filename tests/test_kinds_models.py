@@ -15,6 +15,7 @@ from test_converter import JSON, bent
 
 import retab_async
 from retab_async import (
+    AsyncRetab,
     AwaitingReviewLifecycle,
     BBox,
     CancelledLifecycle,
@@ -410,3 +411,9 @@ def test_repr_of_files_shows_their_names() -> None:
     assert repr(UploadedFile(id="file_1", filename="a.pdf", url="https://x.test/a?b")) == (
         "UploadedFile(id='file_1', filename='a.pdf', url='https://x.test/a?...')"
     )
+
+
+async def test_repr_of_resources_shows_their_routes() -> None:
+    async with AsyncRetab("sk_live_0123456789") as client:
+        assert repr(client.workflows.runs) == "<WorkflowRuns /v1/workflows/runs>"
+        assert repr(client.files) == "<FilesAndBlueprints /v1/files>"

@@ -220,6 +220,18 @@ async def test_outcomes_of_a_bulk_job_are_counted_by_disposition(telemetry: Tele
     assert len([span for span in telemetry.spans if span.name == "retab splits.cancel"]) == 6
 
 
+async def test_results_of_a_process_job_are_counted_by_disposition(telemetry: Telemetry) -> None:
+    async with Emulator(queued=0, running=0) as server, client_for(server.url, hooks=[telemetry.hook]) as client:
+        server.fail("POST /v1/parses", Fault.status(422))
+        report = await client.parses.process_many([b"%PDF-1", b"%PDF-2", b"%PDF-3"], concurrency=1)
+
+    points = telemetry.points("retab.bulk.outcomes")
+    counted = {point.attributes["retab.disposition"]: point.value for point in points}
+    assert counted == {str(disposition): count for disposition, count in report.counts.items() if count}
+    assert {point.attributes["retab.run.kind"] for point in points} == {"parses"}
+    assert sum(counted.values()) == 3
+
+
 async def test_unconfirmed_cancels_are_counted(telemetry: Telemetry, server: Emulator) -> None:
     (run_id,) = server.seed("splits")
     server.fail(CANCEL, Fault.status(403))

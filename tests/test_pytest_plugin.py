@@ -1,6 +1,8 @@
-"""pytest plugin: tests of a project that uses it, under pytest-asyncio, anyio and without a plugin."""
+"""pytest plugin: its fixtures, and tests of projects that use it under pytest-asyncio, anyio and no plugin."""
 
+import asyncio
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -8,13 +10,22 @@ from typing import Any
 
 import pytest
 
-from retab_async.emulator import Emulator
-from retab_async.integrations import pytest_plugin
+from retab_async import AsyncRetab, Subdocument
+from retab_async.emulator import Emulator, Fault
+from retab_async.integrations.pytest_plugin import (
+    RetabEmulator,
+    _served_in_thread,
+    cancel_everywhere,
+    retab_emulator,
+    retab_emulator_settings,
+)
 
 PLUGIN = "retab_async.integrations.pytest_plugin"
 # The entry point, if it is installed, would register the plugin a second time.
-OPTIONS = ("-p", "no:retab_async", "-p", "no:cacheprovider", "-W", "error")
+OPTIONS = ("-p", "no:retab_async", "-p", PLUGIN, "-p", "no:cacheprovider", "-W", "error")
 NO_ASYNC_PLUGIN = ("-p", "no:asyncio", "-p", "no:anyio")
+# The plugin itself is disabled in this project: its fixtures are those of this module.
+FIXTURES = (cancel_everywhere, retab_emulator, retab_emulator_settings)
 
 UNDER_TEST = """
 from retab_async import AsyncRetab, Subdocument
@@ -55,7 +66,84 @@ async def test_block_leaves_no_run_active(retab_emulator, cancel_everywhere):
 """
 
 
-@pytest.fixture(autouse=True)
+async def split() -> Any:
+    parts = [Subdocument("invoice")]
+    async with AsyncRetab() as client, client.splits.running(document=b"%PDF", subdocuments=parts) as run:
+        return await run.result(poll_interval=0.01)
+
+
+async def test_emulator_serves_a_client_with_the_environment(retab_emulator: RetabEmulator) -> None:
+    run = await split()
+
+    assert run.status == "completed"
+    assert retab_emulator.document_of(run.id).size == 4
+    assert (os.environ["RETAB_API_KEY"], os.environ["RETAB_API_BASE_URL"]) == ("emulator-key", retab_emulator.url)
+    assert repr(retab_emulator) == f"<RetabEmulator {retab_emulator.url}>"
+
+
+def test_emulator_serves_asyncio_run(retab_emulator: RetabEmulator) -> None:
+    (run_id,) = retab_emulator.seed("splits", running=60)
+    retab_emulator.fail("POST /v1/splits/{id}/cancel", Fault.status(503, retry_after=0))
+    assert retab_emulator.active_runs() == [run_id]
+
+    async def cancel() -> Any:
+        async with AsyncRetab() as client:
+            return await client.splits.cancel(run_id)
+
+    assert asyncio.run(cancel()).status == "cancelled"
+    assert [each.status for each in retab_emulator.requests] == [503, 200]
+    assert (retab_emulator.counts[503], retab_emulator.active_runs()) == (1, [])
+
+
+def test_errors_of_arguments_are_raised_in_the_test(retab_emulator: RetabEmulator) -> None:
+    with pytest.raises(ValueError, match="kind"):
+        retab_emulator.seed("spilts")
+    with pytest.raises(ValueError, match="route"):
+        retab_emulator.fail("POST /v1/spilts", Fault.reset())
+
+
+def test_methods_may_be_called_from_many_threads(retab_emulator: RetabEmulator) -> None:
+    def seed() -> None:
+        for _ in range(20):
+            retab_emulator.seed("splits", running=60)
+
+    threads = [threading.Thread(target=seed) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(set(retab_emulator.active_runs())) == 160
+
+
+async def test_cancel_everywhere_leaves_no_run_active(retab_emulator: RetabEmulator, cancel_everywhere: Any) -> None:
+    assert await cancel_everywhere(split) > 10
+
+    assert retab_emulator.active_runs() == []
+
+
+def test_emulator_that_cannot_start_raises_its_error_and_leaves_no_thread() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OSError, match="address"), _served_in_thread(Emulator(port=taken.getsockname()[1])):
+            pass
+
+    for thread in threading.enumerate():
+        if thread.name == "retab_emulator":
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+def test_emulator_leaves_no_thread() -> None:
+    before = threading.active_count()
+    with _served_in_thread(Emulator()):
+        assert threading.active_count() == before + 1
+
+    assert threading.active_count() == before
+
+
+@pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """A project with code under test, and an environment of its own."""
     pytester.makepyfile(app=UNDER_TEST)
@@ -63,13 +151,13 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(pytester: pytest.Pytester, *options: str) -> Any:
-    """Run the tests of the project in this process, and check that no thread is left."""
-    before = threading.active_count()
-    result = pytester.runpytest_inprocess(*OPTIONS, *(options or NO_ASYNC_PLUGIN), plugins=[pytest_plugin])
-    assert threading.active_count() == before
-    return result
+    """Run the tests of the project in a process: the modules it loads are not those of this one."""
+    return pytester.runpytest_subprocess(*OPTIONS, *(options or NO_ASYNC_PLUGIN), timeout=60)
 
 
+@pytest.mark.slow
+@pytest.mark.subprocess
+@pytest.mark.usefixtures("project")
 def test_fixtures_work_under_pytest_asyncio(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("import pytest\n" + ASYNC_TESTS.format(mark="@pytest.mark.asyncio"))
 
@@ -78,6 +166,9 @@ def test_fixtures_work_under_pytest_asyncio(pytester: pytest.Pytester) -> None:
     run(pytester, "-p", "no:anyio").assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
+@pytest.mark.subprocess
+@pytest.mark.usefixtures("project")
 def test_fixtures_work_under_anyio(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("import pytest\n" + ASYNC_TESTS.format(mark="@pytest.mark.anyio"))
     pytester.makeconftest("import pytest\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'")
@@ -85,6 +176,9 @@ def test_fixtures_work_under_anyio(pytester: pytest.Pytester) -> None:
     run(pytester, "-p", "no:asyncio").assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
+@pytest.mark.subprocess
+@pytest.mark.usefixtures("project")
 def test_fixtures_work_without_an_event_loop(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -107,6 +201,9 @@ def test_fixtures_work_without_an_event_loop(pytester: pytest.Pytester) -> None:
     run(pytester).assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
+@pytest.mark.subprocess
+@pytest.mark.usefixtures("project")
 def test_environment_is_set_for_the_test_and_restored(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -124,9 +221,11 @@ def test_environment_is_set_for_the_test_and_restored(pytester: pytest.Pytester)
     )
 
     run(pytester).assert_outcomes(passed=2)
-    assert os.environ["RETAB_API_KEY"] == "sk_from_before"
 
 
+@pytest.mark.slow
+@pytest.mark.subprocess
+@pytest.mark.usefixtures("project")
 def test_settings_can_be_overridden(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -153,6 +252,9 @@ def test_settings_can_be_overridden(pytester: pytest.Pytester) -> None:
     run(pytester).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
+@pytest.mark.subprocess
+@pytest.mark.usefixtures("project")
 def test_each_test_has_its_own_emulator(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -169,46 +271,9 @@ def test_each_test_has_its_own_emulator(pytester: pytest.Pytester) -> None:
     run(pytester).assert_outcomes(passed=2)
 
 
-def test_emulator_that_cannot_start_is_an_error_of_the_test(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        """
-        import socket
-        import pytest
-
-        @pytest.fixture
-        def retab_emulator_settings():
-            with socket.socket() as taken:
-                taken.bind(("127.0.0.1", 0))
-                taken.listen()
-                yield {"port": taken.getsockname()[1]}
-
-        def test_starts(retab_emulator):
-            raise AssertionError
-        """
-    )
-
-    result = run(pytester)
-
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*OSError*"])
-
-
-def test_errors_of_arguments_are_raised_in_the_test(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        """
-        import pytest
-
-        def test_unknown_kind(retab_emulator):
-            with pytest.raises(ValueError, match="kind"):
-                retab_emulator.seed("spilts")
-            with pytest.raises(ValueError, match="route"):
-                retab_emulator.fail("POST /v1/spilts")
-        """
-    )
-
-    run(pytester).assert_outcomes(passed=1)
-
-
+@pytest.mark.slow
+@pytest.mark.subprocess
+@pytest.mark.usefixtures("project")
 def test_fixtures_are_listed_with_their_help(pytester: pytest.Pytester) -> None:
     lines = run(pytester, *NO_ASYNC_PLUGIN, "--fixtures").stdout.str()
 
@@ -230,6 +295,6 @@ def test_plugin_loads_no_client_until_a_fixture_is_used() -> None:
 
 
 def test_methods_have_the_names_of_the_emulator() -> None:
-    names = {name for name in vars(pytest_plugin.RetabEmulator) if not name.startswith("_")}
+    names = {name for name in vars(RetabEmulator) if not name.startswith("_")}
 
     assert names <= {name.lstrip("_") for name in (*vars(Emulator), *Emulator.__slots__)}

@@ -158,6 +158,7 @@ def test_command_line_parses(line: str, tmp_path: Path, monkeypatch: pytest.Monk
     with ExitStack() as contexts:
         while isinstance(command, click.Group):
             context = contexts.enter_context(click.Context(command))
+            _, words, _ = command.make_parser(context).parse_args(words)
             _, below, words = command.resolve_command(context, words)
             assert below is not None
             command = below

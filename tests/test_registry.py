@@ -10,6 +10,7 @@ import pytest
 from kinds_table import GUIDE, START, written
 
 from retab_async import AsyncRetab, cli
+from retab_async.cli.groups import walk
 from retab_async.emulator import Emulator
 from retab_async.emulator.kinds import KINDS
 from retab_async.emulator.routes import ROUTES, files, uploads
@@ -43,14 +44,13 @@ def collections_of(namespace: Namespace, prefix: str = "") -> Iterator[tuple[str
             yield from collections_of(value, f"{prefix}{name}.")
 
 
-def groups_of(group: click.Group, prefix: str = "") -> Iterator[tuple[str, set[str]]]:
-    """The names of the groups with commands that are below a group, and the commands."""
-    commands = {name for name, command in group.commands.items() if not isinstance(command, click.Group)}
-    if prefix and commands:
-        yield prefix.removesuffix("."), commands
-    for name, below in group.commands.items():
-        if isinstance(below, click.Group):
-            yield from groups_of(below, f"{prefix}{name}.")
+def verbs_on_the_command_line() -> dict[str, set[str]]:
+    """The names of the groups with commands, and their commands."""
+    groups: dict[str, set[str]] = {}
+    for words, command in walk(cli._root):
+        if len(words) > 1 and not isinstance(command, click.Group):
+            groups.setdefault(".".join(words[:-1]), set()).add(words[-1].replace("-", "_"))
+    return groups
 
 
 def rows_of_the_readme() -> dict[str, list[str]]:
@@ -65,9 +65,10 @@ async def test_client_has_the_kinds_of_the_registry() -> None:
 
 
 def test_cli_has_the_kinds_of_the_registry_and_their_methods() -> None:
-    commands = dict(groups_of(cli._root))
+    commands = verbs_on_the_command_line()
 
-    assert {kind: {command.replace("-", "_") for command in names} for kind, names in commands.items()} == {
+    methods = {"process": "process_many"}
+    assert {kind: {methods.get(each, each) for each in commands[kind]} for kind in RESOURCES} == {
         kind: verbs_of(resource) - FOR_CODE - published_names(resource) for kind, resource in RESOURCES.items()
     }
 

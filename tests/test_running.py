@@ -34,8 +34,7 @@ from retab_async import (
     Subdocument,
     WaitTimeoutError,
 )
-from retab_async.api.recent_runs import RecentRuns
-from retab_async.api.run_api import RunApi
+from retab_async.api.run_api import RecentRuns, RunApi
 from retab_async.emulator import Emulator, Fault
 
 PDF = b"%PDF-1.7\n"
@@ -611,7 +610,7 @@ class TestRunThatIsNotVisibleYet:
     async def test_is_unconfirmed_if_it_never_is(
         self, scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr("retab_async.api.recent_runs.VISIBILITY_SECONDS", 0.3)
+        monkeypatch.setattr("retab_async.api.run_api._VISIBILITY_SECONDS", 0.3)
         scene.emulator.fail(CANCEL, *[Fault.status(404)] * 1000)
 
         await at_its_end(scene)

@@ -14,6 +14,7 @@ class KindSpec:
 
     Attributes:
         id_prefix: Usual first part of the ids, for the hint of a 404; ids are never checked against it.
+        id_name: What the official client calls the id of a run.
         active_statuses: The statuses of runs that are not finished, in the order of a run's life; `(None,)` for a kind
             whose list has no filter by status.
         status_path: The keys that lead to the status in the JSON of a run; empty for a resource that is not a run.
@@ -27,6 +28,7 @@ class KindSpec:
     """
 
     id_prefix: str = ""
+    id_name: str = "run_id"
     active_statuses: tuple[str | None, ...] = (RunStatus.PENDING, RunStatus.QUEUED, RunStatus.IN_PROGRESS)
     status_path: tuple[str, ...] = ("status",)
     has_output: bool = True

@@ -102,7 +102,13 @@ class RunParser(Generic[RunT]):
             ResponseError: The response has no readable status, or is about another run.
         """
         value = parse_json(response)
-        run = self._checked(response, self._parse_cancelled(response, self._spec.unwrap_cancel(value), run_id), run_id)
+        inner = self._spec.unwrap_cancel(value) if self._spec.cancel_envelope else value
+        try:
+            run = self._structure(inner)
+        except SchemaMismatchError as error:
+            run = self._parse_unfit_cancel(response, inner, run_id, error)
+        if run.id != run_id:
+            self._checked(response, run, run_id)
         if self._spec.cancel_failure_marker is None or not self._spec.is_cancel_failure(value):
             return CancelResult(run)
         return CancelResult(run, response_error(response, "the API says that the run could not be cancelled"))
@@ -179,11 +185,7 @@ class RunParser(Generic[RunT]):
         except SchemaMismatchError:
             return None
 
-    def _parse_cancelled(self, response: Response, value: Any, run_id: str) -> RunT:
-        try:
-            return self._structure(value)
-        except SchemaMismatchError as error:
-            mismatch = error
+    def _parse_unfit_cancel(self, response: Response, value: Any, run_id: str, mismatch: SchemaMismatchError) -> RunT:
         if not isinstance(value, dict):
             raise response_error(response, str(mismatch))
         run, mismatches = self._parse_leniently(response, _with_id(value, run_id), mismatch)

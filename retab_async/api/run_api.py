@@ -1,8 +1,10 @@
 """The requests of one kind of run: each call is a request, a send, and the parsing of the response."""
 
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
@@ -11,7 +13,6 @@ import orjson
 from retab_async import documents
 from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser, poll_hint
-from retab_async.api.recent_runs import RecentRuns
 from retab_async.errors import NotFoundError, RequestError, ResponseError
 from retab_async.listing import Page
 from retab_async.models import Run
@@ -43,8 +44,39 @@ _INLINE_BYTES = 64 * 1024
 _PARSE_POOL = DaemonThreadPool(2)
 # One page of a list polls many runs, and their pollers retry it themselves.
 _POLL_POLICY = RetryPolicy(attempts=1, deadline=5.0)
+# Seconds after its create for which a run may be answered with a 404.
+_VISIBILITY_SECONDS = 60.0
 
 _logger = logging.getLogger("retab_async")
+
+
+class RecentRuns:
+    """Registry of the runs that a client and its copies created within the last minute.
+
+    Args:
+        clock: Seconds of a monotonic clock.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._deadlines: dict[str, float] = {}
+
+    def add(self, run_id: str) -> None:
+        """Record a run that was created now."""
+        now = self._clock()
+        # In the order of their creates, so that the oldest come first.
+        while self._deadlines and self._deadlines[first := next(iter(self._deadlines))] <= now:
+            del self._deadlines[first]
+        self._deadlines.pop(run_id, None)
+        self._deadlines[run_id] = now + _VISIBILITY_SECONDS
+
+    def discard(self, run_id: str) -> None:
+        """Forget a run, because it was deleted."""
+        self._deadlines.pop(run_id, None)
+
+    def not_found_until(self, run_id: str) -> float:
+        """Return until when, in `time.monotonic()`, the run may be answered with a 404; `-inf` for others."""
+        return self._deadlines.get(run_id, -inf)
 
 
 class RunApi(Generic[RunT]):
@@ -84,7 +116,10 @@ class RunApi(Generic[RunT]):
         request = Request("POST", run_path(self.path, run_id, CANCEL), "", MAX_CANCEL_BYTES, body)
         try:
             response = await self._send(request, deadline)
-            run, failure = await _parse(self._parser.parse_cancel, response, run_id)
+            if len(response.body) <= _INLINE_BYTES:
+                run, failure = self._parser.parse_cancel(response, run_id)
+            else:
+                run, failure = await _parse(self._parser.parse_cancel, response, run_id)
         except ResponseError as error:
             _logger.warning("%s: cancel accepted, but its response is unreadable; reading the run: %s", run_id, error)
             response = await self._send(self._read_request(run_id, include_output=False), deadline)

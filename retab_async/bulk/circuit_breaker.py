@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
 
-from retab_async.errors import RequestError
+from retab_async.errors import APITimeoutError, RequestError
 from retab_async.retry import retry_after_of
 
-# The circuit opens after as many consecutive failures as there are workers, within these bounds.
+# The circuit opens after as many consecutive failures as there are workers, within these bounds. A timeout counts as
+# two: the server was silent all the time, and what is sent again meanwhile hangs as long.
 MIN_FAILURES = 3
 MAX_FAILURES = 8
+_TIMEOUT_WEIGHT = 2
 
 # Seconds between the starts of two probes.
 _FIRST_INTERVAL = 0.25
@@ -86,7 +88,7 @@ class CircuitBreaker:
         self.error = error
         if self._failures == 0:
             self._failing_since = time.monotonic()
-        self._failures += 1
+        self._failures += _TIMEOUT_WEIGHT if isinstance(error, APITimeoutError) else 1
         self.is_suspect = True
         if self.state is CircuitState.CLOSED and self._failures >= max(MIN_FAILURES, min(MAX_FAILURES, workers)):
             self.state = CircuitState.OPEN

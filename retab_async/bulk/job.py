@@ -1,66 +1,63 @@
-"""Cancel job: the public handle of a bulk cancel."""
+"""Bulk job: what the public handles of all bulk jobs share, from the start to the closed journal."""
 
-from collections import Counter
-from collections.abc import Generator, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import AsyncExitStack
-from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
-from retab_async.bulk.follower import MAX_FOLLOWED
-from retab_async.bulk.id_source import IdSource
-from retab_async.bulk.options import CancelOptions
-from retab_async.bulk.reporter import OutcomeQueue, OutcomeReporter
-from retab_async.bulk.results import CancelOutcome, CancelReport, EndReason, OutcomeCounts
+from retab_async.bulk.circuit_breaker import CircuitBreaker
+from retab_async.bulk.item_source import ItemSource
+from retab_async.bulk.outcome_queue import OutcomeQueue
+from retab_async.bulk.results import EndReason
 from retab_async.bulk.runner import JobRunner
-from retab_async.bulk.sender import CancelTarget
 from retab_async.errors import JournalError
 from retab_async.journal import Journal, JournalHeader
-from retab_async.models import Run
 from retab_async.throttle import FifoSemaphore
 
-RunT = TypeVar("RunT", bound=Run)
+OutcomeT = TypeVar("OutcomeT")
+ReportT = TypeVar("ReportT")
 
-# Of a stream, which may be endless.
-_MAX_FAILURES_KEPT = 1000
+# Starts a worker.
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
-class CancelJob(Generic[RunT]):
-    """A bulk cancel, run once: `report = await job`, or `async with job as outcomes: async for outcome in outcomes`.
+class JobOptions(Protocol):
+    """The options that all bulk jobs have."""
 
-    Nothing is taken from the ids or sent before that. Awaited, it returns a `CancelReport`. Iterated over, it yields
-    each `CancelOutcome` as it completes; a slow consumer slows the job down, and at most twice `concurrency` ids are
-    under way (with `wait` 5,000 more). Leaving the block, or cancelling the `await`, ends the job at once: ids in
-    flight then have no outcome, and no task is left.
+    @property
+    def journal(self) -> str | None:
+        """File that records each outcome."""
 
-    An exception of the iterable of the ids, a `JournalError` or a `ClientStateError` closes the source; ids in flight
-    get their outcomes, then the `await` or the iteration raises it. `report` is available all the same.
+    @property
+    def outage_timeout(self) -> float:
+        """Seconds without a server after which the job gives up."""
+
+
+class BulkJob(ABC, Generic[OutcomeT, ReportT]):
+    """A bulk job, run once: awaited for its report, or entered and iterated over for each outcome.
+
+    Args:
+        source: The items.
+        options: The options.
+        header: The job as its journal names it.
     """
 
-    def __init__(self, source: IdSource, targets: Iterable[CancelTarget[RunT]], options: CancelOptions) -> None:
+    def __init__(self, source: ItemSource[Any], options: JobOptions, header: JournalHeader) -> None:
         self._source = source
-        self._targets = tuple(targets)
-        self._options = options
-        self._counts = OutcomeCounts()
-        self._queue: OutcomeQueue[RunT] | None = None
-        self._runner: JobRunner[RunT] | None = None
+        self._job_options = options
+        self._header = header
+        self._queue: OutcomeQueue[OutcomeT] | None = None
+        self._runner: JobRunner | None = None
         self._journal: Journal | None = None
         self._is_started = False
         self._has_raised = False
         self._exit_stack = AsyncExitStack()
 
     @property
-    def report(self) -> CancelReport:
+    @abstractmethod
+    def report(self) -> ReportT:
         """The report so far; complete when the job has ended."""
-        runner = self._runner
-        return CancelReport(
-            counts=+Counter(self._counts.counts),
-            settled=Counter(self._counts.settled),
-            failures=self._counts.failures(in_order=self._options.order == "input"),
-            elapsed=runner.elapsed if runner else 0.0,
-            end_reason=runner.end_reason if runner else None,
-            error=self._source.refusal,
-        )
 
     @property
     def unwritten(self) -> int:
@@ -68,20 +65,17 @@ class CancelJob(Generic[RunT]):
         return len(self._journal.unwritten) if self._journal is not None else 0
 
     def stop(self) -> None:
-        """Take no more ids; those taken already get their outcomes, and the job ends as usual.
+        """Take no more items; those taken already get their outcomes, and the job ends as usual.
 
         Call it in the event loop of the job, before or after the start, any number of times.
         """
         self._source.close(EndReason.STOPPED)
 
-    def __await__(self) -> Generator[Any, None, CancelReport]:
+    def __await__(self) -> Generator[Any, None, ReportT]:
         return self._run().__await__()
 
     async def __aenter__(self) -> Self:
-        options = self._options
-        self._counts = OutcomeCounts(_MAX_FAILURES_KEPT)
-        slots = FifoSemaphore(2 * options.concurrency + (MAX_FOLLOWED if options.wait else 0))
-        self._queue = OutcomeQueue(slots, in_order=options.order == "input")
+        slots, self._queue = self._open_queue()
         runner = await self._start(slots)
         self._exit_stack.push_async_callback(runner.aclose)
         self._exit_stack.callback(self._queue.clear)
@@ -98,7 +92,7 @@ class CancelJob(Generic[RunT]):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> CancelOutcome[RunT]:
+    async def __anext__(self) -> OutcomeT:
         if self._runner is None or self._queue is None:
             msg = "iterate over a job inside its block: `async with ... as outcomes: async for outcome in outcomes:`"
             raise RuntimeError(msg)
@@ -109,15 +103,20 @@ class CancelJob(Generic[RunT]):
         self._has_raised = True
         raise failure or StopAsyncIteration
 
-    def __repr__(self) -> str:
-        counts = self.report.counts
-        figures = ", ".join(f"{count} {disposition}" for disposition, count in sorted(counts.items()))
-        state = "not started" if not self._is_started else self.report.end_reason or "running"
-        return f"<CancelJob {state}: {figures or 'no outcomes'}>"
+    @abstractmethod
+    def _open_queue(self) -> tuple[FifoSemaphore, OutcomeQueue[OutcomeT]]:
+        """Return the queue of a job that is iterated over, and the slots that bound it."""
 
-    async def _run(self) -> CancelReport:
-        slots = FifoSemaphore(self._options.concurrency + MAX_FOLLOWED) if self._options.wait else None
-        runner = await self._start(slots)
+    @abstractmethod
+    def _slots_without_queue(self) -> FifoSemaphore | None:
+        """Return the slots of a job that is awaited; None for no bound."""
+
+    @abstractmethod
+    def _make_worker(self, runner: JobRunner, slots: FifoSemaphore | None) -> Work:
+        """Return what starts a worker of the job."""
+
+    async def _run(self) -> ReportT:
+        runner = await self._start(self._slots_without_queue())
         is_finished = False
         try:
             await runner.finish()
@@ -131,36 +130,23 @@ class CancelJob(Generic[RunT]):
             raise self._source.failure
         return self.report
 
-    async def _start(self, slots: FifoSemaphore | None) -> JobRunner[RunT]:
+    async def _start(self, slots: FifoSemaphore | None) -> JobRunner:
         if self._is_started:
             msg = "this job was started before: it is for one `await`, or one `async with`"
             raise RuntimeError(msg)
         self._is_started = True
-        if self._options.journal is not None and not self._options.dry_run:
-            self._journal = await Journal.open(self._options.journal, self._journal_header())
-        hooks = self._targets[0].api.transport.hooks
-        reporter: OutcomeReporter[RunT] = OutcomeReporter(
-            counts=self._counts,
-            slots=slots,
-            queue=self._queue,
-            journal=self._journal,
-            on_failure=self._source.fail,
-            on_outcome=partial(hooks.notify, "on_outcome") if hooks is not None and hooks.has("on_outcome") else None,
-        )
-        runner = JobRunner(self._source, self._targets, self._options, reporter, self._queue)
+        if self._job_options.journal is not None:
+            self._journal = await Journal.open(self._job_options.journal, self._header)
+        breaker = CircuitBreaker(self._job_options.outage_timeout)
+        runner = JobRunner(self._source, breaker, self._queue, f"retab_async {self._header.job}_many")
         try:
-            runner.start()
+            runner.start(self._make_worker(runner, slots))
             self._runner = runner
         finally:
             # What cannot be iterated over, such as a closed file, fails here, and no one else closes the journal.
             if self._runner is None:
                 await self._close_journal(raises=False)
         return runner
-
-    def _journal_header(self) -> JournalHeader:
-        transport = self._targets[0].api.transport
-        kinds = (self._targets[0].kind,) if len(self._targets) == 1 else ()
-        return JournalHeader(kinds, transport.base_url, transport.credential_fingerprint)
 
     async def _close_journal(self, *, raises: bool) -> None:
         if self._journal is None:

@@ -13,11 +13,13 @@ from retab_async.validation import reject, strict_bool
 Order: TypeAlias = Literal["completion", "input"]
 
 
-def _check_concurrency(_: object, attribute: "attrs.Attribute[int]", value: Any) -> None:
+def check_concurrency(_: object, attribute: "attrs.Attribute[int]", value: Any) -> None:
+    """Raise `ConfigurationError` for a number that is not a positive integer."""
     check_count(attribute.name, value)
 
 
-def _check_timeout(_: object, attribute: "attrs.Attribute[float]", value: Any) -> None:
+def check_timeout(_: object, attribute: "attrs.Attribute[float]", value: Any) -> None:
+    """Raise `ConfigurationError` for what is not a positive number of seconds."""
     check_seconds(attribute.name, value)
 
 
@@ -38,7 +40,8 @@ def _check_rate_limit(_: object, attribute: "attrs.Attribute[RateLimit | None]",
         raise ConfigurationError(msg)
 
 
-def _to_path(value: str | PathLike[str] | None) -> str | None:
+def to_path(value: str | PathLike[str] | None) -> str | None:
+    """Return a path as a string, None for None."""
     return None if value is None else fspath(value)
 
 
@@ -62,13 +65,13 @@ class CancelOptions:
         InvalidRequestError: The order or a flag is invalid.
     """
 
-    concurrency: int = attrs.field(default=64, validator=_check_concurrency)
+    concurrency: int = attrs.field(default=64, validator=check_concurrency)
     order: Order = attrs.field(default="completion", validator=_check_order)
     wait: bool = attrs.field(default=False, validator=_check_flag)
-    wait_timeout: float = attrs.field(default=3600.0, validator=_check_timeout)
-    outage_timeout: float = attrs.field(default=60.0, validator=_check_timeout)
+    wait_timeout: float = attrs.field(default=3600.0, validator=check_timeout)
+    outage_timeout: float = attrs.field(default=60.0, validator=check_timeout)
     rate_limit: RateLimit | None = attrs.field(default=None, validator=_check_rate_limit)
-    journal: str | None = attrs.field(default=None, converter=_to_path)
+    journal: str | None = attrs.field(default=None, converter=to_path)
     dry_run: bool = attrs.field(default=False, validator=_check_flag)
     dedupe: bool = attrs.field(default=False, validator=_check_flag)
 

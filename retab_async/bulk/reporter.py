@@ -1,11 +1,10 @@
 """Reporting of outcomes: to the journal, the counts and the consumer of a stream."""
 
-import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from retab_async.bulk.id_source import CancelItem
+from retab_async.bulk.outcome_queue import OutcomeQueue
 from retab_async.bulk.results import CancelOutcome, Disposition, OutcomeCounts
 from retab_async.errors import SettledError
 from retab_async.journal import Entry, Journal
@@ -18,53 +17,6 @@ RunT = TypeVar("RunT", bound=Run)
 _SETTLED: frozenset[str] = frozenset(
     {Disposition.CANCELLED, Disposition.FINISHED, Disposition.NOT_FOUND, Disposition.REJECTED}
 )
-
-
-class OutcomeQueue(Generic[RunT]):
-    """Bounded queue of outcomes, in the order of completion or of the ids.
-
-    A slot is reserved before an id is taken from its source and released when its outcome is consumed, so that a slow
-    consumer stops the job and `put` never waits.
-    """
-
-    def __init__(self, slots: FifoSemaphore, *, in_order: bool) -> None:
-        self._slots = slots
-        self._in_order = in_order
-        self._next_number = 0
-        self._early: dict[int, CancelOutcome[RunT]] = {}
-        self._ready: deque[CancelOutcome[RunT]] = deque()
-        self._has_changed = asyncio.Event()
-        self._is_closed = False
-
-    def put(self, number: int, outcome: CancelOutcome[RunT]) -> None:
-        """Add the outcome of the id with this number, counted from 0."""
-        if self._in_order:
-            self._early[number] = outcome
-            while self._next_number in self._early:
-                self._ready.append(self._early.pop(self._next_number))
-                self._next_number += 1
-        else:
-            self._ready.append(outcome)
-        self._has_changed.set()
-
-    def close(self) -> None:
-        """Mark the end of the outcomes."""
-        self._is_closed = True
-        self._has_changed.set()
-
-    def clear(self) -> None:
-        """Drop the outcomes that were not consumed."""
-        self._ready.clear()
-
-    async def get(self) -> CancelOutcome[RunT] | None:
-        """Return the next outcome; None after the last one."""
-        while not self._ready:
-            if self._is_closed:
-                return None
-            self._has_changed.clear()
-            await self._has_changed.wait()
-        self._slots.release()
-        return self._ready.popleft()
 
 
 class OutcomeReporter(Generic[RunT]):
@@ -84,7 +36,7 @@ class OutcomeReporter(Generic[RunT]):
         *,
         counts: OutcomeCounts,
         slots: FifoSemaphore | None,
-        queue: OutcomeQueue[RunT] | None,
+        queue: OutcomeQueue[CancelOutcome[RunT]] | None,
         journal: Journal | None,
         on_failure: Callable[[Exception], None],
         on_outcome: Callable[[CancelOutcome[RunT]], None] | None = None,
@@ -127,13 +79,15 @@ class OutcomeReporter(Generic[RunT]):
         self, item: CancelItem, disposition: Disposition, run: RunT | None = None, error: Exception | None = None
     ) -> None:
         """Record the outcome of an item."""
+        if run is not None:
+            self._counts.add_usage(run)
         if self._needs_outcomes or error is not None:
             outcome = CancelOutcome(
                 run_id=item.run_id,
                 kind=item.kind,
                 disposition=disposition,
                 run=run,
-                error=None if error is None else _without_tracebacks(error),
+                error=None if error is None else without_tracebacks(error),
                 attempts=item.attempts,
             )
             self._record(item.number, outcome)
@@ -184,8 +138,8 @@ class OutcomeReporter(Generic[RunT]):
             self._on_failure(error)
 
 
-def _without_tracebacks(error: Exception) -> Exception:
-    # Errors are kept by the thousand; their frames would keep every response alive.
+def without_tracebacks(error: Exception) -> Exception:
+    """Return an error without its frames, which would keep every response alive: errors are kept by the thousand."""
     link: BaseException | None = error
     while link is not None:
         link.__traceback__ = None

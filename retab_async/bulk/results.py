@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import attrs
 
 from retab_async.errors import APIError, InvalidRequestError, InvalidRunIdError, NotFoundError
-from retab_async.models import Run, RunStatus
+from retab_async.models import RetabUsage, Run, RunStatus
 from retab_async.retry import is_transient
 
 RunT_co = TypeVar("RunT_co", bound=Run, covariant=True)
@@ -96,6 +96,8 @@ class CancelReport:
         counts: Number of ids of each disposition; 0 for a disposition that did not occur.
         settled: Those of them that an earlier run of the job had settled, and that were not sent again.
         failures: Outcomes that are failures; of a stream the first 1,000.
+        duplicates: Number of ids that `dedupe` skipped; they have no outcome.
+        credits: What the runs cost, as far as the responses say; `DOLLARS_PER_CREDIT` converts it.
         elapsed: Seconds from the start to the end, or until now.
         end_reason: Why the job ended; None while it runs, and if an exception ended it.
         error: The refusal of the caller, if `end_reason` is `REFUSED`.
@@ -105,6 +107,8 @@ class CancelReport:
     failures: tuple[CancelOutcome[Run], ...]
     elapsed: float
     settled: Counter[Disposition] = attrs.field(factory=Counter)
+    duplicates: int = 0
+    credits: float = 0.0
     end_reason: EndReason | None = None
     error: Exception | None = attrs.field(default=None, hash=False)
 
@@ -147,18 +151,26 @@ class OutcomeCounts:
     Attributes:
         counts: All outcomes by disposition.
         settled: Those that an earlier run of the job had settled.
+        credits: What the runs cost.
     """
 
     def __init__(self, max_failures: int | None = None) -> None:
         # Counting in a Counter takes three times as long.
         self.counts: dict[Disposition, int] = dict.fromkeys(Disposition, 0)
         self.settled: Counter[Disposition] = Counter()
+        self.credits: float = 0.0
         self._failures: list[tuple[int, CancelOutcome[Run]]] = []
         self._max_failures = max_failures
 
     def count(self, disposition: Disposition) -> None:
         """Count an outcome that is no failure."""
         self.counts[disposition] += 1
+
+    def add_usage(self, run: Run) -> None:
+        """Add what a run cost."""
+        usage: RetabUsage | None = getattr(run, "usage", None)
+        if usage is not None:
+            self.credits += usage.credits or 0.0
 
     def add(self, number: int, outcome: CancelOutcome[Run]) -> None:
         """Count the outcome of the id with this number."""

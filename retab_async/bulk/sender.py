@@ -26,6 +26,18 @@ _MAX_FORBIDDEN = 10
 _logger = logging.getLogger("retab_async")
 
 
+def is_caller_refusal(error: RequestError, *, forbidden: int) -> bool:
+    """Tell whether an error is about the caller, so that every other item would be refused too.
+
+    Args:
+        error: The error.
+        forbidden: Number of 403 in a row, this one included, before any success.
+    """
+    if not isinstance(error, APIError) or is_transient(error):
+        return False
+    return error.status_code in _CALLER_REFUSALS or (error.status_code == 403 and forbidden >= _MAX_FORBIDDEN)
+
+
 class CancelTarget(NamedTuple, Generic[RunT]):
     """The runs of one kind: how they are cancelled and waited for."""
 
@@ -110,10 +122,7 @@ class CancelSender(Generic[RunT]):
 
     def refuses_caller(self, error: RequestError) -> bool:
         """Tell whether an error is about the caller, so that every other id would be refused too."""
-        if not isinstance(error, APIError) or is_transient(error):
-            return False
-        is_forbidden = self._last_success is None and self._forbidden >= _MAX_FORBIDDEN
-        return error.status_code in _CALLER_REFUSALS or (error.status_code == 403 and is_forbidden)
+        return is_caller_refusal(error, forbidden=0 if self._last_success else self._forbidden)
 
     def disposition_of_error(self, error: Exception) -> Disposition:
         """Return the disposition of an id whose cancel failed with this error."""

@@ -8,7 +8,8 @@ import attrs
 
 from retab_async.bulk.circuit_breaker import CircuitBreaker, CircuitState
 from retab_async.bulk.follower import RunFollower
-from retab_async.bulk.id_source import CancelItem, IdSource
+from retab_async.bulk.id_source import CancelItem
+from retab_async.bulk.item_source import ItemSource
 from retab_async.bulk.reporter import OutcomeReporter
 from retab_async.bulk.results import Disposition, disposition_of_run
 from retab_async.bulk.sender import CancelSender
@@ -40,7 +41,7 @@ class Worker(Generic[RunT]):
         is_dry_run: Report all items as planned, send nothing.
     """
 
-    source: IdSource
+    source: ItemSource[CancelItem]
     sender: CancelSender[RunT]
     breaker: CircuitBreaker
     reporter: OutcomeReporter[RunT]

@@ -10,10 +10,12 @@ class WorkerPool:
 
     Args:
         on_exit: Called with each task that has ended.
+        name: The name of the tasks.
     """
 
-    def __init__(self, on_exit: "Callable[[asyncio.Task[None]], None]") -> None:
+    def __init__(self, on_exit: "Callable[[asyncio.Task[None]], None]", name: str) -> None:
         self._on_exit = on_exit
+        self._name = name
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -23,7 +25,7 @@ class WorkerPool:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Start a task."""
-        task = asyncio.get_running_loop().create_task(work, name="retab_async cancel_many")
+        task = asyncio.get_running_loop().create_task(work, name=self._name)
         self._tasks.add(task)
         task.add_done_callback(self._remove)
 

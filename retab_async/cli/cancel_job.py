@@ -12,13 +12,15 @@ import click
 
 from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason
 from retab_async.cli.console import cli_errors, escape_control_chars, stdout_console
+from retab_async.cli.credentials import open_client
 from retab_async.cli.failed_file import FailedFile, open_failed_file
+from retab_async.cli.interrupt import GracefulInterrupt
 from retab_async.cli.output import Outcome, print_json, print_outcomes, print_table
 from retab_async.cli.progress import JobFigures, job_progress
-from retab_async.cli.signals import GracefulInterrupt
 from retab_async.cli.streams import OutputError
 from retab_async.client import AsyncRetab
 from retab_async.errors import JournalError, RetabError
+from retab_async.models import DOLLARS_PER_CREDIT
 from retab_async.throttle import SharedRateLimit, Stats
 
 _MAX_FAILURES_SHOWN = 20
@@ -139,7 +141,7 @@ class JournalOpenError(click.ClickException):
 async def run_job(plan: JobPlan, writer: OutcomeWriter, shared: SharedRateLimit | None = None) -> JobResult:
     """Run a job to its end; raises only errors that prevent its start."""
     failures: list[str] = []
-    async with AsyncRetab(rate_limit=shared) as client, plan(client) as planned:
+    async with open_client(rate_limit=shared) as client, plan(client) as planned:
         job = planned.job
         interrupt = GracefulInterrupt(job, lambda: client.stats().in_flight)
         with _collect_failure(failures):
@@ -228,6 +230,10 @@ def _figures(result: JobResult) -> Iterator[tuple[str, str]]:
         yield disposition.replace("_", " "), str(count)
     if result.report.settled:
         yield "settled before", str(result.report.settled.total())
+    if result.report.duplicates:
+        yield "duplicates skipped", str(result.report.duplicates)
+    if result.report.credits:
+        yield "credits", f"{result.report.credits:g} (${result.report.credits * DOLLARS_PER_CREDIT:,.2f})"
     yield "seconds", f"{result.report.elapsed:.1f}"
     yield "requests", str(result.stats.sent)
     yield "429 responses", str(result.stats.throttled)

@@ -13,6 +13,7 @@ import click
 from retab_async.bulk import CancelOutcome
 from retab_async.cli.cancel_job import JobPlan, OutputOptions, PlannedJob, run_cancel_job
 from retab_async.cli.console import cli_errors, confirm, escape_control_chars, require_terminal
+from retab_async.cli.credentials import open_client
 from retab_async.cli.output import Outcome, print_json, print_run_summary
 from retab_async.cli.params import (
     DATE_HELP,
@@ -123,7 +124,7 @@ class MatchPreview:
 
     async def _find(self, on_found: Callable[[CancelOutcome[Any]], None], *, shows_progress: bool) -> Counter[str]:
         statuses: Counter[str] = Counter()
-        async with AsyncRetab(rate_limit=self.shared) as client:
+        async with open_client(rate_limit=self.shared) as client:
             cancel_matching = attrgetter(self.kind)(client).cancel_matching
             async with cancel_matching(**self.filters, outage_timeout=self.outage_timeout, dry_run=True) as job:
                 figures = JobFigures("listing", None, lambda: job.report, client.stats)

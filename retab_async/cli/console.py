@@ -4,26 +4,30 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 from unicodedata import category
 
 import click
-from rich.console import Console
 
-from retab_async.errors import ConfigurationError, InvalidRequestError, InvalidRunIdError, RetabError, TerminatedError
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # The exit code of a command that was ended by Ctrl-C.
 INTERRUPTED = 130
 
 
-def stdout_console() -> Console:
+def stdout_console() -> "Console":
     """Return rich's console for stdout."""
+    from rich.console import Console  # noqa: PLC0415 - every command loads this module
+
     # The file is passed so that rich sees its encoding, and draws in ASCII if it must.
     return Console(file=sys.stdout)
 
 
-def stderr_console() -> Console:
+def stderr_console() -> "Console":
     """Return rich's console for stderr."""
+    from rich.console import Console  # noqa: PLC0415 - every command loads this module
+
     return Console(file=sys.stderr, stderr=True)
 
 
@@ -58,6 +62,14 @@ def confirm(question: str) -> bool:
 @contextmanager
 def cli_errors() -> Iterator[None]:
     """Convert the library's errors to click's, except those that `run` handles itself."""
+    from retab_async.errors import (  # noqa: PLC0415 - every command loads this module
+        ConfigurationError,
+        InvalidRequestError,
+        InvalidRunIdError,
+        RetabError,
+        TerminatedError,
+    )
+
     try:
         yield
     except (ConfigurationError, TerminatedError):

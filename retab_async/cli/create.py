@@ -13,12 +13,13 @@ import click
 
 from retab_async.cli.console import cli_errors, escape_control_chars
 from retab_async.cli.create_params import PARAMETERS
+from retab_async.cli.credentials import open_client
 from retab_async.cli.document_param import open_documents, takes_documents
-from retab_async.cli.output import print_run, print_run_summary
-from retab_async.cli.params import json_option, parse_json_object, timeout_option
+from retab_async.cli.output import print_run_summary
+from retab_async.cli.params import json_option, parse_json_object, quiet_option, timeout_option
 from retab_async.cli.progress import StatusReporter, status_reporter
+from retab_async.cli.run_output import RunOutput, run_output_options
 from retab_async.cli.signals import TERMINATION
-from retab_async.cli.streams import OutputError
 from retab_async.client import AsyncRetab
 from retab_async.errors import RunCancelledError, RunFailedError, TerminatedError
 from retab_async.models import Run, RunStatus
@@ -37,24 +38,29 @@ def create_command(kind: str, label: str) -> click.Command:
     """Return the command that creates a run of a kind."""
     # Runs of the other kinds are always in the background.
     has_background = "background" in signature(attrgetter("create")(RESOURCES[kind])).parameters
-    params = [*PARAMETERS[kind], *_common_params(has_background=has_background)]
+    params = [*PARAMETERS[kind], *_common_params(kind, has_background=has_background)]
 
     @click.command("create", params=params, help=_help(label, params, has_background=has_background))
-    def create(*, wait: bool, timeout: float | None, idempotency_key: str | None, as_json: bool, **values: Any) -> int:
+    def create(*, wait: bool, timeout: float | None, idempotency_key: str | None, **values: Any) -> int:
         if timeout is not None and not wait:
             msg = "--timeout needs --wait"
             raise click.UsageError(msg)
+        wanted = RunOutput.take(values)
         given = {name: value for name, value in values.items() if value is not None}
         given["idempotency_key"] = str(uuid4()) if idempotency_key is None else idempotency_key
         is_foreground = wait or not given.get("background", not has_background)
-        with cli_errors(), open_documents(given) as fields:
-            run = _create_and_wait(kind, fields, timeout) if wait else _create(kind, fields)
-        return _report(run, is_foreground=is_foreground, as_json=as_json)
+        if not (is_foreground or wanted.is_default):
+            msg = f"--output and --result-only need a finished run: pass --wait{', not --background' * has_background}"
+            raise click.UsageError(msg)
+        with wanted.opened() as output:
+            with cli_errors(), open_documents(given) as fields:
+                run = _create_and_wait(kind, fields, timeout) if wait else _create(kind, fields)
+            return _report(run, output, is_foreground=is_foreground)
 
     return create
 
 
-def _common_params(*, has_background: bool) -> list[click.Parameter]:
+def _common_params(kind: str, *, has_background: bool) -> list[click.Parameter]:
     background = click.Option(
         ["--background"], is_flag=True, help="Print the run as soon as it is created, its id first, and let it run."
     )
@@ -77,6 +83,8 @@ def _common_params(*, has_background: bool) -> list[click.Parameter]:
             metavar="KEY",
             help="Create at most one run under KEY, however often the command is repeated.",
         ),
+        *run_output_options(kind),
+        quiet_option(),
         json_option(),
     ]
 
@@ -89,7 +97,7 @@ def _help(label: str, params: Sequence[click.Parameter], *, has_background: bool
 
 def _create(kind: str, fields: dict[str, Any]) -> Run:
     async def create() -> Run:
-        async with AsyncRetab() as client:
+        async with open_client() as client:
             run: Run = await attrgetter(kind)(client).create(**fields)
             return run
 
@@ -159,7 +167,7 @@ class ExitReport:
     @asynccontextmanager
     async def open_client(self, reporter: StatusReporter) -> AsyncIterator[AsyncRetab]:
         """Open a client, and record which cancels it could not confirm when it is closed."""
-        client = AsyncRetab()
+        client = open_client()
         try:
             yield client
         finally:
@@ -195,15 +203,18 @@ class ExitReport:
             yield f"cancelled {self.handle.id} on the server"
 
 
-def _report(run: Run, *, is_foreground: bool, as_json: bool) -> int:
+def _report(run: Run, output: RunOutput, *, is_foreground: bool) -> int:
     try:
         if is_foreground:
-            print_run(run, as_json=as_json)
+            output.print(run)
         else:
-            print_run_summary(run, as_json=as_json)
-    except OutputError as error:
+            print_run_summary(run, as_json=output.as_json)
+    except click.ClickException as error:
+        if run.id in error.message:
+            raise
+        # The run exists, and cost something.
         msg = f"{error.message}; the run is {escape_control_chars(run.id)}"
-        raise OutputError(msg) from None
+        raise click.ClickException(msg) from None
     return int(is_foreground and run.status is not RunStatus.COMPLETED)
 
 

@@ -8,10 +8,10 @@ import click
 
 from retab_async.bulk.results import disposition_of_error
 from retab_async.cli.console import confirm, escape_control_chars, require_terminal
+from retab_async.cli.credentials import open_client
 from retab_async.cli.output import DELETED, Outcome, print_outcomes
-from retab_async.cli.params import ids_argument, json_option, rate_limit_options, shared_limit
+from retab_async.cli.params import ids_argument, json_option, quiet_option, rate_limit_options, shared_limit
 from retab_async.cli.progress import outcome_bar
-from retab_async.client import AsyncRetab
 from retab_async.errors import RetabError
 from retab_async.throttle import RateLimit, SharedRateLimit
 
@@ -24,7 +24,7 @@ def delete_command(kind: str, label: str) -> click.Command:
     help_text = f"Delete {label} runs after a confirmation.\n\nExits with 1 if a run could not be deleted."
     yes = click.Option(["--yes"], is_flag=True, help="Skip the confirmation.")
 
-    params = [ids_argument(), yes, *rate_limit_options(), json_option()]
+    params = [ids_argument(), yes, *rate_limit_options(), quiet_option(), json_option()]
 
     @click.command("delete", params=params, help=help_text)
     def delete(
@@ -52,7 +52,7 @@ async def _delete_all(kind: str, ids: Sequence[str], limit: RateLimit | SharedRa
     # Worker pool over one iterator; the outcomes keep the order of the ids.
     pending = iter(ids)
     outcomes: dict[str, Outcome] = {}
-    async with AsyncRetab(rate_limit=limit) as client:
+    async with open_client(rate_limit=limit) as client:
         delete = attrgetter(kind)(client).delete
         with outcome_bar("deleting", len(ids)) as bar:
 

@@ -1,24 +1,21 @@
 """The file of `--failed`: the runs of a job that could not be cancelled."""
 
 import csv
-import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import IO
-from uuid import uuid4
 
 import click
 import orjson
 
-from retab_async.bulk import Disposition
+from retab_async.bulk.results import FAILURES
 from retab_async.cli.console import escape_control_chars
 from retab_async.cli.output import Outcome
+from retab_async.cli.replacement import open_replacement, write_all
 
 _HEADING = ("id", "kind", "disposition", "reason")
-_FAILURES = frozenset(disposition for disposition in Disposition if disposition.is_failure)
 # Spreadsheets run cells that begin with these as formulas.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -46,7 +43,7 @@ class FailedFile:
         """Write the runs that failed in earlier parts of the job and were not cancelled since."""
         failures: dict[tuple[str, str], tuple[str, str]] = {}
         for kind, run_id, disposition, reason in _read_journal(path):
-            if disposition in _FAILURES:
+            if disposition in FAILURES:
                 failures[kind, run_id] = disposition, reason
             else:
                 failures.pop((kind, run_id), None)
@@ -59,11 +56,7 @@ class FailedFile:
         self._write(f"{row[0]}\n" if self._ids_only else _csv_line(cells))
 
     def _write(self, line: str) -> None:
-        try:
-            self._file.write(line.encode(errors="surrogateescape"))
-        except OSError as error:
-            msg = f"{self._path} cannot be written: {error.strerror}"
-            raise click.ClickException(msg) from None
+        write_all(self._file, line.encode(errors="surrogateescape"), self._path)
 
 
 @contextmanager
@@ -73,23 +66,8 @@ def open_failed_file(path: str) -> Iterator[FailedFile]:
     Raises:
         click.UsageError: The file cannot be written.
     """
-    target = Path(os.path.realpath(path))
-    # A device or a pipe cannot be replaced.
-    is_replaceable = target.is_file() or not target.exists()
-    try:
-        written = _create_beside(target) if is_replaceable else target
-        file = written.open("wb", buffering=0)
-    except OSError as error:
-        msg = f"{path} cannot be written: {error.strerror}"
-        raise click.UsageError(msg) from None
-    try:
-        with file:
-            yield FailedFile(path, file)
-        if is_replaceable:
-            written.replace(target)
-    finally:
-        if is_replaceable:
-            written.unlink(missing_ok=True)
+    with open_replacement(path) as file:
+        yield FailedFile(path, file)
 
 
 def _read_journal(path: str) -> Iterator[tuple[str, str, str, str]]:
@@ -105,21 +83,12 @@ def _read_journal(path: str) -> Iterator[tuple[str, str, str, str]]:
         raise click.ClickException(msg) from None
 
 
-def _create_beside(target: Path) -> Path:
-    mode = None
-    if target.exists():
-        # A file that is write-protected must not be replaced.
-        target.open("ab").close()
-        mode = stat.S_IMODE(target.stat().st_mode)
-    temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}.tmp")
-    temporary.touch(exist_ok=False)
-    if mode is not None:
-        temporary.chmod(mode)
-    return temporary
+def quote_formula(cell: str) -> str:
+    """Return a cell that no spreadsheet runs as a formula."""
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 
 def _csv_line(row: tuple[str, ...]) -> str:
     line = StringIO()
-    cells = [f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell for cell in row]
-    csv.writer(line, lineterminator="\n").writerow(cells)
+    csv.writer(line, lineterminator="\n").writerow(map(quote_formula, row))
     return line.getvalue()

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from retab_async.bulk import CancelOutcome, Disposition
+from retab_async.bulk.results import FAILURES
 from retab_async.cli.console import escape_control_chars, stdout_console
 from retab_async.converter import unstructure
 from retab_async.json_codec import dumps_any
@@ -29,7 +30,6 @@ _COLOURS = {
     Disposition.FINISHED: "cyan",
     Disposition.ACCEPTED: "yellow",
 }
-_FAILURES = frozenset(disposition for disposition in Disposition if disposition.is_failure)
 # Widths of an id, a status and a date; the last column has none.
 _WIDTHS = (26, 11, 20)
 
@@ -66,7 +66,7 @@ class Outcome:
     @property
     def is_failure(self) -> bool:
         """Whether the run may still be active, or may still exist."""
-        return self.disposition in _FAILURES
+        return self.disposition in FAILURES
 
     @property
     def status(self) -> str:
@@ -102,13 +102,18 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         for row in rows:
             _print_tabbed(row)
         return
+    console.print(make_table(headings, rows))
+
+
+def make_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return a table of rich."""
     table = Table(header_style="bold")
     for number, heading in enumerate(headings):
         # A wrapped id could not be copied.
         table.add_column(heading, no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*map(_styled, row))
-    console.print(table)
+    return table
 
 
 def print_row(row: Sequence[str]) -> None:
@@ -138,9 +143,13 @@ def print_run_summary(run: Run, *, as_json: bool) -> None:
     if as_json:
         print_json(unstructure(run))
         return
-    created = run.created_at.astimezone(UTC).isoformat(timespec="seconds") if run.created_at else ""
     file = getattr(run, "file", None)
-    print_row((run.id, str(run.status), created.replace("+00:00", "Z"), file.filename if file else ""))
+    print_row((run.id, str(run.status), format_date(run.created_at), file.filename if file else ""))
+
+
+def format_date(moment: datetime | None) -> str:
+    """Return a time in UTC, such as 2026-11-01T08:30:00Z; empty for None."""
+    return "" if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def print_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, with_kind: bool = False) -> None:

@@ -21,6 +21,9 @@ OUTPUT_FILE = click.Path(dir_okay=False)
 
 _SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600}
 
+_QUIET_KEY = "retab_async.quiet"
+_QUIET_HELP = "Print no progress, only results and errors."
+
 DATE_HELP = "A DATE is a day in UTC, 2026-11-01, or a time with its offset, 2026-11-01T09:30:00+01:00."
 
 
@@ -79,6 +82,21 @@ def empty_to_none(_: click.Context, __: click.Parameter, values: tuple[Any, ...]
 def json_option() -> click.Option:
     """Return `--json`."""
     return click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object per line.")
+
+
+def quiet_option() -> click.Option:
+    """Return `--quiet`."""
+    return click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_set_quiet, help=_QUIET_HELP)
+
+
+def _set_quiet(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's callback
+    context.meta[_QUIET_KEY] = value
+
+
+def is_quiet() -> bool:
+    """Return whether the command was called with `--quiet`."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.meta.get(_QUIET_KEY, False)
 
 
 def timeout_option() -> click.Option:
@@ -275,6 +293,7 @@ def report_options() -> list[click.Parameter]:
             metavar="FILE",
             help="Write the runs that could not be cancelled to FILE, as CSV, or only their ids if it ends with .txt.",
         ),
+        quiet_option(),
         click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object per line, as outcomes arrive."),
     ]
 

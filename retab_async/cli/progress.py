@@ -27,8 +27,10 @@ from rich.text import Text
 from retab_async.bulk import CancelReport
 from retab_async.cli.console import escape_control_chars, stderr_console
 from retab_async.cli.output import Outcome
+from retab_async.cli.params import is_quiet
 from retab_async.documents import UploadCallback, UploadProgress
 from retab_async.models import Run, RunStatus
+from retab_async.process import ProcessReport
 from retab_async.throttle import Stats
 
 # Seconds between two refreshes, between two lines where there is no terminal, and for the average of a rate.
@@ -49,7 +51,7 @@ def outcome_bar(label: str, total: int) -> Iterator["OutcomeBar"]:
         TimeElapsedColumn(),
     )
     progress = Progress(*columns, console=console)
-    with progress if console.is_terminal else nullcontext():
+    with progress if console.is_terminal and not is_quiet() else nullcontext():
         yield OutcomeBar(progress, label, total)
 
 
@@ -71,6 +73,9 @@ class OutcomeBar:
 def status_reporter(label: str) -> Iterator["StatusReporter"]:
     """Report the status of runs: on one live line if stderr is a terminal, as a line for each change elsewhere."""
     console = stderr_console()
+    if is_quiet():
+        yield _QuietStatusReporter()
+        return
     if not console.is_interactive:
         yield StatusReporter()
         return
@@ -110,6 +115,13 @@ class StatusReporter:
 
     def _show(self, run: Run) -> None:
         click.echo(escape_control_chars(f"{run.id} {run.status}"), err=True)
+
+
+class _QuietStatusReporter(StatusReporter):
+    """Status reporter that prints nothing."""
+
+    def _show(self, run: Run) -> None:
+        """Print nothing."""
 
 
 class _LiveStatusReporter(StatusReporter):
@@ -162,6 +174,15 @@ def format_counts(counts: Mapping[Any, int]) -> str:
     return "  ".join(f"{word} {count:,}" for word, count in sorted(counts.items()))
 
 
+def format_report(report: CancelReport | ProcessReport) -> str:
+    """Return the figures of a job: the counts, and of a process job its runs and credits before and after them."""
+    counts = format_counts(report.counts)
+    if isinstance(report, CancelReport):
+        return counts
+    parts = (f"uploaded {report.started:,}", f"running {report.active:,}", counts, f"credits {report.credits:,.6g}")
+    return "  ".join(filter(None, parts))
+
+
 def format_throttle(stats: Stats) -> str:
     """Return the requests in flight, the rate in force and the number of 429 responses."""
     rate = f"  limited to {stats.rate:.1f}/s" if stats.rate is not None else ""
@@ -182,7 +203,7 @@ class JobFigures:
 
     label: str
     total: int | None
-    report: Callable[[], CancelReport]
+    report: Callable[[], CancelReport | ProcessReport]
     stats: Callable[[], Stats]
 
 
@@ -210,7 +231,7 @@ class JobProgress(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         """Return the bar and two lines of figures."""
         yield from super().get_renderables()
-        for line in (format_counts(self._figures.report().counts), format_throttle(self._figures.stats())):
+        for line in (format_report(self._figures.report()), format_throttle(self._figures.stats())):
             yield Text(line, no_wrap=True, overflow="ellipsis")
 
     def redraw(self) -> None:
@@ -237,7 +258,7 @@ def job_progress(figures: JobFigures, *, is_wanted: bool = True) -> Iterator[Cal
     """
     console = stderr_console()
     print_line: Callable[[str], None] = partial(click.echo, err=True)
-    if not is_wanted:
+    if is_quiet() or not is_wanted:
         yield print_line
     elif console.is_interactive:
         with JobProgress(figures, console) as progress, _repeating(0, _REFRESH_INTERVAL, progress.redraw):
@@ -250,9 +271,10 @@ def job_progress(figures: JobFigures, *, is_wanted: bool = True) -> Iterator[Cal
 
 
 def _progress_line(figures: JobFigures) -> str:
-    counts = figures.report().counts
-    done = f"{counts.total():,}" if figures.total is None else f"{counts.total():,} of {figures.total:,}"
-    return f"{figures.label}: {done}  {format_counts(counts)}  {format_throttle(figures.stats())}"
+    report = figures.report()
+    count = report.counts.total()
+    done = f"{count:,}" if figures.total is None else f"{count:,} of {figures.total:,}"
+    return f"{figures.label}: {done}  {format_report(report)}  {format_throttle(figures.stats())}"
 
 
 @contextmanager

@@ -8,10 +8,17 @@ from typing import Any
 import click
 
 from retab_async.cli.console import cli_errors, escape_control_chars
+from retab_async.cli.credentials import open_client
 from retab_async.cli.output import print_json, print_row
-from retab_async.cli.params import ids_argument, json_option, rate_limit_options, shared_limit, timeout_option
+from retab_async.cli.params import (
+    ids_argument,
+    json_option,
+    quiet_option,
+    rate_limit_options,
+    shared_limit,
+    timeout_option,
+)
 from retab_async.cli.progress import StatusReporter, status_reporter
-from retab_async.client import AsyncRetab
 from retab_async.converter import unstructure
 from retab_async.errors import RetabError
 from retab_async.models import Run, RunStatus
@@ -25,7 +32,7 @@ def wait_command(kind: str, label: str) -> click.Command:
         "Ctrl-C stops waiting; the runs continue. Exits with 1 if a run did not complete or could not be awaited."
     )
 
-    params = [ids_argument(), timeout_option(), *rate_limit_options(), json_option()]
+    params = [ids_argument(), timeout_option(), *rate_limit_options(), quiet_option(), json_option()]
 
     @click.command("wait", params=params, help=help_text)
     def wait(
@@ -54,7 +61,7 @@ async def _wait(  # noqa: PLR0913 - the options of the command
     as_json: bool,
 ) -> bool:
     all_completed = True
-    async with AsyncRetab(rate_limit=limit) as client:
+    async with open_client(rate_limit=limit) as client:
         finished = attrgetter(kind)(client).wait_many(ids, on_status=reporter.update, **options)
         try:
             async for run in finished:

@@ -8,12 +8,17 @@ if TYPE_CHECKING:
     from retab_async.documents.create_body import build_create_body as build_create_body
     from retab_async.documents.field import Document as Document, DocumentField as DocumentField
     from retab_async.documents.progress import UploadCallback as UploadCallback, UploadProgress as UploadProgress
+    from retab_async.documents.identity import (
+        DocumentIdentity as DocumentIdentity,
+        identify_document as identify_document,
+    )
+    from retab_async.documents.storage import download as download
     from retab_async.documents.upload import (
         redact_queries as redact_queries,
         transfer_seconds as transfer_seconds,
         upload_document as upload_document,
     )
-    from retab_async.documents.urls import is_https as is_https
+    from retab_async.documents.urls import is_https as is_https, is_storage_url as is_storage_url
 else:
     # A client that creates no run needs the types alone.
     __getattr__, __dir__, __all__ = lazy_names(
@@ -23,8 +28,12 @@ else:
             "DocumentField": "field",
             "UploadCallback": "progress",
             "UploadProgress": "progress",
+            "DocumentIdentity": "identity",
             "build_create_body": "create_body",
+            "download": "storage",
+            "identify_document": "identity",
             "is_https": "urls",
+            "is_storage_url": "urls",
             "redact_queries": "upload",
             "transfer_seconds": "upload",
             "upload_document": "upload",

@@ -3,17 +3,16 @@
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-import attrs
 import orjson
 
 from retab_async.documents.body import FileBody
 from retab_async.documents.open import open_document, split_filename
 from retab_async.documents.progress import ProgressBody, UploadCallback
 from retab_async.documents.sources import DocumentInfo, Source, clean_filename
-from retab_async.documents.urls import is_beside_api, is_https, is_upload_url, remote_document
-from retab_async.errors import InvalidDocumentError, InvalidRunIdError, RequestError
+from retab_async.documents.storage import send_to_storage
+from retab_async.documents.urls import is_https, is_storage_url, remote_document
+from retab_async.errors import InvalidDocumentError, InvalidRunIdError
 from retab_async.models import FileRef, MIMEData, UploadedFile
 from retab_async.protocol import MIB, Body, BytesBody, Request, Response, parse_json, response_error, run_path
 
@@ -27,8 +26,6 @@ _MIN_BYTES_PER_SECOND = 256 * 1024
 # The client frames its requests itself.
 _OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect"})
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-# Shorter texts are no tokens, and would be found inside words.
-_MIN_SECRET_LENGTH = 8
 # From the ? of a URL, escaped or not, to its end within JSON.
 _QUERY = re.compile(r'(\?|\\u003f)[^\s"]*', re.IGNORECASE)
 
@@ -109,7 +106,10 @@ async def upload_source(
     `POST /v1/files/upload`, a `PUT` to the address in the answer, `POST /v1/files/upload/{id}/complete`
     """
     session = await _begin_upload(transport, source.info)
-    await _put(transport, session, source, on_upload)
+    request = await _put_request(session, source)
+    if on_upload is not None and request.body is not None:
+        request = request._replace(body=ProgressBody(request.body, on_upload, source.info.filename))
+    await send_to_storage(transport, request)
     request = Request("POST", run_path(_UPLOADS, session.file_id, "/complete"), body=BytesBody(b"{}"))
     document = _parse_mime_data(redact_queries(await transport.send(request)))
     return UploadedFile(id=session.file_id, filename=document.filename, url=document.url)
@@ -155,7 +155,7 @@ def _invalid_fields(session: dict[str, Any], base_url: str) -> Iterator[tuple[st
         run_path(_UPLOADS, file_id if isinstance(file_id, str) else "")
     except InvalidRunIdError:
         yield "fileId", "expected an id"
-    if not is_upload_url(session.get("uploadUrl"), base_url):
+    if not is_storage_url(session.get("uploadUrl"), base_url):
         yield "uploadUrl", "expected an https:// URL"
     if session.get("uploadMethod", "PUT") != "PUT":
         yield "uploadMethod", "expected PUT"
@@ -169,48 +169,17 @@ def _are_headers(value: Any) -> bool:
     )
 
 
-async def _put(
-    transport: "Transport", session: _UploadSession, source: Source, on_upload: UploadCallback | None
-) -> None:
-    request = await _put_request(session, source, transport.base_url)
-    if on_upload is not None and request.body is not None:
-        request = request._replace(body=ProgressBody(request.body, on_upload, source.info.filename))
-    try:
-        await transport.send(request)
-    except RequestError as error:
-        failure = attrs.evolve(error, message=request.redact(error.message))
-    else:
-        return
-    # Without its cause: aiohttp quotes whole URLs.
-    raise failure
-
-
-async def _put_request(session: _UploadSession, source: Source, base_url: str) -> Request:
+async def _put_request(session: _UploadSession, source: Source) -> Request:
     headers = {name.title(): value for name, value in session.headers.items() if name.lower() not in _OWN_HEADERS}
     headers.setdefault("Content-Type", source.info.media_type)
     body: Body = FileBody(source, headers["Content-Type"])
     if body.length <= MIB:
         body = BytesBody(await source.read(0, body.length, bytes), body.media_type)
-    parts = urlsplit(session.url)
     return Request(
         "PUT",
-        # How errors and logs name it: the path may contain a token as well.
-        f"{parts.scheme}://{parts.netloc}/***",
+        "",
         body=body,
         extra_seconds=transfer_seconds(source.info.size),
         external_url=session.url,
         headers=tuple(headers.items()),
-        secrets=_secrets_of(session),
-        public_only=not is_beside_api(session.url, base_url),
     )
-
-
-def _secrets_of(session: _UploadSession) -> tuple[str, ...]:
-    """Return every part of a session that may be a token, the longest first."""
-    parts = urlsplit(session.url)
-    texts = {parts.query, *parts.query.split("&"), *(value for _, value in parse_qsl(parts.query))}
-    texts |= {parts.path, *parts.path.split("/"), *unquote(parts.path).split("/")}
-    for name, value in session.headers.items():
-        if not name.lower().startswith("content-"):
-            texts |= {value, *value.split()}
-    return tuple(sorted((text for text in texts if len(text) >= _MIN_SECRET_LENGTH), key=len, reverse=True))

@@ -41,8 +41,8 @@ def is_https(url: Any) -> TypeGuard[str]:
     return isinstance(url, str) and url[:8].lower() == "https://"
 
 
-def is_upload_url(url: Any, base_url: str) -> bool:
-    """Tell whether documents may be sent to a URL from an answer.
+def is_storage_url(url: Any, base_url: str) -> TypeGuard[str]:
+    """Tell whether documents may be sent to, or read from, a URL in an answer.
 
     It must be https on a public host, or as the API itself: on its host, and then over http only if the API is.
     """

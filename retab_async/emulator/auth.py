@@ -9,6 +9,10 @@ from aiohttp import web
 
 from retab_async.emulator.responses import HTTPError
 
+# The signature in the URLs of the storage.
+SIGNATURE = "X-Sig"
+_CREDENTIALS = ("Api-Key", "Authorization")
+
 UNAUTHORIZED: dict[str, Any] = {
     "code": "HTTP_EXCEPTION",
     "message": "An HTTP exception occurred.",
@@ -22,6 +26,12 @@ def check_key(request: web.BaseRequest, required: str | None) -> None:
     given = {request.headers.get("Api-Key", ""), token.strip() if scheme.lower() == "bearer" else ""}
     if not (required in given if required else any(given)):
         raise HTTPError(401, UNAUTHORIZED)
+
+
+def reject_credentials(request: web.BaseRequest) -> None:
+    """Reject a request to the storage that has the key of the API."""
+    if any(name in request.headers for name in _CREDENTIALS):
+        raise HTTPError(400, "This address takes a signature, and no credentials.")
 
 
 @attrs.frozen

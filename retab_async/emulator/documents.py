@@ -85,13 +85,15 @@ def _load_inline(intake: DocumentLoader, document: dict[str, str], loc: Loc) -> 
         _reject(loc, "A data URL has a comma before its data", "data_url")
     mime_type, *parameters = head.lower().split(";")
     content = _decode(payload, loc, _decode_base64 if "base64" in parameters else unquote_to_bytes)
-    return File(
+    file = File(
         filename=document["filename"],
         mime_type=mime_type or guess_media_type(document["filename"]),
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         created_at=intake.date,
     )
+    intake.files.contents.add(file.id, content)
+    return file
 
 
 def _decode(payload: str, loc: Loc, decode: Callable[[str], bytes]) -> bytes:

@@ -18,6 +18,8 @@ from retab_async.emulator.store import OrderedStore
 STORAGE_URL = "https://storage.retab.com/"
 DOWNLOAD_URL = "https://storage.googleapis.com/emulator/"
 LINK_LIFETIME = "60 minutes"
+# Bytes of the contents that are kept, all together.
+MAX_CONTENT = 64 * 1024 * 1024
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
 
 
@@ -33,7 +35,7 @@ def guess_media_type(filename: str) -> str:
 
 @attrs.frozen(kw_only=True)
 class File:
-    """File, of whose content only size and digest are kept.
+    """File; its content is kept apart, for a while.
 
     One `produced_by` a run exists once the run has completed.
     """
@@ -77,14 +79,34 @@ class File:
             "page_count": None,
         }
 
-    def link(self) -> dict[str, Any]:
-        """Render the download link; nothing is behind it, because no content is kept."""
+    def link(self, download_url: str) -> dict[str, Any]:
+        """Render the download link."""
         return {
-            "download_url": f"{DOWNLOAD_URL}{self.stored_name}?X-Sig={secrets.token_hex(8)}",
+            "download_url": download_url,
             "expires_in": LINK_LIFETIME,
             "filename": self.filename,
             "mime_data": self.mime_data(),
         }
+
+
+class ContentStore:
+    """Contents of files by their ids, up to a total size; the oldest are dropped first."""
+
+    def __init__(self, max_bytes: int = MAX_CONTENT) -> None:
+        self._max_bytes = max_bytes
+        self._size = 0
+        self._by_id: dict[str, bytes] = {}
+
+    def add(self, file_id: str, content: bytes) -> None:
+        """Keep a content, if it is not too large."""
+        self._size += len(content) - len(self._by_id.pop(file_id, b""))
+        self._by_id[file_id] = content
+        while self._size > self._max_bytes:
+            self._size -= len(self._by_id.pop(next(iter(self._by_id))))
+
+    def find(self, file_id: str) -> bytes | None:
+        """Return the content of a file, None if it is not kept."""
+        return self._by_id.get(file_id)
 
 
 class FileStore:
@@ -92,6 +114,7 @@ class FileStore:
 
     def __init__(self) -> None:
         self.ordered: OrderedStore[File] = OrderedStore()
+        self.contents: ContentStore = ContentStore()
         self._by_url: dict[str, File] = {}
 
     def add(self, file: File) -> None:

@@ -14,10 +14,11 @@ SESSION_SECONDS = 3600.0
 
 @attrs.frozen
 class UploadedBody:
-    """Size and digest of the bytes of a PUT."""
+    """Size and digest of the bytes of a PUT, and the bytes themselves unless they are too many."""
 
     size: int
     sha256: str
+    content: bytes | None = None
 
 
 @attrs.define(kw_only=True, eq=False)

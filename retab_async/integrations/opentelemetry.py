@@ -13,8 +13,9 @@ from retab_async.cleanup import UnconfirmedCancel
 from retab_async.client import AsyncRetab
 from retab_async.errors import APIError, ConfigurationError, RetabError
 from retab_async.hooks import Call
-from retab_async.settings import VERSION
+from retab_async.process import ProcessResult
 from retab_async.throttle import Stats
+from retab_async.version import VERSION
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
@@ -71,7 +72,7 @@ class OpenTelemetry:
             "retab.client.throttled", unit="{response}", description="Responses that asked for fewer requests."
         )
         self._outcomes = meter.create_counter(
-            "retab.bulk.outcomes", unit="{run}", description="Outcomes of bulk cancels, by disposition."
+            "retab.bulk.outcomes", unit="{run}", description="Outcomes of bulk jobs, by disposition."
         )
         self._unconfirmed = meter.create_counter(
             "retab.cancels.unconfirmed", unit="{run}", description="Orphaned runs that may still be running."
@@ -131,6 +132,10 @@ class OpenTelemetry:
     def on_outcome(self, outcome: CancelOutcome[Any]) -> None:
         """Count the outcome of one id of a bulk cancel."""
         self._outcomes.add(1, {"retab.run.kind": outcome.kind, "retab.disposition": str(outcome.disposition)})
+
+    def on_result(self, kind: str, result: ProcessResult[Any]) -> None:
+        """Count the result of one document of a process job."""
+        self._outcomes.add(1, {"retab.run.kind": kind, "retab.disposition": str(result.disposition)})
 
     def on_unconfirmed(self, cancel: UnconfirmedCancel) -> None:
         """Count a cancel of an orphaned run that could not be confirmed."""

@@ -13,7 +13,7 @@ local limit, reserve, per = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[
 local lease, settle = tonumber(ARGV[4]), tonumber(ARGV[5])
 local name, first_id, known_epoch = ARGV[6], tonumber(ARGV[7]), ARGV[8]
 local urgent, others, has_calls = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11] == '1'
-local closed_seconds, finished = tonumber(ARGV[12]), tonumber(ARGV[13])
+local closed_seconds, finished, held = tonumber(ARGV[12]), ARGV[13], ARGV[14]
 
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
@@ -28,9 +28,17 @@ if epoch == '' then
 end
 if closed_seconds > 0 then closed_until = math.max(closed_until, now + closed_seconds) end
 
-local slot = 14 + 2 * finished
-for i = slot, #ARGV do redis.call('ZADD', slots, text(now + lease), ARGV[i]) end
-for i = 14, slot - 1, 2 do redis.call('ZADD', slots, text(now + per - tonumber(ARGV[i + 1])), ARGV[i]) end
+local function add(entries)
+  -- Lua's stack is limited.
+  for i = 1, #entries, 1000 do redis.call('ZADD', slots, unpack(entries, i, math.min(i + 999, #entries))) end
+end
+local reported = {}
+local function report(slot, till)
+  reported[#reported + 1], reported[#reported + 2] = text(till), slot
+end
+for slot in string.gmatch(held, '%S+') do report(slot, now + lease) end
+for slot, age in string.gmatch(finished, '(%S+) (%S+)') do report(slot, now + per - tonumber(age)) end
+add(reported)
 redis.call('ZREMRANGEBYSCORE', slots, '-inf', text(now))
 if has_calls then calls_until = now + per end
 
@@ -43,9 +51,11 @@ elseif not is_lost then
   local used = redis.call('ZCARD', slots)
   granted = math.min(urgent, math.max(0, limit - used))
   if granted == urgent then granted = granted + math.min(others, math.max(0, regular - used - granted)) end
-  for number = first_id, first_id + granted - 1 do
-    redis.call('ZADD', slots, text(now + lease), name .. ':' .. string.format('%d', number))
+  local new = {}
+  for i = 1, granted do
+    new[2 * i - 1], new[2 * i] = text(now + lease), name .. ':' .. string.format('%d', first_id + i - 1)
   end
+  add(new)
   if granted < urgent + others then
     local allowed = regular
     if granted < urgent then allowed = limit end
@@ -154,12 +164,11 @@ class _RedisStore:
             others,
             int(has_calls),
             f"{request.closed_seconds:.6f}",
-            len(request.finished),
+            " ".join(f"{slot} {min(age, limit.per):.6f}" for slot, age in request.finished),
+            " ".join(request.held),
         ]
-        for slot, age in request.finished:
-            arguments += (slot, f"{min(age, limit.per):.6f}")
         # EVAL rather than EVALSHA: a restarted server needs no script again.
-        reply = await self._redis.eval(_SCRIPT, len(self._keys), *self._keys, *map(str, arguments), *request.held)
+        reply = await self._redis.eval(_SCRIPT, len(self._keys), *self._keys, *map(str, arguments))
         granted, wait, epoch, is_lost = reply
         return SlotReply(int(granted), float(wait), epoch if isinstance(epoch, str) else epoch.decode(), bool(is_lost))
 

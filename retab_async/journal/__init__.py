@@ -1,4 +1,4 @@
-"""Journal of a bulk cancel: an append-only file of outcomes, so that a job that was killed can be resumed.
+"""Journal of a bulk job: an append-only file of outcomes, so that a job that was killed can be resumed.
 
 Each line is a JSON object that ends with a line break. The first one is a header:
 
@@ -9,6 +9,7 @@ Each line is a JSON object that ends with a line break. The first one is a heade
 | `kinds` | the kinds of the job's runs, such as ["splits"]; empty for a job of any kind |
 | `base_url` | the base URL of the API |
 | `credential` | a hash of the API key or token |
+| `job` | "process"; absent for a bulk cancel |
 
 A later header replaces it: a job with another key may take over a journal in which nothing is settled yet. Every other
 line is the outcome of one id:
@@ -23,10 +24,18 @@ line is the outcome of one id:
 | `reason` | why the run is not cancelled, for people; may be empty |
 | `time` | when the outcome was known: RFC 3339, in UTC |
 
+The journal of a process job has a line for each run that was created, with the disposition "active" and `final` false,
+and one for each outcome. Both have two more keys:
+
+| key | value |
+|---|---|
+| `item` | a hash of the document's name or content and of the arguments of its run |
+| `name` | the name of the document, without the query of a URL |
+
 Texts are truncated to 1,000 characters. Unknown keys are ignored. A last line that was torn by a crash is dropped.
 """
 
-from retab_async.journal.entry import Entry, JournalHeader, Settled
+from retab_async.journal.entry import ACTIVE, Entry, JournalHeader, Settled
 from retab_async.journal.journal import Journal
 
-__all__ = ["Entry", "Journal", "JournalHeader", "Settled"]
+__all__ = ["ACTIVE", "Entry", "Journal", "JournalHeader", "Settled"]

@@ -15,11 +15,14 @@ import orjson
 from retab_async.models import SparseRepr
 
 _VERSION = 1
+_DEFAULT_JOB = "cancel"
 MAGIC = b'{"journal":"retab_async",'
 # Of these, nothing but the number is of interest later; of failures, the reason as well.
 _SUCCESSES = frozenset({"cancelled", "finished"})
 # Outcomes that settle an id unless the entry says otherwise.
 _FINAL = _SUCCESSES | {"not_found", "rejected"}
+# The disposition of a document whose run is not finished.
+ACTIVE = "active"
 _MAX_TEXT = 1_000
 # Far above six texts of six bytes a character: a longer line is no entry.
 MAX_LINE_BYTES = 1 << 20
@@ -33,14 +36,18 @@ class JournalHeader(NamedTuple):
         kinds: The kinds of its runs; empty for any kind.
         base_url: The base URL of the API.
         credential: A hash of the API key or token.
+        job: What the job does, "cancel" or "process".
     """
 
     kinds: tuple[str, ...]
     base_url: str
     credential: str
+    job: str = _DEFAULT_JOB
 
     def conflict_with(self, job: "JournalHeader") -> str | None:
         """Return why a job cannot continue this journal, None if it can."""
+        if self.job != job.job:
+            return f"it belongs to a {self.job} job, not to a {job.job} job"
         if self.kinds and job.kinds and self.kinds != job.kinds:
             return f"it belongs to a job on {', '.join(self.kinds)}, not on {', '.join(job.kinds)}"
         if self.base_url != job.base_url:
@@ -62,6 +69,8 @@ class Entry(SparseRepr):
         status: The run's status if it is known.
         reason: Why the run is not cancelled.
         time: When the outcome was known.
+        item: The identity of the document, of a process job only.
+        name: The name of the document.
     """
 
     kind: str
@@ -71,6 +80,13 @@ class Entry(SparseRepr):
     status: str | None = None
     reason: str = ""
     time: datetime = attrs.field(factory=partial(datetime.now, UTC))
+    item: str = ""
+    name: str = ""
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it is the success of its job."""
+        return self.disposition == "completed" if self.item else self.disposition in _SUCCESSES
 
 
 class Settled(NamedTuple):
@@ -82,12 +98,15 @@ class Settled(NamedTuple):
 
 def encode_header(header: JournalHeader) -> bytes:
     """Return the line of a header."""
-    return orjson.dumps({"journal": "retab_async", "version": _VERSION, **header._asdict()}, option=_OPTIONS)
+    fields = {"journal": "retab_async", "version": _VERSION, **header._asdict()}
+    if header.job == _DEFAULT_JOB:
+        del fields["job"]
+    return orjson.dumps(fields, option=_OPTIONS)
 
 
 def encode_entry(entry: Entry) -> bytes:
     """Return the line of an entry."""
-    fields = {
+    fields: dict[str, object] = {
         "kind": entry.kind[:_MAX_TEXT],
         "run_id": entry.run_id[:_MAX_TEXT],
         "disposition": entry.disposition[:_MAX_TEXT],
@@ -96,6 +115,8 @@ def encode_entry(entry: Entry) -> bytes:
         "reason": entry.reason[:_MAX_TEXT],
         "time": entry.time.astimezone(UTC),
     }
+    if entry.item:
+        fields |= {"item": entry.item[:_MAX_TEXT], "name": entry.name[:_MAX_TEXT]}
     try:
         return orjson.dumps(fields, option=_OPTIONS)
     except orjson.JSONEncodeError:
@@ -126,39 +147,55 @@ def _decode_header(value: dict[str, Any]) -> JournalHeader | None:
     if value.get("version") != _VERSION:
         msg = f"its format is of another version than {_VERSION}, the one that this library reads"
         raise ValueError(msg)
-    kinds, base_url, credential = value.get("kinds"), value.get("base_url"), value.get("credential")
-    if isinstance(kinds, list) and all(type(text) is str for text in (*kinds, base_url, credential)):
-        return JournalHeader(tuple(kinds), cast("str", base_url), cast("str", credential))
+    kinds, *others = (value.get(key) for key in ("kinds", "base_url", "credential"))
+    texts = (*others, value.get("job", _DEFAULT_JOB))
+    if isinstance(kinds, list) and all(type(text) is str for text in (*kinds, *texts)):
+        return JournalHeader(tuple(kinds), *cast("tuple[str, str, str]", texts))
     return None
 
 
 def _decode_entry(value: dict[str, Any]) -> Entry | None:
     kind, run_id, disposition, final = (value.get(key) for key in ("kind", "run_id", "disposition", "final"))
-    reason = value.get("reason", "")
-    if type(kind) is type(run_id) is type(disposition) is type(reason) is str and isinstance(final, bool):
-        return Entry(kind=kind, run_id=run_id, disposition=disposition, final=final, reason=reason)
+    reason, item = value.get("reason", ""), value.get("item", "")
+    texts = (kind, run_id, disposition, reason, item)
+    if all(type(text) is str for text in texts) and isinstance(final, bool):
+        kind, run_id, disposition, reason, item = cast("tuple[str, str, str, str, str]", texts)
+        return Entry(kind=kind, run_id=run_id, disposition=disposition, final=final, reason=reason, item=item)
     return None
 
 
 class SettledIds:
-    """The ids that earlier runs of the job settled, and how.
+    """The ids, or the documents, that earlier runs of the job settled, and how.
 
     Attributes:
         counts: Final entries by disposition.
+        active: The last run of each document that is not settled, by the document.
     """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.active: dict[str, str] = {}
         self._successes: defaultdict[str, IdDigestSet] = defaultdict(IdDigestSet)
         self._failures: dict[tuple[str, str], Settled] = {}
 
     def add(self, entry: Entry) -> None:
-        """Add a final entry."""
+        """Add an entry; one that is not final tells only that a run is active."""
+        if entry.item:
+            self._add_active(entry)
+        if not entry.final:
+            return
         self.counts[entry.disposition] += 1
-        if entry.disposition in _SUCCESSES:
-            self._successes[entry.disposition].add(entry.kind, entry.run_id)
+        key = entry.item or entry.run_id
+        if entry.is_success:
+            self._successes[entry.disposition].add(entry.kind, key)
         else:
-            self._failures[entry.kind, entry.run_id] = Settled(entry.disposition, entry.reason)
+            self._failures[entry.kind, key] = Settled(entry.disposition, entry.reason)
+
+    def _add_active(self, entry: Entry) -> None:
+        if entry.disposition == ACTIVE:
+            self.active[entry.item] = entry.run_id
+        else:
+            self.active.pop(entry.item, None)
 
     def sort(self) -> None:
         """Prepare for look-ups, once all are added."""
@@ -166,7 +203,7 @@ class SettledIds:
             ids.sort()
 
     def get(self, kind: str, run_id: str) -> Settled | None:
-        """Return how an id was settled, None for one that was not."""
+        """Return how an id or a document was settled, None for one that was not."""
         run_id = str(_escape_surrogates(run_id))
         for disposition, ids in self._successes.items():
             if ids.has(kind, run_id):

@@ -131,11 +131,15 @@ class Journal:
         return self._settled.counts
 
     def settled(self, kind: str, run_id: str) -> Settled | None:
-        """Return how an earlier run of the job settled an id, None if it did not.
+        """Return how an earlier run of the job settled an id or a document, None if it did not.
 
         Entries of this run are not considered, to save memory: cancelling an id twice is harmless.
         """
         return self._settled.get(kind, run_id)
+
+    def active_run(self, item: str) -> str | None:
+        """Return the run that an earlier run of the job created for a document and did not see finish."""
+        return self._settled.active.get(item)
 
     def write(self, entry: Entry) -> None:
         """Queue an entry, which is in the file within a second; never blocks.
@@ -213,14 +217,14 @@ class Journal:
                 end += len(line)
                 if isinstance(value, JournalHeader):
                     found = value
-                elif value.final:
+                else:
                     self._settled.add(value)
         self._settled.sort()
         self._claim(file, found, end)
 
     def _claim(self, file: int, found: JournalHeader | None, end: int) -> None:
         conflict = found and found.conflict_with(self.header)
-        if conflict and self._settled.counts:
+        if conflict and (self._settled.counts or self._settled.active):
             msg = f"{conflict}: choose another file"
             raise ValueError(msg)
         if found is None or conflict:

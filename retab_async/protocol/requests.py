@@ -102,6 +102,11 @@ class Request(NamedTuple):
         """Whether it cancels a run, and so stops costs."""
         return self.path.endswith(CANCEL)
 
+    @property
+    def target(self) -> str:
+        """The path with its query."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
     def redact(self, text: str) -> str:
         """Return a text without the request's own secrets, as they are or with the slashes escaped as in JSON."""
         for secret in self.secrets:

@@ -86,8 +86,9 @@ def parse_json(response: Response) -> Any:
     except ValueError:
         reason = "the answer is not JSON" if body else "the answer is empty"
     else:
-        # Most responses have fewer lists and objects than the limit has levels.
-        if body.count(b"[") + body.count(b"{") <= MAX_JSON_DEPTH or not exceeds_depth(value, MAX_JSON_DEPTH):
+        # Most responses are shorter, or have fewer lists and objects, than the limit has levels.
+        is_flat = len(body) <= MAX_JSON_DEPTH or body.count(b"[") + body.count(b"{") <= MAX_JSON_DEPTH
+        if is_flat or not exceeds_depth(value, MAX_JSON_DEPTH):
             return value
         del value
         reason = f"the answer is nested deeper than {MAX_JSON_DEPTH} levels"

@@ -1,15 +1,16 @@
 """Base classes of the resources: the methods that the kinds of run share."""
 
 import os
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from datetime import date
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
 
-from retab_async import bulk, polling
+from retab_async import bulk, polling, process
 from retab_async.api.kind import KindSpec, kind_of_path
 from retab_async.api.parser import RunParser
 from retab_async.api.run_api import RunApi
+from retab_async.documents.field import Document
 from retab_async.errors import InvalidRunIdError, NotFoundError
 from retab_async.listing import RunPager, list_query, with_day_bounds
 from retab_async.models import Run, RunStatus
@@ -24,6 +25,27 @@ if TYPE_CHECKING:
     from retab_async.transport import Transport
 
 RunT = TypeVar("RunT", bound=Run)
+MethodT = TypeVar("MethodT", bound=Callable[..., Awaitable[Any]])
+
+
+def _with_official_id_name(method: MethodT) -> MethodT:
+    """Let a method take the id also by the name that the official client has for it, such as `split_id`."""
+
+    @wraps(method)
+    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        name = self.spec.id_name
+        if name in kwargs:
+            # Of two ids, Python's own error says that there are two.
+            return await method(self, *args, run_id=kwargs.pop(name), **kwargs)
+        return await method(self, *args, **kwargs)
+
+    return cast("MethodT", call)
+
+
+# Documents, pairs of a filename and a document, or mappings of the arguments that differ.
+DocumentItems: TypeAlias = (
+    Iterable[Document] | AsyncIterable[Document] | Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
+)
 
 
 class RunResource(Generic[RunT]):
@@ -39,6 +61,8 @@ class RunResource(Generic[RunT]):
     For work that is resumed after a crash, use `create(background=True, idempotency_key=...)` and `wait`: a repeated
     key gives the run of its first use, within a day. A run that `running` has cancelled cannot be resumed; its key
     then raises `IdempotencyReplayError`.
+
+    `cancel`, `get`, `wait` and `delete` take the id also by its name in the official client, such as `split_id=`.
 
     Attributes:
         path: Route of the kind, such as `/v1/splits`.
@@ -65,6 +89,10 @@ class RunResource(Generic[RunT]):
     def _waiter(self) -> "polling.Waiter[RunT]":
         return polling.Waiter(self._api, self._cleanup.recent_runs.not_found_until)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path}>"
+
+    @_with_official_id_name
     async def cancel(self, run_id: str | RunT) -> RunT:
         """Cancel a run and return its new state.
 
@@ -144,6 +172,7 @@ class RunResource(Generic[RunT]):
         )
         return bulk.CancelJob(bulk.IdSource(runs, self._run_id_of, dedupe=dedupe), (self._cancel_target,), options)
 
+    @_with_official_id_name
     async def get(self, run_id: str | RunT, *, include_output: bool = True) -> RunT:
         """Return the current state of a run.
 
@@ -167,6 +196,7 @@ class RunResource(Generic[RunT]):
             self._add_hint(error, id_)
             raise
 
+    @_with_official_id_name
     async def wait(
         self,
         run_id: str | RunT,
@@ -273,6 +303,16 @@ class RunResource(Generic[RunT]):
     def _list_filters(self, filters: dict[str, Any]) -> dict[str, Any]:
         return with_day_bounds(filters) if self.spec.list_needs_datetimes else filters
 
+    def _process_many(
+        self, items: DocumentItems, running: Callable[..., RunScope[RunT]], arguments: Mapping[str, object]
+    ) -> "process.ProcessJob[RunT]":
+        names = process.ProcessingOptions.__annotations__
+        options: dict[str, Any] = {name: value for name, value in arguments.items() if name in names}
+        shared = {name: value for name, value in arguments.items() if name not in names}
+        source = process.DocumentSource(items, running, shared)
+        target = process.ProcessTarget(self._api, self._waiter, self._cleanup, running)
+        return process.ProcessJob(source, target, process.ProcessOptions(**options))
+
     async def _create(
         self,
         fields: Mapping[str, Any],
@@ -323,6 +363,7 @@ class RunResource(Generic[RunT]):
 class DeletableRuns(RunResource[RunT]):
     """Base of the kinds whose runs can be deleted."""
 
+    @_with_official_id_name
     async def delete(self, run_id: str | RunT) -> None:
         """Delete a run; cancel an active one first.
 

@@ -1,14 +1,16 @@
 """Classifications: assign a document to one of several categories."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import attrs
 
+from retab_async import process
 from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
-from retab_async.resources.base import DeletableRuns, ListedRuns
+from retab_async.process.options import ProcessingOptions
+from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.validation import (
     bounded_int,
@@ -72,12 +74,24 @@ class Classification(Primitive):
     usage: RetabUsage | None = None
 
 
+class ClassificationProcessing(ProcessingOptions, total=False):
+    """Keyword arguments of `process_many` for classifications: those of `create`, and the options of the job."""
+
+    categories: Sequence[Category | Mapping[str, Any]]
+    model: str
+    instructions: str | None
+    first_n_pages: int | None
+    n_consensus: int
+    bust_cache: bool
+    extra_body: Mapping[str, Any] | None
+
+
 class Classifications(ListedRuns[Classification], DeletableRuns[Classification]):
     """The classification runs of an account: `/v1/classifications`."""
 
     path = "/v1/classifications"
     run_type = Classification
-    spec: KindSpec = KindSpec(id_prefix="clss")
+    spec: KindSpec = KindSpec(id_prefix="clss", id_name="classification_id")
 
     async def create(
         self,
@@ -161,6 +175,26 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
             background=True,
         )
         return self._running(fields, idempotency_key, extra_body, on_upload)
+
+    def process_many(
+        self, items: DocumentItems, /, **arguments: Unpack[ClassificationProcessing]
+    ) -> "process.ProcessJob[Classification]":
+        """Classify each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
+
+        `POST /v1/classifications`, `GET /v1/classifications`
+
+        Args:
+            items: Documents, pairs of a filename and a document, or mappings of the arguments that differ; from any
+                iterable, also asynchronous or endless.
+            **arguments: Those of `create` that all runs share, and the options of `ProcessOptions`.
+
+        Raises:
+            InvalidRequestError: `items` is no iterable of documents.
+            ConfigurationError: An option is invalid.
+            JournalError: From the job: results can no longer be recorded.
+            ClientStateError: From the job: the client is closed.
+        """
+        return self._process_many(items, self.running, arguments)
 
     async def create_classification_cancel(self, classification_id: str | Classification) -> Classification:
         """Cancel a classification; the official name of `cancel`.

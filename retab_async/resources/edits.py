@@ -6,12 +6,13 @@ from typing import Any, Literal, Unpack
 
 import attrs
 
-from retab_async import bulk
+from retab_async import bulk, process
 from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, MIMEData, Primitive, RetabUsage, RunStatus, SparseRepr
-from retab_async.resources.base import DeletableRuns, ListedRuns
+from retab_async.process.options import ProcessingOptions
+from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.validation import drop_none, non_blank_str, optional_str, reject, strict_bool
 
@@ -71,12 +72,22 @@ class Edit(Primitive):
     usage: RetabUsage | None = None
 
 
+class EditProcessing(ProcessingOptions, total=False):
+    """Keyword arguments of `process_many` for edits: those of `create`, and the options of the job."""
+
+    instructions: str
+    model: str
+    config: EditConfig
+    bust_cache: bool
+    extra_body: Mapping[str, Any] | None
+
+
 class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
     """The edit runs of an account: `/v1/edits`."""
 
     path = "/v1/edits"
     run_type = Edit
-    spec: KindSpec = KindSpec(id_prefix="edt")
+    spec: KindSpec = KindSpec(id_prefix="edt", id_name="edit_id")
 
     async def create(
         self,
@@ -155,6 +166,24 @@ class Edits(ListedRuns[Edit], DeletableRuns[Edit]):
             background=True,
         )
         return self._running(fields, idempotency_key, extra_body, on_upload)
+
+    def process_many(self, items: DocumentItems, /, **arguments: Unpack[EditProcessing]) -> "process.ProcessJob[Edit]":
+        """Create an edit of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
+
+        `POST /v1/edits`, `GET /v1/edits`
+
+        Args:
+            items: Documents, pairs of a filename and a document, or mappings of the arguments that differ; from any
+                iterable, also asynchronous or endless.
+            **arguments: Those of `create` that all runs share, and the options of `ProcessOptions`.
+
+        Raises:
+            InvalidRequestError: `items` is no iterable of documents.
+            ConfigurationError: An option is invalid.
+            JournalError: From the job: results can no longer be recorded.
+            ClientStateError: From the job: the client is closed.
+        """
+        return self._process_many(items, self.running, arguments)
 
     def list(
         self,

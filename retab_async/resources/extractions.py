@@ -6,12 +6,13 @@ from typing import Any, Literal, Protocol, Self, TypeVar, Unpack
 
 import attrs
 
-from retab_async import bulk
+from retab_async import bulk, process
 from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, Primitive, RetabUsage, RunStatus, SparseRepr
-from retab_async.resources.base import DeletableRuns, ListedRuns
+from retab_async.process.options import ProcessingOptions
+from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.streaming import RunStream
 from retab_async.validation import (
@@ -78,12 +79,26 @@ class Extraction(Primitive):
         return model.model_validate(self.output)
 
 
+class ExtractionProcessing(ProcessingOptions, total=False):
+    """Keyword arguments of `process_many` for extractions: those of `create`, and the options of the job."""
+
+    json_schema: Mapping[str, Any] | type[PydanticModel]
+    model: str
+    instructions: str | None
+    n_consensus: int
+    metadata: Mapping[str, str] | None
+    additional_messages: Sequence[Mapping[str, Any]] | None
+    sources: Literal["located", "cited"] | None
+    bust_cache: bool
+    extra_body: Mapping[str, Any] | None
+
+
 class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
     """The extraction runs of an account: `/v1/extractions`."""
 
     path = "/v1/extractions"
     run_type = Extraction
-    spec: KindSpec = KindSpec(id_prefix="extr")
+    spec: KindSpec = KindSpec(id_prefix="extr", id_name="extraction_id")
 
     async def create(
         self,
@@ -182,6 +197,26 @@ class Extractions(ListedRuns[Extraction], DeletableRuns[Extraction]):
             bust_cache=bust_cache,
         )
         return self._running({**fields, "background": True}, idempotency_key, extra_body, on_upload)
+
+    def process_many(
+        self, items: DocumentItems, /, **arguments: Unpack[ExtractionProcessing]
+    ) -> "process.ProcessJob[Extraction]":
+        """Create an extraction of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
+
+        `POST /v1/extractions`, `GET /v1/extractions`
+
+        Args:
+            items: Documents, pairs of a filename and a document, or mappings of the arguments that differ; from any
+                iterable, also asynchronous or endless.
+            **arguments: Those of `create` that all runs share, and the options of `ProcessOptions`.
+
+        Raises:
+            InvalidRequestError: `items` is no iterable of documents.
+            ConfigurationError: An option is invalid.
+            JournalError: From the job: results can no longer be recorded.
+            ClientStateError: From the job: the client is closed.
+        """
+        return self._process_many(items, self.running, arguments)
 
     def stream(
         self,

@@ -31,7 +31,7 @@ class FileBlueprints(RunResource[FileBlueprint]):
 
     path = "/v1/files/blueprints"
     run_type = FileBlueprint
-    spec: KindSpec = KindSpec(id_prefix="fbp", is_listed=False)
+    spec: KindSpec = KindSpec(id_prefix="fbp", id_name="blueprint_id", is_listed=False)
 
     async def create(
         self,

@@ -13,7 +13,7 @@ from retab_async.documents import Document, UploadCallback
 from retab_async.errors import SchemaMismatchError
 from retab_async.listing import Page, RunPager, list_query
 from retab_async.models import FileRef, MIMEData, SparseRepr, UploadedFile
-from retab_async.protocol import Request, parse_json, response_error, run_path
+from retab_async.protocol import Request, Response, parse_json, response_error, run_path
 from retab_async.resources.namespace import Namespace
 from retab_async.validation import one_of, optional_callable
 
@@ -61,6 +61,9 @@ class Files(Namespace):
     def __init__(self, transport: "Transport", cleanup: "Callable[[], CleanupQueue]") -> None:
         super().__init__(transport, cleanup)
         self._reader = RunParser(_PATH, File, KindSpec(status_path=()))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {_PATH}>"
 
     async def upload(
         self, document: Document, *, filename: str | None = None, on_upload: UploadCallback | None = None
@@ -112,18 +115,29 @@ class Files(Namespace):
 
         `GET /v1/files/{file_id}/download-link`
         """
-        request = Request("GET", run_path(_PATH, _id_of(file_id), "/download-link"))
-        response = documents.redact_queries(await self._transport.send(request))
-        try:
-            link = _structurer()(parse_json(response))
-        except SchemaMismatchError as error:
-            raise response_error(response, str(error), error.path) from None
-        if not documents.is_https(link.download_url):
-            raise response_error(response, "download_url: expected an https:// URL", "download_url")
+        _, link = await self._get_link(file_id)
         return link
 
     # The name of the published API.
     get_download_link = download_link
+
+    async def download(self, file_id: str | FileRef | UploadedFile) -> bytes:
+        """Return the content of a file; the service that stores it is sent no credential.
+
+        Args:
+            file_id: The id, or an object that has it.
+
+        Raises:
+            ResponseError: The answer has no URL of a public https:// address.
+            ResponseTooLargeError: The file is larger than the client's `max_response_bytes`.
+            RequestError: As for the `get` of runs.
+
+        `GET /v1/files/{file_id}/download-link`, a `GET` of the address in the answer
+        """
+        response, link = await self._get_link(file_id)
+        if not documents.is_storage_url(link.download_url, self._transport.base_url):
+            raise response_error(response, "download_url: expected a public address", "download_url")
+        return await documents.download(self._transport, link.download_url)
 
     def list(
         self,
@@ -165,6 +179,21 @@ class Files(Namespace):
             after=after,
         )
         return RunPager(self._page, query, _PATH)
+
+    async def _get_link(self, file_id: str | FileRef | UploadedFile) -> tuple[Response, DownloadLink]:
+        request = Request("GET", run_path(_PATH, _id_of(file_id), "/download-link"))
+        response = documents.redact_queries(await self._transport.send(request))
+        try:
+            link = _structurer()(parse_json(response))
+        except SchemaMismatchError as error:
+            raise response_error(response, str(error), error.path) from None
+        # An emulator has no TLS.
+        if not (
+            documents.is_https(link.download_url)
+            or documents.is_storage_url(link.download_url, self._transport.base_url)
+        ):
+            raise response_error(response, "download_url: expected an https:// URL", "download_url")
+        return response, link
 
     async def _page(self, query: str) -> Page[File]:
         return self._reader.parse_page(await self._transport.send(Request("GET", _PATH, query)))

@@ -6,12 +6,13 @@ from typing import Any, Literal, Unpack
 
 import attrs
 
-from retab_async import bulk
+from retab_async import bulk, process
 from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
-from retab_async.resources.base import DeletableRuns
+from retab_async.process.options import ProcessingOptions
+from retab_async.resources.base import DeletableRuns, DocumentItems
 from retab_async.scope import RunScope
 from retab_async.validation import drop_none, non_blank_str, one_of, optional_str, strict_bool
 
@@ -38,12 +39,22 @@ class Parse(Primitive):
     usage: RetabUsage | None = None
 
 
+class ParseProcessing(ProcessingOptions, total=False):
+    """Keyword arguments of `process_many` for parses: those of `create`, and the options of the job."""
+
+    model: str
+    table_parsing_format: Literal["markdown", "yaml", "html", "json"]
+    instructions: str | None
+    bust_cache: bool
+    extra_body: Mapping[str, Any] | None
+
+
 class Parses(DeletableRuns[Parse]):
     """The parse runs of an account: `/v1/parses`."""
 
     path = "/v1/parses"
     run_type = Parse
-    spec: KindSpec = KindSpec(id_prefix="prs", active_statuses=(None,))
+    spec: KindSpec = KindSpec(id_prefix="prs", id_name="parse_id", active_statuses=(None,))
 
     async def create(
         self,
@@ -117,6 +128,26 @@ class Parses(DeletableRuns[Parse]):
             background=True,
         )
         return self._running(fields, idempotency_key, extra_body, on_upload)
+
+    def process_many(
+        self, items: DocumentItems, /, **arguments: Unpack[ParseProcessing]
+    ) -> "process.ProcessJob[Parse]":
+        """Create a parse of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
+
+        `POST /v1/parses`, `GET /v1/parses`
+
+        Args:
+            items: Documents, pairs of a filename and a document, or mappings of the arguments that differ; from any
+                iterable, also asynchronous or endless.
+            **arguments: Those of `create` that all runs share, and the options of `ProcessOptions`.
+
+        Raises:
+            InvalidRequestError: `items` is no iterable of documents.
+            ConfigurationError: An option is invalid.
+            JournalError: From the job: results can no longer be recorded.
+            ClientStateError: From the job: the client is closed.
+        """
+        return self._process_many(items, self.running, arguments)
 
     def list(
         self,

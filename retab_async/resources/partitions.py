@@ -1,14 +1,16 @@
 """Partitions: group the pages of a document by a key."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import attrs
 
+from retab_async import process
 from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
-from retab_async.resources.base import DeletableRuns, ListedRuns
+from retab_async.process.options import ProcessingOptions
+from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.validation import bounded_int, non_blank_str, strict_bool
 
@@ -57,12 +59,24 @@ class Partition(Primitive):
     usage: RetabUsage | None = None
 
 
+class PartitionProcessing(ProcessingOptions, total=False):
+    """Keyword arguments of `process_many` for partitions: those of `create`, and the options of the job."""
+
+    key: str
+    instructions: str
+    model: str
+    n_consensus: int
+    allow_overlap: bool
+    bust_cache: bool
+    extra_body: Mapping[str, Any] | None
+
+
 class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
     """The partition runs of an account: `/v1/partitions`."""
 
     path = "/v1/partitions"
     run_type = Partition
-    spec: KindSpec = KindSpec(id_prefix="prtn")
+    spec: KindSpec = KindSpec(id_prefix="prtn", id_name="partition_id")
 
     async def create(
         self,
@@ -146,6 +160,26 @@ class Partitions(ListedRuns[Partition], DeletableRuns[Partition]):
             background=True,
         )
         return self._running(fields, idempotency_key, extra_body, on_upload)
+
+    def process_many(
+        self, items: DocumentItems, /, **arguments: Unpack[PartitionProcessing]
+    ) -> "process.ProcessJob[Partition]":
+        """Create a partition of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
+
+        `POST /v1/partitions`, `GET /v1/partitions`
+
+        Args:
+            items: Documents, pairs of a filename and a document, or mappings of the arguments that differ; from any
+                iterable, also asynchronous or endless.
+            **arguments: Those of `create` that all runs share, and the options of `ProcessOptions`.
+
+        Raises:
+            InvalidRequestError: `items` is no iterable of documents.
+            ConfigurationError: An option is invalid.
+            JournalError: From the job: results can no longer be recorded.
+            ClientStateError: From the job: the client is closed.
+        """
+        return self._process_many(items, self.running, arguments)
 
     async def create_partition_cancel(self, partition_id: str | Partition) -> Partition:
         """Cancel a partition; the official name of `cancel`.

@@ -1,14 +1,16 @@
 """Splits: divide a document into named subdocuments."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import attrs
 
+from retab_async import process
 from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
-from retab_async.resources.base import DeletableRuns, ListedRuns
+from retab_async.process.options import ProcessingOptions
+from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.validation import (
     bounded_int,
@@ -100,12 +102,23 @@ class Split(Primitive):
     usage: RetabUsage | None = None
 
 
+class SplitProcessing(ProcessingOptions, total=False):
+    """Keyword arguments of `process_many` for splits: those of `create`, and the options of the job."""
+
+    subdocuments: Sequence[Subdocument | Mapping[str, Any]]
+    model: str
+    instructions: str | None
+    n_consensus: int
+    bust_cache: bool
+    extra_body: Mapping[str, Any] | None
+
+
 class Splits(ListedRuns[Split], DeletableRuns[Split]):
     """The split runs of an account: `/v1/splits`."""
 
     path = "/v1/splits"
     run_type = Split
-    spec: KindSpec = KindSpec(id_prefix="splt")
+    spec: KindSpec = KindSpec(id_prefix="splt", id_name="split_id")
 
     async def create(
         self,
@@ -184,6 +197,26 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
             background=True,
         )
         return self._running(fields, idempotency_key, extra_body, on_upload)
+
+    def process_many(
+        self, items: DocumentItems, /, **arguments: Unpack[SplitProcessing]
+    ) -> "process.ProcessJob[Split]":
+        """Create a split of each document: `await` for a `ProcessReport`, `async with` for each `ProcessResult`.
+
+        `POST /v1/splits`, `GET /v1/splits`
+
+        Args:
+            items: Documents, pairs of a filename and a document, or mappings of the arguments that differ; from any
+                iterable, also asynchronous or endless.
+            **arguments: Those of `create` that all runs share, and the options of `ProcessOptions`.
+
+        Raises:
+            InvalidRequestError: `items` is no iterable of documents.
+            ConfigurationError: An option is invalid.
+            JournalError: From the job: results can no longer be recorded.
+            ClientStateError: From the job: the client is closed.
+        """
+        return self._process_many(items, self.running, arguments)
 
     async def create_split_cancel(self, split_id: str | Split) -> Split:
         """Cancel a split; the official name of `cancel`.

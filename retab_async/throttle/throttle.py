@@ -51,10 +51,9 @@ class RetryBudget:
 
     def refund(self) -> None:
         """Return a token for a success."""
-        if self.tokens < _MAX_TOKENS:
-            self.tokens += 1
-            if self.tokens == _MAX_TOKENS:
-                self._is_exhaustion_logged = False
+        self.tokens = min(self.tokens + 1, _MAX_TOKENS)
+        if self.tokens == _MAX_TOKENS:
+            self._is_exhaustion_logged = False
 
 
 _KEPT_LATENCIES = 1000
@@ -201,7 +200,8 @@ class Throttle:
         self._latencies.append(now - sent)
         if is_success:
             self.last_latency = now - sent
-            self.budget.refund()
+            if self.budget.tokens < _MAX_TOKENS:
+                self.budget.refund()
         if not self._is_adapting:
             return
         if self.limiter.on_response(sent, now):

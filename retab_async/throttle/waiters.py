@@ -178,7 +178,11 @@ class FifoSemaphore:
 
     def try_acquire(self, *, is_urgent: bool = False) -> bool:
         """Take a free slot; False means to `acquire` one."""
-        return self._take(is_urgent=is_urgent)
+        if self._free <= 0 and not (is_urgent and self._urgent_held < self._reserve):
+            return False
+        self._free -= 1
+        self._urgent_held += is_urgent
+        return True
 
     async def acquire(self, seconds: float | None, *, is_urgent: bool = False) -> None:
         """Wait for a released slot.
@@ -207,16 +211,9 @@ class FifoSemaphore:
         """Hand the slot to the first waiter, or keep it free; `is_urgent` as it was acquired."""
         self._free += 1
         self._urgent_held -= is_urgent
-        while (waiter := self._queue.first) is not None and self._take(is_urgent=waiter.is_urgent):
+        while (waiter := self._queue.first) is not None and self.try_acquire(is_urgent=waiter.is_urgent):
             self._queue.leave(waiter)
             if not waiter.wake():
                 # Timed out or cancelled just before.
                 self._free += 1
                 self._urgent_held -= waiter.is_urgent
-
-    def _take(self, *, is_urgent: bool) -> bool:
-        if self._free <= 0 and not (is_urgent and self._urgent_held < self._reserve):
-            return False
-        self._free -= 1
-        self._urgent_held += is_urgent
-        return True

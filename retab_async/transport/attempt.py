@@ -68,7 +68,7 @@ class AttemptRunner:
         """Return the throttle that applies to a request."""
         return self._throttle.external if request.external_url else self._throttle
 
-    async def run(
+    async def run(  # noqa: C901 - success is handled inline, because another call would be measurable
         self, call: Call, number: int, permit: Permit | None = None, turn_deadline: float | None = None
     ) -> Response:
         """Make attempt `number` of a call.
@@ -108,11 +108,14 @@ class AttemptRunner:
             failure: RetabError = self._connection_failed(call, number, seconds, error)
             cause = sanitized_cause(error)
         else:
-            failure_response = self._record(response, throttle, sent, delivery)
-            if failure_response is None:
+            if 200 <= response.status < 300 and len(response.body) <= request.response_limit(self._max_response_bytes):
+                delivery.is_sent = False
+                throttle.on_response(sent, is_success=True)
+                if _logger.isEnabledFor(logging.DEBUG):
+                    _log_response(response, throttle.clock() - sent)
                 is_open = response.lines is not None
                 return response
-            failure = failure_response
+            failure = self._record_failure(response, throttle, sent, delivery)
         finally:
             # A response that is still arriving releases its slot when it is closed.
             if not is_open:
@@ -157,38 +160,34 @@ class AttemptRunner:
         _logger.debug("%s %s, attempt %d: %s", request.method, request.path, number, failure.args[0])
         return failure
 
-    def _record(
+    def _record_failure(
         self, response: Response, throttle: Throttle, sent: float, delivery: DeliveryState
-    ) -> RequestError | None:
-        request = response.request
+    ) -> RequestError:
         delivery.is_sent = False
         failure = self._to_error(response)
-        if failure is None:
-            throttle.on_response(sent, is_success=True)
+        if is_throttled(failure):
+            delivery.throttled += 1
+            throttle.on_throttled(sent, failure.retry_after, is_rate_limited=failure.status_code == 429)
         else:
-            if is_throttled(failure):
-                delivery.throttled += 1
-                throttle.on_throttled(sent, failure.retry_after, is_rate_limited=failure.status_code == 429)
-            else:
-                throttle.on_response(sent, is_success=False)
-            delivery.in_doubt |= failure.in_doubt
-            failure.in_doubt = delivery.in_doubt and request.method != "GET"
+            throttle.on_response(sent, is_success=False)
+        delivery.in_doubt |= failure.in_doubt
+        failure.in_doubt = delivery.in_doubt and response.request.method != "GET"
         if _logger.isEnabledFor(logging.DEBUG):
-            outcome = response.status if failure is None else f"{response.status} {failure.message}"
-            milliseconds = (throttle.clock() - sent) * 1000
-            line = "%s %s, attempt %d: %s in %.1f ms"
-            _logger.debug(line, request.method, request.path, response.attempts, outcome, milliseconds)
+            _log_response(response, throttle.clock() - sent, failure.message)
         return failure
 
-    def _to_error(self, response: Response) -> RequestError | None:
-        if not 200 <= response.status < 300:
-            failure = api_error(response, datetime.now(UTC))
-            failure.transient = is_transient_status(response.status, self._retry_statuses)
-            return failure
-        limit = response.request.response_limit(self._max_response_bytes)
-        if len(response.body) > limit:
-            return too_large_error(response, limit)
-        return None
+    def _to_error(self, response: Response) -> RequestError:
+        if 200 <= response.status < 300:
+            return too_large_error(response, response.request.response_limit(self._max_response_bytes))
+        failure = api_error(response, datetime.now(UTC))
+        failure.transient = is_transient_status(response.status, self._retry_statuses)
+        return failure
+
+
+def _log_response(response: Response, seconds: float, reason: str = "") -> None:
+    request, outcome = response.request, f"{response.status} {reason}".rstrip()
+    line = "%s %s, attempt %d: %s in %.1f ms"
+    _logger.debug(line, request.method, request.path, response.attempts, outcome, seconds * 1000)
 
 
 def _record_resends(call: Call, number: int, throttle: Throttle) -> None:

@@ -13,7 +13,8 @@ from retab_async.transport.response_body import (
     ResponseReader,
     read_capped,
 )
-from retab_async.transport.wire import CONNECTION_LOST_ERRORS, RequestHead, Wire, WirePool, WireResponse
+from retab_async.transport.wire import CONNECTION_LOST_ERRORS, RequestHead, Wire, WireResponse
+from retab_async.transport.wire_pool import WirePool
 
 # No wait has less, in seconds: a timeout of 0 would swallow a cancellation.
 _MIN_SECONDS = 0.001
@@ -33,7 +34,6 @@ class FastExchange:
         self, base_url: URL, headers: Mapping[str, str], connect_timeout: float, reader: ResponseReader
     ) -> None:
         self._base_url = base_url
-        self._prefix = base_url.raw_path.rstrip("/")
         self._headers = headers
         self._connect_timeout = connect_timeout
         self._reader = reader
@@ -51,6 +51,8 @@ class FastExchange:
             TimeoutError: There was none before the deadline, in `time.monotonic()` seconds.
         """
         delivery.is_sent = True
+        head = self._heads.get(request.method) or self._make_head(request.method)
+        target = request.target
         while True:
             wire = wires.acquire_idle()
             if wire is None:
@@ -61,7 +63,7 @@ class FastExchange:
             # Not before the wire is open: the timer forgets the deadlines that no wire has when it fires.
             wires.watch(deadline)
             try:
-                response = await wire.send(self._head(request.method), self._target(request), deadline)
+                response = await wire.send(head, target, deadline)
                 if response is None:
                     response = await self._read_delegated(wires, wire, request, deadline)
                 else:
@@ -82,15 +84,9 @@ class FastExchange:
                     return self._reader.to_response(*parts)
                 return await self._reader.to_large_response(*parts)
 
-    def _head(self, method: str) -> RequestHead:
-        head = self._heads.get(method)
-        if head is None:
-            head = self._heads[method] = RequestHead(method, self._base_url, self._headers)
+    def _make_head(self, method: str) -> RequestHead:
+        head = self._heads[method] = RequestHead(method, self._base_url, self._headers)
         return head
-
-    def _target(self, request: Request) -> bytes:
-        query = f"?{request.query}" if request.query else ""
-        return f"{self._prefix}{request.path}{query}".encode("ascii")
 
     async def _read_delegated(self, wires: WirePool, wire: Wire, request: Request, deadline: float) -> WireResponse:
         timer = DownloadTimer(max(deadline - time.monotonic(), _MIN_SECONDS))
@@ -104,8 +100,8 @@ class FastExchange:
             if timer.received is None:
                 raise
             raise IncompleteResponseError(timer.received, timer.extension) from None
-        if payload.at_eof() and wire.is_reusable:
-            wires.hand_back(wire)
+        if payload.at_eof() and wire.take_back():
+            wires.release(wire)
         else:
             wires.discard(wire)
         return WireResponse(status, headers, body)

@@ -19,6 +19,7 @@ from retab_async.settings import check_connection, check_count, is_public_host
 from retab_async.throttle import FifoSemaphore
 from retab_async.transport import wire
 from retab_async.transport.wire import MAX_HEADER_BYTES
+from retab_async.transport.wire_pool import WirePool
 
 # The sockets that were opened for the current send of this task: none means that it used a kept-alive one.
 opened_sockets: ContextVar[list[socket]] = ContextVar("retab_async_opened_sockets")
@@ -83,7 +84,7 @@ class ConnectionPool:
         self._process: int | None = None
         self._ssl = ssl
         self._trace_configs = list(trace_configs)
-        self._wires: wire.WirePool | None = None
+        self._wires: WirePool | None = None
         self.closed = False
 
     def __del__(self) -> None:
@@ -134,9 +135,11 @@ class ConnectionPool:
         finally:
             bare.detach()
 
-    def wires(self) -> wire.WirePool | None:
+    def wires(self) -> WirePool | None:
         """Return the connections of the fast path; None if a request has to go through the session."""
-        self.session()
+        if asyncio.get_running_loop() is not self._loop or self.closed or os.getpid() != self._process:
+            # Opens it, or raises.
+            self.session()
         wires = self._wires
         return wires if wires is not None and wires.is_usable and not wire.is_session_instrumented() else None
 
@@ -183,7 +186,7 @@ class ConnectionPool:
             )
             # Instrumentation adds trace configs of its own to every session.
             if not self._session.trace_configs and wire.is_supported():
-                self._wires = wire.WirePool(connector, loop)
+                self._wires = WirePool(connector, loop)
         self._process = os.getpid()
         self._loop = loop
 

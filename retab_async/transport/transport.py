@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -123,6 +123,10 @@ class Transport:
             hooks=self.hooks,
         )
 
+    def guarded(self, guard: "SendGuard") -> "GuardedTransport":
+        """Return a transport with the same pool, credential and throttle whose sends pass through a guard."""
+        return GuardedTransport(self._pool, self._settings, self._policy, self._throttle, guard=guard, plain=self)
+
     def deadline(self, extra: float = 0.0) -> float:
         """Return the deadline of a call that begins now, in `time.monotonic()`, `extra` seconds later than usual."""
         return time.monotonic() + self._policy.deadline + extra
@@ -145,9 +149,12 @@ class Transport:
         """
         if self.hooks is None:
             return self._send(request, deadline, delivery)
-        delivery = delivery or DeliveryState()
-        send = partial(self._send, request, deadline, delivery)
-        return self.hooks.observe(request, self.base_url, send, delivery)
+        return self._observe(self.hooks, request, deadline, delivery or DeliveryState())
+
+    async def _observe(
+        self, hooks: HookSet, request: Request, deadline: float | None, delivery: DeliveryState
+    ) -> Response:
+        return await hooks.observe(request, self.base_url, partial(self._send, request, deadline, delivery), delivery)
 
     async def _send(self, request: Request, deadline: float | None, delivery: DeliveryState | None) -> Response:
         if deadline is None:
@@ -219,15 +226,29 @@ class BulkTransport(Transport):
         """Return `inf`: the job decides when a cancel is given up."""
         return inf
 
-    async def _send(self, request: Request, deadline: float | None, delivery: DeliveryState | None) -> Response:
+    async def _observe(
+        self, hooks: HookSet, request: Request, deadline: float | None, delivery: DeliveryState
+    ) -> Response:
+        # Hooks see neither the wait for a turn in the job nor what is held back then.
+        permit = self._limiter.try_acquire() or await self._acquire()
+        send = partial(self._send, request, deadline, delivery, permit)
+        return await hooks.observe(request, self.base_url, send, delivery)
+
+    async def _send(
+        self,
+        request: Request,
+        deadline: float | None,
+        delivery: DeliveryState | None,
+        permit: Permit | None = None,
+    ) -> Response:
         """Send a request once, in its turn; repeat it, uncounted, while the server throttles and the outage lasts.
 
         Each send has the usual timeout. For requests without a body. Arguments and exceptions are those of
-        `Transport.send`, after one attempt; without a deadline there is none.
+        `Transport.send`, after one attempt; without a deadline there is none. A `permit` is for the first send.
         """
         call = Call(request, inf if deadline is None else deadline, delivery or DeliveryState())
         while True:
-            permit = self._limiter.try_acquire() or await self._acquire()
+            permit = permit or self._limiter.try_acquire() or await self._acquire()
             is_success = False
             try:
                 response = await self._attempts.run(call, 1, permit, self._turn_deadline())
@@ -247,6 +268,7 @@ class BulkTransport(Transport):
                 return response
             finally:
                 permit.release(is_success=is_success)
+            permit = None
 
     async def _acquire(self) -> Permit:
         permit = await self._limiter.acquire()
@@ -274,6 +296,47 @@ class BulkTransport(Transport):
         now = time.monotonic()
         self._unavailable_since = self._unavailable_since or now
         return now + wait - self._unavailable_since > self._outage_timeout
+
+
+# Sends a request over the transport, when and as often as it decides to.
+SendGuard: TypeAlias = Callable[[Transport, Request, DeliveryState], Coroutine[Any, Any, Response]]
+
+
+class GuardedTransport(Transport):
+    """Transport of a job whose sends pass through a guard, which may hold them back and repeat them.
+
+    Args:
+        pool: As for `Transport`, like the next three.
+        settings: The client's settings.
+        policy: Its retry policy.
+        throttle: The throttle of its credential.
+        guard: Sends each request.
+        plain: The transport that the guard sends over.
+    """
+
+    def __init__(  # noqa: PLR0913 - those of a transport, and its own
+        self,
+        pool: ConnectionPool,
+        settings: Settings,
+        policy: RetryPolicy,
+        throttle: Throttle,
+        *,
+        guard: SendGuard,
+        plain: Transport,
+    ) -> None:
+        super().__init__(pool, settings, policy, throttle, hooks=plain.hooks)
+        self._guard = guard
+        self._plain = plain
+
+    def send(
+        self, request: Request, deadline: float | None = None, delivery: DeliveryState | None = None
+    ) -> Coroutine[Any, Any, Response]:
+        """Send a request through the guard, with a new deadline each time that it is sent.
+
+        Arguments and exceptions are those of `Transport.send`, and those of the guard.
+        """
+        del deadline
+        return self._guard(self._plain, request, delivery or DeliveryState())
 
 
 def _mark_in_doubt(error: RetabError, key: str | None) -> None:

@@ -2,9 +2,9 @@
 
 `ClientSession` costs several times the work of sending a short request and reading a short response. This module keeps
 aiohttp's connector (DNS, happy eyeballs, TLS) and its HTTP parser, and replaces what lies between them. Any response
-that is not plain (compressed, chunked, 1xx, long, malformed, ...) is replayed into aiohttp's own response handler, so
-that limits, decompression and errors are aiohttp's. This is the only module that depends on aiohttp's internals;
-`is_supported` checks them, and without them every request takes the ClientSession path.
+that is not plain (long, 1xx, malformed, an encoding other than gzip, ...) is replayed into aiohttp's own response
+handler, so that limits, decompression and errors are aiohttp's. This is the only module that depends on aiohttp's
+internals; `is_supported` checks them, and without them every request takes the ClientSession path.
 """
 
 import asyncio
@@ -12,8 +12,9 @@ import inspect
 import os
 import sys
 import time
-from collections import deque
+import zlib
 from collections.abc import Mapping
+from itertools import pairwise
 from math import inf
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
 
 # Longer bodies are read by aiohttp, which stops at the size limit.
 _MAX_PLAIN_BYTES = 64 * 1024
-_READ_BUFFER_BYTES = 64 * 1024
+# In the place of a Content-Length.
+_NOT_PLAIN, _CHUNKED = -1, -2
+_END_OF_CHUNKS = b"\r\n0\r\n\r\n"
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 # aiohttp's own limit of 8 KiB is too small for what corporate proxies add.
 MAX_HEADER_BYTES = 64 * 1024
-_IDLE_SECONDS = 15.0
 _READ_BUFSIZE = 2**16
-# Timers of the event loop may fire a little early.
-_CLOCK_SLACK_SECONDS = 0.001
 _DISABLING_VARIABLE = "RETAB_NO_FAST_WIRE"
 # Test doubles and instrumentation replace this method; they expect to see every request.
 _REQUEST = aiohttp.ClientSession._request  # noqa: SLF001 - compared, never called
@@ -79,7 +80,7 @@ def is_session_instrumented() -> bool:
 class RequestHead:
     """Prepared header bytes of the requests with one method and one credential."""
 
-    __slots__ = ("_fields", "_method")
+    __slots__ = ("_after", "_before")
 
     def __init__(self, method: str, url: URL, headers: Mapping[str, str]) -> None:
         # aiohttp chooses the headers, so that both paths send the same ones.
@@ -87,12 +88,13 @@ class RequestHead:
         fields = dict(request.headers)
         if method in aiohttp.ClientRequest.POST_METHODS:
             fields.setdefault("Content-Type", "application/octet-stream")
-        self._method = method.encode("ascii")
-        self._fields = "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode("utf-8")
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self._before = f"{method} {url.raw_path.rstrip('/')}".encode("ascii")
+        self._after = f" HTTP/1.1\r\n{lines}\r\n".encode()
 
-    def encode(self, target: bytes) -> bytes:
-        """Return the bytes of a request for a target, which is a path with an optional query."""
-        return b"%b %b HTTP/1.1\r\n%b\r\n" % (self._method, target, self._fields)
+    def encode(self, target: str) -> bytes:
+        """Return the bytes of a request for a target below the URL, which is a path with an optional query."""
+        return self._before + target.encode("ascii") + self._after
 
 
 class WireResponse(NamedTuple):
@@ -129,7 +131,9 @@ class Wire(asyncio.BufferedProtocol):
     # asyncio reads into this buffer; a protocol without one costs an allocation of 256 KiB per read on the stock loop.
     __slots__ = (
         "_connection",
+        "_cuts",
         "_handler",
+        "_length",
         "_loop",
         "_message",
         "_parser",
@@ -159,17 +163,23 @@ class Wire(asyncio.BufferedProtocol):
         self._view = buffer
         self._waiter: asyncio.Future[WireResponse | None] | None = None
         self._received = b""
+        # Where one read ended and the next began.
+        self._cuts: list[int] = []
         self._message: RawResponseMessage | None = None
         self._payload: Any = None
+        self._length = 0
+        self._take_over()
+
+    def _take_over(self) -> None:
         self._parser = HttpResponseParser(
             _ParserProtocol(),  # type: ignore[arg-type]
-            loop,
+            self._loop,
             _READ_BUFSIZE,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
             payload_exception=aiohttp.ClientPayloadError,
             read_until_eof=True,
-            # The handler decompresses, with its limits.
+            # A short body is decompressed at its end, a long one by the handler, with its limits.
             auto_decompress=False,
         )
         self._transport.set_protocol(self)
@@ -184,7 +194,7 @@ class Wire(asyncio.BufferedProtocol):
         """Whether the event loop delivers the connection's data to this object."""
         return self._transport.get_protocol() is self
 
-    def send(self, head: RequestHead, target: bytes, deadline: float) -> "asyncio.Future[WireResponse | None]":
+    def send(self, head: RequestHead, target: str, deadline: float) -> "asyncio.Future[WireResponse | None]":
         """Write a request and return a future of its response, None if the response is left to `read_head`."""
         self.deadline = deadline
         waiter = self._waiter = self._loop.create_future()
@@ -192,10 +202,12 @@ class Wire(asyncio.BufferedProtocol):
         self._transport.write(head.encode(target))
         return waiter
 
-    @property
-    def is_reusable(self) -> bool:
-        """Whether aiohttp's handler would keep the connection after a complete response."""
-        return not self._handler.should_close
+    def take_back(self) -> bool:
+        """Take over from aiohttp's handler again; False if that would not keep the connection after its response."""
+        if self._handler.should_close or not self.is_open:
+            return False
+        self._take_over()
+        return True
 
     async def read_head(self) -> tuple[int, "CIMultiDictProxy[str]", aiohttp.StreamReader]:
         """Return status, headers and body of a response that aiohttp's handler reads.
@@ -256,20 +268,25 @@ class Wire(asyncio.BufferedProtocol):
             self.close()
             return
         data = bytes(self._view[:nbytes])
-        self._received = self._received + data if self._received else data
+        if self._received:
+            self._cuts.append(len(self._received))
+        self._received += data
         try:
             messages, _, _ = self._parser.feed_data(data)
         except Exception:  # noqa: BLE001 - aiohttp's handler raises the same for the same bytes
             self._delegate(waiter)
             return
-        if self._message is None:
-            if not messages:
-                return
+        if messages:
+            is_first = self._message is None and len(messages) == 1
             self._message, self._payload = messages[0]
-        if len(messages) > 1 or not _is_plain(self._message):
-            self._delegate(waiter)
-        elif self._payload.is_eof():
+            self._length = _plain_length(self._message) if is_first else _NOT_PLAIN
+            if self._length == _NOT_PLAIN:
+                self._delegate(waiter)
+                return
+        if self._message is not None and self._payload.is_eof():
             self._complete(waiter, self._message)
+        elif self._length == _CHUNKED and len(self._received) > _MAX_PLAIN_BYTES:
+            self._delegate(waiter)
 
     def eof_received(self) -> None:
         """Let the transport close itself; `connection_lost` follows."""
@@ -291,21 +308,32 @@ class Wire(asyncio.BufferedProtocol):
             waiter.set_exception(self._handler.exception() or aiohttp.ServerDisconnectedError())
 
     def _complete(self, waiter: "asyncio.Future[WireResponse | None]", message: RawResponseMessage) -> None:
-        body = self._payload.read_nowait(-1)
-        end_of_head = len(self._received) - len(body)
-        if self._received[end_of_head - 4 : end_of_head] != b"\r\n\r\n":
-            # Further bytes follow the body; they must not become the head of the next response.
+        body = self._body_of(message)
+        if body is None:
             self._delegate(waiter)
             return
         self._waiter = self._message = self._payload = None
         self._received = b""
+        if self._cuts:
+            self._cuts = []
         if not waiter.done():
             waiter.set_result(WireResponse(message.code, message.headers, body))
         if message.should_close:
             self.close()
 
+    def _body_of(self, message: RawResponseMessage) -> bytes | None:
+        # None if further bytes follow: they must not become the head of the next response.
+        received = self._received
+        if self._length == _CHUNKED:
+            body = self._payload.read_nowait(-1) if received.endswith(_END_OF_CHUNKS) else None
+        else:
+            start = received.find(b"\r\n\r\n") + 4
+            body = received[start:] if start + self._length == len(received) else None
+        return _inflate(body) if body is not None and message.compression else body
+
     def _delegate(self, waiter: "asyncio.Future[WireResponse | None]") -> None:
-        received, self._received = self._received, b""
+        received, cuts = self._received, self._cuts
+        self._received, self._cuts = b"", []
         self._waiter = self._message = self._payload = None
         self._transport.set_protocol(self._handler)
         self._handler.set_response_params(
@@ -315,127 +343,28 @@ class Wire(asyncio.BufferedProtocol):
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
-        self._handler.data_received(received)
+        # Read by read, as the handler would have got them: an error in the last one may come after the response.
+        for start, end in pairwise((0, *cuts, len(received))):
+            if self._handler.exception() is None:
+                self._handler.data_received(received[start:end])
         if not waiter.done():
             waiter.set_result(None)
 
 
-class WirePool:
-    """Pool of wires on one connector: last in first out, closed after 15 s of idleness, one timer for all deadlines."""
-
-    def __init__(self, connector: aiohttp.TCPConnector, loop: asyncio.AbstractEventLoop) -> None:
-        self._connector = connector
-        self._loop = loop
-        self._buffer = memoryview(bytearray(_READ_BUFFER_BYTES))
-        self._wires: set[Wire] = set()
-        self._idle: deque[Wire] = deque()
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = inf
-        self._sweep: asyncio.TimerHandle | None = None
-        self.is_usable: bool = True
-
-    @property
-    def idle_count(self) -> int:
-        """The number of idle wires."""
-        return len(self._idle)
-
-    def acquire_idle(self) -> Wire | None:
-        """Return the most recently used idle wire, None if there is none."""
-        while self._idle:
-            wire = self._idle.pop()
-            if wire.is_open:
-                return wire
-            self.discard(wire)
-        return None
-
-    async def open(self, url: URL, connect_seconds: float) -> Wire | None:
-        """Open a connection, or take over an idle one of the connector; return None if that does not work here.
-
-        Raises:
-            aiohttp.ClientError: The connection failed, or took longer than `connect_seconds`.
-        """
-        request = aiohttp.ClientRequest("GET", url, loop=self._loop)
-        try:
-            async with asyncio.timeout(connect_seconds):
-                connection = await self._connector.connect(request, [], aiohttp.ClientTimeout(total=None))
-        except TimeoutError as error:
-            msg = f"Connection timeout to host {url.origin()}"
-            raise aiohttp.ConnectionTimeoutError(msg) from error
-        wire = Wire(connection, self._loop, self._buffer)
-        if not wire.is_connected:
-            self.is_usable = False
-            wire.release()
-            return None
-        self._wires.add(wire)
-        return wire
-
-    def watch(self, deadline: float) -> None:
-        """Make sure that the timer fires at a deadline, in `time.monotonic()` seconds."""
-        if deadline < self._alarm_at:
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._alarm_at = deadline
-            self._alarm = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._expire_overdue)
-
-    def release(self, wire: Wire) -> None:
-        """Keep a wire for the next request, if it is still open."""
-        if not wire.is_open:
-            self.discard(wire)
-            return
-        wire.rest()
-        self._idle.append(wire)
-        if self._sweep is None:
-            self._sweep = self._loop.call_later(_IDLE_SECONDS, self._close_idle)
-
-    def discard(self, wire: Wire) -> None:
-        """Close a wire and forget it."""
-        self._wires.discard(wire)
-        wire.close()
-
-    def hand_back(self, wire: Wire) -> None:
-        """Give a delegated wire's connection back to aiohttp's connector."""
-        self._wires.discard(wire)
-        wire.release()
-
-    def lend(self) -> None:
-        """Give one idle connection to aiohttp's connector, so that the ClientSession path opens none on top."""
-        wire = self.acquire_idle()
-        if wire is not None:
-            self.hand_back(wire)
-
-    def close(self) -> None:
-        """Cancel the timers and drop the idle wires, after the connector was closed."""
-        self.is_usable = False
-        for timer in (self._alarm, self._sweep):
-            if timer is not None:
-                timer.cancel()
-        self._alarm = self._sweep = None
-        # A wire in flight belongs to its request, which discards it when its connection is lost.
-        while self._idle:
-            self.discard(self._idle.pop())
-
-    def _expire_overdue(self) -> None:
-        self._alarm, self._alarm_at = None, inf
-        now = time.monotonic() + _CLOCK_SLACK_SECONDS
-        earliest = inf
-        for wire in self._wires:
-            if wire.deadline <= now:
-                wire.expire()
-            else:
-                earliest = min(earliest, wire.deadline)
-        self.watch(earliest)
-
-    def _close_idle(self) -> None:
-        self._sweep = None
-        oldest = time.monotonic() - _IDLE_SECONDS + _CLOCK_SLACK_SECONDS
-        while self._idle and self._idle[0].idle_since <= oldest:
-            self.discard(self._idle.popleft())
-        if self._idle:
-            self._sweep = self._loop.call_later(max(0.05, self._idle[0].idle_since - oldest), self._close_idle)
-
-
-def _is_plain(message: RawResponseMessage) -> bool:
-    if message.code != 200 or message.chunked or message.compression or message.upgrade:
-        return False
+def _plain_length(message: RawResponseMessage) -> int:
+    if message.code != 200 or message.upgrade or message.compression not in {None, "gzip"}:
+        return _NOT_PLAIN
+    if message.chunked:
+        return _CHUNKED
     length = message.headers.get("Content-Length")
-    return length is not None and int(length) <= _MAX_PLAIN_BYTES
+    return int(length) if length is not None and int(length) <= _MAX_PLAIN_BYTES else _NOT_PLAIN
+
+
+def _inflate(body: bytes) -> bytes | None:
+    # Whatever is not exactly one short gzip stream is left to aiohttp.
+    inflater = zlib.decompressobj(_GZIP_WINDOW)
+    try:
+        content = inflater.decompress(body, _MAX_PLAIN_BYTES)
+    except zlib.error:
+        return None
+    return content if inflater.eof and not inflater.unused_data else None

@@ -71,6 +71,10 @@ from retab_async import (
     PartitionConsensus,
     Partitions,
     PrimitiveError,
+    ProcessDisposition,
+    ProcessJob,
+    ProcessReport,
+    ProcessResult,
     RateLimit,
     RateLimitError,
     ResponseError,
@@ -351,6 +355,26 @@ async def cancelling_many(client: AsyncRetab, split: Split, partition: Partition
     client.cancel_many(["splt_1"])  # type: ignore[list-item]  # its kind is missing
 
 
+async def processing_many(client: AsyncRetab, paths: list[Path]) -> None:
+    job = client.splits.process_many(paths, subdocuments=[Subdocument("a")], concurrency=8, journal="j.jsonl")
+    assert_type(job, ProcessJob[Split])
+    assert_type(await job, ProcessReport)
+    async with client.extractions.process_many([("a.pdf", b"x")], json_schema={}, wait_timeout=60) as results:
+        async for result in results:
+            assert_type(result, ProcessResult[Extraction])
+            assert_type((result.item, result.name, result.key), tuple[Any, str, str])
+            assert_type((result.run, result.error), tuple[Extraction | None, Exception | None])
+            assert_type((result.disposition, result.credits), tuple[ProcessDisposition, float | None])
+            assert_type(result.to_record(), dict[str, str | int | float | bool | None])
+        report = results.report
+    assert_type((report.started, report.active, report.credits), tuple[int, int, float])
+    assert_type(report.counts[ProcessDisposition.COMPLETED], int)
+    assert_type(report.failures, tuple[ProcessResult[Run], ...])
+    assert_type(report.unconfirmed, tuple[UnconfirmedCancel, ...])
+    assert_type(client.classifications.process_many([{"document": b"x"}], categories=[]), ProcessJob[Classification])
+    client.parses.process_many(paths, subdocuments=[])  # type: ignore[call-arg]  # of another kind
+
+
 def what_became_of_them(report: CancelReport, outcome: CancelOutcome[Split]) -> None:
     assert_type((outcome.run_id, outcome.kind, outcome.attempts), tuple[str, str, int])
     assert_type((outcome.disposition, outcome.disposition.is_failure), tuple[Disposition, bool])
@@ -359,6 +383,7 @@ def what_became_of_them(report: CancelReport, outcome: CancelOutcome[Split]) -> 
     assert_type(report.failures, tuple[CancelOutcome[Run], ...])
     assert_type((report.elapsed, report.end_reason), tuple[float, EndReason | None])
     assert_type(report.settled[Disposition.CANCELLED], int)
+    assert_type((report.duplicates, report.credits, report.error), tuple[int, float, Exception | None])
     assert_type(report.raise_for_failures(), None)
     every: CancelOutcome[Run] = outcome
     print(every)  # noqa: T201 - a use of the value

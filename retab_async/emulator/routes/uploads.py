@@ -4,15 +4,15 @@ import hashlib
 
 from aiohttp import web
 
+from retab_async.emulator.auth import SIGNATURE, reject_credentials
 from retab_async.emulator.connection import own_url
+from retab_async.emulator.files import MAX_CONTENT
 from retab_async.emulator.responses import HTTPError, Response
 from retab_async.emulator.routing import Route
 from retab_async.emulator.service import Service
 from retab_async.emulator.uploads import Upload, UploadedBody
 from retab_async.emulator.validation import Field, bounded_int, non_blank_str, parse_body, read_json, sha256_hex
 
-SIGNATURE = "X-Sig"
-CREDENTIALS = ("Api-Key", "Authorization")
 MAX_SIZE = 5 * 1024**4
 DIGEST = Field("sha256", sha256_hex, default="")
 UPLOAD_FIELDS = (
@@ -34,8 +34,7 @@ async def create_upload(service: Service, _: str, request: web.BaseRequest) -> R
 async def put_body(service: Service, file_id: str, request: web.BaseRequest) -> Response:
     """Receive the bytes; a repeated PUT replaces them."""
     # The target is not the API: a client that sends its key there has leaked it.
-    if any(name in request.headers for name in CREDENTIALS):
-        raise HTTPError(400, "This address takes a signature, and no credentials.")
+    reject_credentials(request)
     upload = service.uploads.authorize(file_id, request.query.get(SIGNATURE, ""))
     expected = upload.announced.mime_type
     if request.headers.get("Content-Type") != expected:
@@ -45,18 +44,24 @@ async def put_body(service: Service, file_id: str, request: web.BaseRequest) -> 
 
 
 async def _measure(request: web.BaseRequest) -> UploadedBody:
-    size, digest = 0, hashlib.sha256()
+    size, digest, content = 0, hashlib.sha256(), bytearray()
     async for chunk in request.content.iter_any():
         size += len(chunk)
         digest.update(chunk)
-    return UploadedBody(size, digest.hexdigest())
+        if size <= MAX_CONTENT:
+            content += chunk
+    return UploadedBody(size, digest.hexdigest(), bytes(content) if size <= MAX_CONTENT else None)
 
 
 async def complete(service: Service, file_id: str, request: web.BaseRequest) -> Response:
     """Complete the upload, and return the file as a document; idempotent."""
     fields = parse_body((DIGEST,), await read_json(request))
-    file = service.uploads.find(file_id).complete(fields["sha256"], service.calendar.now())
+    upload = service.uploads.find(file_id)
+    file = upload.complete(fields["sha256"], service.calendar.now())
     service.files.add(file)
+    if upload.body is not None and upload.body.content is not None:
+        service.files.contents.add(file.id, upload.body.content)
+        upload.body = None
     return Response.json(200, file.mime_data())
 
 

@@ -1,0 +1,107 @@
+"""A process job that is killed, or ended by a signal, and resumed from its journal."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retab_async import AsyncRetab
+from retab_async.emulator import Emulator
+
+pytestmark = pytest.mark.subprocess
+
+JOB = """
+import asyncio
+import json
+import sys
+from pathlib import Path
+from retab_async import AsyncRetab
+
+async def main(url, folder, journal, out):
+    paths = sorted(Path(folder).glob("*.pdf"))
+    async with AsyncRetab("sk_test", base_url=url) as client:
+        job = client.splits.process_many(paths, subdocuments=[{"name": "a"}], concurrency=8, journal=journal)
+        with open(out, "a") as rows:
+            async with job as results:
+                async for result in results:
+                    rows.write(json.dumps(result.to_record()) + "\\n")
+                    rows.flush()
+    print(json.dumps([results.report.counts, results.report.settled]))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def begun(emulator: Emulator, *paths: Path) -> asyncio.subprocess.Process:
+    line = (sys.executable, "-c", JOB, emulator.url, *map(str, paths))
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(*line, stdout=pipe, stderr=pipe)
+
+
+async def soon(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - another process sets no event
+            await asyncio.sleep(0.01)
+
+
+def whole_lines(path: Path) -> list[dict[str, Any]]:
+    found = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in found if line.endswith(b"\n")]
+
+
+def folder_of(tmp_path: Path, count: int) -> Path:
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number}.pdf").write_bytes(b"%%PDF %d" % number)
+    return folder
+
+
+async def test_a_killed_job_and_its_resumption_create_each_run_once_and_lose_no_result(tmp_path: Path) -> None:
+    folder, journal, out = folder_of(tmp_path, 60), tmp_path / "out.jsonl", tmp_path / "rows.jsonl"
+    async with Emulator(queued=0, running=0.3) as emulator:
+        job = await begun(emulator, folder, journal, out)
+        await soon(lambda: len(whole_lines(out)) > 16)
+        job.kill()
+        assert await job.wait() == -signal.SIGKILL
+        before = Counter(row["item"] for row in whole_lines(out))
+        settled = {line["name"] for line in whole_lines(journal)[1:] if line["final"]}
+        assert settled <= set(before)
+        assert 0 < len(before) < 60
+
+        with journal.open("ab") as torn:
+            torn.write(b'{"kind":"splits","run_id":"')
+        stdout, stderr = await (await begun(emulator, folder, journal, out)).communicate()
+
+        counts, earlier = json.loads(stdout)
+        assert counts == {"completed": 60}, stderr
+        assert earlier == {"completed": len(settled)}
+        rows = whole_lines(out)
+        assert {row["item"] for row in rows} == {str(path) for path in folder.iterdir()}
+        assert len({row["run_id"] for row in rows}) == 60
+        page = await _all_runs(emulator)
+        assert len(page) == 60
+        assert emulator.active_runs() == []
+
+
+async def test_a_signal_cancels_the_runs_in_flight(tmp_path: Path) -> None:
+    folder, journal, out = folder_of(tmp_path, 20), tmp_path / "out.jsonl", tmp_path / "rows.jsonl"
+    async with Emulator(queued=600) as emulator:
+        job = await begun(emulator, folder, journal, out)
+        await soon(lambda: len(emulator.active_runs()) == 8)
+        job.send_signal(signal.SIGINT)
+        _, stderr = await job.communicate()
+
+        assert b"KeyboardInterrupt" in stderr
+        assert emulator.active_runs() == []
+
+
+async def _all_runs(emulator: Emulator) -> list[str]:
+    async with AsyncRetab("sk_test", base_url=emulator.url) as client:
+        return [run.id async for run in client.splits.list()]
