@@ -178,6 +178,14 @@ class TestItems:
         assert found[0].name == "scan.pdf"
         assert found[2].name == first.file.filename
 
+    async def test_on_upload_of_an_item_is_called_for_its_document(self, client: AsyncRetab) -> None:
+        uploads: list[Any] = []
+        items: list[Mapping[str, Any]] = [{"document": b"%PDF a", "on_upload": uploads.append}]
+
+        await client.splits.process_many(items, subdocuments=[PART])
+
+        assert uploads
+
     async def test_asynchronous_iterable_is_consumed(self, client: AsyncRetab) -> None:
         async def produce() -> AsyncIterator[tuple[str, bytes]]:
             for pair in pdfs(20):

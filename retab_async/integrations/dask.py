@@ -63,7 +63,7 @@ class RetabPlugin(WorkerPlugin):
         **settings: Arguments of `AsyncRetab` that can be pickled, such as `base_url` and `timeout`.
 
     Attributes:
-        client: The client of this worker; your own tasks may use it: `get_worker().plugins["retab_async"].client`.
+        client: The client of this worker, also for tasks of your own: `get_worker().plugins["retab_async"].client`.
 
     Raises:
         ConfigurationError: The settings contain a key.

@@ -37,7 +37,7 @@ class ProcessItem:
         self.name: str = ""
         self.key: str = ""
         self._revision = ""
-        self._fields: Mapping[str, Any] = {}
+        self._spec = CreateSpec({}, "", None)
 
     async def prepare(self, running: Callable[..., RunScope[Any]], kind: str, *, max_seconds: float) -> None:
         """Validate the arguments, and derive the name and the key.
@@ -50,21 +50,20 @@ class ProcessItem:
         Raises:
             InvalidRequestError: The arguments are invalid.
         """
-        spec = _checked(running, self.arguments).spec
-        self._fields = {} if spec is None else spec.fields
+        self._spec = _checked(running, self.arguments).spec or self._spec
         identity = DocumentIdentity("", "")
         document = self.arguments.get("document")
         if document is not None:
             filename = self.arguments.get("filename")
             identity = await identify_document(document, filename, max_seconds=max_seconds)
         self.name = identity.name
-        self.key = _hash(kind, identity.digest, _canonical(self._fields))
+        self.key = _hash(kind, identity.digest, _canonical(self._spec.fields))
         self._revision = identity.revision
 
     def create_spec(self, generation: int) -> CreateSpec:
         """Return the run to create: of the same key for the same document, arguments and generation."""
         key = _hash(self.key, self._revision, str(generation))
-        return CreateSpec(self._fields, f"process-{key}", None)
+        return self._spec._replace(key=f"process-{key}", callers_key=None)
 
 
 class DocumentSource(ItemSource[ProcessItem], Generic[RunT]):
