@@ -379,12 +379,13 @@ class Wire(asyncio.BufferedProtocol):
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
+        # First, so that the response is awaited before the handler closes the connection for an error in it.
+        if not waiter.done():
+            waiter.set_result(None)
         # Read by read, as the handler would have got them: an error in the last one may come after the response.
         for start, end in pairwise((0, *cuts, len(received))):
             if self._handler.exception() is None:
                 self._handler.data_received(received[start:end])
-        if not waiter.done():
-            waiter.set_result(None)
 
 
 def _plain_length(message: RawResponseMessage) -> int:
