@@ -2,7 +2,8 @@
 
     python benchmarks/bench_bulk.py [--short] [--json FILE] [--parts cancel throughput memory limits]
 
-`python benchmarks/plot_bulk.py` draws the figures in that file; a run of some parts keeps those of the others.
+A run of some parts keeps the figures of the others in the file; `python benchmarks/plot_bulk.py` draws those of the
+last run of `figures.py`.
 
 Each server and each contestant runs in its own process. The official client raises on the three-field response, so it
 gets the full one. Cancel: `cancel_many` relative to a pool of workers on hand-written aiohttp, by calls and by CPU time
@@ -180,7 +181,7 @@ def limits(windows: float) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="the cancel part alone, with few calls: some 30 s")
+    parser.add_argument("--short", action="store_true", help="few ids and rounds: some 4 minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     parser.add_argument("--parts", nargs="+", choices=PARTS)
     parser.add_argument("--rounds", type=int)
@@ -194,19 +195,20 @@ def main() -> None:
         name, url, count, warm = options.contend
         contend(name, url, int(count), int(warm))
         return
-    parts = options.parts or (["cancel"] if options.short else PARTS)
+    parts = options.parts or PARTS
     options.calls = options.calls or (400 if options.short else 2000)
     options.rounds = options.rounds or (5 if options.short else 25)
-    counts = tuple(count for count in (1_000, 10_000, 100_000, 1_000_000) if count <= options.most)
+    ids, most, windows = (2_000, 10_000, 4.5) if options.short else (options.ids, options.most, options.windows)
+    counts = tuple(count for count in (1_000, 10_000, 100_000, 1_000_000) if count <= most)
     results: dict[str, list[dict[str, Any]]] = {}
     if "cancel" in parts:
         results["cancel_many"] = cancels(options)
     if "throughput" in parts:
-        results["throughput"] = throughput(options.rounds, options.ids)
+        results["throughput"] = throughput(options.rounds, ids)
     if "memory" in parts:
         results["memory"] = memory(counts)
     if "limits" in parts:
-        results["limits"] = limits(options.windows)
+        results["limits"] = limits(windows)
     if options.json:
         earlier = json.loads(options.json.read_text()) if options.json.exists() else {}
         options.json.write_text(json.dumps(earlier | results, indent=1) + "\n")

@@ -1,6 +1,6 @@
 """The figures of the last run of `bench_bulk.py`, drawn with matplotlib: `python benchmarks/plot_bulk.py`.
 
-Reads `benchmarks/bulk.json` and writes `benchmarks/bulk.svg`; needs the extra `bench`.
+Reads `benchmarks/figures.json` and writes `benchmarks/bulk.svg`; needs the extra `bench`.
 """
 
 import argparse
@@ -101,10 +101,10 @@ def write(figures: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, default=HERE / "bulk.json")
+    parser.add_argument("--json", type=Path, default=HERE / "figures.json", help="as `figures.py` writes it")
     parser.add_argument("--svg", type=Path, default=HERE / "bulk.svg")
     options = parser.parse_args()
-    write(json.loads(options.json.read_text()), options.svg)
+    write(json.loads(options.json.read_text())["figures"]["bulk"], options.svg)
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ class CleanupQueue:
         recent_runs: The runs that the client created, whose cancels outlast a 404 for a while.
     """
 
-    def __init__(self, slots: FifoSemaphore, max_connections: int, hooks: HookSet | None = None) -> None:
+    def __init__(self, slots: FifoSemaphore, max_connections: int, hooks: HookSet) -> None:
         self._hooks = hooks
         self.open_scopes: set[Callable[[], PendingCancel | None]] = set()
         self.recent_runs: RecentRuns = RecentRuns()
@@ -309,6 +309,5 @@ class CleanupQueue:
         unconfirmed = pending.unconfirmed()
         self._unconfirmed.append(unconfirmed)
         _logger.error("%s", unconfirmed)
-        if self._hooks is not None:
-            self._hooks.notify("on_unconfirmed", unconfirmed)
+        self._hooks.notify("on_unconfirmed", unconfirmed)
         pending.done.set()

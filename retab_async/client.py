@@ -3,12 +3,11 @@
 import asyncio
 import logging
 import os
-from copy import copy
 from functools import cache, partial
 from inspect import signature
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from retab_async import bulk, resources
 from retab_async.hooks import Hook, HookSet
@@ -128,6 +127,10 @@ class AsyncRetab(resources.RunResources):
         self._configure(settings, retry)
         self._hooks.notify("on_client", self)
 
+    def __reduce__(self) -> NoReturn:
+        msg = "a client holds a key and cannot be pickled or copied: make one in each process"
+        raise TypeError(msg)
+
     def _configure(self, settings: Settings, retry: RetryPolicy, *, is_copy: bool = False) -> None:
         self._is_copy = is_copy
         self._settings = settings
@@ -171,9 +174,10 @@ class AsyncRetab(resources.RunResources):
         settings = self._settings.replace(
             api_key=api_key, bearer_token=bearer_token, timeout=timeout, user_agent=user_agent, headers=headers
         )
-        other = copy(self)
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
         retry = self._retry if retry is None else check_policy(retry)
-        other._configure(settings, retry, is_copy=True)  # noqa: SLF001 - of the same class
+        other._configure(settings, retry, is_copy=True)
         return other
 
     async def request(

@@ -2,7 +2,6 @@
 
 import json
 import re
-import runpy
 import sys
 from collections.abc import Coroutine, Iterator
 from typing import cast
@@ -237,14 +236,16 @@ def test_cancel_during_an_outage_is_unconfirmed(emulator: Emulator, capsys: pyte
     assert capsys.readouterr().out.startswith("splt_1\tunconfirmed\t\tInternal Server Error")
 
 
-def test_main_exits_with_the_code_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_main_exits_with_the_code_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["retab-async", "--version"])
-    monkeypatch.delitem(sys.modules, "retab_async.__main__")
 
     with pytest.raises(SystemExit) as exit_info:
-        runpy.run_module("retab_async", run_name="__main__", alter_sys=True)
+        main()
 
     assert exit_info.value.code == 0
+    assert capsys.readouterr().out == f"retab-async, version {retab_async.__version__}\n"
 
 
 @pytest.mark.parametrize("missing", ["click", "rich"])

@@ -422,13 +422,14 @@ def test_create_wait_on_a_terminal_shows_one_live_line(emulator: Emulator, batch
 
 
 @pytest.mark.subprocess
-def test_create_on_a_terminal_shows_the_progress_of_its_upload(emulator: Emulator) -> None:
-    Path("large.pdf").write_bytes(b"%PDF-1.7" * 1_000_000)
+def test_create_on_a_terminal_shows_the_progress_of_its_upload(emulator: Emulator, tmp_path: Path) -> None:
+    large = tmp_path / "large.pdf"
+    large.write_bytes(b"%PDF-1.7" * 1_000_000)
     # The server reads the body after a while: until then a part of it was sent.
     emulator.fail("POST /v1/splits", Fault.delay(1))
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"}
-    with command("splits", "create", "large.pdf", *SPLIT, "--background", stderr=slave, env=environment) as process:
+    with command("splits", "create", str(large), *SPLIT, "--background", stderr=slave, env=environment) as process:
         os.close(slave)
         captured = read_to_end(master)
         process.wait(timeout=20)

@@ -122,6 +122,18 @@ def test_create_output_on_a_full_disk_names_the_run(emulator: Emulator, capsys: 
     assert "/dev/full cannot be written: No space left on device; the run is splt_" in capsys.readouterr().err
 
 
+def test_create_without_a_result_names_the_run_once(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    failed = Fault.with_fields({"status": "failed", "error": {"code": "x", "message": "unreadable"}})
+    emulator.fail("POST /v1/splits", failed)
+
+    code = run([*CREATE, "--result-only"])
+
+    err = capsys.readouterr().err
+    assert code == 1
+    assert "is failed (unreadable): it has no result" in err
+    assert err.count("splt_") == 1
+
+
 def test_output_may_be_a_device(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     code = run([*CREATE, "--output", "/dev/null"])
 

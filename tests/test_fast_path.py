@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import os
 import ssl
 import sys
 import zlib
@@ -276,6 +277,13 @@ class TestEquality:
     @pytest.mark.parametrize("content", RESPONSES)
     def test_each_response_gives_the_same_outcome_on_both_paths(self, content: bytes) -> None:
         compare_paths([content[: len(content) // 2], content[len(content) // 2 :]])
+
+    def test_bytes_after_a_corrupt_piece_are_read_on_neither_path(self) -> None:
+        corrupt = bytearray(gzip.compress(os.urandom(3000)))
+        corrupt[0] ^= 0xFF
+        content = message(bytes(corrupt), headers=GZIP_FIELDS)
+
+        compare_paths([content[:150], content[150:1500], content[1500:]])
 
     @settings(max_examples=60)
     @example(content=CHUNKED + b"garbage", cuts=[85])

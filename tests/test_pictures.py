@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def figures() -> dict[str, list[dict[str, Any]]]:
     """The figures of the last run."""
-    found: dict[str, list[dict[str, Any]]] = json.loads((BENCHMARKS / "bulk.json").read_text())
+    found: dict[str, list[dict[str, Any]]] = json.loads((BENCHMARKS / "figures.json").read_text())["figures"]["bulk"]
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("scripts")
 class TestPlot:
     @pytest.fixture(autouse=True)
@@ -44,16 +46,12 @@ class TestPlot:
         figure.draw_without_rendering()
         shown = [each for each in figure.findobj(text_type) if each.get_text() and each.get_visible()]
         boxes = [each.get_window_extent() for each in shown]
+        named = [(each.get_text(), box) for each, box in zip(shown, boxes, strict=True)]
 
         assert {row["name"] for row in figures["throughput"]} <= {each.get_text() for each in shown}
         assert all(figure.bbox.containsx(box.x0) and figure.bbox.containsx(box.x1) for box in boxes)
         assert all(figure.bbox.containsy(box.y0) and figure.bbox.containsy(box.y1) for box in boxes)
-        assert not [
-            (one.get_text(), other.get_text())
-            for number, one in enumerate(shown)
-            for other in shown[:number]
-            if one.get_window_extent().overlaps(other.get_window_extent())
-        ]
+        assert not [(one, other) for (one, box), (other, beside) in combinations(named, 2) if box.overlaps(beside)]
 
     def test_the_same_figures_give_the_same_file(
         self, figures: dict[str, list[dict[str, Any]]], tmp_path: Path

@@ -163,3 +163,10 @@ def test_command_line_parses(line: str, tmp_path: Path, monkeypatch: pytest.Monk
             assert below is not None
             command = below
         assert command.make_context(command.name, words) is not None
+
+
+def test_web_app_of_the_readme_is_the_one_of_the_guide() -> None:
+    """`test_guide_web_apps` runs it."""
+    (block,) = re.findall(r"```py\n(.*?)```", PAGES["README.md"].read_text(), re.DOTALL)
+
+    assert block in PAGES["web-apps.md"].read_text()

@@ -193,7 +193,7 @@ async def test_the_deadline_bounds_attempts_and_waits_together(call: Call) -> No
 
 async def test_a_deadline_shorter_than_the_timeout_ends_the_first_attempt(call: Call) -> None:
     async with raw_server(stall) as server, client_for(server.url, retry=RetryPolicy(deadline=0.5)) as client:
-        with pytest.raises(APITimeoutError, match=r"no answer within 0\.5 s") as caught:
+        with pytest.raises(APITimeoutError, match=r"no answer within 0\.\d+ s") as caught:
             await call(client)
 
         assert caught.value.attempts == 1

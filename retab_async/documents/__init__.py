@@ -12,7 +12,7 @@ if TYPE_CHECKING:
         DocumentIdentity as DocumentIdentity,
         identify_document as identify_document,
     )
-    from retab_async.documents.storage import download as download
+    from retab_async.documents.storage import send_to_storage as send_to_storage
     from retab_async.documents.upload import (
         redact_queries as redact_queries,
         transfer_seconds as transfer_seconds,
@@ -30,10 +30,10 @@ else:
             "UploadProgress": "progress",
             "DocumentIdentity": "identity",
             "build_create_body": "create_body",
-            "download": "storage",
             "identify_document": "identity",
             "is_https": "urls",
             "is_storage_url": "urls",
+            "send_to_storage": "storage",
             "redact_queries": "upload",
             "transfer_seconds": "upload",
             "upload_document": "upload",

@@ -17,36 +17,35 @@ if TYPE_CHECKING:
 _MIN_SECRET_LENGTH = 8
 
 
-async def download(transport: "Transport", url: str) -> bytes:
-    """Return the content at a signed URL.
-
-    Raises:
-        RequestError: It could not be read, or is larger than `max_response_bytes`.
-    """
-    return (await send_to_storage(transport, Request("GET", "", external_url=url))).body
-
-
 async def send_to_storage(transport: "Transport", request: Request) -> Response:
     """Send a request to its `external_url`, which no error and no log will quote.
 
     Args:
         transport: Sends the request; a URL beside its API may be local.
         request: The request; its headers may hold tokens.
+
+    Raises:
+        RequestError: It failed, or the response is larger than `max_response_bytes`.
     """
-    url = request.external_url
-    parts = urlsplit(url)
-    request = request._replace(
-        # How errors and logs name it: the path may contain a token as well.
-        path=f"{parts.scheme}://{parts.netloc}/***",
-        secrets=_secrets_of(url, request.headers),
-        public_only=not is_beside_api(url, transport.base_url),
-    )
+    request = _with_secrets(request, transport.base_url)
     try:
         return await transport.send(request)
     except RequestError as error:
         failure = attrs.evolve(error, message=request.redact(error.message))
     # Without its cause: aiohttp quotes whole URLs.
     raise failure
+
+
+def _with_secrets(request: Request, base_url: str) -> Request:
+    # Apart from the sending, whose frames an error keeps with their locals.
+    url = request.external_url
+    parts = urlsplit(url)
+    return request._replace(
+        # How errors and logs name it: the path may contain a token as well.
+        path=f"{parts.scheme}://{parts.netloc}/***",
+        secrets=_secrets_of(url, request.headers),
+        public_only=not is_beside_api(url, base_url),
+    )
 
 
 def _secrets_of(url: str, headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:

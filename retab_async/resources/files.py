@@ -137,7 +137,8 @@ class Files(Namespace):
         response, link = await self._get_link(file_id)
         if not documents.is_storage_url(link.download_url, self._transport.base_url):
             raise response_error(response, "download_url: expected a public address", "download_url")
-        return await documents.download(self._transport, link.download_url)
+        request = Request("GET", "", external_url=link.download_url)
+        return (await documents.send_to_storage(self._transport, request)).body
 
     def list(
         self,

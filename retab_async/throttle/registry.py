@@ -1,7 +1,6 @@
 """Throttles by credential: the copies of a client share the throttle of a key."""
 
 import asyncio
-from typing import NoReturn
 from weakref import WeakValueDictionary
 
 import attrs
@@ -66,10 +65,6 @@ class ThrottleRegistry:
         self._rate_limit = rate_limit
         self._throttles: WeakValueDictionary[Credential, Throttle] = WeakValueDictionary()
         self._kept: set[Throttle] = set()
-
-    def __reduce__(self) -> NoReturn:
-        msg = "a client belongs to its process and cannot be pickled: make one in each process"
-        raise TypeError(msg)
 
     def get(self, credential: Credential) -> Throttle:
         """Return the throttle of a credential."""

@@ -385,8 +385,7 @@ class Wire(asyncio.BufferedProtocol):
             waiter.set_result(None)
         # Read by read, as the handler would have got them: an error in the last one may come after the response.
         for start, end in pairwise((0, *cuts, len(received))):
-            if self._handler.exception() is None:
-                self._handler.data_received(received[start:end])
+            self._handler.data_received(received[start:end])
 
 
 def _plain_length(message: RawResponseMessage) -> int:
