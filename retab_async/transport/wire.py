@@ -20,6 +20,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
+from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpResponseParser, RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
@@ -314,7 +315,7 @@ class Wire(asyncio.BufferedProtocol):
         is_complete = start >= len(_END_OF_HEAD)
         messages, _, _ = self._head_parser.feed_data(data[: start - len(received) or None] if is_complete else data)
         # The parser takes bare line feeds too, and skips blank lines before a head.
-        if len(messages) != is_complete or (is_complete and b"\n\n" in received[:start]):
+        if len(messages) != is_complete or (is_complete and received.find(b"\n\n", 0, start) >= 0):
             raise _NotPlainError
         return messages[0][0] if messages else None
 
@@ -393,7 +394,7 @@ def _plain_length(message: RawResponseMessage) -> int:
         raise _NotPlainError
     if message.chunked:
         return _CHUNKED
-    length = int(message.headers["Content-Length"])
+    length = int(message.headers[hdrs.CONTENT_LENGTH])
     if length > _MAX_PLAIN_BYTES:
         raise _NotPlainError
     return length
