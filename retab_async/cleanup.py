@@ -15,27 +15,46 @@ from typing import Any
 import attrs
 
 from retab_async.api.run_api import RecentRuns, RunApi
-from retab_async.errors import ConflictError, NotFoundError, ResponseError, RetabError
+from retab_async.errors import (
+    APITimeoutError,
+    ConflictError,
+    NotFoundError,
+    RequestError,
+    ResponseError,
+    RetabError,
+)
 from retab_async.hooks import HookSet
 from retab_async.protocol import DeliveryState, Request
-from retab_async.retry import RetryPolicy, is_transient, retry_after_of
+from retab_async.retry import is_transient, retry_after_of
 from retab_async.text import single_line
 from retab_async.throttle import FifoSemaphore
 
 # Requests of the cleanup that need no connection of the client's limit: calls may hold all of those for half an hour.
 RESERVED = 16
-# Seconds for the cancel of one run, and for one send of it.
-GRACE = 5.0
+# Seconds for one send, and for the wait of one send for its turn of the throttle.
 _SEND_TIMEOUT = 2.5
-_ONE_SEND = RetryPolicy(attempts=1, deadline=GRACE)
-# Seconds, with jitter, before the second and before the third send.
-_PAUSES = (0.25, 1.0)
+_TURN_TIMEOUT = 5.0
+# Seconds after which a cancel is given up while the client lives.
+_MAX_SECONDS = 3600.0
+# Seconds before the second send; they double with each failure, up to the longer ones.
+_FIRST_PAUSE = 0.25
+_MAX_PAUSE = 30.0
+# Seconds at most once the client is being closed.
+_LAST_PAUSE = 1.0
+# Seconds at most for which the server's `Retry-After` is waited for; then the throttle decides.
+_MAX_RETRY_AFTER = 300.0
 # Seconds before a send after a 404 or 409: a new run may not be visible yet, its create may still be in progress.
 _LONG_PAUSE = 1.0
-# Seconds of a drain: at least, for each batch of pending cancels that can be sent at once, at most.
+# What may be no rejection, and the sends that may be answered with it: an unreadable response may be a proxy's page, or
+# damaged on its way.
+_UNCLEAR = (NotFoundError, ConflictError, ResponseError)
+_MAX_UNCLEAR = 3
+# Seconds of a drain: at least, for each batch of pending cancels that can be sent at once, at most, and on top of the
+# period of a given rate limit.
 _DRAIN_MIN = 10.0
 _DRAIN_PER_BATCH = 1.0
 _DRAIN_MAX = 60.0
+_DRAIN_BEYOND_PERIOD = 5.0
 # Seconds for cancelled tasks to end.
 _ENDING = 1.0
 _MAX_REMEMBERED = 10_000
@@ -60,7 +79,7 @@ class UnconfirmedCancel:
     error: Exception | None = None
 
     def __str__(self) -> str:
-        name = single_line(self.run_id or "") or f"created under idempotency_key={self.idempotency_key!r}"
+        name = _name_of(self.run_id, self.idempotency_key)
         return f"{self.path} {name} may still be running: {self._reason()}"
 
     def _reason(self) -> str:
@@ -96,12 +115,17 @@ class PendingCancel:
     is_confirmed: bool = False
     done: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    async def run(self) -> None:
-        """Cancel the run; if that cannot be confirmed in time, `error` is the last failure."""
+    async def run(self, turns: FifoSemaphore, closing: asyncio.Event) -> None:
+        """Cancel the run; if that cannot be confirmed, `error` is the last failure.
+
+        Args:
+            turns: Limits the sends of the queue; held for one send at a time.
+            closing: Set once the client is being closed.
+        """
         extra = self.create.extra_seconds if self.create else 0.0
         try:
-            async with self.body, asyncio.timeout(GRACE + extra) as timer:
-                await self._cancel(timer)
+            async with self.body, asyncio.timeout(_MAX_SECONDS + extra):
+                await self._cancel(partial(self._repeat, turns, closing))
                 self.is_confirmed = True
         except RetabError as error:
             self.error = error
@@ -109,16 +133,16 @@ class PendingCancel:
             # The last failure has been recorded.
             pass
 
-    async def _cancel(self, timer: asyncio.Timeout) -> None:
+    async def _cancel(self, repeat: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]) -> None:
         if self.create is not None:
-            run = await self._retry(partial(self.api.send_create, self.create, DeliveryState(in_doubt=True)))
+            run = await repeat(partial(self.api.send_create, self.create, DeliveryState(in_doubt=True)))
             self.run_id = run.id
             if run.status.is_terminal:
                 return
         is_recent = self.api.recent_runs.not_found_until(self.run_id) > time.monotonic()
         while True:
             try:
-                await self._retry(partial(self.api.cancel, self.run_id))
+                await repeat(partial(self.api.cancel, self.run_id))
             except NotFoundError:
                 # Forgotten once it was deleted.
                 until = self.api.recent_runs.not_found_until(self.run_id)
@@ -127,31 +151,82 @@ class PendingCancel:
                 if until < time.monotonic():
                     raise
                 self.not_found_until = until
-                timer.reschedule(asyncio.get_running_loop().time() + GRACE)
                 await asyncio.sleep(_LONG_PAUSE)
             else:
                 return
-        _logger.info("%s %s: nothing to cancel, the run does not exist", self.api.path, single_line(self.run_id))
+        _logger.info("%s: nothing to cancel, the run does not exist", self)
 
-    async def _retry(self, send: Callable[[], Awaitable[Any]]) -> Any:
-        for pause in _PAUSES:
+    async def _repeat(self, turns: FifoSemaphore, closing: asyncio.Event, send: Callable[[], Awaitable[Any]]) -> Any:
+        """Send until that succeeds or is rejected, in the queue's turns."""
+        unclear = failures = 0
+        while True:
             try:
-                return await send()
-            except (NotFoundError, ConflictError) as error:
-                self.error = error
-                await asyncio.sleep(max(pause, _LONG_PAUSE, retry_after_of(error)))
-            except RetabError as error:
-                # An unreadable response is no rejection: it may be a proxy's page, or damaged on its way.
-                if not (is_transient(error) or isinstance(error, ResponseError)):
+                return await _in_turn(turns, send)
+            except RequestError as error:
+                # The wait for a turn is no failure.
+                failures += not _is_unsent(error)
+                unclear += isinstance(error, _UNCLEAR)
+                is_open = isinstance(error, _UNCLEAR) and unclear < _MAX_UNCLEAR
+                if not (is_open or is_transient(error) or _is_unsent(error)):
                     raise
-                self.error = error
-                await asyncio.sleep(random.uniform(0.5, 1.5) * pause + retry_after_of(error))
-        return await send()
+                failure = error
+            self._record(failure)
+            await asyncio.sleep(self._asked_pause(failure))
+            pause = _pause_after(max(failures, 1))
+            await _pause(max(pause, _LONG_PAUSE) if isinstance(failure, _UNCLEAR) else pause, closing)
+
+    def _asked_pause(self, failure: RequestError) -> float:
+        if _is_unsent(failure):
+            # Early enough to queue for the turn.
+            return max(0.0, self.api.transport.closed_seconds() - _TURN_TIMEOUT / 2)
+        return min(retry_after_of(failure), _MAX_RETRY_AFTER)
+
+    def _record(self, failure: RequestError) -> None:
+        if self.error is None:
+            _logger.info("%s: not confirmed yet, goes on in the background: %s", self, failure)
+        self.error = failure
 
     def unconfirmed(self) -> UnconfirmedCancel:
         """Return the report of a cancel that was not confirmed."""
         key = self.create.idempotency_key if self.create else None
         return UnconfirmedCancel(path=self.api.path, run_id=self.run_id or None, idempotency_key=key, error=self.error)
+
+    def __str__(self) -> str:
+        key = self.create.idempotency_key if self.create else None
+        return f"cancel of {self.api.path} {_name_of(self.run_id, key)}"
+
+
+def _name_of(run_id: str | None, key: str | None) -> str:
+    return single_line(run_id or "") or f"created under idempotency_key={key!r}"
+
+
+async def _in_turn(turns: FifoSemaphore, send: Callable[[], Awaitable[Any]]) -> Any:
+    if not turns.try_acquire():
+        await turns.acquire(None)
+    try:
+        return await send()
+    finally:
+        turns.release()
+
+
+def _is_unsent(error: RequestError) -> bool:
+    """Tell whether the turn of the throttle did not come in time."""
+    return isinstance(error, APITimeoutError) and error.attempts == 0
+
+
+def _pause_after(failures: int) -> float:
+    return random.uniform(0.5, 1.0) * min(_FIRST_PAUSE * 2.0 ** min(failures - 1, 10), _MAX_PAUSE)
+
+
+async def _pause(seconds: float, closing: asyncio.Event) -> None:
+    """Wait, but not much longer once the client is being closed."""
+    if not closing.is_set():
+        try:
+            async with asyncio.timeout(seconds):
+                await closing.wait()
+        except TimeoutError:
+            return
+    await asyncio.sleep(min(seconds, _LAST_PAUSE))
 
 
 class CleanupSlots(FifoSemaphore):
@@ -183,10 +258,11 @@ class CleanupSlots(FifoSemaphore):
 
 
 class CleanupQueue:
-    """Queue of pending cancels, each sent in a task of its own and in the context of its block.
+    """Queue of pending cancels, each in a task of its own and in the context of its block.
 
-    The number of tasks is limited by the connections of the client, and the `RESERVED` ones. One cancel's failure,
-    whatever its type, leaves the others alone.
+    A task ends when its cancel is confirmed or rejected, or after an hour. The number of sends at once is limited by
+    the connections of the client, and the `RESERVED` ones; a cancel that waits to be repeated holds up no other. One
+    cancel's failure, whatever its type, leaves the others alone.
 
     Args:
         slots: The slots for requests of the client, of which the free ones are used.
@@ -203,8 +279,9 @@ class CleanupQueue:
         self.open_scopes: set[Callable[[], PendingCancel | None]] = set()
         self.recent_runs: RecentRuns = RecentRuns()
         self._slots = CleanupSlots(RESERVED, slots)
-        self._max_tasks = RESERVED + max_connections
-        self._waiting: deque[PendingCancel] = deque()
+        self._max_sends = RESERVED + max_connections
+        self._turns = FifoSemaphore(self._max_sends)
+        self._closing = asyncio.Event()
         self._tasks: dict[asyncio.Task[None], PendingCancel] = {}
         self._idle = asyncio.Event()
         self._unconfirmed: deque[UnconfirmedCancel] = deque(maxlen=_MAX_REMEMBERED)
@@ -225,19 +302,25 @@ class CleanupQueue:
         if self._is_closed:
             self._report(pending)
             return
-        transport = pending.api.transport.with_timeout(timeout=_SEND_TIMEOUT, policy=_ONE_SEND, slots=self._slots)
-        pending.api = pending.api.with_transport(transport)
-        self._waiting.append(pending)
-        self._start_tasks()
+        transport = pending.api.transport
+        pending.api = pending.api.with_transport(
+            transport.for_cleanup(timeout=_SEND_TIMEOUT, turn_timeout=_TURN_TIMEOUT, slots=self._slots)
+        )
+        run = pending.run(self._turns, self._closing)
+        task = asyncio.get_running_loop().create_task(run, name="retab_async cleanup", context=pending.context)
+        self._tasks[task] = pending
+        task.add_done_callback(self._on_done)
 
     async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - what is left is reported, not raised
         """Wait for all pending cancels, those of open scopes included, give up the rest, and close the queue.
 
         Args:
-            timeout: Seconds; None for 10 and one more for each batch that can be sent at once, 60 at most, or longer
-                until a minute after the create of a run that the API answers with a 404.
+            timeout: Seconds; None for 10 and one more for each batch that can be sent at once, 60 at most; for 5 more
+                than the period of a given rate limit, 65 at most; and until a minute after the create of a run that
+                the API answers with a 404.
         """
         start = time.monotonic()
+        self._closing.set()
         try:
             self._take_from_scopes()
             deadline = start + (self._drain_seconds() if timeout is None else timeout)
@@ -256,11 +339,13 @@ class CleanupQueue:
         # Without a timeout of the caller's, runs that are not visible yet are waited for.
         if timeout is not None:
             return deadline
-        return max(deadline, *(each.not_found_until + GRACE for each in self._tasks.values()))
+        return max(deadline, *(each.not_found_until + _TURN_TIMEOUT for each in self._tasks.values()))
 
     def _drain_seconds(self) -> float:
-        batches = math.ceil((len(self._tasks) + len(self._waiting)) / self._max_tasks)
-        return min(_DRAIN_MIN + batches * _DRAIN_PER_BATCH, _DRAIN_MAX)
+        batches = math.ceil(len(self._tasks) / self._max_sends)
+        period = max((each.api.transport.rate_period for each in self._tasks.values()), default=0.0)
+        seconds = max(_DRAIN_MIN + batches * _DRAIN_PER_BATCH, period)
+        return min(seconds, _DRAIN_MAX) + (_DRAIN_BEYOND_PERIOD if seconds == period else 0.0)
 
     async def _wait_until_idle(self, seconds: float) -> None:
         self._idle.clear()
@@ -274,14 +359,6 @@ class CleanupQueue:
         for pending in filter(None, [take() for take in self.open_scopes]):
             self.submit(pending)
 
-    def _start_tasks(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting and len(self._tasks) < self._max_tasks:
-            pending = self._waiting.popleft()
-            task = loop.create_task(pending.run(), name="retab_async cleanup", context=pending.context)
-            self._tasks[task] = pending
-            task.add_done_callback(self._on_done)
-
     def _on_done(self, task: "asyncio.Task[None]") -> None:
         pending = self._tasks.pop(task)
         if task.cancelled():
@@ -293,8 +370,6 @@ class CleanupQueue:
             pending.done.set()
         else:
             self._report(pending)
-        if not self._is_closed:
-            self._start_tasks()
         if not self._tasks:
             self._idle.set()
 
@@ -302,12 +377,13 @@ class CleanupQueue:
         self._is_closed = True
         for task in self._tasks:
             task.cancel()
-        while self._waiting:
-            self._report(self._waiting.popleft())
 
     def _report(self, pending: PendingCancel) -> None:
         unconfirmed = pending.unconfirmed()
         self._unconfirmed.append(unconfirmed)
+        pending.context.run(self._announce, unconfirmed)
+        pending.done.set()
+
+    def _announce(self, unconfirmed: UnconfirmedCancel) -> None:
         _logger.error("%s", unconfirmed)
         self._hooks.notify("on_unconfirmed", unconfirmed)
-        pending.done.set()

@@ -280,7 +280,8 @@ class AsyncRetab(resources.RunResources):
 
         Args:
             timeout: Seconds for the pending cancels. By default 10, and one more for each batch that the connections
-                can send at once, but 60 at most. Cancels that are pending after that are given up, not raised.
+                can send at once, but 60 at most; 5 more than the period of a given rate limit if that is longer, but
+                65 at most. Cancels that are pending after that are given up, not raised.
 
         Returns:
             The cancels that could not be confirmed in the client's life, the last 10,000 of them; ideally none.

@@ -1,6 +1,7 @@
 """Runs bound to a block of code: left early, the run is cancelled on the server."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from contextvars import copy_context
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 RunT = TypeVar("RunT", bound=Run)
 
 # Seconds for which leaving a block normally may wait for the cancel of its run.
-_EXIT_TIMEOUT = 15.0
+_EXIT_TIMEOUT = 5.0
+
+_logger = logging.getLogger("retab_async")
 
 
 class CreateSpec(NamedTuple):
@@ -141,11 +144,12 @@ class RunScope(Generic[RunT]):
 
     What is certain when the block has been left, and the run was neither finished nor detached:
 
-    - normally, or by an `Exception`: the run is cancelled or finished, unless the API could not be reached within 5
-      seconds (or its turn did not come within 15 seconds, because many blocks were left at once);
+    - normally, or by an `Exception`: the run is cancelled or finished, unless that took more than 5 seconds, because
+      of an outage or a rate limit: then it goes on in the background, with a warning in the log;
     - by the task's cancellation, which is also how `asyncio.timeout`, a `TaskGroup` and anyio's scopes end a block, or
       by any other exception that is not an `Exception`: that is not delayed. The client's cleanup queue sends the
-      cancel in the background; `aclose()` waits for it, 10 seconds and more if many are pending;
+      cancel in the background, and repeats it for up to an hour while the API is not available or limits the rate;
+      `aclose()` waits for it, 10 seconds and more if many are pending or a rate limit is given;
     - while the create was in progress, by cancellation or an error that leaves it in doubt: the cleanup queue repeats
       the create under its key to learn the id, then cancels the run. A file object of the caller's that has no file of
       the system behind it must stay open until then;
@@ -207,7 +211,7 @@ class RunScope(Generic[RunT]):
                     await pending.done.wait()
             except TimeoutError:
                 # The cleanup queue goes on with it, and reports it if it fails.
-                pass
+                _logger.warning("%s: not confirmed within %g s, goes on in the background", pending, _EXIT_TIMEOUT)
 
     def __repr__(self) -> str:
         state = "not entered" if self._origin is not None else repr(self._handle or "entered")

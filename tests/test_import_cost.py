@@ -143,9 +143,9 @@ def test_modules_are_attributes_of_the_package_without_an_import() -> None:
 def test_patch_by_a_dotted_name_reaches_a_module_that_is_not_loaded() -> None:
     code = """
 from unittest import mock
-with mock.patch("retab_async.cleanup.GRACE", 0.5):
-    from retab_async.cleanup import GRACE
-    assert GRACE == 0.5
+with mock.patch("retab_async.cleanup.RESERVED", 4):
+    from retab_async.cleanup import RESERVED
+    assert RESERVED == 4
 with mock.patch("retab_async.AsyncRetab", None):
     from retab_async import AsyncRetab
     assert AsyncRetab is None

@@ -36,6 +36,7 @@ from retab_async import (
 )
 from retab_async.api.run_api import RecentRuns, RunApi
 from retab_async.emulator import Emulator, Fault
+from retab_async.throttle import FifoSemaphore
 
 PDF = b"%PDF-1.7\n"
 PART = Subdocument("invoice")
@@ -390,6 +391,7 @@ async def test_block_does_not_wait_longer_than_its_exit_timeout(
 
     await at_its_end(scene)
     assert len(scene.emulator.active_runs()) <= 1
+    assert "not confirmed within 0.05 s, goes on in the background" in caplog.text
 
     assert await scene.client.aclose() == ()
     assert scene.emulator.active_runs() == []
@@ -398,7 +400,7 @@ async def test_block_does_not_wait_longer_than_its_exit_timeout(
 async def test_unconfirmed_cancel_is_logged_and_returned_by_aclose(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
-    scene.emulator.fail(CANCEL, *[Fault.status(500)] * 3)
+    scene.emulator.fail(CANCEL, Fault.status(403))
 
     await at_its_end(scene)
     (left,) = await scene.client.aclose()
@@ -415,7 +417,7 @@ async def test_unconfirmed_cancel_without_an_id_names_the_idempotency_key(emulat
     async with client_for(emulator.url, api_key=emulator.api_key, timeout=0.1, retry=ONCE) as client:
         with pytest.raises(APITimeoutError) as caught:
             await Scene(emulator, client).block()
-        (left,) = await client.aclose()
+        (left,) = await client.aclose(timeout=0.05)
 
     assert (left.run_id, left.idempotency_key) == (None, caught.value.idempotency_key)
     assert str(left).startswith(f"/v1/splits created under idempotency_key='{left.idempotency_key}' may still be")
@@ -457,7 +459,8 @@ async def test_create_with_an_unreadable_response_is_cleaned_up(body: bytes, sce
 async def test_cleanup_repeats_a_create_whose_response_is_unreadable_again(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retab_async.cleanup._PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("retab_async.cleanup._LONG_PAUSE", 0.01)
+    monkeypatch.setattr("retab_async.cleanup._FIRST_PAUSE", 0.01)
     created = scene.emulator.seed("splits")
     scene.emulator.fail(CREATE, *[Fault.status(201, body=b"<html>")] * 3)
     scene.emulator.fail(CREATE, Fault.status(201, body={"id": created[0], "status": "queued"}))
@@ -483,16 +486,19 @@ async def test_cleanup_waits_for_a_create_that_is_still_in_progress(
     assert scene.sent("POST /v1/splits") == 4
 
 
-async def test_cleanup_sends_at_most_three_cancels_for_a_run(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retab_async.cleanup._PAUSES", (0.01, 0.01))
+async def test_cleanup_gives_up_a_cancel_whose_response_stays_unreadable(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("retab_async.cleanup._LONG_PAUSE", 0.01)
-    scene.emulator.fail(CANCEL, Fault.status(500), Fault.status(404), Fault.status(500), Fault.status(500))
+    monkeypatch.setattr("retab_async.cleanup._FIRST_PAUSE", 0.01)
+    scene.emulator.fail(CANCEL, *[Fault.status(200, body=b"<html>")] * 10)
+    scene.emulator.fail(READ, *[Fault.status(200, body=b"<html>")] * 10)
 
     await at_its_end(scene)
     (left,) = await scene.client.aclose()
 
+    assert isinstance(left.error, ResponseError)
     assert scene.sent("/cancel") == 3
-    assert left.run_id
 
 
 @pytest.mark.parametrize("status", [403, 422])
@@ -503,17 +509,6 @@ async def test_cleanup_does_not_repeat_a_rejected_cancel(status: int, scene: Sce
 
     assert scene.sent("/cancel") == 1
     assert len(await scene.client.aclose()) == 1
-
-
-async def test_cleanup_gives_up_a_run_after_its_grace_period(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retab_async.cleanup.GRACE", 0.1)
-    scene.emulator.fail(CANCEL, Fault.hang())
-
-    await at_its_end(scene)
-
-    (left,) = await scene.client.aclose()
-    assert left.error is None
-    assert scene.sent("/cancel") == 1
 
 
 async def test_cancelled_task_that_raises_does_not_wait_for_the_cleanup(scene: Scene) -> None:
@@ -595,10 +590,9 @@ class TestRunThatIsNotVisibleYet:
     @pytest.fixture(autouse=True)
     def short_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("retab_async.cleanup._LONG_PAUSE", 0.01)
-        monkeypatch.setattr("retab_async.cleanup._PAUSES", (0.01, 0.01))
+        monkeypatch.setattr("retab_async.cleanup._MAX_PAUSE", 0.01)
 
-    async def test_is_cancelled_once_it_is(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("retab_async.cleanup.GRACE", 0.3)
+    async def test_is_cancelled_once_it_is(self, scene: Scene) -> None:
         scene.emulator.fail(CANCEL, *[Fault.status(404)] * 30)
 
         await at_its_end(scene)
@@ -929,7 +923,7 @@ class TestClosing:
         assert scene.emulator.active_runs() == []
 
     async def test_gives_up_after_its_timeout(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(scene.client._cleanup, "_max_tasks", 1)
+        monkeypatch.setattr(scene.client._cleanup, "_turns", FifoSemaphore(1))
         scene.emulator.fail(CANCEL, Fault.hang())
         ids = scene.emulator.seed("splits", 3)
         async with asyncio.TaskGroup() as group:

@@ -146,10 +146,10 @@ class TransportMachine(RuleBasedStateMachine):
             budget.start_with(tokens)
         session: Any = SimpleNamespace(closed=False, cookie_jar=COOKIE_JAR, connector=None, request=None.__class__)
         pool = ConnectionPool(session=session, max_connections=slots, ssl=True, trace_configs=())
-        client_settings = Settings.resolve(
+        self.settings = Settings.resolve(
             api_key=KEY, bearer_token=None, base_url=None, proxy=False, timeout=15.0, user_agent=None
         )
-        self.transport = Transport(pool, client_settings, RetryPolicy(), throttle)
+        self.transport = Transport(pool, self.settings, RetryPolicy(), throttle)
         self.own = FifoSemaphore(1)
         self.server.sizes = {pool.slots: slots, self.own: 1}
         self.server.reserves = {pool.slots: min(slots, 4)}
@@ -182,7 +182,10 @@ class TransportMachine(RuleBasedStateMachine):
     def call(self, order: Order, seconds: float) -> None:
         self.server.turn(order.steps)
         slots = self.own if order.has_own_slots else self.pool.slots
-        transport = self.transport.with_timeout(timeout=order.timeout, policy=order.policy, slots=slots)
+        transport = self.transport.with_timeout(timeout=order.timeout, policy=order.policy)
+        if order.has_own_slots:
+            settings = self.settings._replace(timeout=min(order.timeout, self.settings.timeout))
+            transport = Transport(self.pool, settings, order.policy, self.throttle, slots)
         for _ in range(order.calls):
             call = self.new_call(order.kind, order.policy, order.timeout, slots, order.extra)
             self.start(call, transport, transport.deadline(call.request.extra_seconds))

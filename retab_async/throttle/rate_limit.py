@@ -107,6 +107,11 @@ class LocalLimiter:
         is_reserved = not urgent and self._calls_until > now
         return self._window.seconds_until_free(now, reserve_of(self.limit.requests) if is_reserved else 0)
 
+    def closed_seconds(self, now: float) -> float:
+        """Return the seconds for which no request can be sent; 0 if one in flight has to finish first."""
+        seconds = self._window.seconds_until_free(now)
+        return 0.0 if seconds == inf else seconds
+
     def start(self) -> None:
         """Count a request as in flight."""
         self._window.start()

@@ -91,6 +91,13 @@ class SharedLimiter:
         self._start_exchange()
         return inf
 
+    def closed_seconds(self, now: float) -> float:
+        """Return the seconds for which no request can be sent; 0 if an exchange or a response decides it."""
+        if self.is_alone:
+            seconds = self._seconds_alone(now)
+            return 0.0 if seconds == inf else seconds
+        return 0.0 if self._free else max(0.0, self._urgent_not_before - now)
+
     def start(self) -> None:
         """Take a slot for a request that is sent now."""
         self._in_flight.append(self._free.popleft() if self._free else self._new_ids(1)[0])

@@ -157,6 +157,11 @@ class Throttle:
         """Return the seconds for which a Retry-After still holds back every request."""
         return max(0.0, self.limiter.blocked_until - self.clock())
 
+    def closed_seconds(self) -> float:
+        """Return the seconds for which a Retry-After or the given limit lets no request pass, as far as known."""
+        left = self.retry_after_left()
+        return left if self.given is None else max(left, self.given.closed_seconds(self.clock()))
+
     def is_kept(self) -> bool:
         """Return whether a Retry-After or requests of the given limit's period are still to be considered."""
         return self.retry_after_left() > 0 or (self.given is not None and self.given.is_in_use(self.clock()))

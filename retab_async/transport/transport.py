@@ -84,17 +84,40 @@ class Transport:
         """The seconds that the last success took, None before the first."""
         return self._throttle.last_latency
 
-    def with_timeout(self, *, timeout: float, policy: RetryPolicy, slots: FifoSemaphore | None = None) -> "Transport":
+    @property
+    def rate_period(self) -> float:
+        """The seconds after which requests stop to count towards the given rate limit, 0.0 without one."""
+        given = self._throttle.given
+        return 0.0 if given is None else given.limit.per
+
+    def closed_seconds(self) -> float:
+        """Return the seconds for which no request can be sent, as far as known; see `Throttle.closed_seconds`."""
+        return self._throttle.closed_seconds()
+
+    def with_timeout(self, *, timeout: float, policy: RetryPolicy) -> "Transport":
         """Return a transport with the same pool and credential, but a shorter timeout and its own policy.
 
         Args:
             timeout: Seconds for one attempt; the settings' own if that is shorter.
             policy: The retry policy.
-            slots: Connection slots of its own: it does not wait for the pool's, and passes the throttle's queue.
         """
         settings = self._settings._replace(timeout=min(timeout, self._settings.timeout))
         policy = attrs.evolve(policy, retry_statuses=policy.retry_statuses | self._policy.retry_statuses)
-        return Transport(self._pool, settings, policy, self._throttle, slots, hooks=self.hooks)
+        return Transport(self._pool, settings, policy, self._throttle, hooks=self.hooks)
+
+    def for_cleanup(self, *, timeout: float, turn_timeout: float, slots: FifoSemaphore) -> "CleanupTransport":
+        """Return the transport of the cleanup queue, with the same pool, credential and throttle.
+
+        Args:
+            timeout: Seconds for one send; the settings' own if that is shorter.
+            turn_timeout: Seconds for which a send waits for its turn of the throttle.
+            slots: Connection slots of its own: it does not wait for the pool's, and passes the throttle's queue.
+        """
+        settings = self._settings._replace(timeout=min(timeout, self._settings.timeout))
+        policy, throttle = self._policy, self._throttle
+        return CleanupTransport(
+            self._pool, settings, policy, throttle, slots, hooks=self.hooks, turn_timeout=turn_timeout
+        )
 
     def for_bulk(
         self,
@@ -169,8 +192,7 @@ class Transport:
                 failure = error
             return await self._retry(call, failure)
         except RetabError as error:
-            if request.method != "GET" and call.delivery.may_have_taken_effect:
-                _mark_in_doubt(error, request.idempotency_key)
+            _mark_in_doubt(error, call)
             raise
 
     async def _retry(self, call: Call, failure: RequestError) -> Response:
@@ -184,6 +206,43 @@ class Transport:
 
         hooks = RetryHooks(throttle.retry_after_left, spend_budget)
         return await retry_after_failure(self._policy, call.deadline, failure, attempt, hooks)
+
+
+class CleanupTransport(Transport):
+    """Transport of the cleanup queue: sends each request once, and has no deadline but that of the throttle's turn.
+
+    Args:
+        pool: As for `Transport`, like the next four and `hooks`.
+        settings: The client's settings.
+        policy: Its retry policy, of which the transient statuses count.
+        throttle: The throttle of its credential.
+        slots: Its connection slots.
+        turn_timeout: Seconds for which a send waits for its turn, which keeps a connection slot from others.
+        hooks: Entered around each send.
+    """
+
+    def __init__(  # noqa: PLR0913 - those of a transport, and its own
+        self,
+        pool: ConnectionPool,
+        settings: Settings,
+        policy: RetryPolicy,
+        throttle: Throttle,
+        slots: FifoSemaphore,
+        *,
+        turn_timeout: float,
+        hooks: HookSet | None = None,
+    ) -> None:
+        super().__init__(pool, settings, policy, throttle, slots, hooks=hooks)
+        self._turn_timeout = turn_timeout
+
+    async def _send(self, request: Request, deadline: float | None, delivery: DeliveryState | None) -> Response:
+        del deadline
+        call = Call(request, inf, delivery or DeliveryState())
+        try:
+            return await self._attempts.run(call, 1, None, time.monotonic() + self._turn_timeout)
+        except RetabError as error:
+            _mark_in_doubt(error, call)
+            raise
 
 
 class BulkTransport(Transport):
@@ -339,7 +398,9 @@ class GuardedTransport(Transport):
         return self._guard(self._plain, request, delivery or DeliveryState())
 
 
-def _mark_in_doubt(error: RetabError, key: str | None) -> None:
-    error.in_doubt, error.idempotency_key = True, key
+def _mark_in_doubt(error: RetabError, call: Call) -> None:
+    if call.request.method == "GET" or not call.delivery.may_have_taken_effect:
+        return
+    error.in_doubt, error.idempotency_key = True, (key := call.request.idempotency_key)
     if key is not None and not isinstance(error, RequestError):
         error.add_note(f"it may have been done: repeat it with idempotency_key={key!r}")
