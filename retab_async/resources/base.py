@@ -34,11 +34,12 @@ def _with_official_id_name(method: MethodT) -> MethodT:
 
     @wraps(method)
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        name = self.spec.id_name
         try:
-            # Of two ids, Python's own error says that there are two.
-            ids = {"run_id": kwargs.pop(name)} if name in kwargs else {}
-            called = method(self, *args, **ids, **kwargs)
+            if kwargs and (name := self.spec.id_name) in kwargs:
+                # Of two ids, Python's own error says that there are two.
+                called = method(self, *args, run_id=kwargs.pop(name), **kwargs)
+            else:
+                called = method(self, *args, **kwargs)
         except TypeError as error:
             add_parameter_hint(error, method, kwargs)
             raise
