@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
+from retab_async.official_names import OfficialNames
 from retab_async.text import single_line
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _rebuild(cls: type["RetabError"], args: tuple[Any, ...], state: dict[str, An
     return error
 
 
-class RetabError(Exception):
+class RetabError(OfficialNames, Exception):
     """Base of all exceptions of this library.
 
     Attributes:

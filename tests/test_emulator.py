@@ -210,7 +210,10 @@ class TestRoutes:
         ],
     )
     async def test_an_unknown_route_is_404(self, session: aiohttp.ClientSession, path: str) -> None:
-        assert await answer(session, "POST", path) == (404, {"detail": "Not Found"})
+        assert await answer(session, "POST", path) == (
+            404,
+            {"detail": f"the emulator has no route POST {path}"},
+        )
 
     @pytest.mark.parametrize(
         ("method", "path", "allowed"),
