@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 import attrs
 from cattrs import BaseConverter
 
-from retab_async.models import RunStatus, to_status
+from retab_async.models import RunStatus, is_extra, to_status
 
 Hook = Callable[[Any, Any], Any]
 
@@ -78,6 +78,8 @@ def _field_lines(
     make_default = getattr(field.default, "factory", None)
     names[f"default_{name}"] = field.default if make_default is None else make_default
     default = f"default_{name}" if make_default is None else f"default_{name}()"
+    if is_extra(field):
+        return [f"item_{name} = {default}"]
     return [
         f"item_{name} = get({name!r})",
         f"if item_{name} is None:",

@@ -242,6 +242,10 @@ RESPONSES = [
     message(BODY, headers={"X-Long": "y" * 9000}),
     b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
     b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}",
+    b"HTTP/1.1 200 OK\nContent-Length: 6\n\n\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\n\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 4\n\r\n\r\n\r\n",
+    b"\r\n\r\n" + message(BODY),
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     b"SSH-2.0-OpenSSH\r\n",
     b"",
@@ -283,6 +287,7 @@ class TestEquality:
 
     @settings(max_examples=60)
     @example(content=CHUNKED + b"garbage", cuts=[85])
+    @example(content=message(b"zz\r\n", headers=CHUNKED_FIELDS), cuts=[85])
     @example(content=message(BODY) + b"garbage", cuts=[90])
     @given(
         content=st.one_of(st.sampled_from(RESPONSES), st.binary(max_size=60)),

@@ -189,7 +189,7 @@ def test_any_response_is_a_run_or_a_response_error(kind: str, data: st.DataObjec
     reader: RunParser[Any] = RunParser(of.path, of.run_type, of.spec)
     readings: tuple[Callable[[], Iterable[Any]], ...] = (
         lambda: [reader.parse_run(answer, "run_1")],
-        lambda: [reader.parse_cancel(answer, "run_1").run],
+        lambda: [reader.parse_cancel(answer, "run_1")[0]],
         lambda: [reader.parse_create(answer)],
         lambda: [reader.parse_stream_state(answer, "run_1")],
         lambda: reader.parse_page(answer).runs,

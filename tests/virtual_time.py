@@ -117,7 +117,7 @@ class StickTable:
     """haproxy's `http_req_rate` with a deny rule: two counters approximate a window, and refused requests count too."""
 
     def __init__(self, requests: int, per: float, phase: float) -> None:
-        self.requests, self.per = requests, per
+        self.requests, self.per, self.phase = requests, per, phase
         self._tick, self._current, self._previous = START - phase * per, 0, 0
 
     def refuse(self, now: float) -> float:
@@ -131,7 +131,8 @@ class StickTable:
         return self.per if rate > self.requests else 0.0
 
     def least_seconds(self, count: int) -> float:
-        return max(0, count - self.requests) * self.per / self.requests
+        # After a full window the next one accepts its requests evenly, the last of them at its end.
+        return (count / self.requests - self.phase) * self.per if count > self.requests else 0.0
 
 
 class CountingWindow:

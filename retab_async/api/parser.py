@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from retab_async.api.kind import KindSpec
 from retab_async.errors import ConfigurationError, ResponseError, SchemaMismatchError
@@ -28,13 +28,6 @@ RunT = TypeVar("RunT", bound=HasId)
 MAX_PAGE_ROWS = 100
 
 _logger = logging.getLogger("retab_async")
-
-
-class CancelResult(NamedTuple, Generic[RunT]):
-    """The response to a cancel: the run, and the error if the server says that the cancel failed."""
-
-    run: RunT
-    failure: ResponseError | None = None
 
 
 class RunParser(Generic[RunT]):
@@ -95,8 +88,10 @@ class RunParser(Generic[RunT]):
         run, mismatches = self._parse_leniently(response, value, mismatch)
         return self._checked(response, run, run_id), mismatches
 
-    def parse_cancel(self, response: Response, run_id: str) -> CancelResult[RunT]:
-        """Return the run of an accepted cancel, with fields that do not fit at their defaults and logged.
+    def parse_cancel(self, response: Response, run_id: str) -> tuple[RunT, ResponseError | None]:
+        """Return the run of an accepted cancel, and the error if the server says that the cancel failed.
+
+        Fields that do not fit are at their defaults and logged.
 
         Raises:
             ResponseError: The response has no readable status, or is about another run.
@@ -110,8 +105,8 @@ class RunParser(Generic[RunT]):
         if run.id != run_id:
             self._checked(response, run, run_id)
         if self._spec.cancel_failure_marker is None or not self._spec.is_cancel_failure(value):
-            return CancelResult(run)
-        return CancelResult(run, response_error(response, "the API says that the run could not be cancelled"))
+            return run, None
+        return run, response_error(response, "the API says that the run could not be cancelled")
 
     def parse_create(self, response: Response) -> RunT:
         """Return a created run, with fields that do not fit at their defaults and logged.

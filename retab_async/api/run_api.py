@@ -123,7 +123,8 @@ class RunApi(Generic[RunT]):
         except ResponseError as error:
             _logger.warning("%s: cancel accepted, but its response is unreadable; reading the run: %s", run_id, error)
             response = await self._send(self._read_request(run_id, include_output=False), deadline)
-            return (await _parse(self._parser.parse_cancel, response, run_id)).run
+            run, _ = await _parse(self._parser.parse_cancel, response, run_id)
+            return run
         except NotFoundError as error:
             if not self._spec.cancel_404_when_finished:
                 raise

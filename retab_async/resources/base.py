@@ -33,8 +33,7 @@ def _with_official_id_name(method: MethodT) -> MethodT:
 
     @wraps(method)
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        name = self.spec.id_name
-        if name in kwargs:
+        if kwargs and (name := self.spec.id_name) in kwargs:
             # Of two ids, Python's own error says that there are two.
             return await method(self, *args, run_id=kwargs.pop(name), **kwargs)
         return await method(self, *args, **kwargs)

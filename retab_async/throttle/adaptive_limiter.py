@@ -15,8 +15,6 @@ _PAUSE_GROWTH = 0.3
 _MAX_PAUSE = 60.0
 # Seconds after which one request probes, however long a Retry-After is.
 _MAX_CLOSED_SECONDS = 300.0
-# How much faster than on average a count may be used up, since the server returns it all at once.
-_BURST_FACTOR = 5.0
 # Successes after which a gate that has opened without a learned rate limits nothing any more.
 _SLOW_START_SUCCESSES = 32
 # Seconds, beside two periods, after which a rate that was not refused is forgotten.
@@ -43,8 +41,8 @@ class AdaptiveLimiter:
         self.is_closed: bool = False
         self.retry_after_until: float = -inf
         self.blocked_until: float = -inf
-        self._sent_at: deque[float] = deque(maxlen=_KEPT_SENDS)
         self._accepted_at: deque[float] = deque(maxlen=_KEPT_SENDS)
+        self._last_sent = -inf
         self._probe_at = -inf
         self._probe_due_at = -inf
         self._closed_at = -inf
@@ -72,17 +70,16 @@ class AdaptiveLimiter:
         if now - self._throttled_at > _FORGET_AFTER + 2 * period:
             self.estimate.reset()
             return -inf
-        last = self._sent_at[-1] if self._sent_at else -inf
-        counted = self._sent_at if self.estimate.counts_refused else self._accepted_at
-        slow_start = last + self._round_trip / (1 + self._successes)
+        slow_start = self._last_sent + self._round_trip / (1 + self._successes)
         if not count:
             return slow_start if self._successes < _SLOW_START_SUCCESSES else -inf
-        spaced = last + period / (1 if count == 1 else count * _BURST_FACTOR)
-        return max(slow_start, spaced, counted[-count] + period if count <= len(counted) else -inf)
+        spaced = self._last_sent + self.estimate.spacing
+        accepted = self._accepted_at
+        return max(slow_start, spaced, accepted[-count] + period if count <= len(accepted) else -inf)
 
     def on_sent(self, now: float) -> None:
         """Record a request."""
-        self._sent_at.append(now)
+        self._last_sent = now
         self._accepted_at.append(now)
         if self.is_closed:
             self._probe_at = now + self._next_pause(now)

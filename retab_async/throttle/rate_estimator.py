@@ -2,22 +2,31 @@
 
 from collections.abc import Sequence
 from itertools import islice
+from math import inf
 from typing import NamedTuple
 
 # Fewer accepted requests say nothing about a rate.
 _MIN_SAMPLE = 4
+# How much faster than on average a count may be used up, since the server returns it all at once.
+_BURST_FACTOR = 5.0
 # Factor by which each speed-up shortens the period.
 _SPEED_UP = 0.95
-# Successes before a speed-up: at first, at least where a count is used at once, and at most (or this many counts).
+# Successes before a speed-up: at an even rate at first, with bursts at first, and at most (or this many counts).
 _MIN_HOLD = 8
-_MIN_HOLD_OF_COUNT = 50
+_MIN_HOLD_OF_BURSTS = 50
 _MAX_HOLD = 256
 _MAX_HOLD_COUNTS = 8
+# A refused speed-up may cost a twentieth of the time.
+_HOLD_OF_CLOSED = 20
 # A rate this many times as high as the one that was refused limits nothing any more.
 _FORGET_FACTOR = 4.0
-# Relative precision of a measured period.
-_TOLERANCE = 0.97
-_FIRST_STEP = 0.02
+# A gate that is closed for longer than this part of the period waits until a count is returned at once.
+_LONG = 0.5
+# Part of a count that counts as all of it.
+_USED_UP = 0.95
+# Part of the period by which a refusal lengthens it at most, where the probes tell no more, and times in any case.
+_STEP = 0.05
+_MAX_SLOW_DOWN = 8.0
 
 
 class RecoverySample(NamedTuple):
@@ -41,38 +50,41 @@ class RecoverySample(NamedTuple):
 class RateEstimator:
     """Rate estimator: a count of requests in a period, learned from throttling.
 
-    The first refusals show both: 300 sent at once and 60 s of refusals are 300 in 60 s. The period then shrinks by a
-    twentieth after some successes, until that is refused; it returns to the last accepted one, and tries again after
-    twice as many. A count that is refused although most of it should be left was the burst of a bucket: from then on
-    one request is sent at a time, at the rate that was accepted. The same holds if the gate opens again soon after it
-    closed in the middle of a burst: a limiter that approximates its window, as haproxy's does, needs even spacing.
+    The first refusals show both: 300 sent at once and 60 s of refusals are 300 in 60 s, and 300 can be sent in a burst
+    again. A gate that opens soon is a bucket's, and a refusal before the count is used up is that of a limiter that
+    only approximates a window, as haproxy's does, or that counts refused requests too: they need an even rate.
+
+    After some successes the period shrinks by a twentieth, until that is refused. It becomes then what the last
+    accepted requests took, but at most the last period that was not refused, and is left alone for twice as many.
 
     Attributes:
         count: Requests in a period, 0 where no limit is known.
         period: Seconds.
-        counts_refused: Whether refused requests use up the count too.
     """
 
     def __init__(self) -> None:
         self.count: int = 0
         self.period: float = 0.0
+        self._is_even = False
         # Successes since the last opening at which to speed up, and between two speed-ups.
         self._speed_up_at = 0
         self._hold = 0
-        # The shortest period that is thought to be accepted, and one that certainly is.
+        # The shortest period that was not refused.
         self._accepted = 0.0
-        self._safe = 0.0
-        self._step = _FIRST_STEP
-        self._is_suspect = False
+        # When measuring begins: after the burst of a bucket, which is above its rate.
+        self._measured_since = -inf
+        self._is_remeasured = False
         self._refused_rate = 0.0
-        self.counts_refused: bool = False
-        # Whether the period was measured by a gate that stayed closed for most of it, and not by a burst alone.
-        self._is_whole_period = False
 
     @property
     def rate(self) -> float | None:
         """Requests a second, None where no limit is known."""
         return self.count / self.period if self.count else None
+
+    @property
+    def spacing(self) -> float:
+        """Least seconds between two requests, where a limit is known."""
+        return self.period / (self.count if self._is_even else self.count * _BURST_FACTOR)
 
     def reset(self) -> None:
         """Forget the limit."""
@@ -83,7 +95,9 @@ class RateEstimator:
         if not self.count or successes < self._speed_up_at:
             return
         self._speed_up_at = successes + self._hold
-        self._accepted = self._safe = self.period
+        # A window refuses only when its count is used up.
+        if self._hold >= self.count:
+            self._accepted = self.period
         self.period *= _SPEED_UP
         if self.count > self._refused_rate * _FORGET_FACTOR * self.period:
             self.reset()
@@ -100,8 +114,8 @@ class RateEstimator:
         else:
             self._learn(accepted, sample)
         self._refused_rate = self.rate or 0.0
-        # A count that is returned all at once says nothing about the period: only the next opening does.
-        self._speed_up_at = self._hold + (self.count if self.count > 1 else 0)
+        # The effect of a burst shows only when its count is used up.
+        self._speed_up_at = self._hold + (0 if self._is_even else self.count)
 
     def _learn(self, accepted: Sequence[float], sample: RecoverySample) -> None:
         # The span up to now with the highest rate: it begins with the burst that was too much.
@@ -109,69 +123,56 @@ class RateEstimator:
         spans = ((count, sample.sent - when) for count, when in enumerate(earlier, 1) if when < sample.sent)
         count, seconds = max(spans, key=lambda span: span[0] / span[1], default=(0, 0.0))
         if count >= _MIN_SAMPLE:
+            self._measured_since, self._is_remeasured = -inf, False
             self._measure(count, seconds, sample.slack)
-            self._is_whole_period = sample.closed_seconds > seconds / 2
-            self._hold = count
-            self._is_suspect = False
+            if sample.closed_seconds - sample.slack <= _LONG * seconds:
+                self._measured_since, self.period = sample.sent, seconds
+                self._send_evenly()
 
     def _measure(self, count: int, seconds: float, slack: float) -> None:
-        self.count = count
-        self.period = seconds - slack / 2
-        self._accepted = self._safe = seconds
-        self._hold = max(count, _MIN_HOLD_OF_COUNT)
+        # The shortest period that is possible: too short a one is soon refused, and then measured more closely.
+        self.count, self.period = count, max(seconds - slack, seconds / 2)
+        self._accepted = self.period
+        self._is_even, self._hold = False, max(count, _MIN_HOLD_OF_BURSTS)
+
+    def _send_evenly(self) -> None:
+        self._is_even, self._hold = True, max(self.count // 8, _MIN_HOLD)
 
     def _correct(self, accepted: Sequence[float], sample: RecoverySample) -> None:
-        is_new_period = sample.closed_seconds - sample.slack > sample.open_seconds / 3
-        if self.count == 1:
-            self._slow_down(sample)
-        elif self._is_smooth(accepted, sample):
-            measured = sample.open_seconds / sample.successes
-            self.period = measured if sample.successes >= self.count / 2 else max(measured, self.period / self.count)
-            self.count, self._hold = 1, _MIN_HOLD
-        elif is_new_period and self.count / 4 <= sample.successes < 1.1 * self.count:
-            # It closed for a whole period before the count was used up: by refused requests.
-            self.counts_refused |= sample.successes <= _TOLERANCE * self.count
-            self._measure(sample.successes, sample.open_seconds, sample.slack)
-        elif sample.successes >= 0.9 * self.count:
-            self._is_suspect = False
-            self._lengthen(accepted, sample)
-        elif self._is_suspect:
-            self.count, self.period = 1, 2 * self.period / self.count
-            self._slow_down(sample)
-        else:
-            # Once may be chance: requests overtake each other on the network.
-            self._is_suspect = True
-            self.period *= 1.1
-            self._hold = max(self.count, _MIN_HOLD_OF_COUNT)
-
-    def _is_smooth(self, accepted: Sequence[float], sample: RecoverySample) -> bool:
-        # A window that refuses in the middle of a burst stays closed until the burst before it has left the window.
         closed_at = sample.sent - sample.closed_seconds
-        burst = sum(closed_at - self.period / 2 < when <= closed_at for when in accepted)
-        is_short = sample.closed_seconds < self.period / 4
-        is_known = self._is_whole_period or sample.successes >= self.count / 2
-        return is_short and is_known and burst >= 0.15 * self.count
-
-    def _slow_down(self, sample: RecoverySample) -> None:
-        if sample.successes >= _MIN_SAMPLE:
-            self.period = max(self.period * 1.05, min(sample.open_seconds / sample.successes, self.period * 2))
-            self._hold = min(self._hold * 2, _MAX_HOLD)
-        else:
-            self.period *= 2
-            self._hold = _MIN_HOLD
-
-    def _lengthen(self, accepted: Sequence[float], sample: RecoverySample) -> None:
-        counted = sample.sent - accepted[-min(self.count + 1, len(accepted))]
-        measured = min(self.period + sample.closed_seconds, counted)
-        if self._accepted < _TOLERANCE * (measured - sample.slack):
-            shortest = self.period * 1.02
-            self._measure(self.count, measured, sample.slack)
-            self.period = max(self.period, shortest)
+        used = sum(closed_at - self.period < when <= closed_at for when in accepted)
+        is_early = used < _USED_UP * self.count
+        is_long = sample.closed_seconds - sample.slack > _LONG * self.period
+        is_whole = is_long and self.count / 4 <= sample.successes < 1.1 * self.count
+        if is_whole and not (is_early and (self._is_even or self._is_remeasured)):
+            # It was open until a count was used up, and closed until that was returned.
+            self._is_remeasured |= is_early
+            self._measure(sample.successes, sample.open_seconds, sample.slack)
             return
-        if self.period < self._accepted:
-            self._hold = min(self._hold * 2, max(_MAX_HOLD, self.count * _MAX_HOLD_COUNTS))
-            self._step = _FIRST_STEP
-        else:
-            self._accepted = max(self._accepted * (1 + self._step), (self._accepted + self._safe) / 2)
-            self._step *= 2
-        self.period = self._accepted = min(self._accepted, measured)
+        # A window stays closed until its count is returned: until then the period was too short.
+        self._lengthen(accepted, sample, inf if self._is_even else self.period + sample.closed_seconds)
+        if is_early and not self._is_even:
+            self._send_evenly()
+
+    def _lengthen(self, accepted: Sequence[float], sample: RecoverySample, longest: float) -> None:
+        """Set the period to what the last count took, or all since the last opening if those were faster."""
+        times = [when for when in accepted if when >= self._measured_since]
+        last = min(self.count, len(times) - 1)
+        since_opening = min(max(last, sample.successes), len(times) - 1)
+        is_tried = self.period < self._accepted
+        if last > 0:
+            seconds, slack = min(
+                ((sample.sent - times[-taken - 1]) * self.count / taken, sample.slack * self.count / taken)
+                for taken in (last, since_opening)
+            )
+            measured = min(seconds, longest, _MAX_SLOW_DOWN * self.period)
+            shortest = min(seconds, longest) - slack
+            longer = max(self.period, shortest) + min(slack / 2, _STEP * self.period)
+            # Requests from before the last correction may have been faster.
+            longer = max(self.period, min(measured, longer))
+            self.period = min(longer, self._accepted) if is_tried else longer
+        if is_tried:
+            most = max(_MAX_HOLD, self.count * _MAX_HOLD_COUNTS)
+            cost = int(_HOLD_OF_CLOSED * sample.closed_seconds * self.count / self.period)
+            self._hold = max(min(self._hold * 2, most), cost)
+        self._accepted = self.period

@@ -7,7 +7,8 @@ import attrs
 
 from retab_async.errors import ConfigurationError
 from retab_async.settings import Credential
-from retab_async.throttle.rate_limit import RateLimit
+from retab_async.throttle.rate_limit import LocalLimiter, RateLimit
+from retab_async.throttle.shared_limiter import SharedLimiter
 from retab_async.throttle.slots import SharedRateLimit
 from retab_async.throttle.throttle import Throttle
 
@@ -44,10 +45,9 @@ class _KeptThrottle(Throttle):
         super().__init__(rate_limit=rate_limit, fingerprint=fingerprint)
         self._kept = kept
 
-    def on_sent(self) -> float:
-        if self.given is not None:
-            self._kept.add(self)
-        return super().on_sent()
+    def _on_given_sent(self, given: LocalLimiter | SharedLimiter) -> None:
+        self._kept.add(self)
+        super()._on_given_sent(given)
 
     def on_throttled(self, sent: float, retry_after: float | None, *, is_rate_limited: bool) -> None:
         super().on_throttled(sent, retry_after, is_rate_limited=is_rate_limited)

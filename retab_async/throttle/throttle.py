@@ -184,8 +184,11 @@ class Throttle:
         self.in_flight += 1
         self.limiter.on_sent(now)
         if self.given is not None:
-            self.given.start()
+            self._on_given_sent(self.given)
         return now
+
+    def _on_given_sent(self, given: LocalLimiter | SharedLimiter) -> None:
+        given.start()
 
     def on_done(self, sent: float | None) -> None:
         """Count a request as finished, answered or not; None for one that was not sent."""

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from math import inf
 from typing import NamedTuple
@@ -69,7 +70,11 @@ class AttemptRunner:
         return self._throttle.external if request.external_url else self._throttle
 
     async def run(  # noqa: C901 - success is handled inline, because another call would be measurable
-        self, call: Call, number: int, permit: Permit | None = None, turn_deadline: float | None = None
+        self,
+        call: Call,
+        number: int,
+        permit: Permit | None = None,
+        turn_deadline: Callable[[], float] | None = None,
     ) -> Response:
         """Make attempt `number` of a call.
 
@@ -77,7 +82,8 @@ class AttemptRunner:
             call: The call.
             number: The number of this attempt, from 1.
             permit: The permit of a bulk job, marked as sent when the request leaves.
-            turn_deadline: When the throttle's turn must have come, in `time.monotonic()`; the call's deadline without.
+            turn_deadline: Returns when the throttle's turn must have come, in `time.monotonic()`; without, it is the
+                call's deadline.
 
         Raises:
             APIError: The response is not a 2xx.
@@ -94,7 +100,7 @@ class AttemptRunner:
         is_open = False
         try:
             if not (throttle.is_unthrottled or throttle.try_pass()):
-                latest = deadline if turn_deadline is None else min(deadline, turn_deadline)
+                latest = deadline if turn_deadline is None else min(deadline, turn_deadline())
                 priority = self._priority(call, permit)
                 await self._wait_for_turn(throttle, call._replace(deadline=latest), number, priority)
             if permit is not None and permit.is_at_gate:

@@ -1,6 +1,7 @@
 """One HTTP exchange: sends a `Request` once and reads the response."""
 
 import time
+from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -137,7 +138,9 @@ class Exchange:
             settings.credential.header: settings.credential.value,
         }
         self._fast = (
-            None if settings.proxy else FastExchange(self._base_url, self._headers, errors.timeout, self._reader)
+            None
+            if settings.proxy
+            else FastExchange(self._base_url, self._headers, errors.timeout, self._reader, self._run_in_session)
         )
         options = {
             "headers": CIMultiDict(self._headers),
@@ -149,7 +152,9 @@ class Exchange:
             method: options | pool.options(method) for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
         }
 
-    async def run(self, request: Request, number: int, seconds: float, delivery: DeliveryState) -> Response:
+    def run(
+        self, request: Request, number: int, seconds: float, delivery: DeliveryState
+    ) -> Coroutine[Any, Any, Response]:
         """Send attempt `number` of a request and return its response, all within `seconds`.
 
         A kept-alive connection that the server had closed costs another send.
@@ -158,11 +163,14 @@ class Exchange:
             aiohttp.ClientError: There was no response.
             TimeoutError: There was none in time.
         """
-        until = time.monotonic() + seconds
         if self._fast is not None and request.body is None and not (request.external_url or request.headers):
             wires = self._pool.wires()
-            if wires is not None and (response := await self._fast.run(wires, request, number, until, delivery)):
-                return response
+            if wires is not None:
+                return self._fast.run(wires, request, number, seconds, delivery)
+        return self._run_in_session(request, number, seconds, delivery)
+
+    async def _run_in_session(self, request: Request, number: int, seconds: float, delivery: DeliveryState) -> Response:
+        until = time.monotonic() + seconds
         opened: list[socket] = []
         opened_sockets.set(opened)
         # A request without a body is sent as soon as it is written; a body records it itself.

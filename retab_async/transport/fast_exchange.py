@@ -1,7 +1,8 @@
 """HTTP exchange on the fast connection path, for requests without a body that go to the API itself."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeAlias
 
 from yarl import URL
 
@@ -20,6 +21,10 @@ from retab_async.transport.wire_pool import WirePool
 _MIN_SECONDS = 0.001
 
 
+# `Exchange.run` over a ClientSession.
+Fallback: TypeAlias = Callable[[Request, int, float, DeliveryState], Coroutine[Any, Any, Response]]
+
+
 class FastExchange:
     """HTTP exchange over wires: sends requests with the headers of one client, each once.
 
@@ -28,11 +33,18 @@ class FastExchange:
         headers: Headers of every request, the credential among them.
         connect_timeout: Seconds for opening a connection.
         reader: Makes the responses, within the client's limits.
+        fallback: Sends a request where the fast path turns out to be unusable.
     """
 
     def __init__(
-        self, base_url: URL, headers: Mapping[str, str], connect_timeout: float, reader: ResponseReader
+        self,
+        base_url: URL,
+        headers: Mapping[str, str],
+        connect_timeout: float,
+        reader: ResponseReader,
+        fallback: Fallback,
     ) -> None:
+        self._fallback = fallback
         self._base_url = base_url
         self._headers = headers
         self._connect_timeout = connect_timeout
@@ -40,16 +52,17 @@ class FastExchange:
         self._heads: dict[str, RequestHead] = {}
 
     async def run(
-        self, wires: WirePool, request: Request, number: int, deadline: float, delivery: DeliveryState
-    ) -> Response | None:
-        """Send attempt `number` of a request and return its response; None if the fast path turns out to be unusable.
+        self, wires: WirePool, request: Request, number: int, seconds: float, delivery: DeliveryState
+    ) -> Response:
+        """Send attempt `number` of a request and return its response, all within `seconds`.
 
         A kept-alive connection that the server had closed costs another send.
 
         Raises:
             aiohttp.ClientError: There was no response.
-            TimeoutError: There was none before the deadline, in `time.monotonic()` seconds.
+            TimeoutError: There was none in time.
         """
+        deadline = time.monotonic() + seconds
         delivery.is_sent = True
         head = self._heads.get(request.method) or self._make_head(request.method)
         target = request.target
@@ -59,7 +72,9 @@ class FastExchange:
                 left = max(deadline - time.monotonic(), _MIN_SECONDS)
                 wire = await wires.open(self._base_url, min(left, self._connect_timeout))
                 if wire is None:
-                    return None
+                    return await self._fallback(
+                        request, number, max(deadline - time.monotonic(), _MIN_SECONDS), delivery
+                    )
             # Not before the wire is open: the timer forgets the deadlines that no wire has when it fires.
             wires.watch(deadline)
             try:
@@ -79,10 +94,10 @@ class FastExchange:
                 wires.discard(wire)
                 raise
             else:
-                parts = request, response.status, response.headers, response.body, number
-                if len(response.body) <= MAX_INLINE_BYTES:
-                    return self._reader.to_response(*parts)
-                return await self._reader.to_large_response(*parts)
+                status, headers, body = response
+                if len(body) <= MAX_INLINE_BYTES:
+                    return self._reader.to_response(request, status, headers, body, number)
+                return await self._reader.to_large_response(request, status, headers, body, number)
 
     def _make_head(self, method: str) -> RequestHead:
         head = self._heads[method] = RequestHead(method, self._base_url, self._headers)
@@ -104,4 +119,4 @@ class FastExchange:
             wires.release(wire)
         else:
             wires.discard(wire)
-        return WireResponse(status, headers, body)
+        return status, headers, body

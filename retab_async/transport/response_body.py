@@ -83,6 +83,7 @@ class ResponseReader:
 
     def __init__(self, settings: Settings) -> None:
         self._credential = settings.credential
+        self._redact = settings.credential.redact
         self._secret = settings.credential.secret.encode()
         self._max_bytes = settings.max_response_bytes
 
@@ -96,7 +97,7 @@ class ResponseReader:
         """Return the response to attempt `number` of a request."""
         if self._may_hold_secret(request, status, body):
             body = self._credential.redact_body(body)
-        return Response(request, status, headers, body, number, self._credential.redact)
+        return Response(request, status, headers, body, number, self._redact)
 
     async def to_large_response(
         self, request: Request, status: int, headers: Mapping[str, str], body: bytes, number: int
@@ -108,7 +109,7 @@ class ResponseReader:
                 pieces.append(piece)
                 await asyncio.sleep(0)
             body = b"".join(pieces)
-        return Response(request, status, headers, body, number, self._credential.redact)
+        return Response(request, status, headers, body, number, self._redact)
 
     def _may_hold_secret(self, request: Request, status: int, body: bytes) -> bool:
         # What a storage service has is a document, and it was never sent the secret.

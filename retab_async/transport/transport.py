@@ -251,7 +251,7 @@ class BulkTransport(Transport):
             permit = permit or self._limiter.try_acquire() or await self._acquire()
             is_success = False
             try:
-                response = await self._attempts.run(call, 1, permit, self._turn_deadline())
+                response = await self._attempts.run(call, 1, permit, self._turn_deadline)
             except RequestError as error:
                 if (
                     is_throttled(error)

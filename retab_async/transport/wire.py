@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from itertools import pairwise
 from math import inf
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
+from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpResponseParser, RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 # Longer bodies are read by aiohttp, which stops at the size limit.
 _MAX_PLAIN_BYTES = 64 * 1024
 # In the place of a Content-Length.
-_NOT_PLAIN, _CHUNKED = -1, -2
+_CHUNKED = -1
+_END_OF_HEAD = b"\n\r\n"
 _END_OF_CHUNKS = b"\r\n0\r\n\r\n"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 # aiohttp's own limit of 8 KiB is too small for what corporate proxies add.
@@ -97,12 +99,12 @@ class RequestHead:
         return self._before + target.encode("ascii") + self._after
 
 
-class WireResponse(NamedTuple):
-    """Status, headers and decoded body of a response; the body is cut one byte past its limit."""
+# Status, headers and decoded body of a response; the body is cut one byte past its limit.
+WireResponse: TypeAlias = "tuple[int, CIMultiDictProxy[str], bytes]"
 
-    status: int
-    headers: "CIMultiDictProxy[str]"
-    body: bytes
+
+class _NotPlainError(Exception):
+    """The response is left to aiohttp's handler."""
 
 
 class _ParserProtocol:
@@ -130,13 +132,15 @@ class Wire(asyncio.BufferedProtocol):
 
     # asyncio reads into this buffer; a protocol without one costs an allocation of 256 KiB per read on the stock loop.
     __slots__ = (
+        "_body_start",
+        "_chunk_parser",
         "_connection",
         "_cuts",
         "_handler",
+        "_head_parser",
         "_length",
         "_loop",
         "_message",
-        "_parser",
         "_payload",
         "_received",
         "_transport",
@@ -167,22 +171,27 @@ class Wire(asyncio.BufferedProtocol):
         self._cuts: list[int] = []
         self._message: RawResponseMessage | None = None
         self._payload: Any = None
-        self._length = 0
+        self._length = self._body_start = 0
         self._take_over()
 
     def _take_over(self) -> None:
-        self._parser = HttpResponseParser(
+        self._head_parser = self._make_parser(with_body=False)
+        self._chunk_parser: Any = None
+        self._transport.set_protocol(self)
+
+    def _make_parser(self, *, with_body: bool) -> Any:
+        return HttpResponseParser(
             _ParserProtocol(),  # type: ignore[arg-type]
             self._loop,
             _READ_BUFSIZE,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
             payload_exception=aiohttp.ClientPayloadError,
+            response_with_body=with_body,
             read_until_eof=True,
             # A short body is decompressed at its end, a long one by the handler, with its limits.
             auto_decompress=False,
         )
-        self._transport.set_protocol(self)
 
     @property
     def is_open(self) -> bool:
@@ -239,8 +248,8 @@ class Wire(asyncio.BufferedProtocol):
         """Fail the current request with a `TimeoutError`."""
         if self._waiter is not None and not self._waiter.done():
             # With a message but no complete body, the response is in progress.
-            incomplete = None if self._message is None else IncompleteResponseError(self._payload.total_bytes)
-            self._waiter.set_exception(incomplete or TimeoutError())
+            is_begun = self._message is not None
+            self._waiter.set_exception(IncompleteResponseError(self._body_received()) if is_begun else TimeoutError())
 
     def close(self) -> None:
         """Close the connection, once or more often."""
@@ -272,21 +281,62 @@ class Wire(asyncio.BufferedProtocol):
             self._cuts.append(len(self._received))
         self._received += data
         try:
-            messages, _, _ = self._parser.feed_data(data)
+            body = self._parse(data)
         except Exception:  # noqa: BLE001 - aiohttp's handler raises the same for the same bytes
             self._delegate(waiter)
             return
+        if body is not None:
+            self._complete(waiter, body)
+
+    def _parse(self, data: bytes) -> bytes | None:
+        # The body once it is complete; an exception if the response is not plain.
+        received = self._received
+        if self._message is None:
+            self._message = self._parse_head(data)
+            if self._message is None:
+                return None
+            self._length = _plain_length(self._message)
+            data = received
+        if self._length == _CHUNKED:
+            return self._parse_chunks(data)
+        missing = self._body_start + self._length - len(received)
+        if missing > 0:
+            return None
+        if missing < 0:
+            # The further bytes must not become the head of the next response.
+            raise _NotPlainError
+        body = received[self._body_start :]
+        return _inflate(body) if self._message.compression else body
+
+    def _parse_head(self, data: bytes) -> RawResponseMessage | None:
+        # The parser gets no byte of the body: a stream for each would cost as much as all the rest.
+        received = self._received
+        self._body_start = start = received.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        is_complete = start >= len(_END_OF_HEAD)
+        messages, _, _ = self._head_parser.feed_data(data[: start - len(received) or None] if is_complete else data)
+        # The parser takes bare line feeds too, and skips blank lines before a head.
+        if len(messages) != is_complete or (is_complete and received.find(b"\n\n", 0, start) >= 0):
+            raise _NotPlainError
+        return messages[0][0] if messages else None
+
+    def _parse_chunks(self, data: bytes) -> bytes | None:
+        if self._chunk_parser is None:
+            self._chunk_parser = self._make_parser(with_body=True)
+        messages, _, _ = self._chunk_parser.feed_data(data)
         if messages:
-            is_first = self._message is None and len(messages) == 1
-            self._message, self._payload = messages[0]
-            self._length = _plain_length(self._message) if is_first else _NOT_PLAIN
-            if self._length == _NOT_PLAIN:
-                self._delegate(waiter)
-                return
-        if self._message is not None and self._payload.is_eof():
-            self._complete(waiter, self._message)
-        elif self._length == _CHUNKED and len(self._received) > _MAX_PLAIN_BYTES:
-            self._delegate(waiter)
+            ((_, self._payload),) = messages
+        if not self._payload.is_eof():
+            if len(self._received) > _MAX_PLAIN_BYTES:
+                raise _NotPlainError
+            return None
+        if not self._received.endswith(_END_OF_CHUNKS):
+            raise _NotPlainError
+        body: bytes = self._payload.read_nowait(-1)
+        return _inflate(body) if self._message is not None and self._message.compression else body
+
+    def _body_received(self) -> int:
+        received: int = self._payload.total_bytes if self._payload else len(self._received) - self._body_start
+        return received
 
     def eof_received(self) -> None:
         """Let the transport close itself; `connection_lost` follows."""
@@ -307,29 +357,16 @@ class Wire(asyncio.BufferedProtocol):
         if not waiter.done():
             waiter.set_exception(self._handler.exception() or aiohttp.ServerDisconnectedError())
 
-    def _complete(self, waiter: "asyncio.Future[WireResponse | None]", message: RawResponseMessage) -> None:
-        body = self._body_of(message)
-        if body is None:
-            self._delegate(waiter)
-            return
+    def _complete(self, waiter: "asyncio.Future[WireResponse | None]", body: bytes) -> None:
+        message: Any = self._message
         self._waiter = self._message = self._payload = None
         self._received = b""
         if self._cuts:
             self._cuts = []
         if not waiter.done():
-            waiter.set_result(WireResponse(message.code, message.headers, body))
+            waiter.set_result((message.code, message.headers, body))
         if message.should_close:
             self.close()
-
-    def _body_of(self, message: RawResponseMessage) -> bytes | None:
-        # None if further bytes follow: they must not become the head of the next response.
-        received = self._received
-        if self._length == _CHUNKED:
-            body = self._payload.read_nowait(-1) if received.endswith(_END_OF_CHUNKS) else None
-        else:
-            start = received.find(b"\r\n\r\n") + 4
-            body = received[start:] if start + self._length == len(received) else None
-        return _inflate(body) if body is not None and message.compression else body
 
     def _delegate(self, waiter: "asyncio.Future[WireResponse | None]") -> None:
         received, cuts = self._received, self._cuts
@@ -343,27 +380,30 @@ class Wire(asyncio.BufferedProtocol):
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
-        # Read by read, as the handler would have got them: an error, in the last one, may come after the response.
-        for start, end in pairwise((0, *cuts, len(received))):
-            self._handler.data_received(received[start:end])
+        # First, so that the response is awaited before the handler closes the connection for an error in it.
         if not waiter.done():
             waiter.set_result(None)
+        # Read by read, as the handler would have got them: an error in the last one may come after the response.
+        for start, end in pairwise((0, *cuts, len(received))):
+            self._handler.data_received(received[start:end])
 
 
 def _plain_length(message: RawResponseMessage) -> int:
+    # The Content-Length, or _CHUNKED.
     if message.code != 200 or message.upgrade or message.compression not in {None, "gzip"}:
-        return _NOT_PLAIN
+        raise _NotPlainError
     if message.chunked:
         return _CHUNKED
-    length = message.headers.get("Content-Length")
-    return int(length) if length is not None and int(length) <= _MAX_PLAIN_BYTES else _NOT_PLAIN
+    length = int(message.headers[hdrs.CONTENT_LENGTH])
+    if length > _MAX_PLAIN_BYTES:
+        raise _NotPlainError
+    return length
 
 
-def _inflate(body: bytes) -> bytes | None:
+def _inflate(body: bytes) -> bytes:
     # Whatever is not exactly one short gzip stream is left to aiohttp.
     inflater = zlib.decompressobj(_GZIP_WINDOW)
-    try:
-        content = inflater.decompress(body, _MAX_PLAIN_BYTES)
-    except zlib.error:
-        return None
-    return content if inflater.eof and not inflater.unused_data else None
+    content = inflater.decompress(body, _MAX_PLAIN_BYTES)
+    if not inflater.eof or inflater.unused_data:
+        raise _NotPlainError
+    return content

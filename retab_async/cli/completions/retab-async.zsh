@@ -138,7 +138,7 @@ _retab-async() {
         ' classifications list' | ' edits list' | ' extractions list' | ' parses list' | ' partitions list' | ' splits list' | ' workflows evals runs list' | ' workflows experiments runs list' | ' workflows runs list') options+=('--limit:List up to N runs.' '--all:List all runs, as --limit 0 does.') ;;
     esac
     case "$at" in
-        ' classifications process' | ' edits process' | ' extractions process' | ' parses process' | ' partitions process' | ' splits process') options+=('--from-file:Read the FILEs from LIST, one a line, or stdin for -.' '--out:Write the records to FILE, as CSV if it ends with .csv, else as JSON lines.' '--journal:Record each run in FILE; with the same FILE again, continue the job, and --out with it.' '--concurrency:Process up to N documents at the same time.' '--wait-timeout:Cancel a run that takes longer than this.') ;;
+        ' classifications process' | ' edits process' | ' extractions process' | ' parses process' | ' partitions process' | ' splits process') options+=('--from-file:Read the FILEs from LIST, one a line, or stdin for -.' '--out:Write the records to FILE, as CSV if it ends with .csv, else as JSON lines.' '--journal:Record each run in FILE; with the same FILE again, continue the job, and complete --out.' '--concurrency:Process up to N documents at the same time.' '--wait-timeout:Cancel a run that takes longer than this.') ;;
     esac
     case "$at" in
         ' demo') options+=('--runs:Start N runs, half of them splits and half partitions.' '--json:Print one JSON object instead of a table.') ;;
