@@ -264,6 +264,17 @@ class TestRoutes:
 
         assert emulator.requests == [RecordedRequest("POST", "/v1/partitions", 201, idempotency_key="k1")]
 
+    @pytest.mark.parametrize(
+        ("headers", "key"), [({"Api-Key": "k1"}, "k1"), ({"Api-Key": "", "Authorization": "Bearer k2"}, "k2")]
+    )
+    async def test_requests_are_recorded_with_their_key(
+        self, emulator: Emulator, session: aiohttp.ClientSession, headers: dict[str, str], key: str
+    ) -> None:
+        await answer(session, "GET", "/v1/splits", headers=headers)
+
+        assert emulator.requests[0].api_key == key
+        assert key not in repr(emulator.requests)
+
     async def test_statuses_are_counted(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         await answer(session, "GET", "/v1/splits")
         await answer(session, "GET", "/v1/splits")
