@@ -239,7 +239,7 @@ class CleanupTransport(Transport):
         del deadline
         call = Call(request, inf, delivery or DeliveryState())
         try:
-            return await self._attempts.run(call, 1, None, time.monotonic() + self._turn_timeout)
+            return await self._attempts.run(call, 1, None, lambda: time.monotonic() + self._turn_timeout)
         except RetabError as error:
             _mark_in_doubt(error, call)
             raise
