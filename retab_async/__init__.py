@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         RunFailedError as RunFailedError,
         SettledError as SettledError,
         TerminatedError as TerminatedError,
+        UnknownRunError as UnknownRunError,
         ValidationError as ValidationError,
         WaitTimeoutError as WaitTimeoutError,
     )
@@ -323,6 +324,7 @@ else:
             "Totals": "throttle",
             "UnconfirmedCancel": "cleanup",
             "UnknownLifecycle": "lifecycles",
+            "UnknownRunError": "errors",
             "UploadCallback": "documents",
             "UploadProgress": "documents",
             "UploadedFile": "models",

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from retab_async import bulk, resources
 from retab_async.hooks import Hook, HookSet
+from retab_async.official_names import check_parameter_names
 from retab_async.retry import RetryPolicy, check_policy
 from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, as_secret_headers, check_seconds
 from retab_async.throttle import RateLimit, SharedRateLimit, Stats, ThrottleRegistry, Totals, check_rate_limit
 from retab_async.transport import ConnectionPool, Transport
-from retab_async.validation import check_parameter_names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
@@ -28,13 +28,6 @@ if TYPE_CHECKING:
 
 # A library prints nothing by itself; the application decides.
 logging.getLogger("retab_async").addHandler(logging.NullHandler())
-
-# What the parameters of other clients are called here.
-_EQUIVALENTS = {
-    "max_retries": "pass retry=RetryPolicy(attempts=...), the retries plus the first attempt",
-    "http_client": "pass session=, an aiohttp.ClientSession",
-    "default_headers": "pass headers=",
-}
 
 
 class AsyncRetab(resources.RunResources):
@@ -78,7 +71,7 @@ class AsyncRetab(resources.RunResources):
         """Reject parameters of other clients; a decorator of `__init__` would keep the key in a frame of its errors."""
         names = frozenset(kwargs)
         del args, kwargs
-        check_parameter_names(names, _EQUIVALENTS)
+        check_parameter_names(names)
         return super().__new__(cls)
 
     def __init__(
@@ -189,7 +182,7 @@ class AsyncRetab(resources.RunResources):
         json: Any = None,
         idempotency_key: str | None = None,
     ) -> "APIResponse":
-        """Send a request to any route of the API, for what has no method of its own yet.
+        """Send a request with a JSON body, or none, to any route of the API, for what has no method of its own yet.
 
         Throttle, retries, deadline, size limit and redaction are those of every call; a POST or PATCH without an
         idempotency key is sent once. For a request that takes longer: `client.with_options(timeout=...).request(...)`.
@@ -199,7 +192,7 @@ class AsyncRetab(resources.RunResources):
         Args:
             method: GET, POST, PUT, PATCH or DELETE.
             path: Route from `/v1/` on, such as `/v1/files`.
-            query: Parameters of the query; None is left out, a list is repeated.
+            query: Parameters of the query: strings, numbers, booleans, dates; None is left out, a list is repeated.
             json: JSON value to send; None for no body.
             idempotency_key: Key under which repeated requests take effect once.
 

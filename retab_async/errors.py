@@ -7,6 +7,8 @@ RetabError
 │   └── InvalidDocumentError          a document that cannot be read or sent
 ├── ClientStateError                  a client that is closed, or of another loop or process (a RuntimeError)
 ├── JournalError                      a journal of cancels that cannot be read or written (an OSError)
+├── SettledError                      in a report: an earlier run of the job settled it as a failure
+├── UnknownRunError                   in a report: a document has a run whose id is not known
 ├── TerminatedError                   the process was asked to terminate, e.g. by SIGTERM
 ├── RunError                          a run without the awaited result
 │   ├── RunFailedError                it failed
@@ -34,6 +36,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
+from retab_async.official_names import OfficialNames
 from retab_async.text import single_line
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ def _rebuild(cls: type["RetabError"], args: tuple[Any, ...], state: dict[str, An
     return error
 
 
-class RetabError(Exception):
+class RetabError(OfficialNames, Exception):
     """Base of all exceptions of this library.
 
     Attributes:
@@ -95,6 +98,26 @@ class JournalError(RetabError, OSError):
 
 class SettledError(RetabError):
     """An earlier run of a bulk job settled this id as a failure; the message is the reason in its journal."""
+
+
+@attrs.define(slots=False, kw_only=True, repr=False)
+class UnknownRunError(RetabError):
+    """A document of a process job has a run already, of which neither the journal nor the API tells the id.
+
+    A document above 32 MiB is uploaded to another URL by each job, and the API rejects the key of its create with
+    another body. It has no second run, which would be paid twice.
+
+    Attributes:
+        kind: The kind of the run.
+    """
+
+    kind: str
+
+    def __str__(self) -> str:
+        return (
+            "an earlier job created a run of this document and was killed before its journal had the id: find the run "
+            f"with client.{self.kind}.list(); for a second run, touch the file or change an argument"
+        )
 
 
 @attrs.define(slots=False, kw_only=True, repr=False)

@@ -25,7 +25,9 @@ def lazy_names(
         if source is None:
             if name in children:
                 return import_module(f"{package}.{name}")
-            msg = f"module {package!r} has no attribute {name!r}"
+            from retab_async.official_names import attribute_hint  # noqa: PLC0415 - of a failure only
+
+            msg = f"module {package!r} has no attribute {name!r}{attribute_hint([package], name)}"
             raise AttributeError(msg, name=name, obj=modules[package])
         module, _, original = source.partition(":")
         value = namespace[name] = getattr(import_module(f"{package}.{module}"), original or name)

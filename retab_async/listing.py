@@ -1,7 +1,7 @@
 """Lists: their filters, and a pager over their pages."""
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import urlencode
@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import attrs
 import orjson
 
+from retab_async.official_names import OfficialNames
 from retab_async.text import single_line
 from retab_async.validation import non_blank_str, non_empty_list, reject
 
@@ -22,18 +23,27 @@ _logger = logging.getLogger("retab_async")
 
 
 @attrs.frozen(kw_only=True)
-class Page(Generic[ItemT]):
-    """One page of a list.
+class Page(OfficialNames, Generic[ItemT]):
+    """One page of a list; `async for` yields its items, and for an awaited page also those of the pages after it.
 
     Attributes:
         items: The runs, or other items, of the page.
         before: The cursor of the previous page, None at the start of the list.
         after: The cursor of the next page, None at the end of the list.
+        rest: The items after an awaited page, None at the end of the list, and for a page of `pages()`.
     """
 
     items: tuple[ItemT, ...]
     before: str | None = None
     after: str | None = None
+    rest: "RunPager[ItemT] | None" = attrs.field(default=None, eq=False, repr=False)
+
+    async def __aiter__(self) -> AsyncIterator[ItemT]:
+        for item in self.items:
+            yield item
+        if self.rest is not None:
+            async for item in self.rest:
+                yield item
 
     @property
     def runs(self) -> tuple[ItemT, ...]:
@@ -41,8 +51,10 @@ class Page(Generic[ItemT]):
         return self.items
 
 
-class RunPager(Generic[ItemT]):
+class RunPager(OfficialNames, Generic[ItemT]):
     """Async iterable over the items of a list, `async for run in pager`, or over its pages with `pages()`.
+
+    Awaited, it gives the first page, which can be iterated over like the pager: `page = await client.splits.list()`.
 
     Pages are requested as the iteration proceeds; each iteration starts again with the first page.
     """
@@ -57,13 +69,27 @@ class RunPager(Generic[ItemT]):
             for item in page.items:
                 yield item
 
+    def __await__(self) -> Generator[Any, Any, Page[ItemT]]:
+        return self._first_page().__await__()
+
+    async def _first_page(self) -> Page[ItemT]:
+        page = await self._fetch(urlencode(self._query, doseq=True))
+        cursor = page.before if self._direction == "before" else page.after
+        if not cursor or cursor == self._query.get(self._direction):
+            return page
+        return attrs.evolve(page, rest=RunPager(self._fetch, {**self._query, self._direction: cursor}, self._path))
+
+    @property
+    def _direction(self) -> str:
+        return "before" if "before" in self._query else "after"
+
     async def pages(self) -> AsyncGenerator[Page[ItemT], None]:
         """Yield the pages; pass `page.after` to `list(after=...)` to continue later.
 
         Stops at the end of the list, or if the server repeats a cursor.
         """
         query = dict(self._query)
-        direction = "before" if "before" in query else "after"
+        direction = self._direction
         seen: set[object] = {query.get(direction)}
         while True:
             page = await self._fetch(urlencode(query, doseq=True))
@@ -116,8 +142,8 @@ def list_query(  # noqa: PLR0913 - the filters that lists share, each by its nam
         "limit": str(limit),
         "order": order,
         **{name: _filter(name, value) for name, value in filters.items()},
-        "from_date": _date_bound("from_date", from_date),
-        "to_date": _date_bound("to_date", to_date),
+        "from_date": date_text("from_date", from_date),
+        "to_date": date_text("to_date", to_date),
         "before": _word("before", before),
         "after": _word("after", after),
     }
@@ -130,6 +156,20 @@ def with_day_bounds(filters: dict[str, Any]) -> dict[str, Any]:
         name: _day_bound(_from_iso(name, filters[name]), at)
         for name, at in (("from_date", time.min), ("to_date", time.max))
     }
+
+
+def date_text(name: str, value: Any) -> str | None:
+    """Return a date, an aware datetime, or an ISO 8601 text of either as a text of the API; None for None."""
+    value = _from_iso(name, value)
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            reject(f"{name} must have a timezone, as datetime.now(UTC) has")
+        return value.isoformat()
+    if not isinstance(value, date):
+        reject(f"{name} must be a date or a datetime, not {value!r}")
+    return str(value.isoformat())
 
 
 def _filter(name: str, value: Any) -> str | Sequence[str] | None:
@@ -159,16 +199,3 @@ def _from_iso(name: str, value: Any) -> Any:
 def _day_bound(value: Any, at: time) -> Any:
     # A datetime is a date too, but already exact.
     return datetime.combine(value, at, UTC) if type(value) is date else value
-
-
-def _date_bound(name: str, value: Any) -> str | None:
-    value = _from_iso(name, value)
-    if value is None:
-        return None
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            reject(f"{name} must have a timezone, as datetime.now(UTC) has")
-        return value.isoformat()
-    if not isinstance(value, date):
-        reject(f"{name} must be a date or a datetime, not {value!r}")
-    return str(value.isoformat())

@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 import attrs
 
 from retab_async.json_codec import dumps_any
+from retab_async.official_names import OfficialNames
 from retab_async.text import bounded_repr
 
 # The rate that the API documents.
@@ -169,7 +170,7 @@ NO_EXTRA: Mapping[str, Any] = _NoExtra()
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class Run(SparseRepr, ABC):
+class Run(OfficialNames, SparseRepr, ABC):
     """Base of all kinds of run: id, status, error and creation time, wherever their JSON keeps them.
 
     Attributes:

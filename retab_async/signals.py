@@ -24,9 +24,12 @@ async def until_signal(*signals: int, call_previous: bool = True) -> AsyncIterat
         async with until_signal(), AsyncRetab() as client:
             ...
 
-    A signal ends all open blocks of the process; further ones do not interrupt their cleanup. A cancellation of the
-    task at the same time takes precedence. The block that is left last restores the previous handler. A signal that
-    is ignored, as SIGHUP is under `nohup`, stays ignored.
+    A signal ends all open blocks of the process, and those that are entered while one of them is still open; further
+    ones do not interrupt their cleanup. A cancellation of the task at the same time takes precedence. The block that is
+    left last restores the previous handler. A signal that is ignored, as SIGHUP is under `nohup`, stays ignored.
+
+    It is not for the lifespan of a web app, whose client it would close before the handlers that use it:
+    `TerminationMiddleware` of `retab_async.integrations.asgi` ends the requests instead.
 
     Args:
         signals: The signals; by default SIGTERM.
@@ -37,12 +40,16 @@ async def until_signal(*signals: int, call_previous: bool = True) -> AsyncIterat
         TerminatedError: One of the signals arrived.
         RuntimeError: This is not the main thread, to which Python delivers signals.
     """
+    numbers = signals or (signal.SIGTERM,)
     async with AbortScope() as scope:
 
         def abort(number: int) -> None:
             scope.abort(TerminatedError(signal=number))
 
-        with listening(signals or (signal.SIGTERM,), abort, call_previous=call_previous):
+        with listening(numbers, abort, call_previous=call_previous):
+            for number in numbers:
+                if number in _dispatchers and _dispatchers[number].has_received:
+                    raise TerminatedError(signal=number)
             yield
 
 
@@ -90,9 +97,13 @@ class _Dispatcher:
     """Handler of one signal while anything listens to it; then the previous handler is restored.
 
     Blocks of concurrent tasks close in any order, so that none of them could restore what it found.
+
+    Attributes:
+        has_received: Whether the signal arrived since the first of the present listeners.
     """
 
     def __init__(self, number: int) -> None:
+        self.has_received: bool = False
         self._number = number
         self._listeners: list[_Listener] = []
         self._previous: Any = None
@@ -105,8 +116,10 @@ class _Dispatcher:
         if not self._listeners:
             self._pid = os.getpid()
             self._installed.enter_context(_waking(listener.loop))
+            self._installed.callback(self._restore)
+        # A server may set its own handler after the first block, such as that of the lifespan.
+        if signal.getsignal(self._number) != self._dispatch:
             self._previous = signal.signal(self._number, self._dispatch)
-            self._installed.callback(signal.signal, self._number, self._previous)
         self._listeners.append(listener)
         try:
             yield
@@ -115,12 +128,17 @@ class _Dispatcher:
             if not self._listeners:
                 self._installed.close()
 
+    def _restore(self) -> None:
+        self.has_received = False
+        signal.signal(self._number, self._previous)
+
     def _dispatch(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:
             # A forked process has no event loop, and must end: a process pool waits for it.
             signal.signal(number, self._previous)
             signal.raise_signal(number)
             return
+        self.has_received = True
         listeners = tuple(self._listeners)
         for listener in listeners:
             listener(number)

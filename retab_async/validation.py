@@ -1,6 +1,6 @@
 """Argument validation: checked before anything is sent, `InvalidRequestError` for what the API would reject."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 from uuid import uuid4
 
@@ -19,14 +19,6 @@ def reject(reason: str) -> NoReturn:
     raise InvalidRequestError(reason)
 
 
-def check_parameter_names(names: Iterable[str], equivalents: Mapping[str, str]) -> None:
-    """Raise a `TypeError` that names the equivalent of another client's parameter, if there is one."""
-    for name in names:
-        if name in equivalents:
-            msg = f"{name} is not a parameter: {equivalents[name]}"
-            raise TypeError(msg)
-
-
 def json_schema(name: str, value: Any) -> Mapping[str, Any]:
     """Return a JSON Schema: a mapping, or that of a pydantic model class."""
     make_schema = getattr(value, "model_json_schema", None) if isinstance(value, type) else None
@@ -36,8 +28,14 @@ def json_schema(name: str, value: Any) -> Mapping[str, Any]:
     return schema
 
 
+def is_pydantic(value: object) -> bool:
+    """Return whether a value is an instance of a pydantic model, as the objects of the official client are."""
+    return not isinstance(value, type) and callable(getattr(value, "model_dump", None))
+
+
 def instance_of(cls: type[T], name: str, value: Any) -> T:
-    """Return an instance of a model, made from a mapping of its fields if necessary."""
+    """Return an instance of a model, made from a mapping or a pydantic model of its fields if necessary."""
+    value = drop_none(value.model_dump()) if is_pydantic(value) else value
     if isinstance(value, Mapping):
         try:
             return cls(**value)
@@ -121,6 +119,8 @@ def str_dict(name: str, value: Any) -> dict[str, str] | None:
     """Return a mapping of strings to strings as a dict, or None for None."""
     if value is None:
         return None
+    if isinstance(value, str):
+        reject(f"{name} must be a mapping of strings to strings, not a text: pass json.loads({name})")
     if not isinstance(value, Mapping) or not all(isinstance(each, str) for pair in value.items() for each in pair):
         reject(f"{name} must be a mapping of strings to strings, not {value!r:.200}")
     return {str(key): str(each) for key, each in value.items()}

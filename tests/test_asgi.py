@@ -1,7 +1,9 @@
 """ASGI messages: how `until_disconnect` reacts to each, and what it leaves behind."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -9,8 +11,14 @@ import anyio
 import pytest
 from virtual_time import Clock, in_virtual_time
 
-from retab_async import RetabError
-from retab_async.integrations.asgi import ClientGoneError, client_gone, terminated, until_disconnect
+from retab_async import RetabError, TerminatedError
+from retab_async.integrations.asgi import (
+    ClientGoneError,
+    TerminationMiddleware,
+    client_gone,
+    terminated,
+    until_disconnect,
+)
 from retab_async.testing import cancel_everywhere
 
 GONE = {"type": "http.disconnect"}
@@ -281,3 +289,97 @@ def test_litestar_test_client_sees_no_disconnect() -> None:
         response = client.post("/split", content=b"%PDF")
 
     assert response.json() == {"size": 4}
+
+
+@pytest.fixture
+def harmless_sigterm() -> Iterator[list[int]]:
+    """A handler of SIGTERM that records it, as the one of a server."""
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+    yield received
+    signal.signal(signal.SIGTERM, before)
+
+
+class Responses(list[dict[str, Any]]):
+    """The `send` of a server, with the messages that it got."""
+
+    async def __call__(self, message: Any) -> None:
+        self.append(message)
+
+
+def sigterm() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def test_middleware_answers_503_when_sigterm_arrives_during_the_body(harmless_sigterm: list[int]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+
+    asyncio.get_running_loop().call_later(0.001, sigterm)
+    sent = Responses()
+    before = signal.getsignal(signal.SIGTERM)
+
+    await TerminationMiddleware(app)({"type": "http"}, Channel(), sent)
+
+    assert [message.get("status") for message in sent] == [503, None]
+    assert harmless_sigterm == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_middleware_does_not_handle_a_request_after_sigterm_in_the_lifespan(harmless_sigterm: list[int]) -> None:
+    handled: list[str] = []
+    sent = Responses()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        handled.append(scope["type"])
+        if scope["type"] == "lifespan":
+            sigterm()
+            await asyncio.sleep(0)
+            await middleware({"type": "http"}, receive, send)
+
+    middleware = TerminationMiddleware(app)
+    await middleware({"type": "lifespan"}, Channel(), sent)
+
+    assert (handled, sent[0]["status"], harmless_sigterm) == (["lifespan"], 503, [signal.SIGTERM])
+    await middleware({"type": "http"}, Channel(), sent)
+    assert handled == ["lifespan", "http"]
+
+
+async def test_middleware_ends_a_started_response_with_terminated_error(harmless_sigterm: list[int]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        sigterm()
+        await receive()
+
+    with pytest.raises(TerminatedError):
+        await TerminationMiddleware(app)({"type": "http"}, Channel(), Responses())
+    assert harmless_sigterm
+
+
+@pytest.mark.parametrize("kind", ["websocket", "http"])
+async def test_middleware_leaves_websockets_and_other_threads_alone(kind: str, harmless_sigterm: list[int]) -> None:
+    handlers: list[object] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        handlers.append(signal.getsignal(signal.SIGTERM))
+
+    before = signal.getsignal(signal.SIGTERM)
+    call = TerminationMiddleware(app)
+    if kind == "http":
+        await asyncio.to_thread(lambda: asyncio.run(call({"type": kind}, Channel(), Responses())))
+    else:
+        await call({"type": kind}, Channel(), Responses())
+
+    assert (handlers, harmless_sigterm) == ([before], [])
+
+
+async def test_middleware_can_be_cancelled_everywhere(harmless_sigterm: list[int]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+
+    async def handle() -> None:
+        await TerminationMiddleware(app)({"type": "http"}, Channel(GONE), Responses())
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert await cancel_everywhere(handle) >= 1
+    assert (signal.getsignal(signal.SIGTERM), harmless_sigterm) == (before, [])

@@ -90,7 +90,9 @@ def test_env_beside_the_key_of_the_environment_is_rejected(
         ({}, "there are: none"),
         ({"environments": []}, "there are: none"),
         ({"environments": {"staging": {}}}, "there are: staging"),
-        (environments(api_key=""), "has no api_key"),
+        (environments(api_key=""), "has no api_key: log in"),
+        ({"oauth": {"access_token": PROFILE_KEY}}, "there are: none; the login there is OAuth, which is not supported"),
+        (environments(api_key="") | {"access_token": PROFILE_KEY}, "has no api_key; the login there is OAuth"),
         (environments(api_key=5), "has no api_key"),
     ],
 )

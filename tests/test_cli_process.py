@@ -175,6 +175,40 @@ def test_resumed_job_adds_its_rows_and_repeats_none(out: str, emulator: Emulator
     assert sum(request.path == "/v1/splits" and request.method == "POST" for request in emulator.requests) == 5
 
 
+@pytest.mark.parametrize("out", ["new.ndjson", "new.csv"])
+def test_finished_job_with_a_new_file_writes_all_rows_again(out: str, emulator: Emulator) -> None:
+    line = ["splits", "process", "docs/*.pdf", *SPLIT, "--journal", "j.jsonl", "--concurrency", "1"]
+    emulator.fail("POST /v1/splits", Fault.status(422))
+    run([*line, "--out", f"first.{out}"])
+    sent = len(emulator.requests)
+
+    for expected in (4, 0):
+        assert run([*line, "--out", out]) == 1
+        assert len(emulator.requests) - sent == expected
+        sent = len(emulator.requests)
+
+    assert Path(out).read_text() == Path(f"first.{out}").read_text()
+    found = records(out) if out.endswith("ndjson") else rows(out)
+    assert [row["status"] for row in found] == ["rejected", *["completed"] * 4]
+
+
+def test_finished_job_without_a_file_prints_all_records_again(
+    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["splits", "process", "docs/*.pdf", *SPLIT, "--journal", "j.jsonl", "--concurrency", "1"]
+    run(line)
+    first = capsys.readouterr().out
+
+    assert run(line) == 0
+    assert capsys.readouterr().out == first
+
+
+def test_csv_without_rows_has_a_header(emulator: Emulator) -> None:
+    assert run(["splits", "process", "--from-file", write_lines(["# none"]), *SPLIT, "--out", "out.csv"]) == 0
+
+    assert Path("out.csv").read_text() == "item,run_id,status,error,credits\n"
+
+
 def test_run_that_has_a_row_gets_no_second_one(tmp_path: Path) -> None:
     record: dict[str, Any] = {"item": "a", "run_id": "splt_1"}
     for _ in range(2):

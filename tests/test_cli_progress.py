@@ -160,6 +160,7 @@ async def test_job_progress_without_a_terminal_prints_a_line_at_each_interval(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("retab_async.cli.progress._LINE_INTERVAL", 0.1)
+    monkeypatch.setattr("retab_async.cli.progress._FIRST_LINE_DELAY", 0.1)
 
     for total in (5000, None):
         with job_progress(JobFigures("cancelling", total, lambda: REPORT, lambda: NOW)):
@@ -170,3 +171,15 @@ async def test_job_progress_without_a_terminal_prints_a_line_at_each_interval(
     assert 2 <= len(lines) <= 4
     assert lines[0] == "cancelling: 1,234 of 5,000  cancelled 1,200  not_found 34  12 of 64 in flight"
     assert lines[-1] == "cancelling: 1,234  cancelled 1,200  not_found 34  12 of 64 in flight"
+
+
+async def test_first_line_without_a_terminal_says_what_was_settled_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("retab_async.cli.progress._FIRST_LINE_DELAY", 0)
+    report = attrs.evolve(REPORT, settled=Counter({Disposition.CANCELLED: 1000}))
+
+    with job_progress(JobFigures("cancelling", 5000, lambda: report, lambda: NOW)):
+        await asyncio.sleep(0.01)
+
+    assert capsys.readouterr().err.startswith("cancelling: 1,234 of 5,000, 1,000 settled before  cancelled 1,200")

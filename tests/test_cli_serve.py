@@ -5,11 +5,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_harness import figures, interrupting
 
 from retab_async.cli import run
+from retab_async.emulator import Emulator
 from retab_async.resources import RESOURCES
 
 
@@ -27,6 +29,42 @@ def test_serve_prints_the_environment_of_clients_first(capsys: pytest.CaptureFix
         "export RETAB_API_KEY=k",
         f"started {len(RESOURCES)} runs of {len(RESOURCES)} kinds",
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "is_active"), [([], True), (["--running", "5"], False), (["--queued", "0"], False)]
+)
+def test_seeded_runs_stay_in_flight_unless_a_time_is_given(
+    options: list[str], *, is_active: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    port = _free_port()
+    seconds = [0.0]
+    emulators: list[Emulator] = []
+    active: list[str] = []
+
+    def make(**settings: Any) -> Emulator:
+        emulators.append(Emulator(**settings, clock=lambda: seconds[0]))
+        return emulators[0]
+
+    def look() -> bool:
+        if not _can_connect("127.0.0.1", port) or not (tmp_path / "ids.csv").exists():
+            return False
+        seconds[0] = 3600.0
+        active.extend(emulators[0].active_runs())
+        return True
+
+    monkeypatch.setattr("retab_async.cli.serve.Emulator", make)
+    with interrupting(look):
+        ids_file = ["--ids-file", str(tmp_path / "ids.csv")]
+        assert run(["serve", "--port", str(port), "--seed", "1", *ids_file, *options]) == 0
+
+    assert len(active) == (len(RESOURCES) if is_active else 0)
+
+
+def test_ids_file_is_written_before_the_first_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "--seed", "1", "--ids-file", "no/where"]) == 1
+
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.subprocess

@@ -1,10 +1,13 @@
 """`--rate-limit` and `--shared` of the command line."""
 
+import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_harness import served_emulator, write_lines
+from cli_harness import served_emulator, wait_until, write_lines
 
 from retab_async import RateLimit
 from retab_async.cli import run
@@ -75,11 +78,63 @@ def test_shared_limit_that_cannot_work_is_wrong_usage(
     assert "secret" not in error
 
 
-def test_redis_url_shares_the_limit_through_redis() -> None:
+@pytest.fixture
+def redis_server(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A real server at the socket `redis` of the folder."""
     pytest.importorskip("redis")
-    limit = shared_limit(RateLimit(300, per=60), "redis://localhost:6379/0")
+    path = shutil.which("redis-server")
+    if path is None:
+        pytest.skip("redis-server is not installed")
+    options = ["--port", "0", "--unixsocket", str(folder / "redis"), "--save", ""]
+    with subprocess.Popen([path, *options], stdout=subprocess.DEVNULL) as server:  # noqa: S603
+        wait_until((folder / "redis").exists)
+        yield server
+        server.terminate()
+
+
+@pytest.mark.slow
+def test_redis_url_shares_the_limit_through_redis(redis_server: object, folder: Path) -> None:
+    limit = shared_limit(RateLimit(300, per=60), f"unix://{folder}/redis")
 
     assert repr(limit) == "RedisRateLimit(300, per=60)"
+
+
+@pytest.mark.slow
+def test_redis_that_stops_is_warned_about_without_verbose(
+    redis_server: "subprocess.Popen[bytes]",
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    limit = shared_limit(RateLimit(300, per=60), f"unix://{folder}/redis")
+    redis_server.terminate()
+    redis_server.wait()
+    monkeypatch.setattr("retab_async.cli.cancel.pop_shared_limit", lambda job: (job.pop("shared"), limit)[1])
+    with served_emulator(monkeypatch, queued=60) as emulator:
+        assert run(["splits", "cancel", *emulator.seed("splits", 1)]) == 0
+
+    assert "shared rate limit unavailable (ConnectionError): this process keeps" in capsys.readouterr().err
+
+
+def test_redis_that_cannot_be_reached_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("redis")
+    code = run(["splits", "cancel", "splt_1", "--rate-limit", "300/5", "--shared", "redis://:secret@127.0.0.1:1/0"])
+
+    error = " ".join(capsys.readouterr().err.split())
+    assert code == 2
+    assert "the server of the shared rate limit is unavailable (ConnectionError)" in error
+    assert "secret" not in error
+
+
+@pytest.mark.parametrize("options", [["--rate-limit", "500/1"], []], ids=["given", "learned"])
+def test_429_responses_under_a_given_limit_hint_at_another_process(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served_emulator(monkeypatch, queued=60, rate_limit=RateLimit(5, per=0.3)) as emulator:
+        assert run(["splits", "cancel", *emulator.seed("splits", 16), *options]) == 0
+
+    hint = "requests were over the API's limit: another process may use this key, see --shared"
+    assert (hint in capsys.readouterr().err) is bool(options)
 
 
 def test_file_needs_no_redis(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

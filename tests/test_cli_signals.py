@@ -43,8 +43,9 @@ def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulat
 
 
 def test_interrupt_finishes_the_requests_in_flight_and_prints_how_to_resume(
-    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("retab_async.cli.progress._FIRST_LINE_DELAY", 60)
     ids = emulator.seed("splits", 100)
     path = write_lines(ids, "the ids.txt")
     line = ["splits", "cancel", "--from-file", path, "--journal", "j.jsonl", "--concurrency", "4"]
@@ -74,7 +75,7 @@ def test_interrupt_finishes_the_requests_in_flight_and_prints_how_to_resume(
 @pytest.mark.subprocess
 def test_killed_job_resumes_with_the_same_command(emulator: Emulator) -> None:
     ids = emulator.seed("splits", 100)
-    line = ["splits", "cancel", "--from-file", write_lines(ids), "--journal", "j.jsonl", "--concurrency", "4"]
+    line = ["splits", "cancel", "--from-file", write_lines(ids), "--journal", "j.jsonl", "--concurrency", "4", "-q"]
     journal = Path("j.jsonl")
     with command(*line) as process:
         wait_until(lambda: journal.exists() and b"run_id" in journal.read_bytes())

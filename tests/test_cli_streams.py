@@ -54,7 +54,7 @@ def broken(request: pytest.FixtureRequest) -> Iterator[tuple[IO[str], str]]:
     ],
     ids=" ".join,
 )
-def test_stdout_that_cannot_be_written_exits_1_with_the_reason(
+def test_stdout_that_cannot_be_written_exits_1(
     arguments: list[str],
     broken: tuple[IO[str], str],
     emulator: Emulator,
@@ -68,11 +68,12 @@ def test_stdout_that_cannot_be_written_exits_1_with_the_reason(
 
     code = run(["splits", *[done if word == "ID" else word for word in arguments]])
 
+    is_all = "--from-file" in arguments or arguments[:2] == ["cancel-matching", "--yes"]
+    # A reader that has enough is no error, unless a job was cut short.
+    is_reported = broken[1] != "Broken pipe" or is_all or arguments[0] == "cancel"
     assert code == 1
-    assert f"Error: stdout cannot be written: {broken[1]}\n" in capsys.readouterr().err
-    assert (emulator.active_runs() == []) == (
-        "--from-file" in arguments or "cancel-matching --yes" in " ".join(arguments)
-    )
+    assert (f"Error: stdout cannot be written: {broken[1]}\n" in capsys.readouterr().err) == is_reported
+    assert (emulator.active_runs() == []) == is_all
 
 
 def test_bulk_job_whose_stdout_breaks_finishes_the_requests_in_flight(
@@ -165,7 +166,7 @@ def test_output_survives_every_encoding(
 
 @pytest.mark.subprocess
 @pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}, {"PYTHONIOENCODING": "ascii"}])
-def test_closed_pipe_ends_the_process_without_a_traceback(environment: dict[str, str], emulator: Emulator) -> None:
+def test_closed_pipe_ends_the_process_silently(environment: dict[str, str], emulator: Emulator) -> None:
     emulator.seed("splits", 1300)
     with command("splits", "list", "--all", env={**os.environ, **environment}) as process:
         assert process.stdout is not None
@@ -174,5 +175,5 @@ def test_closed_pipe_ends_the_process_without_a_traceback(environment: dict[str,
         process.stdout.readline()
         process.stdout.close()
 
-        assert process.stderr.read() == "Error: stdout cannot be written: Broken pipe\n"
+        assert process.stderr.read() == ""
         assert process.wait(timeout=60) == 1

@@ -210,7 +210,10 @@ class TestRoutes:
         ],
     )
     async def test_an_unknown_route_is_404(self, session: aiohttp.ClientSession, path: str) -> None:
-        assert await answer(session, "POST", path) == (404, {"detail": "Not Found"})
+        assert await answer(session, "POST", path) == (
+            404,
+            {"detail": f"the emulator has no route POST {path}"},
+        )
 
     @pytest.mark.parametrize(
         ("method", "path", "allowed"),
@@ -260,6 +263,17 @@ class TestRoutes:
         await answer(session, "POST", "/v1/partitions", json=PARTITION, headers={"Idempotency-Key": "k1"})
 
         assert emulator.requests == [RecordedRequest("POST", "/v1/partitions", 201, idempotency_key="k1")]
+
+    @pytest.mark.parametrize(
+        ("headers", "key"), [({"Api-Key": "k1"}, "k1"), ({"Api-Key": "", "Authorization": "Bearer k2"}, "k2")]
+    )
+    async def test_requests_are_recorded_with_their_key(
+        self, emulator: Emulator, session: aiohttp.ClientSession, headers: dict[str, str], key: str
+    ) -> None:
+        await answer(session, "GET", "/v1/splits", headers=headers)
+
+        assert emulator.requests[0].api_key == key
+        assert key not in repr(emulator.requests)
 
     async def test_statuses_are_counted(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
         await answer(session, "GET", "/v1/splits")

@@ -20,6 +20,7 @@ from retab_async import (
     RateLimitError,
     ResponseError,
     RetabError,
+    UnknownRunError,
     ValidationError,
 )
 from retab_async.errors import error_class
@@ -43,6 +44,7 @@ ERRORS: list[RetabError] = [
         attempts=4,
         **CALL,
     ),
+    UnknownRunError(kind="splits"),
     ResponseError("not JSON", status_code=200, path="output[0]", body="<html>", **CALL),
 ]
 

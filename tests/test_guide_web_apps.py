@@ -125,6 +125,28 @@ async def test_sigterm_ends_the_handlers_of_a_server_at_once(server: str, emulat
     assert emulator.active_runs() == []
 
 
+@pytest.mark.parametrize("name", ["fastapi", "starlette", "litestar"])
+async def test_sigterm_during_an_upload_ends_its_request_and_creates_no_run(
+    name: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    pytest.importorskip(name)
+    code, *command = APPS[name]
+    part = MULTIPART[:-10]
+    async with started(emulator, tmp_path, code, *command) as (process, port):
+        kind = "multipart/form-data; boundary=b" if name == "fastapi" else "application/pdf"
+        async with request(port, "/split", part, size=len(MULTIPART), content_type=kind) as (reader, _):
+            # The head has arrived, and the handler waits for the rest of the body.
+            await asyncio.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+
+            async with asyncio.timeout(20):
+                assert await status_of(reader) == 503
+                output, _ = await process.communicate()
+
+    assert emulator.requests == []
+    assert b"Traceback" not in output
+
+
 GRACEFUL = {
     "uvicorn": (*UVICORN, "--timeout-graceful-shutdown", "1"),
     "hypercorn": ("hypercorn", "--graceful-timeout", "1", "-b", "127.0.0.1:PORT", "app:app"),
@@ -135,7 +157,7 @@ GRACEFUL = {
 async def test_sigterm_cancels_the_handlers_with_the_setting_of_the_guide(
     server: str, emulator: Emulator, tmp_path: Path
 ) -> None:
-    code = app_with("starlette.applications").replace("until_signal(), ", "")
+    code = app_with("starlette.applications").replace("middleware=[Middleware(TerminationMiddleware)],", "")
     async with started(emulator, tmp_path, code, *GRACEFUL[server]) as (process, port), request(port, "/split"):
         await until(emulator.active_runs)
         process.send_signal(signal.SIGTERM)

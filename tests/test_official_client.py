@@ -93,7 +93,9 @@ async def use_kind(emulator: Emulator, runs: Any, kind: str) -> dict[str, Any]:
         "read": read.model_dump(mode="json"),
         "listed": listed,
         "left": [run.id async for run in await runs.list()],
-        "pages": [served.query for served in emulator.requests if served[:2] == ("GET", f"/v1/{kind}")],
+        "pages": [
+            served.query for served in emulator.requests if (served.method, served.path) == ("GET", f"/v1/{kind}")
+        ],
     }
 
 

@@ -31,6 +31,7 @@ from retab_async import (
     InvalidRequestError,
     JournalError,
     MIMEData,
+    NotFoundError,
     ProcessDisposition,
     ProcessReport,
     ProcessResult,
@@ -39,6 +40,7 @@ from retab_async import (
     SettledError,
     Split,
     Subdocument,
+    UnknownRunError,
     WaitTimeoutError,
 )
 from retab_async.documents import identify_document
@@ -222,7 +224,9 @@ class TestItems:
         with pytest.raises(TypeError, match="subdocument"):
             client.splits.process_many([], **arguments)
 
-    @pytest.mark.parametrize("option", [{"concurrency": 0}, {"wait_timeout": 0}, {"outage_timeout": "x"}])
+    @pytest.mark.parametrize(
+        "option", [{"concurrency": 0}, {"wait_timeout": 0}, {"outage_timeout": "x"}, {"include_settled": 1}]
+    )
     async def test_invalid_option_is_rejected(self, option: Any, client: AsyncRetab) -> None:
         with pytest.raises(ConfigurationError):
             client.splits.process_many([], subdocuments=[PART], **option)
@@ -670,6 +674,20 @@ class TestRecords:
             "credits": None,
         }
 
+    async def test_records_of_all_dispositions_begin_with_the_fields(
+        self, emulator: Emulator, client: AsyncRetab
+    ) -> None:
+        emulator.fail("POST /v1/extractions", Fault.status(422))
+        items: list[Any] = [*pdfs(2), Path("absent.pdf")]
+
+        async with client.extractions.process_many(items, json_schema=SCHEMA, concurrency=1) as results:
+            records = [result.to_record() async for result in results]
+
+        assert [record["status"] for record in records] == ["rejected", "completed", "invalid"]
+        fields = ProcessResult.FIELDS
+        assert {tuple(record)[: len(fields)] for record in records} == {fields}
+        assert [len(record) > len(fields) for record in records] == [False, True, False]
+
     async def test_records_make_a_data_frame(self, client: AsyncRetab) -> None:
         pandas = pytest.importorskip("pandas")
         async with client.extractions.process_many(pdfs(5), json_schema=SCHEMA) as results:
@@ -840,3 +858,157 @@ class TestJournal:
 
         assert job.unwritten > 0
         assert workers() == []
+
+    async def test_changed_file_is_a_new_document(self, emulator: Emulator, client: AsyncRetab, tmp_path: Path) -> None:
+        path, journal = tmp_path / "same.pdf", tmp_path / "out.jsonl"
+        path.write_bytes(b"%PDF 1")
+        await client.splits.process_many([path], subdocuments=[PART], journal=journal)
+        path.write_bytes(b"%PDF second")
+
+        for settled in ({}, {"completed": 1}):
+            report = await client.splits.process_many([path], subdocuments=[PART], journal=journal)
+            assert (report.settled, report.counts) == (settled, {"completed": 1})
+
+        assert creates(emulator) == 2
+
+
+class TestIncludeSettled:
+    async def test_results_of_an_earlier_job_are_read_and_yielded_again(
+        self, emulator: Emulator, client: AsyncRetab, tmp_path: Path
+    ) -> None:
+        journal = tmp_path / "out.jsonl"
+        emulator.fail(CREATE, Fault.status(422, body={"detail": "unsupported"}))
+        arguments: dict[str, Any] = {"subdocuments": [PART], "concurrency": 1, "journal": journal}
+        async with client.splits.process_many(pdfs(3), **arguments) as results:
+            first = [result.to_record() async for result in results]
+
+        for _ in range(2):
+            async with client.splits.process_many(pdfs(4), **arguments, include_settled=True) as results:
+                found = [result async for result in results]
+            assert [result.to_record() for result in found[:3]] == first
+            assert isinstance(found[0].error, SettledError)
+
+        assert found[1].run is not None
+        assert results.report.counts == results.report.settled == {"rejected": 1, "completed": 3}
+        assert (results.report.started, results.report.credits) == (0, 0)
+        assert creates(emulator) == 4
+        # The journal has the three documents once.
+        assert Counter(line["name"] for line in lines(journal)[1:] if line["final"]) == Counter(
+            f"{number}.pdf" for number in range(4)
+        )
+
+    async def test_function_selects_the_runs_to_read(
+        self, emulator: Emulator, client: AsyncRetab, tmp_path: Path
+    ) -> None:
+        arguments: dict[str, Any] = {"subdocuments": [PART], "journal": tmp_path / "out.jsonl"}
+        async with client.splits.process_many(pdfs(3), **arguments) as results:
+            stored = [str(result.run.id) async for result in results if result.run is not None][:2]
+        sent = len(emulator.requests)
+
+        async with client.splits.process_many(
+            pdfs(3), **arguments, include_settled=lambda run_id: run_id not in stored
+        ) as results:
+            (found,) = [result async for result in results]
+
+        assert found.run is not None
+        assert found.run.id not in stored
+        assert results.report.counts == results.report.settled == {"completed": 3}
+        assert len(emulator.requests) == sent + 1
+
+    async def test_failed_run_is_read_and_keeps_its_reason(self, emulator: Emulator, tmp_path: Path) -> None:
+        arguments: dict[str, Any] = {"subdocuments": [PART], "journal": tmp_path / "out.jsonl"}
+        failed = Fault.with_fields({"status": "failed", "error": {"code": "bad_document", "message": "no pages"}})
+        async with client_for(emulator.url) as client:
+            emulator.fail("GET /v1/splits/{id}", *[failed] * 2)
+            report = await client.splits.process_many(pdfs(1), **arguments)
+            reason = str(report.failures[0].error)
+            emulator.fail("GET /v1/splits/{id}", failed)
+
+            async with client.splits.process_many(pdfs(1), **arguments, include_settled=True) as results:
+                (found,) = [result async for result in results]
+
+        assert found.disposition == "failed"
+        assert (str(found.error), found.to_record()["status"]) == (reason, "failed")
+        assert found.run is not None
+
+    async def test_run_that_cannot_be_read_is_unconfirmed_and_stays_settled(
+        self, emulator: Emulator, client: AsyncRetab, tmp_path: Path
+    ) -> None:
+        arguments: dict[str, Any] = {"subdocuments": [PART], "journal": tmp_path / "out.jsonl"}
+        await client.splits.process_many(pdfs(1), **arguments)
+        (run_id,) = [run.id async for run in client.splits.list()]
+        await client.splits.delete(run_id)
+
+        async with client.splits.process_many(pdfs(1), **arguments, include_settled=True) as results:
+            (found,) = [result async for result in results]
+
+        assert (found.disposition, type(found.error)) == ("unconfirmed", NotFoundError)
+        assert (await client.splits.process_many(pdfs(1), **arguments)).settled == {"completed": 1}
+        assert creates(emulator) == 1
+
+    async def test_awaited_job_reads_no_run(self, emulator: Emulator, client: AsyncRetab, tmp_path: Path) -> None:
+        arguments: dict[str, Any] = {"subdocuments": [PART], "journal": tmp_path / "out.jsonl"}
+        await client.splits.process_many(pdfs(2), **arguments)
+        sent = len(emulator.requests)
+
+        report = await client.splits.process_many(pdfs(2), **arguments, include_settled=True)
+
+        assert report.settled == {"completed": 2}
+        assert len(emulator.requests) == sent
+
+
+class TestUploads:
+    """Documents that are too large for the body of a create: each job uploads them to another URL."""
+
+    @pytest.fixture(autouse=True)
+    def small_bodies(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("retab_async.documents.create_body._MAX_BODY_BYTES", 2048)
+
+    @pytest.fixture
+    def large(self, tmp_path: Path) -> Path:
+        path = tmp_path / "large.pdf"
+        path.write_bytes(b"%PDF" * 2000)
+        return path
+
+    async def test_run_that_the_killed_job_did_not_record_is_unconfirmed_and_not_settled(
+        self, client: AsyncRetab, large: Path, tmp_path: Path
+    ) -> None:
+        journal = tmp_path / "out.jsonl"
+        await client.splits.process_many([large], subdocuments=[PART])
+
+        for _ in range(2):
+            report = await client.splits.process_many([large], subdocuments=[PART], journal=journal)
+            assert (report.counts, report.settled) == ({"unconfirmed": 1}, {})
+        (failure,) = report.failures
+        assert isinstance(failure.error, UnknownRunError)
+        assert "find the run with client.splits.list()" in str(failure.error)
+        assert [line["final"] for line in lines(journal)[1:]] == [False, False]
+        assert len([run async for run in client.splits.list()]) == 1
+
+        os.utime(large, (1, 1))
+        report = await client.splits.process_many([large], subdocuments=[PART], journal=journal)
+        assert report.counts == {"completed": 1}
+
+    async def test_runs_that_were_cancelled_with_their_jobs_are_created_again(
+        self, slow: Emulator, large: Path, tmp_path: Path
+    ) -> None:
+        arguments: dict[str, Any] = {"subdocuments": [PART], "journal": tmp_path / "out.jsonl"}
+        async with client_for(slow.url) as client:
+            for _ in range(3):
+                async with client.splits.process_many([large], **arguments) as results:
+                    await soon(lambda: len(slow.active_runs()) == 1)
+                assert slow.active_runs() == []
+
+            assert len([run async for run in client.splits.list()]) == 3
+        assert results.report.counts == {}
+
+    async def test_run_that_did_not_finish_in_time_is_created_again(
+        self, slow: Emulator, large: Path, tmp_path: Path
+    ) -> None:
+        journal = tmp_path / "out.jsonl"
+        async with client_for(slow.url) as client:
+            report = await client.splits.process_many([large], subdocuments=[PART], journal=journal, wait_timeout=0.3)
+            assert report.counts == {"timed_out": 1}
+
+            async with client.splits.process_many([large], subdocuments=[PART], journal=journal):
+                await soon(lambda: len(slow.active_runs()) == 1)

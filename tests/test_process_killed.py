@@ -1,7 +1,9 @@
 """A process job that is killed, or ended by a signal, and resumed from its journal."""
 
 import asyncio
+import csv
 import json
+import os
 import signal
 import sys
 from collections import Counter
@@ -38,8 +40,29 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def begun(emulator: Emulator, *paths: Path) -> asyncio.subprocess.Process:
-    line = (sys.executable, "-c", JOB, emulator.url, *map(str, paths))
+# Its rows are in memory until the end, as those of a data frame.
+TABLE = """
+import asyncio
+import json
+import sys
+from pathlib import Path
+from retab_async import AsyncRetab
+
+async def main(url, folder, journal):
+    paths = sorted(Path(folder).glob("*.pdf"))
+    async with AsyncRetab("sk_test", base_url=url) as client:
+        async with client.splits.process_many(
+            paths, subdocuments=[{"name": "a"}], concurrency=8, journal=journal, include_settled=True
+        ) as results:
+            rows = [result.to_record() async for result in results]
+    print(json.dumps([rows, results.report.settled]))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def begun(emulator: Emulator, *paths: Path, script: str = JOB) -> asyncio.subprocess.Process:
+    line = (sys.executable, "-c", script, emulator.url, *map(str, paths))
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(*line, stdout=pipe, stderr=pipe)
 
@@ -88,6 +111,60 @@ async def test_a_killed_job_and_its_resumption_create_each_run_once_and_lose_no_
         page = await _all_runs(emulator)
         assert len(page) == 60
         assert emulator.active_runs() == []
+
+
+async def test_rows_in_memory_are_complete_after_a_kill_and_a_resumption(tmp_path: Path) -> None:
+    folder, journal = folder_of(tmp_path, 40), tmp_path / "out.jsonl"
+
+    def settled() -> int:
+        return sum(line["final"] for line in whole_lines(journal)[1:])
+
+    async with Emulator(queued=0, running=0.3) as emulator:
+        job = await begun(emulator, folder, journal, script=TABLE)
+        await soon(settled)
+        job.kill()
+        assert await job.wait() == -signal.SIGKILL
+        before = settled()
+        assert 0 < before < 40
+
+        stdout, stderr = await (await begun(emulator, folder, journal, script=TABLE)).communicate()
+
+        rows, earlier = json.loads(stdout)
+        assert earlier == {"completed": before}, stderr
+        assert sorted(row["item"] for row in rows) == sorted(str(path) for path in folder.iterdir())
+        assert {row["status"] for row in rows} == {"completed"}
+        assert sorted(row["run_id"] for row in rows) == sorted(await _all_runs(emulator))
+
+
+async def test_out_of_a_killed_command_is_complete_after_the_same_command(tmp_path: Path) -> None:
+    folder, journal = folder_of(tmp_path, 40), tmp_path / "out.jsonl"
+    out = tmp_path / "table.csv"
+    line = ("splits", "process", f"{folder}/*.pdf", "--subdocument", "a", "--concurrency", "8")
+    async with Emulator(queued=0, running=0.3) as emulator:
+        environment = {**os.environ, "RETAB_API_BASE_URL": emulator.url, "RETAB_API_KEY": "sk_test"}
+
+        async def command() -> asyncio.subprocess.Process:
+            files = ("--journal", str(journal), "--out", str(out))
+            pipe = asyncio.subprocess.PIPE
+            return await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "retab_async", *line, *files, env=environment, stdout=pipe, stderr=pipe
+            )
+
+        job = await command()
+        await soon(lambda: sum(entry["final"] for entry in whole_lines(journal)[1:]))
+        job.kill()
+        await job.wait()
+        # Another machine that has the journal alone.
+        (tmp_path / ".table.csv.part").unlink()
+
+        job = await command()
+        _, stderr = await job.communicate()
+
+        assert job.returncode == 0, stderr
+        with out.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert sorted(row["item"] for row in rows) == sorted(str(path) for path in folder.iterdir())
+        assert sorted(row["run_id"] for row in rows) == sorted(await _all_runs(emulator))
 
 
 async def test_a_signal_cancels_the_runs_in_flight(tmp_path: Path) -> None:

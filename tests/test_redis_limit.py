@@ -160,6 +160,15 @@ class TestRedis:
 
         assert await client.ping()
 
+    async def test_check_reaches_the_server_of_a_client_and_leaves_it_open(self, server: Any, client: Any) -> None:
+        limit = RedisRateLimit(client, 5, per=1)
+        await limit.check()
+
+        assert await client.ping()
+        server.connected = False
+        with pytest.raises(ConfigurationError, match=r"unavailable \(ConnectionError\)"):
+            await limit.check()
+
     def test_repr_has_no_address(self) -> None:
         assert repr(RedisRateLimit("redis://:secret@localhost/0", 300, per=60)) == "RedisRateLimit(300, per=60)"
 

@@ -17,7 +17,7 @@ import pytest
 
 from retab_async import RetabError, TerminatedError, until_signal
 from retab_async.emulator import Emulator
-from retab_async.signals import _dispatchers
+from retab_async.signals import _dispatchers, listening
 from retab_async.testing import cancel_everywhere
 
 HERE = Path(__file__).parent
@@ -188,6 +188,37 @@ async def test_signal_after_the_block_does_not_reach_it() -> None:
 
     await asyncio.sleep(0.01)
     assert current_task().cancelling() == 0
+
+
+async def test_block_entered_after_the_signal_raises_at_once_while_another_is_open() -> None:
+    entered: list[bool] = []
+
+    async def late() -> None:
+        async with until_signal():
+            entered.append(True)
+
+    with listening([signal.SIGTERM], lambda _: None):
+        send(signal.SIGTERM)
+        await asyncio.sleep(0)
+        with pytest.raises(TerminatedError):
+            await late()
+
+    assert (entered, current_task().cancelling()) == ([], 0)
+    await late()
+    assert entered == [True]
+
+
+async def test_block_replaces_a_handler_that_was_set_after_the_first(harmless_signals: list[int]) -> None:
+    later: list[int] = []
+    with listening([signal.SIGTERM], lambda _: None):
+        signal.signal(signal.SIGTERM, lambda number, _: later.append(number))
+
+        with pytest.raises(TerminatedError):
+            await wait_for_signal()
+
+    assert (later, harmless_signals) == ([signal.SIGTERM], [])
+    send(signal.SIGTERM)
+    assert later == [signal.SIGTERM] * 2
 
 
 async def test_cancellation_of_the_task_at_the_same_time_takes_precedence() -> None:

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from datetime import date
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from retab_async.json_codec import dumps
+from retab_async.listing import date_text
 from retab_async.protocol import BytesBody, Request, Response, parse_json, request_id_of
 from retab_async.validation import idempotency_key as check_key
 from retab_async.validation import one_of, reject
@@ -56,7 +58,7 @@ def any_request(
     Args:
         method: GET, POST, PUT, PATCH or DELETE.
         path: The path, from `/v1/` on.
-        query: Parameters; None is left out, a list is repeated.
+        query: Parameters: strings, numbers, booleans, dates; None is left out, a list is repeated.
         json: A JSON value to send, None for no body.
         idempotency_key: Sent as `Idempotency-Key`; without one a POST or PATCH is sent once.
 
@@ -98,8 +100,10 @@ def _encode_query(query: Any) -> str:
 
 
 def _to_text(name: Any, value: Any) -> str:
+    if isinstance(name, str) and isinstance(value, date):
+        return cast("str", date_text(name, value))
     if not isinstance(name, str) or not isinstance(value, str | int | float):
-        reject(f"query must have strings and numbers, or lists of them, not {name!r:.100}: {value!r:.200}")
+        reject(f"query must have strings, numbers and dates, or lists of them, not {name!r:.100}: {value!r:.200}")
     if isinstance(value, bool):
         return str(value).lower()
     text = str.__str__(value) if isinstance(value, str) else str(value)

@@ -41,12 +41,16 @@ class BulkJob(ABC, Generic[OutcomeT, ReportT]):
         source: The items.
         options: The options.
         header: The job as its journal names it.
+        keep_runs: Whether the journal remembers the runs of settled documents.
     """
 
-    def __init__(self, source: ItemSource[Any], options: JobOptions, header: JournalHeader) -> None:
+    def __init__(
+        self, source: ItemSource[Any], options: JobOptions, header: JournalHeader, *, keep_runs: bool = False
+    ) -> None:
         self._source = source
         self._job_options = options
         self._header = header
+        self._keeps_runs = keep_runs
         self._queue: OutcomeQueue[OutcomeT] | None = None
         self._runner: JobRunner | None = None
         self._journal: Journal | None = None
@@ -136,7 +140,7 @@ class BulkJob(ABC, Generic[OutcomeT, ReportT]):
             raise RuntimeError(msg)
         self._is_started = True
         if self._job_options.journal is not None:
-            self._journal = await Journal.open(self._job_options.journal, self._header)
+            self._journal = await Journal.open(self._job_options.journal, self._header, keep_runs=self._keeps_runs)
         breaker = CircuitBreaker(self._job_options.outage_timeout)
         runner = JobRunner(self._source, breaker, self._queue, f"retab_async {self._header.job}_many")
         try:

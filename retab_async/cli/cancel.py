@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from retab_async.cli.cancel_job import JobPlan, OutputOptions, PlannedJob, run_cancel_job
-from retab_async.cli.id_file import IdFileParser, IdFormat, normalize_kind
+from retab_async.cli.id_file import IdFileParser, IdFormat, describe_unknown_kind, normalize_kind
 from retab_async.cli.inputs import is_regular, open_input, read_lines, scan_lines
 from retab_async.cli.params import bulk_options, check_distinct, pop_shared_limit, report_options
 from retab_async.client import AsyncRetab
@@ -62,6 +62,7 @@ def cancel_command(kind: str, label: str) -> click.Command:
             is_resumable=job["journal"] is not None,
             lists_outcomes=path is None,
             reads_stdin=path == "-",
+            has_own_limit=job["rate_limit"] is not None,
         )
         if path is None:
             return run_cancel_job(_plan_of_ids(kind, ids, job), options, shared)
@@ -92,6 +93,7 @@ def any_kind_command() -> click.Command:
             is_resumable=job["journal"] is not None,
             with_kind=True,
             reads_stdin=from_file == "-",
+            has_own_limit=job["rate_limit"] is not None,
         )
         with _plan_of_file(from_file, file_format, job) as plan:
             return run_cancel_job(plan, options, shared)
@@ -102,8 +104,7 @@ def any_kind_command() -> click.Command:
 def _parse_kind(text: str) -> str:
     kind = normalize_kind(text)
     if kind not in RESOURCES:
-        msg = f"{text!r} is not a kind: the kinds are {', '.join(RESOURCES)}"
-        raise click.BadParameter(msg)
+        raise click.BadParameter(describe_unknown_kind(text))
     return kind
 
 

@@ -24,6 +24,8 @@ from retab_async.models import DOLLARS_PER_CREDIT
 from retab_async.throttle import SharedRateLimit, Stats
 
 _MAX_FAILURES_SHOWN = 20
+# Number of 429 responses under a given limit that are no coincidence.
+_MANY_THROTTLED = 3
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +40,7 @@ class OutputOptions:
         lists_outcomes: Print a row for each run at the end, for the few ids of a command line.
         with_kind: Whether the runs are of several kinds.
         reads_stdin: Whether the ids come from stdin.
+        has_own_limit: Whether a rate limit was given that is not shared.
     """
 
     as_json: bool
@@ -47,6 +50,7 @@ class OutputOptions:
     lists_outcomes: bool = False
     with_kind: bool = False
     reads_stdin: bool = False
+    has_own_limit: bool = False
 
 
 class PlannedJob(NamedTuple):
@@ -202,7 +206,7 @@ def print_report(result: JobResult, writer: OutcomeWriter) -> int:
         _print_outcomes(result, writer)
     except OutputError as error:
         failure = failure or error.message
-    for line in (*_problems(result, failure), *_resume_hint(result, options)):
+    for line in (*_problems(result, failure), *_sharing_hint(result, options), *_resume_hint(result, options)):
         click.echo(escape_control_chars(line), err=True)
     if result.interrupted_by is not None:
         return 128 + result.interrupted_by
@@ -257,6 +261,12 @@ def _problems(result: JobResult, failure: str) -> Iterator[str]:
         yield f"Error: {failure}"
     if result.unwritten:
         yield f"not in the journal: {result.unwritten:,} outcomes"
+
+
+def _sharing_hint(result: JobResult, options: OutputOptions) -> Iterator[str]:
+    if options.has_own_limit and result.stats.throttled >= _MANY_THROTTLED:
+        count = f"{result.stats.throttled:,} requests were over the API's limit"
+        yield f"{count}: another process may use this key, see --shared"
 
 
 def _resume_hint(result: JobResult, options: OutputOptions) -> Iterator[str]:

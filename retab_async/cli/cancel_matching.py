@@ -59,7 +59,13 @@ def matching_command(kind: str, label: str) -> click.Command:
             if not total or not confirm(f"Cancel {'them' if total > 1 else 'it'}?"):
                 click.echo("nothing was cancelled", err=True)
                 return int(total > 0)
-        output = OutputOptions(as_json=as_json, failed=failed, journal=options["journal"], is_resumable=True)
+        output = OutputOptions(
+            as_json=as_json,
+            failed=failed,
+            journal=options["journal"],
+            is_resumable=True,
+            has_own_limit=options["rate_limit"] is not None,
+        )
         return run_cancel_job(_plan(kind, {**chosen, **options}, total), output, shared)
 
     return cancel_matching

@@ -81,11 +81,15 @@ def cli_errors() -> Iterator[None]:
 
 
 def configure_logging(verbosity: int) -> None:
-    """Log to stderr: nothing with 0, warnings with 1, every attempt with 2."""
+    """Log to stderr: only that a shared limit is unavailable with 0, all warnings with 1, every attempt with 2."""
+    handler = _StderrHandler()
+    handler.setFormatter(_EscapingFormatter())
+    shared_limit = logging.getLogger("retab_async.shared_limit")
+    shared_limit.handlers.clear()
     if verbosity:
-        handler = _StderrHandler()
-        handler.setFormatter(_EscapingFormatter())
         logging.basicConfig(handlers=[handler])
+    else:
+        shared_limit.addHandler(handler)
     logging.getLogger("retab_async").setLevel(logging.DEBUG if verbosity > 1 else logging.WARNING)
 
 

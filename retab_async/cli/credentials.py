@@ -46,14 +46,22 @@ class Profile:
         found = environments.get(name)
         if not isinstance(found, dict):
             names = ", ".join(map(str, environments)) or "none"
-            msg = f"there is no environment {name!r} in {path}; there are: {names}"
+            msg = f"there is no environment {name!r} in {path}; there are: {names}{_login_hint(config)}"
             raise click.UsageError(escape_control_chars(msg))
         key = found.get("api_key")
         if not isinstance(key, str) or not key:
-            msg = f"the environment {name!r} in {path} has no api_key: log in with the official command first"
+            hint = _login_hint(config) or ": log in with the official command first"
+            msg = f"the environment {name!r} in {path} has no api_key{hint}"
             raise click.UsageError(escape_control_chars(msg))
         base_url = found.get("base_url") or config.get("base_url")
         return cls(name, SecretStr(key), base_url if isinstance(base_url, str) else None)
+
+
+def _login_hint(config: dict[str, Any]) -> str:
+    # A login in the browser has tokens that expire, beside the environments.
+    if config.get("oauth") or config.get("access_token"):
+        return "; the login there is OAuth, which is not supported: set RETAB_API_KEY to an API key"
+    return ""
 
 
 def _read_json(path: Path) -> dict[str, Any]:

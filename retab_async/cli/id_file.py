@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import NamedTuple, NoReturn
 
 import attrs
@@ -19,6 +20,8 @@ _QUOTED = re.compile(r'"[^"]*"')
 _ID_HEADINGS = frozenset({"id", "run_id"})
 _KIND_HEADING = "kind"
 _MAX_CHARS_SHOWN = 100
+# Of a word and the kind that it may stand for, such as split and splits.
+_MIN_SIMILARITY = 0.8
 
 
 class IdFileError(click.UsageError):
@@ -51,6 +54,13 @@ class _Columns(NamedTuple):
 def normalize_kind(text: str) -> str:
     """Return the name of a kind as the registry has it, `workflows.runs` for `workflows/runs`."""
     return text.strip().replace("/", ".")
+
+
+def describe_unknown_kind(text: str) -> str:
+    """Return what is wrong with a text that is not a kind, and the kind that it may stand for."""
+    similar = get_close_matches(normalize_kind(text).lower(), RESOURCES, 1, _MIN_SIMILARITY)
+    hint = f"did you mean {similar[0]}?" if similar else f"the kinds are {', '.join(RESOURCES)}"
+    return f"{text!r:.100} is not a kind: {hint}"
 
 
 class IdFileParser:
@@ -99,6 +109,8 @@ class IdFileParser:
             self._reject("several columns may be the id: pass --column NAME")
         if self._format.column is not None:
             self._reject(f"there is no column {self._format.column!r}")
+        if _KIND_HEADING in names and len(names) > 1:
+            self._reject("no column is named id: name it with --column")
         return None
 
     def _parse_row(self, line: str, columns: _Columns) -> tuple[str, str]:
@@ -117,6 +129,8 @@ class IdFileParser:
         if len(cells) > 1 and normalize_kind(cells[0]) in RESOURCES:
             return self._check(cells[0], cells[1])
         if len(cells) > 1 and match[0] != "\t":
+            if get_close_matches(normalize_kind(cells[0]), RESOURCES, 1, _MIN_SIMILARITY):
+                self._reject(describe_unknown_kind(cells[0]))
             self._reject("several columns without a heading: add one with the name id")
         return self._check("", _cell(cells, 0))
 
@@ -133,7 +147,7 @@ class IdFileParser:
         if found is None:
             self._reject("no kind: write KIND,ID, or pass --kind")
         if found not in RESOURCES:
-            self._reject(f"{kind!r:.100} is not a kind: the kinds are {', '.join(RESOURCES)}")
+            self._reject(describe_unknown_kind(kind))
         if self._format.kind is not None and found != self._format.kind:
             self._reject(f"this is a run of {found}, but the command cancels runs of {self._format.kind}")
         try:

@@ -1,5 +1,6 @@
 """Options and arguments shared by several commands, and the parsers of their values."""
 
+import asyncio
 import os
 import re
 import sys
@@ -210,7 +211,8 @@ def rate_limit_options() -> list[click.Parameter]:
             ["--rate-limit"],
             type=_to_rate_limit,
             metavar="REQUESTS/SECONDS",
-            help="Stay below this rate, such as 300/60 or 300/min, instead of learning the API's limit.",
+            help="Stay below this rate, such as 300/60 or 300/min, instead of learning the API's limit. For "
+            "this process only: see --shared.",
         ),
         click.Option(
             ["--shared"],
@@ -233,9 +235,11 @@ def shared_limit(rate_limit: RateLimit | None, shared: str | None) -> SharedRate
             return FileRateLimit(shared, rate_limit.requests, per=rate_limit.per)
         from retab_async.integrations.redis import RedisRateLimit  # noqa: PLC0415 - for this option alone
 
-        return RedisRateLimit(shared, rate_limit.requests, per=rate_limit.per)
+        limit = RedisRateLimit(shared, rate_limit.requests, per=rate_limit.per)
+        asyncio.run(limit.check())
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
+    return limit
 
 
 def pop_shared_limit(options: dict[str, Any]) -> SharedRateLimit | None:

@@ -7,6 +7,7 @@ import shlex
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, nullcontext, suppress
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -39,7 +40,9 @@ _OF_ONE_DOCUMENT = frozenset({"document", "filename", "template_id"})
 _HELP = """Create {} {} run of each document, wait for it, and write a record of each result.
 
 FILE is a path, a pattern such as 'scans/**/*.pdf', or an https:// URL. Without --out, records are printed as JSON
-lines. Exits with 1 if a document failed. Ctrl-C cancels the runs in flight and prints how to resume."""
+lines. With --journal, the same command again creates no run twice, and writes the results that --out does not have
+yet; use one journal for each batch. Exits with 1 if a document failed. Ctrl-C cancels the runs in flight and prints
+how to resume."""
 
 
 @attrs.define(kw_only=True)
@@ -93,7 +96,7 @@ def _job_options() -> list[click.Parameter]:
             ["--journal"],
             type=OUTPUT_FILE,
             metavar="FILE",
-            help="Record each run in FILE; with the same FILE again, continue the job, and --out with it.",
+            help="Record each run in FILE; with the same FILE again, continue the job, and complete --out.",
         ),
         click.Option(
             ["--concurrency"],
@@ -176,7 +179,9 @@ async def _run(kind: str, documents: _Documents, arguments: dict[str, Any], file
     client = open_client()
     try:
         async with documents.open() as items:
-            job: ProcessJob[Any] = attrgetter(kind)(client).process_many(items, **arguments)
+            # Results of an earlier part of the job, unless the file has them.
+            includes = True if file is None else partial(_is_missing, file)
+            job: ProcessJob[Any] = attrgetter(kind)(client).process_many(items, **arguments, include_settled=includes)
             failures, interrupted_by = await _consume(job, client, documents.total, file)
     finally:
         unconfirmed = await client.aclose()
@@ -222,12 +227,16 @@ async def _start(job: ProcessJob[Any]) -> AsyncIterator[None]:
         yield
 
 
+def _is_missing(file: RecordFile, run_id: str) -> bool:
+    return not file.has_run(run_id)
+
+
 def _write(result: ProcessResult[Any], file: RecordFile | None) -> None:
+    record = result.to_record()
     if file is None:
-        print_json(result.to_record())
-    elif not (file.is_continued and isinstance(result.error, SettledError)):
-        # A settled failure has its row from the part of the job that settled it.
-        file.write(result.to_record())
+        print_json(record)
+    elif not (isinstance(result.error, SettledError) and file.has_failure(record)):
+        file.write(record)
 
 
 def _print_outcome(outcome: _Outcome, *, journal: str | None, out: str | None, reads_stdin: bool) -> int:

@@ -33,8 +33,10 @@ from retab_async.models import Run, RunStatus
 from retab_async.process import ProcessReport
 from retab_async.throttle import Stats
 
-# Seconds between two refreshes, between two lines where there is no terminal, and for the average of a rate.
+# Seconds between two refreshes, before the first line and between two where there is no terminal, and for the average
+# of a rate.
 _REFRESH_INTERVAL = 0.2
+_FIRST_LINE_DELAY = 2.0
 _LINE_INTERVAL = 30.0
 _RATE_PERIOD = 15.0
 
@@ -254,7 +256,7 @@ def _spinner(console: Console) -> SpinnerColumn:
 def job_progress(figures: JobFigures, *, is_wanted: bool = True) -> Iterator[Callable[[str], None]]:
     """Show the progress of a bulk job; yields a function that prints a line beside it.
 
-    On a terminal the event loop redraws a display; elsewhere it prints a line every 30 seconds.
+    On a terminal the event loop redraws a display; elsewhere it prints a line after two seconds and every 30 seconds.
     """
     console = stderr_console()
     print_line: Callable[[str], None] = partial(click.echo, err=True)
@@ -266,7 +268,7 @@ def job_progress(figures: JobFigures, *, is_wanted: bool = True) -> Iterator[Cal
             yield partial(console.print, markup=False, highlight=False)
             progress.redraw()
     else:
-        with _repeating(_LINE_INTERVAL, _LINE_INTERVAL, lambda: print_line(_progress_line(figures))):
+        with _repeating(_FIRST_LINE_DELAY, _LINE_INTERVAL, lambda: print_line(_progress_line(figures))):
             yield print_line
 
 
@@ -274,6 +276,8 @@ def _progress_line(figures: JobFigures) -> str:
     report = figures.report()
     count = report.counts.total()
     done = f"{count:,}" if figures.total is None else f"{count:,} of {figures.total:,}"
+    if isinstance(report, CancelReport) and report.settled:
+        done += f", {report.settled.total():,} settled before"
     return f"{figures.label}: {done}  {format_report(report)}  {format_throttle(figures.stats())}"
 
 

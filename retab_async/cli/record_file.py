@@ -12,16 +12,13 @@ import orjson
 
 from retab_async.cli.failed_file import quote_formula
 from retab_async.json_codec import dumps_any
-from retab_async.process.results import Scalar
+from retab_async.process.results import ProcessResult, Scalar
 
 
 class RecordFile:
     """Writer of records as JSON lines, each of which is in the file when `write` returns.
 
     Rows of an earlier part of the job stay: a torn last line is dropped, and a run that has a row gets no second one.
-
-    Attributes:
-        is_continued: Whether the file had rows before.
     """
 
     def __init__(self, path: str, file: IO[bytes]) -> None:
@@ -29,14 +26,22 @@ class RecordFile:
         self._file = file
         # Hashes: the chance that two of a million ids share one is 1 in 30 millions.
         self._runs: set[int] = set()
-        self.is_continued: bool = False
+        self._failures: set[int] = set()
         self._load()
+
+    def has_run(self, run_id: str) -> bool:
+        """Tell whether a run has a row."""
+        return hash(run_id) in self._runs
+
+    def has_failure(self, record: dict[str, Scalar]) -> bool:
+        """Tell whether an earlier part of the job wrote the same failure of the same document."""
+        return hash((record["item"], record["status"])) in self._failures
 
     def write(self, record: dict[str, Scalar]) -> None:
         """Write a record, unless its run has one; raises `click.ClickException` if the file cannot be written."""
         run_id = record["run_id"]
         if run_id is not None:
-            if hash(run_id) in self._runs:
+            if self.has_run(str(run_id)):
                 return
             self._runs.add(hash(run_id))
         try:
@@ -52,10 +57,12 @@ class RecordFile:
             if not line.endswith(b"\n"):
                 break
             end += len(line)
-            self.is_continued = True
-            run_id = _parse(line, self._path).get("run_id")
+            record = _parse(line, self._path)
+            run_id = record.get("run_id")
             if run_id:
                 self._runs.add(hash(run_id))
+            if record.get("error"):
+                self._failures.add(hash((record.get("item"), record.get("status"))))
         self._file.seek(end)
         self._file.truncate()
 
@@ -103,7 +110,7 @@ def _copy_csv(source: Path, file: IO[bytes]) -> None:
 
 
 def _write_csv(target: Path, file: IO[bytes]) -> None:
-    names: dict[str, None] = {}
+    names: dict[str, None] = dict.fromkeys(ProcessResult.FIELDS)
     for record in _records(file):
         names.update(dict.fromkeys(record))
     temporary = target.with_name(f".{target.name}.new")

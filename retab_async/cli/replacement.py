@@ -4,9 +4,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EWOULDBLOCK
 from pathlib import Path
 from typing import IO
-from uuid import uuid4
 
 import click
 
@@ -22,17 +22,18 @@ def open_replacement(path: str) -> Iterator[IO[bytes]]:
     # A device or a pipe cannot be replaced.
     is_replaceable = target.is_file() or not target.exists()
     try:
-        written = _create_beside(target) if is_replaceable else target
-        file = written.open("wb", buffering=0)
+        file = _open_beside(target) if is_replaceable else target.open("wb", buffering=0)
     except OSError as error:
         raise click.UsageError(_failure(path, error)) from None
-    try:
-        with file:
+    with file:
+        if not is_replaceable:
             yield file
-        if is_replaceable:
+            return
+        written = _temporary_of(target)
+        try:
+            yield file
             written.replace(target)
-    finally:
-        if is_replaceable:
+        finally:
             written.unlink(missing_ok=True)
 
 
@@ -54,14 +55,38 @@ def _failure(path: str, error: OSError) -> str:
     return f"{path} cannot be written: {error.strerror}"
 
 
-def _create_beside(target: Path) -> Path:
+def _temporary_of(target: Path) -> Path:
+    # The same name every time: the next command takes over what a killed one has left.
+    return target.with_name(f".{target.name}.tmp")
+
+
+def _open_beside(target: Path) -> IO[bytes]:
     mode = None
     if target.exists():
         # A file that is write-protected must not be replaced.
         target.open("ab").close()
         mode = stat.S_IMODE(target.stat().st_mode)
-    temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}.tmp")
-    temporary.touch(exist_ok=False)
-    if mode is not None:
-        temporary.chmod(mode)
-    return temporary
+    temporary = _temporary_of(target)
+    # In a folder that others may write to, a link would lead elsewhere.
+    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    file = os.fdopen(os.open(temporary, flags, 0o666), "wb", buffering=0)
+    try:
+        _lock(file)
+        file.truncate(0)
+        if mode is not None:
+            temporary.chmod(mode)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _lock(file: IO[bytes]) -> None:
+    try:
+        import fcntl  # noqa: PLC0415 - missing on Windows, where everything else must work
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BlockingIOError(EWOULDBLOCK, "another command is writing it") from None

@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from contextlib import aclosing
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from retab_async.emulator import Emulator, RateLimit
 from retab_async.resources import RESOURCES
 
 _SECONDS = click.FloatRange(min=0)
+# Seconds for which seeded runs are in flight unless the command says otherwise: a year.
+_IN_FLIGHT = 365 * 86400.0
 
 
 def _parse_host(text: str) -> str:
@@ -45,14 +49,11 @@ def _parse_host(text: str) -> str:
     help="Listen on this port; 0 picks a free one.",
 )
 @click.option("--api-key", metavar="KEY", help="Accept only this key instead of any.")
-@click.option(
-    "--queued", type=_SECONDS, default=0.2, show_default=True, metavar="SECONDS", help="Keep each run queued this long."
-)
+@click.option("--queued", type=_SECONDS, show_default="0.2", metavar="SECONDS", help="Keep each run queued this long.")
 @click.option(
     "--running",
     type=_SECONDS,
-    default=2.0,
-    show_default=True,
+    show_default="2",
     metavar="SECONDS",
     help="Then keep it running this long.",
 )
@@ -69,7 +70,12 @@ def _parse_host(text: str) -> str:
     "--retry-after/--no-retry-after", default=True, show_default=True, help="Send Retry-After with each 429, or not."
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Start N runs of each kind."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Start N runs of each kind, which stay in flight unless --queued or --running is given.",
 )
 @click.option(
     "--ids-file",
@@ -90,10 +96,14 @@ def serve(
     The first lines printed set the environment for clients. The emulator invents the results of runs. Ctrl-C stops it.
     """
     limit = RateLimit(rate_limit[0], per=rate_limit[1], retry_after=retry_after) if rate_limit else None
-    asyncio.run(_serve(Emulator(**settings, rate_limit=limit), settings["port"], seed, ids_file))
+    times = {name: settings.pop(name) for name in ("queued", "running")}
+    given = {name: seconds for name, seconds in times.items() if seconds is not None}
+    emulator = Emulator(**settings, **given, rate_limit=limit)
+    seeds = partial(_seed, emulator, seed, ids_file, running=None if given else _IN_FLIGHT)
+    asyncio.run(_serve(emulator, settings["port"], seeds if seed else lambda: None))
 
 
-async def _serve(emulator: Emulator, port: int, seed: int, ids_file: str | None) -> None:
+async def _serve(emulator: Emulator, port: int, seed: Callable[[], str | None]) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -104,12 +114,14 @@ async def _serve(emulator: Emulator, port: int, seed: int, ids_file: str | None)
         msg = f"cannot listen on port {port}: {error.strerror}"
         raise click.ClickException(msg) from None
     async with aclosing(emulator):
+        # Before the first line: a script that reads it may read the file of ids next.
+        started = seed()
         click.echo(f"export RETAB_API_BASE_URL={emulator.url}")
         click.echo(f"export RETAB_API_KEY={emulator.api_key}")
         if not _is_loopback(emulator.url):
             click.echo("export RETAB_API_ALLOW_HTTP=1")
-        if seed:
-            _seed(emulator, seed, ids_file)
+        if started:
+            click.echo(started)
         await stopped.wait()
 
 
@@ -118,8 +130,8 @@ def _is_loopback(url: str) -> bool:
     return ip_address(host).is_loopback
 
 
-def _seed(emulator: Emulator, count: int, ids_file: str | None) -> None:
-    rows = [(kind, run_id) for kind in RESOURCES for run_id in emulator.seed(kind.replace(".", "/"), count)]
+def _seed(emulator: Emulator, count: int, ids_file: str | None, *, running: float | None) -> str:
+    rows = [(kind, run_id) for kind in RESOURCES for run_id in emulator.seed(kind, count, running=running)]
     if ids_file is not None:
         lines = "".join(f"{kind},{run_id}\n" for kind, run_id in [("kind", "id"), *rows])
         try:
@@ -127,4 +139,4 @@ def _seed(emulator: Emulator, count: int, ids_file: str | None) -> None:
         except OSError as error:
             msg = f"{ids_file} cannot be written: {error.strerror}"
             raise click.ClickException(msg) from None
-    click.echo(f"started {len(rows):,} runs of {len(RESOURCES)} kinds")
+    return f"started {len(rows):,} runs of {len(RESOURCES)} kinds"

@@ -4,13 +4,24 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO, cast
+from typing import IO, Any, TextIO, cast
 
 import click
 
 
 class OutputError(click.ClickException):
-    """Stdout could not be written: what is printed to it is lost."""
+    """Stdout could not be written: what is printed to it is lost.
+
+    Attributes:
+        is_closed_pipe: Whether its reader has ended, as `head` does when it has enough: no error for a person.
+    """
+
+    is_closed_pipe = False
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the error, unless it is a closed pipe."""
+        if not self.is_closed_pipe:
+            super().show(file)
 
 
 @contextmanager
@@ -50,6 +61,7 @@ class _GuardedStream:
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
+        self._is_closed_pipe = False
         self._failure = "it is closed" if stream is None else ""
 
     def write(self, text: str) -> int:
@@ -70,6 +82,7 @@ class _GuardedStream:
             try:
                 getattr(self._stream, method)(*arguments)
             except OSError as error:
+                self._is_closed_pipe = isinstance(error, BrokenPipeError)
                 self._failure = error.strerror or str(error)
                 self._discard()
         if self._failure:
@@ -89,4 +102,6 @@ class _GuardedStdout(_GuardedStream):
 
     def _on_failure(self, reason: str) -> None:
         msg = f"stdout cannot be written: {reason}"
-        raise OutputError(msg)
+        error = OutputError(msg)
+        error.is_closed_pipe = self._is_closed_pipe
+        raise error

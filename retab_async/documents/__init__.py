@@ -6,7 +6,11 @@ from retab_async.lazy import lazy_names
 
 if TYPE_CHECKING:
     from retab_async.documents.create_body import build_create_body as build_create_body
-    from retab_async.documents.field import Document as Document, DocumentField as DocumentField
+    from retab_async.documents.field import (
+        Document as Document,
+        DocumentField as DocumentField,
+        PydanticFields as PydanticFields,
+    )
     from retab_async.documents.progress import UploadCallback as UploadCallback, UploadProgress as UploadProgress
     from retab_async.documents.identity import (
         DocumentIdentity as DocumentIdentity,
@@ -26,6 +30,7 @@ else:
         {
             "Document": "field",
             "DocumentField": "field",
+            "PydanticFields": "field",
             "UploadCallback": "progress",
             "UploadProgress": "progress",
             "DocumentIdentity": "identity",

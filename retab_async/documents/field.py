@@ -1,7 +1,7 @@
 """Documents as callers give them: their types, and a document among the fields of a request."""
 
 import os
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import attrs
 
@@ -22,8 +22,24 @@ class AsyncBinaryFile(Protocol):
         """Return at most `size` bytes, and none at the end."""
 
 
+class PydanticFields(Protocol):
+    """A pydantic model in the place of a model of this library with the same fields, as the official client has."""
+
+    def model_dump(self) -> dict[str, Any]:
+        """Return its fields."""
+
+
 Content: TypeAlias = (
-    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | AsyncBinaryFile | MIMEData | FileRef
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | BinaryFile
+    | AsyncBinaryFile
+    | MIMEData
+    | FileRef
+    | PydanticFields
 )
 # With the filename to send in front, or without.
 Document: TypeAlias = Content | tuple[str, Content]

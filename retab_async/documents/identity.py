@@ -30,7 +30,7 @@ class DocumentIdentity(NamedTuple):
     Attributes:
         name: Its name for people: never content, nor the query of a URL.
         digest: The same for the same document; random for a stream without a name, which is never recognised.
-        revision: The state of a file on disk, which changes with its content; empty for anything else.
+        revision: Size and time of modification of a file on disk, which change with its content; else empty.
     """
 
     name: str
@@ -39,7 +39,7 @@ class DocumentIdentity(NamedTuple):
 
 
 async def identify_document(document: object, filename: str | None = None, *, max_seconds: float) -> DocumentIdentity:
-    """Return the identity of a document: its content in memory, its absolute path, its URL, or the id of its file.
+    """Return the identity of a document: its content in memory, its path and state on disk, its URL, or its file id.
 
     Another document with the same name, such as `("a.pdf", content)`, has another identity. Only a stream that is
     neither in memory nor a file on disk is recognised by its name alone.

@@ -5,21 +5,40 @@ import os
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
+from typing import Any
+
+import attrs
 
 from retab_async.documents.files import open_async_file_object, open_file_object, open_path
 from retab_async.documents.sources import BytesSource, SharedDescriptor, Source, bytes_source, clean_filename
 from retab_async.documents.urls import decode_data_url, is_data_url
 from retab_async.errors import InvalidDocumentError
-from retab_async.models import MIMEData
+from retab_async.models import FileRef, MIMEData
 from retab_async.thread_pool import FILE_POOL, USER_FILE_POOL
+from retab_async.validation import is_pydantic
 
 
 def split_filename(document: object, filename: str | None = None) -> tuple[object, str]:
     """Return the content of a document and the filename to send, "" for the content's own.
 
+    A pydantic model with the fields of `MIMEData` or `FileRef`, as the official client has, becomes one of ours.
+
     Raises:
         InvalidDocumentError: The filename is blank or no text, or the tuple is no pair.
     """
+    content, filename = _split(document, filename)
+    return _from_pydantic(content) if is_pydantic(content) else content, filename
+
+
+def _from_pydantic(model: Any) -> object:
+    fields = model.model_dump()
+    for cls, required in ((MIMEData, "url"), (FileRef, "id")):
+        if required in fields:
+            return cls(**{name: fields[name] for name in attrs.fields_dict(cls) if name in fields})
+    return model
+
+
+def _split(document: object, filename: str | None) -> tuple[object, str]:
     if isinstance(document, tuple):
         if len(document) != 2 or isinstance(document[1], tuple) or filename is not None:
             msg = 'a tuple is a document as ("name.pdf", content), without a further filename'

@@ -6,7 +6,6 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from ipaddress import ip_address
-from typing import NamedTuple
 
 import attrs
 from aiohttp import ClientConnectionError, web
@@ -18,7 +17,8 @@ from retab_async.emulator.responses import HTTPError, Response
 DISCONNECT_POLL_INTERVAL = 0.05
 
 
-class RecordedRequest(NamedTuple):
+@attrs.frozen
+class RecordedRequest:
     """Request that the emulator served.
 
     Attributes:
@@ -27,6 +27,7 @@ class RecordedRequest(NamedTuple):
         status: The status of the response; None if no complete response was sent.
         query: The query string as it was sent, without the `?`.
         idempotency_key: The `Idempotency-Key` header.
+        api_key: The key that it came with, which tells the tenants of an app apart; no part of the `repr`, or of `==`.
     """
 
     method: str
@@ -34,12 +35,17 @@ class RecordedRequest(NamedTuple):
     status: int | None
     query: str = ""
     idempotency_key: str | None = None
+    # A failed test prints the requests, and the key may be a real one.
+    api_key: str | None = attrs.field(default=None, eq=False, repr=False)
 
     @classmethod
     def of(cls, request: web.BaseRequest, status: int | None) -> "RecordedRequest":
         """Record a request with the status of its response."""
         url = request.rel_url
-        return cls(request.method, url.raw_path, status, url.raw_query_string, request.headers.get("Idempotency-Key"))
+        headers = request.headers
+        api_key = headers.get("Api-Key") or headers.get("Authorization", "").removeprefix("Bearer ") or None
+        query, idempotency_key = url.raw_query_string, headers.get("Idempotency-Key")
+        return cls(request.method, url.raw_path, status, query, idempotency_key, api_key)
 
 
 @attrs.frozen(kw_only=True)

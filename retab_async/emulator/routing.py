@@ -57,7 +57,7 @@ class Router:
             methods = self._paths.get(segments)
             if methods is not None:
                 return RouteMatch(methods.get(method) or _not_allowed(methods), unquote(raw_id))
-        return RouteMatch(NOT_FOUND)
+        return RouteMatch(_error_route(404, f"the emulator has no route {method} {raw_path}", {}))
 
     def _candidates(self, sent: tuple[str, ...]) -> Iterator[tuple[Segments, str]]:
         yield sent, ""
@@ -75,6 +75,3 @@ def _error_route(status: int, detail: str, headers: Mapping[str, str]) -> Route:
 
 def _not_allowed(methods: Iterable[str]) -> Route:
     return _error_route(405, "Method Not Allowed", {"Allow": ", ".join(sorted(methods))})
-
-
-NOT_FOUND = _error_route(404, "Not Found", {})

@@ -1,20 +1,24 @@
-"""ASGI: a block that ends when the HTTP client of a request disconnects, for Starlette, FastAPI, Litestar and others.
+"""ASGI: a block that ends when the HTTP client disconnects, and a middleware that ends requests at SIGTERM.
 
 Servers do not cancel a handler when its client disconnects, so that a run would go on for a response that has no
-reader. Needs no other library.
+reader; at SIGTERM they wait for it. For Starlette, FastAPI, Litestar and others; needs no other library.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+import signal
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from retab_async.abort import AbortScope
-from retab_async.errors import RetabError
+from retab_async.errors import RetabError, TerminatedError
+from retab_async.signals import listening, until_signal
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 # nginx's status for a request whose client closed the connection; no client sees it, logs and middleware do.
 _CLIENT_CLOSED_REQUEST = 499
@@ -109,6 +113,62 @@ def terminated(request: object, error: Exception) -> Any:  # noqa: ARG001 - the 
     return _EmptyResponse(_SERVICE_UNAVAILABLE)
 
 
+class TerminationMiddleware:
+    """Middleware that ends each request with a 503 when the process receives SIGTERM, so that its runs are cancelled.
+
+    It surrounds the whole request, its body included, which FastAPI reads before it runs a dependency: a request whose
+    upload is under way at SIGTERM creates no run. From the start-up of the app on, a request that arrives after the
+    signal is not handled. Add it to a Starlette or FastAPI app, or wrap any ASGI application in it::
+
+        app.add_middleware(TerminationMiddleware)
+        app = TerminationMiddleware(app)
+
+    A response that has started is cut off. WebSockets are left to the server. Outside of the main thread, to which
+    Python delivers signals, it does nothing: test clients run an app in another one.
+
+    Args:
+        app: The ASGI application.
+        signals: The signals; by default SIGTERM.
+    """
+
+    def __init__(self, app: Application, *, signals: Iterable[int] = (signal.SIGTERM,)) -> None:
+        self._app = app
+        self._signals = tuple(signals)
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Handle an ASGI connection."""
+        if threading.current_thread() is threading.main_thread():
+            if scope["type"] == "http":
+                await self._handle_request(scope, receive, send)
+                return
+            if scope["type"] == "lifespan":
+                # While anything listens, a signal is remembered for the requests that begin after it.
+                with listening(self._signals, _ignore, call_previous=True):
+                    await self._app(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _handle_request(self, scope: Any, receive: Receive, send: Send) -> None:
+        has_started = False
+
+        async def observe(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        try:
+            async with until_signal(*self._signals):
+                await self._app(scope, receive, observe)
+        except TerminatedError:
+            if has_started:
+                raise
+            await _EmptyResponse(_SERVICE_UNAVAILABLE)(scope, receive, send)
+
+
+def _ignore(_: int) -> None:
+    """Do nothing about a signal but let it be remembered."""
+
+
 class _EmptyResponse:
     """Response without a body, which each framework accepts from an exception handler."""
 
@@ -125,4 +185,4 @@ class _EmptyResponse:
         return self
 
 
-__all__ = ["ClientGoneError", "client_gone", "terminated", "until_disconnect"]
+__all__ = ["ClientGoneError", "TerminationMiddleware", "client_gone", "terminated", "until_disconnect"]

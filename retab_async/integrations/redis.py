@@ -1,10 +1,14 @@
 """Rate limit shared by all machines: slots in Redis or Valkey, exchanged by one Lua script."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from retab_async.errors import ConfigurationError
 from retab_async.throttle import SETTLE_SECONDS, SharedRateLimit, SlotReply, SlotRequest, SlotStore, reserve_of
+
+# Seconds in which the server has to answer a check.
+_CHECK_TIMEOUT = 5.0
 
 # `SlotTable.exchange` in Lua. KEYS: the slots, a sorted set by when they become free; the rest of the state, a hash.
 _SCRIPT = """
@@ -127,6 +131,24 @@ class RedisRateLimit(SharedRateLimit):
             client = _connect(self._redis)
             return _RedisStore(self, client, keys, close=client.aclose)
         return _RedisStore(self, self._redis, keys)
+
+    async def check(self) -> None:
+        """Reach the server once, within five seconds, to report a wrong address before anything depends on it.
+
+        Raises:
+            ConfigurationError: The server cannot be reached, or refuses.
+        """
+        client: Any = _connect(self._redis) if isinstance(self._redis, str) else self._redis
+        try:
+            async with asyncio.timeout(_CHECK_TIMEOUT):
+                await client.eval("return 1", 0)
+        except Exception as error:  # noqa: BLE001 - of whatever library the client is
+            # Its text may contain an address with a password.
+            msg = f"the server of the shared rate limit is unavailable ({type(error).__name__})"
+            raise ConfigurationError(msg) from None
+        finally:
+            if client is not self._redis:
+                await client.aclose()
 
     def __repr__(self) -> str:
         # Without the address, which may contain a password.

@@ -90,10 +90,17 @@ class Entry(SparseRepr):
 
 
 class Settled(NamedTuple):
-    """How an earlier run of the job settled an id; the reason is kept of failures only."""
+    """How an earlier run of the job settled an id.
+
+    Attributes:
+        disposition: The outcome.
+        reason: Why it is a failure; empty for a success.
+        run_id: The run of a document; empty without one, and unless the journal keeps the runs.
+    """
 
     disposition: str
     reason: str = ""
+    run_id: str = ""
 
 
 def encode_header(header: JournalHeader) -> bytes:
@@ -167,21 +174,26 @@ def _decode_entry(value: dict[str, Any]) -> Entry | None:
 class SettledIds:
     """The ids, or the documents, that earlier runs of the job settled, and how.
 
+    Args:
+        keep_runs: Whether to remember the runs of settled documents, which takes some 200 bytes each.
+
     Attributes:
         counts: Final entries by disposition.
-        active: The last run of each document that is not settled, by the document.
+        unsettled: The runs of each document that is not settled, the last one last, by the document.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_runs: bool = False) -> None:
         self.counts: Counter[str] = Counter()
-        self.active: dict[str, str] = {}
+        self.unsettled: dict[str, tuple[str, ...]] = {}
+        self._keeps_runs = keep_runs
+        self._runs: dict[str, str] = {}
         self._successes: defaultdict[str, IdDigestSet] = defaultdict(IdDigestSet)
         self._failures: dict[tuple[str, str], Settled] = {}
 
     def add(self, entry: Entry) -> None:
         """Add an entry; one that is not final tells only that a run is active."""
         if entry.item:
-            self._add_active(entry)
+            self._add_run(entry)
         if not entry.final:
             return
         self.counts[entry.disposition] += 1
@@ -191,11 +203,14 @@ class SettledIds:
         else:
             self._failures[entry.kind, key] = Settled(entry.disposition, entry.reason)
 
-    def _add_active(self, entry: Entry) -> None:
-        if entry.disposition == ACTIVE:
-            self.active[entry.item] = entry.run_id
-        else:
-            self.active.pop(entry.item, None)
+    def _add_run(self, entry: Entry) -> None:
+        if entry.final:
+            self.unsettled.pop(entry.item, None)
+            if self._keeps_runs and entry.run_id:
+                self._runs[entry.item] = entry.run_id
+        elif entry.disposition == ACTIVE:
+            others = (run_id for run_id in self.unsettled.get(entry.item, ()) if run_id != entry.run_id)
+            self.unsettled[entry.item] = (*others, entry.run_id)
 
     def sort(self) -> None:
         """Prepare for look-ups, once all are added."""
@@ -207,8 +222,9 @@ class SettledIds:
         run_id = str(_escape_surrogates(run_id))
         for disposition, ids in self._successes.items():
             if ids.has(kind, run_id):
-                return Settled(disposition)
-        return self._failures.get((kind, run_id))
+                return Settled(disposition, run_id=self._runs.get(run_id, ""))
+        failure = self._failures.get((kind, run_id))
+        return failure and failure._replace(run_id=self._runs.get(run_id, ""))
 
 
 class IdDigestSet:

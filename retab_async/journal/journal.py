@@ -89,10 +89,10 @@ class Journal:
     # cancelled, even in an anyio scope where every await fails at once; it waits for no other work in the executor; and
     # as it is no daemon, the interpreter waits for it at exit.
 
-    def __init__(self, path: str | os.PathLike[str], header: JournalHeader) -> None:
+    def __init__(self, path: str | os.PathLike[str], header: JournalHeader, *, keep_runs: bool = False) -> None:
         self.header = header
         self._path = os.fspath(path)
-        self._settled = SettledIds()
+        self._settled = SettledIds(keep_runs=keep_runs)
         self._pending: list[tuple[Entry, bytes]] = []
         self._lock = threading.Lock()
         self._failure: JournalError | None = None
@@ -100,17 +100,18 @@ class Journal:
         self._opened, self._closed = _uncancellable_future(), _uncancellable_future()
 
     @classmethod
-    async def open(cls, path: str | os.PathLike[str], header: JournalHeader) -> "Journal":
+    async def open(cls, path: str | os.PathLike[str], header: JournalHeader, *, keep_runs: bool = False) -> "Journal":
         """Open a journal, or create one that only its owner can read; POSIX only. Drops a torn last line.
 
         Args:
             path: The file.
             header: The job. A journal that settled ids of another job is rejected.
+            keep_runs: Whether `settled` has the run of a document.
 
         Raises:
             JournalError: The file cannot be opened, is no journal or that of another job, or is locked.
         """
-        journal = cls(path, header)
+        journal = cls(path, header, keep_runs=keep_runs)
         threading.Thread(target=journal._write_loop, name="retab_async journal", daemon=False).start()
         with ExitStack() as abandoned:
             abandoned.callback(journal._closing.set)
@@ -137,9 +138,9 @@ class Journal:
         """
         return self._settled.get(kind, run_id)
 
-    def active_run(self, item: str) -> str | None:
-        """Return the run that an earlier run of the job created for a document and did not see finish."""
-        return self._settled.active.get(item)
+    def unsettled_runs(self, item: str) -> tuple[str, ...]:
+        """Return the runs that earlier runs of the job created for an unsettled document, the last one last."""
+        return self._settled.unsettled.get(item, ())
 
     def write(self, entry: Entry) -> None:
         """Queue an entry, which is in the file within a second; never blocks.
@@ -224,7 +225,7 @@ class Journal:
 
     def _claim(self, file: int, found: JournalHeader | None, end: int) -> None:
         conflict = found and found.conflict_with(self.header)
-        if conflict and (self._settled.counts or self._settled.active):
+        if conflict and (self._settled.counts or self._settled.unsettled):
             msg = f"{conflict}: choose another file"
             raise ValueError(msg)
         if found is None or conflict:

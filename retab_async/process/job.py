@@ -39,8 +39,9 @@ class ProcessJob(BulkJob[ProcessResult[RunT], ProcessReport]):
     be confirmed is in `report.unconfirmed`, and returned by `aclose()`.
 
     With a journal a job that was killed can be started again with the same arguments: no run is created twice, runs in
-    flight are continued, and settled documents are skipped and counted. A result is settled once the next one is asked
-    for, or the block is left normally; a result that was yielded right before the process was killed is yielded again.
+    flight are continued, and settled documents are skipped and counted; with `include_settled` they are yielded, too. A
+    result is settled once the next one is asked for, or the block is left normally; a result that was yielded right
+    before the process was killed is yielded again.
 
     An exception of the iterable, a `JournalError` or a `ClientStateError` closes the source; documents in flight get
     their results, then the `await` or the iteration raises it. `report` is available all the same.
@@ -49,7 +50,7 @@ class ProcessJob(BulkJob[ProcessResult[RunT], ProcessReport]):
     def __init__(self, source: DocumentSource[RunT], target: ProcessTarget[RunT], options: ProcessOptions) -> None:
         transport = target.api.transport
         header = JournalHeader((target.api.kind,), transport.base_url, transport.credential_fingerprint, job="process")
-        super().__init__(source, options, header)
+        super().__init__(source, options, header, keep_runs=bool(options.include_settled))
         self._target = target
         self._options = options
         self._reporter: ProcessReporter[RunT] | None = None
@@ -134,6 +135,8 @@ class ProcessJob(BulkJob[ProcessResult[RunT], ProcessReport]):
             pool=runner.workers,
             max_workers=options.concurrency,
             wait_timeout=options.wait_timeout,
+            # No one receives a result of a job that is awaited.
+            includes=None if self._queue is None else options.includes,
             pending=self._pending,
         )
         return worker.run

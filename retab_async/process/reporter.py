@@ -10,7 +10,7 @@ import attrs
 
 from retab_async.bulk import OutcomeQueue, without_tracebacks
 from retab_async.errors import SettledError
-from retab_async.journal import ACTIVE, Entry, Journal
+from retab_async.journal import ACTIVE, Entry, Journal, Settled
 from retab_async.models import FileRef, Run
 from retab_async.process.results import ProcessDisposition, ProcessResult, disposition_of
 from retab_async.process.source import ProcessItem
@@ -78,25 +78,41 @@ class ProcessReporter(Generic[RunT]):
         """Release a slot for which there is no document."""
         self._slots.release()
 
-    def active_run(self, item: ProcessItem) -> str | None:
-        """Return the run of a document that an earlier run of the job left behind."""
-        return self._journal.active_run(item.key) if self._journal is not None else None
+    def unsettled_runs(self, item: ProcessItem) -> tuple[str, ...]:
+        """Return the runs of a document that earlier runs of the job left behind, the last one last."""
+        return self._journal.unsettled_runs(item.key) if self._journal is not None else ()
 
-    def admit(self, item: ProcessItem) -> bool:
-        """Tell whether a document is to be processed: False if an earlier run of the job has settled it."""
+    def earlier_outcome(self, item: ProcessItem) -> Settled | None:
+        """Return how an earlier run of the job settled a document, None if it did not."""
         settled = self._journal.settled(self._kind, item.key) if self._journal is not None else None
         # A later version of this library may have other dispositions.
-        if settled is None or settled.disposition not in list(ProcessDisposition):
-            return True
+        return settled if settled is not None and settled.disposition in list(ProcessDisposition) else None
+
+    def skip(self, settled: Settled) -> None:
+        """Count a document that an earlier run of the job completed, and whose result is not wanted again."""
         disposition = ProcessDisposition(settled.disposition)
         self.settled[disposition] += 1
-        if disposition.is_failure:
-            error = SettledError(settled.reason)
-            self._put(ProcessResult(item=item.value, name=item.name, disposition=disposition, error=error))
+        self.counts[disposition] += 1
+        self.cancel_reservation()
+
+    def report_settled(self, item: ProcessItem, settled: Settled, run: RunT | None, error: Exception | None) -> None:
+        """Record the result of a document that an earlier run of the job has settled.
+
+        Args:
+            item: The document.
+            settled: How it was settled.
+            run: Its run, read again; None without one.
+            error: Why the run of a completed document cannot be read; it stays settled in the journal.
+        """
+        disposition = ProcessDisposition.UNCONFIRMED
+        if error is None:
+            disposition = ProcessDisposition(settled.disposition)
+            error = SettledError(settled.reason) if disposition.is_failure else None
+            self.settled[disposition] += 1
         else:
-            self.counts[disposition] += 1
-            self.cancel_reservation()
-        return False
+            error = without_tracebacks(error)
+        # Without a key, so that it is not written to the journal again.
+        self._put(ProcessResult(item=item.value, name=item.name, disposition=disposition, run=run, error=error))
 
     def start(self, item: ProcessItem, run_id: str) -> None:
         """Record that a document has a run."""

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import attrs
 
@@ -64,14 +64,17 @@ class ProcessResult(Generic[RunT_co]):
     """Result of one document.
 
     Attributes:
+        FIELDS: The columns that each record has, whatever the disposition: item, run_id, status, error, credits.
         item: What the caller gave.
         name: The name of the document: its path, filename or URL, without the query of a URL.
         disposition: What became of it.
         run: The run as last seen, with its output if it is completed; None without a run, and for a failure of an
-            earlier run of the job.
+            earlier run of the job unless it was read again.
         error: Why it is a failure, None for a completed run.
         key: Identifies the document and its arguments, as in the journal; empty if they are invalid.
     """
+
+    FIELDS: ClassVar[tuple[str, ...]] = ("item", "run_id", "status", "error", "credits")
 
     item: Any
     name: str
@@ -89,17 +92,19 @@ class ProcessResult(Generic[RunT_co]):
     def to_record(self) -> dict[str, Scalar]:
         """Return a flat row of scalars for a table: item, run_id, status, error, credits, then the output.
 
-        A field of the output is `output.total`, one below it `output.seller.name`; a list is JSON text. The status is
-        that of the run, or the disposition without a run.
+        Each row has `FIELDS`; only that of a completed run has its output. A field of the output is `output.total`, one
+        below it `output.seller.name`; a list is JSON text. The status is that of the run, or the disposition without a
+        run.
         """
         run = self.run
-        record: dict[str, Scalar] = {
-            "item": self.name,
-            "run_id": run.id if run else None,
-            "status": str(run.status if run else self.disposition),
-            "error": None if self.error is None else str(self.error),
-            "credits": self.credits,
-        }
+        values: tuple[Scalar, ...] = (
+            self.name,
+            run.id if run else None,
+            str(run.status if run else self.disposition),
+            None if self.error is None else str(self.error),
+            self.credits,
+        )
+        record = dict(zip(self.FIELDS, values, strict=True))
         if run is not None and not self.disposition.is_failure:
             record.update(_flatten("output", run.to_dict().get("output")))
         return record

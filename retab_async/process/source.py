@@ -36,7 +36,6 @@ class ProcessItem:
         self.arguments = arguments
         self.name: str = ""
         self.key: str = ""
-        self._revision = ""
         self._spec = CreateSpec({}, "", None)
 
     async def prepare(self, running: Callable[..., RunScope[Any]], kind: str, *, max_seconds: float) -> None:
@@ -57,12 +56,11 @@ class ProcessItem:
             filename = self.arguments.get("filename")
             identity = await identify_document(document, filename, max_seconds=max_seconds)
         self.name = identity.name
-        self.key = _hash(kind, identity.digest, _canonical(self._spec.fields))
-        self._revision = identity.revision
+        self.key = _hash(kind, identity.digest, identity.revision, _canonical(self._spec.fields))
 
     def create_spec(self, generation: int) -> CreateSpec:
         """Return the run to create: of the same key for the same document, arguments and generation."""
-        key = _hash(self.key, self._revision, str(generation))
+        key = _hash(self.key, str(generation))
         return self._spec._replace(key=f"process-{key}", callers_key=None)
 
 

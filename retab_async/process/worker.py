@@ -10,11 +10,21 @@ import attrs
 from retab_async.api.run_api import RunApi
 from retab_async.bulk import CircuitBreaker, CircuitState, ItemSource, WorkerPool
 from retab_async.cleanup import CleanupQueue, PendingCancel
-from retab_async.errors import ClientStateError, NotFoundError, RetabError, RunCancelledError, RunError
+from retab_async.errors import (
+    ClientStateError,
+    ConflictError,
+    NotFoundError,
+    RetabError,
+    RunCancelledError,
+    RunError,
+    UnknownRunError,
+)
+from retab_async.journal import Settled
 from retab_async.models import Run, RunStatus
 from retab_async.polling import Waiter
 from retab_async.process.guard import OutageGuard
 from retab_async.process.reporter import ProcessReporter
+from retab_async.process.results import ProcessDisposition
 from retab_async.process.source import ProcessItem
 from retab_async.protocol import run_path
 from retab_async.scope import RunHandle, RunScope
@@ -57,6 +67,7 @@ class ProcessWorker(Generic[RunT]):
         pool: The pool of the workers.
         max_workers: Number of workers up to which the pool grows.
         wait_timeout: Seconds for which one run is waited for.
+        includes: Tells which runs of settled documents are read again; None for none.
         pending: The cancels of the runs that were left early.
     """
 
@@ -69,6 +80,7 @@ class ProcessWorker(Generic[RunT]):
     pool: WorkerPool
     max_workers: int
     wait_timeout: float
+    includes: Callable[[str], bool] | None
     pending: set[PendingCancel]
 
     async def run(self) -> None:
@@ -92,7 +104,9 @@ class ProcessWorker(Generic[RunT]):
         try:
             seconds = self.api.transport.policy.deadline
             await item.prepare(self.target.running, self.target.api.kind, max_seconds=seconds)
-            if not self.reporter.admit(item):
+            settled = self.reporter.earlier_outcome(item)
+            if settled is not None:
+                await self._process_settled(item, settled)
                 return
             run = await self._run_to_end(item)
         except Exception as error:  # noqa: BLE001 - the failure of one document is its result
@@ -100,6 +114,22 @@ class ProcessWorker(Generic[RunT]):
         if failure is not None:
             run = self._handle_failure(item, failure)
         self.reporter.report(item, run, failure)
+
+    async def _process_settled(self, item: ProcessItem, settled: Settled) -> None:
+        is_failure = ProcessDisposition(settled.disposition).is_failure
+        is_wanted = self.includes is not None and bool(settled.run_id) and self.includes(settled.run_id)
+        if not is_wanted and not is_failure:
+            self.reporter.skip(settled)
+            return
+        run: RunT | None = None
+        failure: Exception | None = None
+        try:
+            run = await self.api.get(settled.run_id, include_output=True) if is_wanted else None
+        except Exception as error:  # noqa: BLE001 - as that of any document
+            self._handle_failure(item, error)
+            # The reason of a settled failure is known without its run.
+            failure = None if is_failure else error
+        self.reporter.report_settled(item, settled, run, failure)
 
     def _handle_failure(self, item: ProcessItem, error: Exception) -> RunT | None:
         if isinstance(error, ClientStateError):
@@ -111,14 +141,22 @@ class ProcessWorker(Generic[RunT]):
         return cast("RunT | None", error.run) if isinstance(error, RunError) else None
 
     async def _run_to_end(self, item: ProcessItem) -> RunT:
-        run_id = self.reporter.active_run(item)
-        run = None if run_id is None else await self._continue(item, run_id)
+        earlier = self.reporter.unsettled_runs(item)
+        run = await self._continue(item, earlier[-1]) if earlier else None
         generation = 0
         while run is None:
-            scope = RunScope(self.api, self.target.waiter, self.target.cleanup, item.create_spec(generation))
-            run = await self._follow(item, scope, may_be_old=generation < _MAX_GENERATIONS)
+            try:
+                run = await self._create(item, generation)
+            except ConflictError as error:
+                # The key was used with another body: that of the same document, uploaded to another URL.
+                if generation >= len(earlier):
+                    raise UnknownRunError(kind=self.target.api.kind) from error
             generation += 1
         return run
+
+    async def _create(self, item: ProcessItem, generation: int) -> RunT | None:
+        scope = RunScope(self.api, self.target.waiter, self.target.cleanup, item.create_spec(generation))
+        return await self._follow(item, scope, may_be_old=generation < _MAX_GENERATIONS)
 
     async def _continue(self, item: ProcessItem, run_id: str) -> RunT | None:
         # None if the run is gone, or was cancelled with the job that created it.

@@ -1,11 +1,16 @@
 """Files of an account together with their blueprints, as `client.files` has them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from retab_async.models import FileRef, UploadedFile
+from retab_async.official_names import explain_parameters
 from retab_async.resources.file_blueprints import FileBlueprint, FileBlueprints
 from retab_async.resources.files import Files
 from retab_async.resources.namespace import member
 
 
+@explain_parameters
 class FilesAndBlueprints(Files):
     """The files of an account, and the blueprints made from them."""
 
@@ -18,13 +23,18 @@ class FilesAndBlueprints(Files):
         intent: str | None = None,
         background: bool = False,
         idempotency_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> FileBlueprint:
         """Create a file blueprint; the official name of `blueprints.create`.
 
         `POST /v1/files/blueprints`
         """
         return await self.blueprints.create(
-            file_id=file_id, intent=intent, background=background, idempotency_key=idempotency_key
+            file_id=file_id,
+            intent=intent,
+            background=background,
+            idempotency_key=idempotency_key,
+            extra_body=extra_body,
         )
 
     async def get_blueprint(self, blueprint_id: str | FileBlueprint, *, include_output: bool = True) -> FileBlueprint:

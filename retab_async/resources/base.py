@@ -14,6 +14,7 @@ from retab_async.documents.field import Document
 from retab_async.errors import InvalidRunIdError, NotFoundError
 from retab_async.listing import RunPager, list_query, with_day_bounds
 from retab_async.models import Run, RunStatus
+from retab_async.official_names import OfficialNames, add_parameter_hint, explain_parameters
 from retab_async.protocol import run_path
 from retab_async.scope import CreateSpec, RunHandle, RunScope, reject_cancelled
 from retab_async.throttle import RateLimit
@@ -33,10 +34,16 @@ def _with_official_id_name(method: MethodT) -> MethodT:
 
     @wraps(method)
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if kwargs and (name := self.spec.id_name) in kwargs:
-            # Of two ids, Python's own error says that there are two.
-            return await method(self, *args, run_id=kwargs.pop(name), **kwargs)
-        return await method(self, *args, **kwargs)
+        try:
+            if kwargs and (name := self.spec.id_name) in kwargs:
+                # Of two ids, Python's own error says that there are two.
+                called = method(self, *args, run_id=kwargs.pop(name), **kwargs)
+            else:
+                called = method(self, *args, **kwargs)
+        except TypeError as error:
+            add_parameter_hint(error, method, kwargs)
+            raise
+        return await called
 
     return cast("MethodT", call)
 
@@ -47,7 +54,7 @@ DocumentItems: TypeAlias = (
 )
 
 
-class RunResource(Generic[RunT]):
+class RunResource(OfficialNames, Generic[RunT]):
     """The runs of one kind; base class of the resources of a client.
 
     A kind declares its `path`, `run_type` and `spec`, and adds `create`, `running` and its models. `DeletableRuns`,
@@ -76,6 +83,7 @@ class RunResource(Generic[RunT]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        explain_parameters(cls)
         if cls.spec.id_prefix:
             cls._kind_of_prefix[cls.spec.id_prefix] = kind_of_path(cls.path)
 

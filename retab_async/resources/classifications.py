@@ -7,7 +7,7 @@ import attrs
 
 from retab_async import process
 from retab_async.api.kind import KindSpec
-from retab_async.documents import Document, DocumentField, UploadCallback
+from retab_async.documents import Document, DocumentField, PydanticFields, UploadCallback
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
 from retab_async.process.options import ProcessingOptions
 from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
@@ -77,7 +77,7 @@ class Classification(Primitive):
 class ClassificationProcessing(ProcessingOptions, total=False):
     """Keyword arguments of `process_many` for classifications: those of `create`, and the options of the job."""
 
-    categories: Sequence[Category | Mapping[str, Any]]
+    categories: Sequence[Category | Mapping[str, Any] | PydanticFields]
     model: str
     instructions: str | None
     first_n_pages: int | None
@@ -98,7 +98,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         *,
         document: Document,
         filename: str | None = None,
-        categories: Sequence[Category | Mapping[str, Any]],
+        categories: Sequence[Category | Mapping[str, Any] | PydanticFields],
         model: str = "retab-small",
         instructions: str | None = None,
         first_n_pages: int | None = None,
@@ -150,7 +150,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
         *,
         document: Document,
         filename: str | None = None,
-        categories: Sequence[Category | Mapping[str, Any]],
+        categories: Sequence[Category | Mapping[str, Any] | PydanticFields],
         model: str = "retab-small",
         instructions: str | None = None,
         first_n_pages: int | None = None,
@@ -206,7 +206,7 @@ class Classifications(ListedRuns[Classification], DeletableRuns[Classification])
 
 def _fields(
     document: DocumentField,
-    categories: Sequence[Category | Mapping[str, Any]],
+    categories: Sequence[Category | Mapping[str, Any] | PydanticFields],
     model: str,
     instructions: str | None,
     first_n_pages: int | None,
@@ -229,7 +229,7 @@ def _fields(
     )
 
 
-def _category(value: Category | Mapping[str, Any]) -> dict[str, Any]:
+def _category(value: Category | Mapping[str, Any] | PydanticFields) -> dict[str, Any]:
     category = instance_of(Category, "categories", value)
     return drop_none(
         {

@@ -13,6 +13,7 @@ from retab_async.documents import Document, UploadCallback
 from retab_async.errors import SchemaMismatchError
 from retab_async.listing import Page, RunPager, list_query
 from retab_async.models import FileRef, MIMEData, SparseRepr, UploadedFile
+from retab_async.official_names import explain_parameters
 from retab_async.protocol import Request, Response, parse_json, response_error, run_path
 from retab_async.resources.namespace import Namespace
 from retab_async.validation import one_of, optional_callable
@@ -55,6 +56,7 @@ class DownloadLink(SparseRepr):
         return f"DownloadLink(filename={self.filename!r}, expires_in={self.expires_in!r})"
 
 
+@explain_parameters
 class Files(Namespace):
     """Files of an account: `/v1/files`; the API cannot delete any."""
 

@@ -6,6 +6,8 @@ from importlib import import_module
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any
 
+from retab_async.official_names import OfficialNames
+
 if TYPE_CHECKING:
     from retab_async.cleanup import CleanupQueue
     from retab_async.resources.base import RunResource
@@ -38,7 +40,7 @@ def member() -> Any:
     return _Member()
 
 
-class Namespace:
+class Namespace(OfficialNames):
     """A group of resources.
 
     Args:

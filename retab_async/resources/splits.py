@@ -7,7 +7,7 @@ import attrs
 
 from retab_async import process
 from retab_async.api.kind import KindSpec
-from retab_async.documents import Document, DocumentField, UploadCallback
+from retab_async.documents import Document, DocumentField, PydanticFields, UploadCallback
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
 from retab_async.process.options import ProcessingOptions
 from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
@@ -105,7 +105,7 @@ class Split(Primitive):
 class SplitProcessing(ProcessingOptions, total=False):
     """Keyword arguments of `process_many` for splits: those of `create`, and the options of the job."""
 
-    subdocuments: Sequence[Subdocument | Mapping[str, Any]]
+    subdocuments: Sequence[Subdocument | Mapping[str, Any] | PydanticFields]
     model: str
     instructions: str | None
     n_consensus: int
@@ -125,7 +125,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
         *,
         document: Document,
         filename: str | None = None,
-        subdocuments: Sequence[Subdocument | Mapping[str, Any]],
+        subdocuments: Sequence[Subdocument | Mapping[str, Any] | PydanticFields],
         model: str = "retab-small",
         instructions: str | None = None,
         n_consensus: int = 1,
@@ -174,7 +174,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
         *,
         document: Document,
         filename: str | None = None,
-        subdocuments: Sequence[Subdocument | Mapping[str, Any]],
+        subdocuments: Sequence[Subdocument | Mapping[str, Any] | PydanticFields],
         model: str = "retab-small",
         instructions: str | None = None,
         n_consensus: int = 1,
@@ -228,7 +228,7 @@ class Splits(ListedRuns[Split], DeletableRuns[Split]):
 
 def _fields(
     document: DocumentField,
-    subdocuments: Sequence[Subdocument | Mapping[str, Any]],
+    subdocuments: Sequence[Subdocument | Mapping[str, Any] | PydanticFields],
     model: str,
     instructions: str | None,
     n_consensus: int,
@@ -251,7 +251,7 @@ def _fields(
     )
 
 
-def _subdocument(value: Subdocument | Mapping[str, Any]) -> dict[str, Any]:
+def _subdocument(value: Subdocument | Mapping[str, Any] | PydanticFields) -> dict[str, Any]:
     part = instance_of(Subdocument, "subdocuments", value)
     return {
         "name": non_blank_str("a subdocument's name", part.name),

@@ -23,7 +23,8 @@ _MAX_SLOTS = 16
 _SHORT_PAUSE = 0.1
 _MAX_PAUSE = 300.0
 
-_logger = logging.getLogger("retab_async")
+# A child, so that the command can show these warnings alone.
+_logger = logging.getLogger("retab_async.shared_limit")
 
 
 class SharedLimiter:

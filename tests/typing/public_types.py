@@ -221,6 +221,11 @@ async def the_calls(client: AsyncRetab, split: Split, partition: Partition) -> N
         assert_type(page, Page[Partition])
         assert_type((page.runs, page.before, page.after), tuple[tuple[Partition, ...], str | None, str | None])
         assert_type(page.items, tuple[Partition, ...])
+        assert_type(page.rest, RunPager[Partition] | None)
+    first = await client.splits.list(limit=5)
+    assert_type(first, Page[Split])
+    assert_type([split async for split in first], list[Split])
+    client.tables  # type: ignore[attr-defined]  # noqa: B018 - hints are for run time only
     client.splits.list(order="newest")  # type: ignore[arg-type]  # not an order of the API
     client.splits.list(from_date="2026-11-01")
     await client.splits.cancel(partition)  # type: ignore[arg-type]  # a run of another kind
