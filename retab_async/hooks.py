@@ -34,8 +34,8 @@ class Call:
     Attributes:
         operation: Kind and verb, such as `splits.cancel`; never an id.
         kind: Kind of the runs, such as `splits`; for a route without runs, its first words.
-        run_id: Id of the run or the file, None if the route has none; of a create known when it is over, if its response
-            has at most 64 KiB.
+        run_id: Id of the run or the file, None if the route has none; that of a create is known when it is over, if
+            its response has at most 64 KiB.
         method: HTTP method.
         url_template: The route with `{id}` in the place of ids; empty for an upload to a storage service.
         server_address: Host that the call goes to.
