@@ -12,13 +12,16 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from retab_async.errors import ConfigurationError, HTTPResponseError, RequestError
-from retab_async.protocol import DeliveryState, Request, Response, request_id_of
+from retab_async.errors import ConfigurationError, HTTPResponseError, RequestError, ResponseError
+from retab_async.protocol import DeliveryState, Request, Response, parse_json, request_id_of
+from retab_async.text import single_line
 
 # Route segments that follow a collection and are no ids.
 _COLLECTION_VERBS = frozenset({"stream", "upload"})
 _WORD = re.compile(r"[a-z]{1,32}([-_][a-z]{1,32}){0,3}")
 _VERBS = {"GET": ("list", "get"), "POST": ("create", "update"), "DELETE": ("delete", "delete")}
+# A larger response of a create is not parsed once more for its id.
+_MAX_CREATED_BYTES = 64 * 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _logger = logging.getLogger("retab_async")
@@ -31,7 +34,8 @@ class Call:
     Attributes:
         operation: Kind and verb, such as `splits.cancel`; never an id.
         kind: Kind of the runs, such as `splits`; for a route without runs, its first words.
-        run_id: Id of the run or the file, None if the route has none.
+        run_id: Id of the run or the file, None if the route has none; that of a create is known when it is over, if
+            its response has at most 64 KiB.
         method: HTTP method.
         url_template: The route with `{id}` in the place of ids; empty for an upload to a storage service.
         server_address: Host that the call goes to.
@@ -60,6 +64,8 @@ class Call:
 
     def _record_response(self, response: Response) -> None:
         self.attempts, self.status, self.request_id = response.attempts, response.status, request_id_of(response)
+        if self.run_id is None and self.operation.endswith(".create"):
+            self.run_id = _created_id(response)
 
     def _record_error(self, error: BaseException) -> None:
         self.error = error
@@ -216,6 +222,18 @@ class _GuardedHook(AbstractContextManager[None]):
         except Exception as failure:  # noqa: BLE001 - of the user's code
             if failure is not error:
                 self._hooks.report(self._hook, failure)
+
+
+def _created_id(response: Response) -> str | None:
+    if not 0 < len(response.body) <= _MAX_CREATED_BYTES:
+        return None
+    try:
+        created = parse_json(response)
+    except ResponseError:
+        # The call itself raises it.
+        return None
+    run_id = created.get("id") if isinstance(created, dict) else None
+    return single_line(response.redact(run_id)) if isinstance(run_id, str) else None
 
 
 def _check_hooks(hooks: Any) -> tuple[Hook, ...]:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
@@ -23,6 +23,7 @@ from retab_async import (
     Hook,
     NotFoundError,
     RateLimit,
+    ResponseError,
     UnconfirmedCancel,
 )
 from retab_async.emulator import Emulator, Fault
@@ -216,6 +217,25 @@ async def test_cleanup_of_a_block_is_a_call_of_its_own(server: Emulator) -> None
         pass
 
     assert [(call.operation, call.run_id) for call in seen.calls] == [("splits.cancel", run_id)]
+
+
+async def test_create_has_the_id_of_its_run_when_it_is_over(server: Emulator) -> None:
+    seen = Recorder()
+    async with client_for(server.url, hooks=[seen]) as client:
+        run = await client.parses.create(document=b"%PDF-1", background=True)
+
+    assert (seen.call.operation, seen.call.run_id) == ("parses.create", run.id)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"id": 5}', b'{"id": "' + b"x" * 65_536 + b'"}'])
+async def test_create_without_a_readable_id_has_none(body: bytes, server: Emulator) -> None:
+    seen = Recorder()
+    server.fail("POST /v1/parses", Fault.status(201, body=body))
+    async with client_for(server.url, hooks=[seen]) as client:
+        with suppress(ResponseError):
+            await client.parses.create(document=b"%PDF-1", background=True)
+
+    assert seen.call.run_id is None
 
 
 async def test_unconfirmed_cancel_is_reported(server: Emulator) -> None:

@@ -232,6 +232,14 @@ async def test_results_of_a_process_job_are_counted_by_disposition(telemetry: Te
     assert sum(counted.values()) == 3
 
 
+async def test_span_of_a_create_has_the_id_of_its_run(telemetry: Telemetry, server: Emulator) -> None:
+    async with client_for(server.url, hooks=[telemetry.hook]) as client:
+        run = await client.parses.create(document=b"%PDF-1", background=True)
+
+    (span,) = [span for span in telemetry.spans if span.name == "retab parses.create"]
+    assert dict(span.attributes or {})["retab.run.id"] == run.id
+
+
 async def test_unconfirmed_cancels_are_counted(telemetry: Telemetry, server: Emulator) -> None:
     (run_id,) = server.seed("splits")
     server.fail(CANCEL, Fault.status(403))

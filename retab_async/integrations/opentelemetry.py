@@ -119,6 +119,7 @@ class OpenTelemetry:
             "http.response.status_code": call.status,
             "retab.attempts": call.attempts,
             "retab.request.id": call.request_id,
+            "retab.run.id": call.run_id,
         }
         span.set_attributes({name: value for name, value in details.items() if value is not None})
         # A cancelled task is no failure of the call.
