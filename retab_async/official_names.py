@@ -115,8 +115,10 @@ class OfficialNames:
 
     __slots__ = ()
 
-    # Hidden from type checkers, for which every attribute would exist.
-    if not TYPE_CHECKING:
+    if TYPE_CHECKING:
+        # For which every attribute would exist.
+        pass
+    else:
 
         def __getattr__(self, name: str) -> NoReturn:
             cls = type(self)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import sys
 from collections.abc import Coroutine, Iterator
 from typing import cast
@@ -242,7 +243,7 @@ def test_main_exits_with_the_code_of_the_command(
     monkeypatch.setattr(sys, "argv", ["retab-async", "--version"])
 
     with pytest.raises(SystemExit) as exit_info:
-        main()
+        runpy.run_path(main.__code__.co_filename, run_name="__main__")
 
     assert exit_info.value.code == 0
     assert capsys.readouterr().out == f"retab-async, version {retab_async.__version__}\n"

@@ -457,7 +457,7 @@ class TestJournals:
 
     @pytest.mark.usefixtures("emulator")
     def test_locked_journal_exits_2(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        async def held(path: str, _: object) -> Journal:
+        async def held(path: str, *_: object, **__: object) -> Journal:
             msg = f"journal {path!r} cannot be opened: process 1 is writing it"
             raise JournalError(msg)
 

@@ -324,6 +324,7 @@ class TestFailures:
             assert await seconds(clock, one.fill(20)) < 0.1
             assert origin(one) == "given"
             # The limit of all is that of each, as far as it knows.
+            assert one.throttle.closed_seconds() == pytest.approx(2, abs=0.1)
             assert await seconds(clock, one.send()) == pytest.approx(2, abs=0.1)
             assert await seconds(clock, other.fill(20)) < 0.1
             await asyncio.sleep(10)

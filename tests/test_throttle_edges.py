@@ -3,6 +3,7 @@
 from math import inf
 
 from retab_async.throttle.adaptive_limiter import AdaptiveLimiter
+from retab_async.throttle.rate_estimator import RateEstimator, RecoverySample
 
 
 def test_response_to_a_request_before_the_refusal_does_not_open_the_gate() -> None:
@@ -37,3 +38,13 @@ def test_late_retry_after_is_kept_though_a_probe_has_opened_the_gate() -> None:
     assert limiter.on_response(1.2, 1.4)
     assert limiter.next_send_at(1.4) == 21.3
     assert limiter.next_send_at(21.4) < 21.4
+
+
+def test_refusal_right_after_the_burst_of_a_bucket_keeps_its_period() -> None:
+    estimate = RateEstimator()
+    estimate.observe([100.0 + number / 100 for number in range(50)] + [101.0], RecoverySample(101.0, 1.0, 0.2, 0.0, 50))
+    period = estimate.period
+
+    estimate.observe([102.0], RecoverySample(102.0, 1.0, 0.2, 0.0, 1))
+
+    assert estimate.period == period

@@ -1,5 +1,6 @@
 """Upload progress, and further fields of a create."""
 
+import inspect
 import io
 import logging
 from collections.abc import AsyncIterator
@@ -33,9 +34,8 @@ def test_every_kind_with_documents_has_on_upload() -> None:
     assert {kind for kind in RESOURCES if "on_upload" in _parameters(kind)} == set(KINDS_WITH_DOCUMENTS)
 
 
-def _parameters(kind: str) -> tuple[str, ...]:
-    code = attrgetter("create.__code__")(RESOURCES[kind])
-    return tuple(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+def _parameters(kind: str) -> set[str]:
+    return set(inspect.signature(attrgetter("create")(RESOURCES[kind])).parameters)
 
 
 # Progress
