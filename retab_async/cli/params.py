@@ -253,14 +253,7 @@ def pop_shared_limit(options: dict[str, Any]) -> SharedRateLimit | None:
 def bulk_options() -> list[click.Parameter]:
     """Return the options that are arguments of `cancel_many` of the same name."""
     return [
-        click.Option(
-            ["--concurrency"],
-            type=POSITIVE_INT,
-            default=64,
-            show_default=True,
-            metavar="N",
-            help="Send up to N cancels at the same time.",
-        ),
+        concurrency_option("Send up to N cancels at the same time."),
         *rate_limit_options(),
         click.Option(
             ["--journal"],
@@ -269,22 +262,8 @@ def bulk_options() -> list[click.Parameter]:
             help="Record each outcome in FILE; with the same FILE again, skip the settled ids.",
         ),
         click.Option(["--wait"], is_flag=True, help="Wait until each run is in a terminal status."),
-        click.Option(
-            ["--wait-timeout"],
-            type=POSITIVE_SECONDS,
-            default=3600.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="Wait for one run for at most this time, with --wait.",
-        ),
-        click.Option(
-            ["--outage-timeout"],
-            type=POSITIVE_SECONDS,
-            default=60.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="Give up after the API has been unavailable for this time.",
-        ),
+        wait_timeout_option("Wait for one run for at most this time, with --wait."),
+        outage_timeout_option(),
     ]
 
 
@@ -324,3 +303,34 @@ def _identity_of_stdin() -> object:
     # Without a stdin, opening it reports the error.
     found = os.fstat(sys.stdin.fileno()) if sys.stdin else None
     return found and (found.st_dev, found.st_ino)
+
+
+def concurrency_option(description: str) -> click.Option:
+    """Return the option for the number of workers of a job."""
+    return click.Option(
+        ["--concurrency"], type=POSITIVE_INT, default=64, show_default=True, metavar="N", help=description
+    )
+
+
+def wait_timeout_option(description: str) -> click.Option:
+    """Return the option for the longest time that a job follows one run."""
+    return click.Option(
+        ["--wait-timeout"],
+        type=POSITIVE_SECONDS,
+        default=3600.0,
+        show_default=True,
+        metavar="SECONDS",
+        help=description,
+    )
+
+
+def outage_timeout_option() -> click.Option:
+    """Return the option for the outage after which a job gives up."""
+    return click.Option(
+        ["--outage-timeout"],
+        type=POSITIVE_SECONDS,
+        default=60.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Give up after the API has been unavailable for this time.",
+    )

@@ -22,7 +22,14 @@ from retab_async.cli.create_params import PARAMETERS
 from retab_async.cli.credentials import open_client
 from retab_async.cli.inputs import is_regular, open_input, read_lines, scan_lines
 from retab_async.cli.output import print_json, print_table
-from retab_async.cli.params import OUTPUT_FILE, POSITIVE_INT, POSITIVE_SECONDS, check_distinct, quiet_option
+from retab_async.cli.params import (
+    OUTPUT_FILE,
+    check_distinct,
+    concurrency_option,
+    outage_timeout_option,
+    quiet_option,
+    wait_timeout_option,
+)
 from retab_async.cli.progress import JobFigures, job_progress
 from retab_async.cli.record_file import RecordFile, open_record_file
 from retab_async.cli.signals import TERMINATION
@@ -98,30 +105,9 @@ def _job_options() -> list[click.Parameter]:
             metavar="FILE",
             help="Record each run in FILE; with the same FILE again, continue the job, and complete --out.",
         ),
-        click.Option(
-            ["--concurrency"],
-            type=POSITIVE_INT,
-            default=64,
-            show_default=True,
-            metavar="N",
-            help="Process up to N documents at the same time.",
-        ),
-        click.Option(
-            ["--wait-timeout"],
-            type=POSITIVE_SECONDS,
-            default=3600.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="Cancel a run that takes longer than this.",
-        ),
-        click.Option(
-            ["--outage-timeout"],
-            type=POSITIVE_SECONDS,
-            default=60.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="Give up after the API has been unavailable for this time.",
-        ),
+        concurrency_option("Process up to N documents at the same time."),
+        wait_timeout_option("Cancel a run that takes longer than this."),
+        outage_timeout_option(),
     ]
 
 
