@@ -777,9 +777,14 @@ class TestJournal:
         async with client_for(slow.url) as client:
             async with client.splits.process_many(pdfs(3), subdocuments=[PART], journal=journal) as results:
                 await soon(lambda: results.report.started == 3)
+                cancelled = set(slow.active_runs())
 
             async with client.splits.process_many(pdfs(3), subdocuments=[PART], journal=journal) as results:
                 await soon(lambda: len(slow.active_runs()) == 3)
+                created = set(slow.active_runs())
+
+        assert len(cancelled) == len(created) == 3
+        assert not cancelled & created
 
     async def test_run_in_the_journal_that_is_gone_is_created_again(
         self, emulator: Emulator, client: AsyncRetab, tmp_path: Path
@@ -996,7 +1001,8 @@ class TestUploads:
         async with client_for(slow.url) as client:
             for _ in range(3):
                 async with client.splits.process_many([large], **arguments) as results:
-                    await soon(lambda: len(slow.active_runs()) == 1)
+                    # Not before the journal has the run: without its id it could not be told from a live one.
+                    await soon(lambda: results.report.active == 1 and slow.active_runs())
                 assert slow.active_runs() == []
 
             assert len([run async for run in client.splits.list()]) == 3
