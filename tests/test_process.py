@@ -1001,7 +1001,7 @@ class TestUploads:
         async with client_for(slow.url) as client:
             for _ in range(3):
                 async with client.splits.process_many([large], **arguments) as results:
-                    # Not before the journal has the run: without its id it could not be told from a live one.
+                    # Not before the journal has the run: without its id it could not be distinguished from a live one.
                     await soon(lambda: results.report.active == 1 and slow.active_runs())
                 assert slow.active_runs() == []
 
