@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
@@ -18,7 +18,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from cattrs.preconf.orjson import make_converter as make_orjson_converter
 
 from retab_async.errors import SchemaMismatchError
-from retab_async.exact_structure import Hook, exact_structure_fn, without_none
+from retab_async.exact_structure import Hook, exact_structure_fn, known_fields, unknown_fields, without_none
 from retab_async.lifecycles import LIFECYCLES, Lifecycle, UnknownLifecycle
 from retab_async.models import Run, RunStatus, default_of, is_extra
 
@@ -148,7 +148,6 @@ def make_converter(*, with_generated: bool = True) -> Converter:
     # A null means the same as an absent key: the default.
     make_hook = _generated_hook if with_generated else _object_hook
     converter.register_structure_hook_factory(attrs.has)(make_hook)
-    converter.register_structure_hook_factory(_is_run)(partial(_run_hook, make_hook))
     converter.register_unstructure_hook_factory(_is_run)(_write_run_hook)
     # A tagged union with an open tag; written as the class of the value, not of the field.
     converter.register_structure_hook_factory(_is_lifecycle)(_lifecycle_hook)
@@ -313,30 +312,22 @@ def _object_hook(cls: Any, converter: BaseConverter) -> Hook:
     }
     read_fields: Hook = make_dict_structure_fn(cls, converter, **optional)
 
+    known = known_fields(cls)
+
     def read(value: Any, _: Any) -> Any:
-        if type(value) is dict:
-            return read_fields(value, cls)
-        raise _type_error(value, "an object")
+        if type(value) is not dict:
+            raise _type_error(value, "an object")
+        made = read_fields(value, cls)
+        if known is not None and not known.issuperset(value):
+            # The models are frozen.
+            object.__setattr__(made, "extra", unknown_fields(value, known))
+        return made
 
     return read
 
 
 def _is_run(cls: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, Run)
-
-
-def _run_hook(make_hook: Callable[[Any, BaseConverter], Hook], cls: Any, converter: BaseConverter) -> Hook:
-    read_fields = make_hook(cls, converter)
-    known = frozenset(field.name for field in attrs.fields(cls) if not is_extra(field))
-
-    def read(value: Any, _: Any) -> Any:
-        run = read_fields(value, cls)
-        if not known.issuperset(value):
-            # The models are frozen.
-            object.__setattr__(run, "extra", {name: each for name, each in value.items() if name not in known})
-        return run
-
-    return read
 
 
 def _write_run_hook(cls: Any, converter: BaseConverter) -> Callable[[Any], dict[str, Any]]:

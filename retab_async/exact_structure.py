@@ -54,6 +54,17 @@ def exact_structure_fn(cls: Any, converter: BaseConverter, fallback: Hook) -> Ho
     return hook
 
 
+def known_fields(cls: Any) -> frozenset[str] | None:
+    """Return the names of a model's JSON fields if one further field holds the unknown ones, None without such."""
+    fields = attrs.fields(cls)
+    return frozenset(field.name for field in fields if not is_extra(field)) if any(map(is_extra, fields)) else None
+
+
+def unknown_fields(value: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """Return the fields of a JSON object that its model does not know."""
+    return {name: each for name, each in value.items() if name not in known}
+
+
 def without_none(kind: Any) -> Any:
     """Return the type of an optional field without `None`."""
     kinds = [each for each in get_args(kind) if each is not NoneType]
@@ -79,7 +90,8 @@ def _field_lines(
     names[f"default_{name}"] = field.default if make_default is None else make_default
     default = f"default_{name}" if make_default is None else f"default_{name}()"
     if is_extra(field):
-        return [f"item_{name} = {default}"]
+        names["known"], names["unknown"] = known_fields(cls), unknown_fields
+        return [f"item_{name} = {default} if known.issuperset(value) else unknown(value, known)"]
     return [
         f"item_{name} = get({name!r})",
         f"if item_{name} is None:",

@@ -9,7 +9,8 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
 from retab_async.errors import APIError, ResponseError, ResponseTooLargeError, error_class
-from retab_async.protocol.json_loader import JSONLimitError, load_json
+from retab_async.json_codec import loads
+from retab_async.protocol.json_loader import PIECE, JSONLimitError, load_json
 from retab_async.protocol.problems import MESSAGE_LENGTH, Problem, exceeds_depth, read_problem
 from retab_async.protocol.requests import MIB, Request
 from retab_async.text import single_line
@@ -80,14 +81,14 @@ def parse_json(response: Response) -> Any:
     """
     body = response.body
     try:
-        value = load_json(body)
+        value = loads(body) if len(body) <= PIECE else load_json(body)
     except JSONLimitError as error:
         reason = str(error)
     except ValueError:
         reason = "the answer is not JSON" if body else "the answer is empty"
     else:
-        # Most responses are shorter, or have fewer lists and objects, than the limit has levels.
-        is_flat = len(body) <= MAX_JSON_DEPTH or body.count(b"[") + body.count(b"{") <= MAX_JSON_DEPTH
+        # Most responses are shorter than brackets of so many levels, or have fewer lists and objects.
+        is_flat = len(body) <= 2 * MAX_JSON_DEPTH or body.count(b"[") + body.count(b"{") <= MAX_JSON_DEPTH
         if is_flat or not exceeds_depth(value, MAX_JSON_DEPTH):
             return value
         del value

@@ -1,7 +1,7 @@
 """Base classes of the resources: the methods that the kinds of run share."""
 
 import os
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
 from datetime import date
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
@@ -15,7 +15,7 @@ from retab_async.errors import InvalidRunIdError, NotFoundError
 from retab_async.listing import RunPager, list_query, with_day_bounds
 from retab_async.models import Run, RunStatus
 from retab_async.official_names import OfficialNames, add_parameter_hint, explain_parameters
-from retab_async.protocol import run_path
+from retab_async.protocol import run_id_of, run_path
 from retab_async.scope import CreateSpec, RunHandle, RunScope, reject_cancelled
 from retab_async.throttle import RateLimit
 from retab_async.validation import idempotency_key, optional_callable, reject, with_extra_body
@@ -29,11 +29,15 @@ RunT = TypeVar("RunT", bound=Run)
 MethodT = TypeVar("MethodT", bound=Callable[..., Awaitable[Any]])
 
 
-def _with_official_id_name(method: MethodT) -> MethodT:
-    """Let a method take the id also by the name that the official client has for it, such as `split_id`."""
+def _of_run(method: MethodT) -> MethodT:
+    """Make a coroutine function of a method that returns an awaitable, for one run.
+
+    It takes the id also by the name that the official client has for it, such as `split_id`, and a 404 for an id of
+    another kind says so.
+    """
 
     @wraps(method)
-    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    async def call(self: "RunResource[Any]", *args: Any, **kwargs: Any) -> Any:
         try:
             if kwargs and (name := self.spec.id_name) in kwargs:
                 # Of two ids, Python's own error says that there are two.
@@ -43,7 +47,11 @@ def _with_official_id_name(method: MethodT) -> MethodT:
         except TypeError as error:
             add_parameter_hint(error, method, kwargs)
             raise
-        return await called
+        try:
+            return await called
+        except NotFoundError as error:
+            self._add_hint(error)
+            raise
 
     return cast("MethodT", call)
 
@@ -99,8 +107,8 @@ class RunResource(OfficialNames, Generic[RunT]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}>"
 
-    @_with_official_id_name
-    async def cancel(self, run_id: str | RunT) -> RunT:
+    @_of_run
+    def cancel(self, run_id: str | RunT) -> Coroutine[Any, Any, RunT]:
         """Cancel a run and return its new state.
 
         Idempotent: a run that has finished is returned unchanged, so read `status`. Once the API has accepted the
@@ -118,12 +126,7 @@ class RunResource(OfficialNames, Generic[RunT]):
             APIConnectionError: No response; the run may or may not be cancelled, so cancel it again.
             ResponseError: No status could be read, not even by a GET.
         """
-        id_ = self._id_of(run_id)
-        try:
-            return await self._api.cancel(id_)
-        except NotFoundError as error:
-            self._add_hint(error, id_)
-            raise
+        return self._api.cancel(self._id_of(run_id))
 
     def cancel_many(
         self,
@@ -179,8 +182,8 @@ class RunResource(OfficialNames, Generic[RunT]):
         )
         return bulk.CancelJob(bulk.IdSource(runs, self._run_id_of, dedupe=dedupe), (self._cancel_target,), options)
 
-    @_with_official_id_name
-    async def get(self, run_id: str | RunT, *, include_output: bool = True) -> RunT:
+    @_of_run
+    def get(self, run_id: str | RunT, *, include_output: bool = True) -> Coroutine[Any, Any, RunT]:
         """Return the current state of a run.
 
         `GET {path}/{id}`
@@ -196,22 +199,17 @@ class RunResource(OfficialNames, Generic[RunT]):
             APIConnectionError: No response.
             ResponseError: The body cannot be read; `path` is the place in it.
         """
-        id_ = self._id_of(run_id)
-        try:
-            return await self._api.get(id_, include_output=include_output)
-        except NotFoundError as error:
-            self._add_hint(error, id_)
-            raise
+        return self._api.get(self._id_of(run_id), include_output=include_output)
 
-    @_with_official_id_name
-    async def wait(
+    @_of_run
+    def wait(
         self,
         run_id: str | RunT,
         *,
-        timeout: float | None = 3600.0,  # noqa: ASYNC109 - its error has the last run seen
+        timeout: float | None = 3600.0,
         poll_interval: float | None = None,
         on_status: "polling.StatusCallback[RunT] | None" = None,
-    ) -> RunT:
+    ) -> Coroutine[Any, Any, RunT]:
         """Wait until a run is terminal, whatever its status, and return it with its output.
 
         From eight on, the waits of one client share their polls: one list request serves all.
@@ -231,11 +229,7 @@ class RunResource(OfficialNames, Generic[RunT]):
             ResponseError: The response stayed unreadable for several polls.
         """
         id_ = self._id_of(run_id)
-        try:
-            return await self._waiter.wait(id_, timeout=timeout, poll_interval=poll_interval, on_status=on_status)
-        except NotFoundError as error:
-            self._add_hint(error, id_)
-            raise
+        return self._waiter.wait(id_, timeout=timeout, poll_interval=poll_interval, on_status=on_status)
 
     def wait_many(
         self,
@@ -352,8 +346,9 @@ class RunResource(OfficialNames, Generic[RunT]):
             with_extra_body(fields, extra_body), idempotency_key(key), key, optional_callable("on_upload", on_upload)
         )
 
-    def _add_hint(self, error: NotFoundError, run_id: str) -> None:
-        kind = self._kind_of_prefix.get(run_id.partition("_")[0], self._api.kind)
+    def _add_hint(self, error: NotFoundError) -> None:
+        prefix, _, _ = (run_id_of(error.url) or "").partition("_")
+        kind = self._kind_of_prefix.get(prefix, self._api.kind)
         if kind != self._api.kind:
             error.message += f"; its prefix is that of client.{kind}"
 
@@ -370,8 +365,8 @@ class RunResource(OfficialNames, Generic[RunT]):
 class DeletableRuns(RunResource[RunT]):
     """Base of the kinds whose runs can be deleted."""
 
-    @_with_official_id_name
-    async def delete(self, run_id: str | RunT) -> None:
+    @_of_run
+    def delete(self, run_id: str | RunT) -> Coroutine[Any, Any, None]:
         """Delete a run; cancel an active one first.
 
         A retry that finds no run after an attempt in doubt counts as success.
@@ -387,12 +382,7 @@ class DeletableRuns(RunResource[RunT]):
             APIError: Another response with a status other than 2xx.
             APIConnectionError: No response.
         """
-        id_ = self._id_of(run_id)
-        try:
-            await self._api.delete(id_)
-        except NotFoundError as error:
-            self._add_hint(error, id_)
-            raise
+        return self._api.delete(self._id_of(run_id))
 
 
 class ListedRuns(RunResource[RunT]):

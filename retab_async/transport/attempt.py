@@ -94,7 +94,7 @@ class AttemptRunner:
         is_cancel = request.is_cancel
         if not self._slots.try_acquire(is_urgent=is_cancel):
             await self._wait_for_slot(call, number)
-        throttle = self.throttle_of(request)
+        throttle = self._throttle.external if request.external_url else self._throttle
         sent: float | None = None
         cause: BaseException | None = None
         is_open = False

@@ -79,7 +79,10 @@ async def read_capped(content: aiohttp.StreamReader, length: int | None, limit: 
 
 
 class ResponseReader:
-    """Makes responses of what was received, with one client's size limit and without its secret."""
+    """Makes responses of what was received, with one client's size limit and without its secret.
+
+    A secret that the server echoes is removed, be it escaped as in JSON; most bodies hold neither it nor a backslash.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._credential = settings.credential
@@ -95,7 +98,7 @@ class ResponseReader:
         self, request: Request, status: int, headers: Mapping[str, str], body: bytes, number: int
     ) -> Response:
         """Return the response to attempt `number` of a request."""
-        if self._may_hold_secret(request, status, body):
+        if (self._secret in body or b"\\" in body) and not _is_document(request, status):
             body = self._credential.redact_body(body)
         return Response(request, status, headers, body, number, self._redact)
 
@@ -103,7 +106,7 @@ class ResponseReader:
         self, request: Request, status: int, headers: Mapping[str, str], body: bytes, number: int
     ) -> Response:
         """Return the response as `to_response` does, in turns with other tasks."""
-        if self._may_hold_secret(request, status, body):
+        if (self._secret in body or b"\\" in body) and not _is_document(request, status):
             pieces: list[bytes] = []
             for piece in self._credential.redact_pieces(body):
                 pieces.append(piece)
@@ -111,9 +114,7 @@ class ResponseReader:
             body = b"".join(pieces)
         return Response(request, status, headers, body, number, self._redact)
 
-    def _may_hold_secret(self, request: Request, status: int, body: bytes) -> bool:
-        # What a storage service has is a document, and it was never sent the secret.
-        if request.external_url and 200 <= status < 300:
-            return False
-        # Here a secret that the server echoes is removed; most bodies hold no backslash either.
-        return self._secret in body or b"\\" in body
+
+def _is_document(request: Request, status: int) -> bool:
+    # What a storage service has is a document, and it was never sent the secret.
+    return bool(request.external_url) and 200 <= status < 300

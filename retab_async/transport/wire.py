@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _MAX_PLAIN_BYTES = 64 * 1024
 # In the place of a Content-Length.
 _CHUNKED = -1
+_PLAIN_ENCODINGS = frozenset({None, "gzip"})
 _END_OF_HEAD = b"\n\r\n"
 _END_OF_CHUNKS = b"\r\n0\r\n\r\n"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
@@ -238,11 +239,12 @@ class Wire(asyncio.BufferedProtocol):
             if not 100 <= message.code < 200 or message.code == 101:
                 return message.code, message.headers, payload
 
-    def rest(self) -> None:
-        """Make the connection idle after a complete response."""
+    def rest(self) -> bool:
+        """Make the connection idle after a complete response; False if it cannot take another request."""
         self.deadline = inf
         self.is_reused = True
         self.idle_since = time.monotonic()
+        return self._connection is not None and not self._transport.is_closing()
 
     def expire(self) -> None:
         """Fail the current request with a `TimeoutError`."""
@@ -285,17 +287,31 @@ class Wire(asyncio.BufferedProtocol):
         except Exception:  # noqa: BLE001 - aiohttp's handler raises the same for the same bytes
             self._delegate(waiter)
             return
-        if body is not None:
-            self._complete(waiter, body)
+        if body is None:
+            return
+        message: Any = self._message
+        self._waiter = self._message = self._payload = None
+        self._received = b""
+        if self._cuts:
+            self._cuts = []
+        if not waiter.done():
+            waiter.set_result((message.code, message.headers, body))
+        if message.should_close:
+            self.close()
 
     def _parse(self, data: bytes) -> bytes | None:
         # The body once it is complete; an exception if the response is not plain.
         received = self._received
-        if self._message is None:
-            self._message = self._parse_head(data)
-            if self._message is None:
+        message = self._message
+        if message is None:
+            message = self._message = self._parse_head(data)
+            if message is None:
                 return None
-            self._length = _plain_length(self._message)
+            if message.code != 200 or message.upgrade or message.compression not in _PLAIN_ENCODINGS:
+                raise _NotPlainError
+            self._length = _CHUNKED if message.chunked else int(message.headers[hdrs.CONTENT_LENGTH])
+            if self._length > _MAX_PLAIN_BYTES:
+                raise _NotPlainError
             data = received
         if self._length == _CHUNKED:
             return self._parse_chunks(data)
@@ -306,7 +322,7 @@ class Wire(asyncio.BufferedProtocol):
             # The further bytes must not become the head of the next response.
             raise _NotPlainError
         body = received[self._body_start :]
-        return _inflate(body) if self._message.compression else body
+        return _inflate(body) if message.compression else body
 
     def _parse_head(self, data: bytes) -> RawResponseMessage | None:
         # The parser gets no byte of the body: a stream for each would cost as much as all the rest.
@@ -357,17 +373,6 @@ class Wire(asyncio.BufferedProtocol):
         if not waiter.done():
             waiter.set_exception(self._handler.exception() or aiohttp.ServerDisconnectedError())
 
-    def _complete(self, waiter: "asyncio.Future[WireResponse | None]", body: bytes) -> None:
-        message: Any = self._message
-        self._waiter = self._message = self._payload = None
-        self._received = b""
-        if self._cuts:
-            self._cuts = []
-        if not waiter.done():
-            waiter.set_result((message.code, message.headers, body))
-        if message.should_close:
-            self.close()
-
     def _delegate(self, waiter: "asyncio.Future[WireResponse | None]") -> None:
         received, cuts = self._received, self._cuts
         self._received, self._cuts = b"", []
@@ -386,18 +391,6 @@ class Wire(asyncio.BufferedProtocol):
         # Read by read, as the handler would have got them: an error in the last one may come after the response.
         for start, end in pairwise((0, *cuts, len(received))):
             self._handler.data_received(received[start:end])
-
-
-def _plain_length(message: RawResponseMessage) -> int:
-    # The Content-Length, or _CHUNKED.
-    if message.code != 200 or message.upgrade or message.compression not in {None, "gzip"}:
-        raise _NotPlainError
-    if message.chunked:
-        return _CHUNKED
-    length = int(message.headers[hdrs.CONTENT_LENGTH])
-    if length > _MAX_PLAIN_BYTES:
-        raise _NotPlainError
-    return length
 
 
 def _inflate(body: bytes) -> bytes:

@@ -17,7 +17,12 @@ _CLOCK_SLACK_SECONDS = 0.001
 
 
 class WirePool:
-    """Pool of wires on one connector: last in first out, closed after 15 s of idleness, one timer for all deadlines."""
+    """Pool of wires on one connector: last in first out, closed after 15 s of idleness, one timer for all deadlines.
+
+    Attributes:
+        alarm_at: When the timer of the deadlines fires, in `time.monotonic()` seconds; `inf` while it is not set.
+        is_usable: Whether requests may take this path.
+    """
 
     def __init__(self, connector: aiohttp.TCPConnector, loop: asyncio.AbstractEventLoop) -> None:
         self._connector = connector
@@ -26,7 +31,7 @@ class WirePool:
         self._wires: set[Wire] = set()
         self._idle: deque[Wire] = deque()
         self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = inf
+        self.alarm_at: float = inf
         self._sweep: asyncio.TimerHandle | None = None
         self.is_usable: bool = True
 
@@ -65,20 +70,18 @@ class WirePool:
         self._wires.add(wire)
         return wire
 
-    def watch(self, deadline: float) -> None:
-        """Make sure that the timer fires at a deadline, in `time.monotonic()` seconds."""
-        if deadline < self._alarm_at:
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._alarm_at = deadline
-            self._alarm = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._expire_overdue)
+    def set_alarm(self, deadline: float) -> None:
+        """Let the timer fire at a deadline before `alarm_at`, in `time.monotonic()` seconds."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self.alarm_at = deadline
+        self._alarm = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._expire_overdue)
 
     def release(self, wire: Wire) -> None:
         """Keep a wire for the next request, if it is still open."""
-        if not wire.is_open:
+        if not wire.rest():
             self.discard(wire)
             return
-        wire.rest()
         self._idle.append(wire)
         if self._sweep is None:
             self._sweep = self._loop.call_later(_IDLE_SECONDS, self._close_idle)
@@ -111,7 +114,7 @@ class WirePool:
             self.discard(self._idle.pop())
 
     def _expire_overdue(self) -> None:
-        self._alarm, self._alarm_at = None, inf
+        self._alarm, self.alarm_at = None, inf
         now = time.monotonic() + _CLOCK_SLACK_SECONDS
         earliest = inf
         for wire in self._wires:
@@ -119,7 +122,8 @@ class WirePool:
                 wire.expire()
             else:
                 earliest = min(earliest, wire.deadline)
-        self.watch(earliest)
+        if earliest < inf:
+            self.set_alarm(earliest)
 
     def _close_idle(self) -> None:
         self._sweep = None
