@@ -151,7 +151,8 @@ SCENARIOS = {
     "nginx-reload": Scenario("nginx", ids=6000, disturb=reload_nginx),
     "nginx-keepalive": Scenario("nginx", "keepalive_requests 40;"),
     "nginx-restart": Scenario("nginx", disturb=restart_upstream),
-    "haproxy-limit": Scenario("haproxy", HAPROXY_LIMIT, ids=600, possible_seconds=lambda ids: max(0, ids - 100) / 50),
+    # Its counter weights the last period: after the first hundred it lets none through until that begins to fade.
+    "haproxy-limit": Scenario("haproxy", HAPROXY_LIMIT, ids=600, possible_seconds=lambda ids: ids / 50),
     "haproxy-overload": Scenario(
         "haproxy", server_options="maxconn 4", ids=3000, latency=0.01, possible_seconds=lambda ids: ids * 0.01 / 4
     ),

@@ -4,6 +4,7 @@ cattrs generates its functions in the same way; these leave everything that does
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import MemberDescriptorType, NoneType
 from typing import Any, get_args, get_origin
 
@@ -29,7 +30,13 @@ def exact_structure_fn(cls: Any, converter: BaseConverter, fallback: Hook) -> Ho
     fields = attrs.fields(cls)
     if not all(_is_plain(cls, field) for field in fields) or hasattr(cls, "__attrs_post_init__"):
         return fallback
-    names: dict[str, Any] = {"cls": cls, "new": object.__new__, "fallback": fallback, "statuses": _STATUSES}
+    names: dict[str, Any] = {
+        "cls": cls,
+        "new": object.__new__,
+        "fallback": fallback,
+        "statuses": _STATUSES,
+        "read_time": datetime.fromisoformat,
+    }
     body = [line for field in fields for line in _field_lines(cls, field, converter, names)]
     lines = [
         f"def make({', '.join(names)}):",
@@ -108,6 +115,9 @@ def _item_lines(kind: Any, name: str, converter: BaseConverter, names: dict[str,
         return [f"if type({item}) is not {exact}:", f"    {_GIVE_UP}"]
     if kind is RunStatus:
         return [f"{item} = statuses[{item}]"]
+    if kind is datetime:
+        # The converter reads a time without an offset as UTC.
+        return [f"{item} = read_time({item})", f"if {item}.tzinfo is None:", f"    {_GIVE_UP}"]
     is_tuple = get_origin(kind) is tuple
     kind = get_args(kind)[0] if is_tuple else kind
     exact = _exact_type(kind)
@@ -117,7 +127,7 @@ def _item_lines(kind: Any, name: str, converter: BaseConverter, names: dict[str,
         return [f"{item} = hook_{name}({item}, kind_{name})"]
     check = [f"if type({item}) is not list:", f"    {_GIVE_UP}"]
     if not exact:
-        return [*check, f"{item} = tuple([hook_{name}(each, kind_{name}) for each in {item}])"]
+        return [*check, f"{item} = tuple([hook_{name}(each, kind_{name}) for each in {item}]) if {item} else ()"]
     return [
         *check,
         f"for each in {item}:",

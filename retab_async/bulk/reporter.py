@@ -79,7 +79,7 @@ class OutcomeReporter(Generic[RunT]):
         self, item: CancelItem, disposition: Disposition, run: RunT | None = None, error: Exception | None = None
     ) -> None:
         """Record the outcome of an item."""
-        if run is not None:
+        if run is not None and getattr(run, "usage", None) is not None:
             self._counts.add_usage(run)
         if self._needs_outcomes or error is not None:
             outcome = CancelOutcome(
@@ -93,8 +93,8 @@ class OutcomeReporter(Generic[RunT]):
             self._record(item.number, outcome)
         else:
             self._counts.count(disposition)
-        if self._queue is None:
-            self.cancel_reservation()
+        if self._queue is None and self._slots is not None:
+            self._slots.release()
 
     def _report_settled(self, item: CancelItem, disposition: Disposition, reason: str) -> None:
         self._counts.settled[disposition] += 1

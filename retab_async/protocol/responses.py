@@ -87,7 +87,7 @@ def parse_json(response: Response) -> Any:
     except ValueError:
         reason = "the answer is not JSON" if body else "the answer is empty"
     else:
-        # Most responses are shorter than brackets of so many levels, or have fewer lists and objects.
+        # Most responses are shorter than the brackets of the deepest ones, or have fewer lists and objects.
         is_flat = len(body) <= 2 * MAX_JSON_DEPTH or body.count(b"[") + body.count(b"{") <= MAX_JSON_DEPTH
         if is_flat or not exceeds_depth(value, MAX_JSON_DEPTH):
             return value
