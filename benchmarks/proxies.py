@@ -106,7 +106,8 @@ class Proxy(NamedTuple):
 class Scenario(NamedTuple):
     """Configuration of a proxy, number of ids, and what happens during the job.
 
-    `possible_seconds` is the shortest possible time for the number of ids; None without a limit.
+    `possible_seconds` is the shortest possible time for the number of ids; None without a limit. With `server_slots`,
+    the requests that the server takes at once, it is measured: a job of that concurrency, which overloads nothing.
     """
 
     program: str
@@ -115,6 +116,7 @@ class Scenario(NamedTuple):
     ids: int = 2000
     latency: float = 0.0
     possible_seconds: Callable[[int], float] | None = None
+    server_slots: int = 0
     disturb: Callable[[Proxy], Coroutine[Any, Any, None]] | None = None
 
 
@@ -123,6 +125,7 @@ class Figures(NamedTuple):
 
     ids: int
     seconds: float
+    possible: float | None
     statuses: Counter[int]
     outcomes: Counter[str]
 
@@ -153,9 +156,7 @@ SCENARIOS = {
     "nginx-restart": Scenario("nginx", disturb=restart_upstream),
     # Its counter weights the last period: after the first hundred it lets none through until that begins to fade.
     "haproxy-limit": Scenario("haproxy", HAPROXY_LIMIT, ids=600, possible_seconds=lambda ids: ids / 50),
-    "haproxy-overload": Scenario(
-        "haproxy", server_options="maxconn 4", ids=3000, latency=0.01, possible_seconds=lambda ids: ids * 0.01 / 4
-    ),
+    "haproxy-overload": Scenario("haproxy", server_options="maxconn 4", ids=3000, latency=0.01, server_slots=4),
     "haproxy-restart": Scenario("haproxy", disturb=restart_upstream),
 }
 
@@ -228,6 +229,10 @@ async def measure(scenario: Scenario, ids: int) -> Figures:
                 proxy.emulator.api_key, base_url=proxy.url, proxy=False, trace_configs=[counting(statuses)]
             ) as client,
         ):
+            possible = scenario.possible_seconds(ids) if scenario.possible_seconds else None
+            if scenario.server_slots:
+                possible = await seconds_to_cancel(client, proxy.emulator.seed("splits", ids), scenario.server_slots)
+                statuses.clear()
             runs = proxy.emulator.seed("splits", ids)
             began = time.perf_counter()
             async with asyncio.TaskGroup() as group:
@@ -235,7 +240,13 @@ async def measure(scenario: Scenario, ids: int) -> Figures:
                 if scenario.disturb is not None:
                     group.create_task(scenario.disturb(proxy))
             outcomes, ended = job.result()
-    return Figures(ids, ended - began, statuses, outcomes)
+    return Figures(ids, ended - began, possible, statuses, outcomes)
+
+
+async def seconds_to_cancel(client: AsyncRetab, runs: list[str], concurrency: int) -> float:
+    began = time.perf_counter()
+    await client.splits.cancel_many(runs, concurrency=concurrency)
+    return time.perf_counter() - began
 
 
 async def cancel(client: AsyncRetab, runs: list[str]) -> tuple[Counter[str], float]:
@@ -243,8 +254,8 @@ async def cancel(client: AsyncRetab, runs: list[str]) -> tuple[Counter[str], flo
     return Counter({str(disposition): count for disposition, count in report.counts.items()}), time.perf_counter()
 
 
-def show(name: str, scenario: Scenario, figures: Figures) -> None:
-    possible = scenario.possible_seconds(figures.ids) if scenario.possible_seconds else None
+def show(name: str, figures: Figures) -> None:
+    possible = figures.possible
     limit = f"{possible:>10.1f}{figures.seconds / possible:>7.2f}" if possible else f"{'-':>10}{'-':>7}"
     statuses = ", ".join(f"{status}: {count}" for status, count in sorted(figures.statuses.items()))
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in figures.outcomes.most_common())
@@ -260,7 +271,7 @@ async def run(names: list[str], share: float) -> int:
             print(f"{name:<19}skipped: {scenario.program} is not installed")
             continue
         figures = await measure(scenario, int(scenario.ids * share))
-        show(name, scenario, figures)
+        show(name, figures)
         failures += figures.outcomes["cancelled"] != figures.ids
     return failures
 
