@@ -240,11 +240,11 @@ class Wire(asyncio.BufferedProtocol):
                 return message.code, message.headers, payload
 
     def rest(self) -> bool:
-        """Make the connection idle after a complete response; False if it cannot take another request."""
+        """Make the connection idle after a complete response; False if it was closed with it."""
         self.deadline = inf
         self.is_reused = True
         self.idle_since = time.monotonic()
-        return self._connection is not None and not self._transport.is_closing()
+        return self._connection is not None
 
     def expire(self) -> None:
         """Fail the current request with a `TimeoutError`."""
