@@ -5,13 +5,12 @@
 A run of some parts keeps the figures of the others in the file; `python benchmarks/plot_bulk.py` draws those of the
 last run of `figures.py`.
 
-Each server and each contestant runs in its own process. The official client raises on the three-field response, so it
-gets the full one. Cancel: `cancel_many` relative to a pool of workers on hand-written aiohttp, by calls and by CPU time
-a call, for three and all fields, gzip and chunked, 8, 50 and 200 in flight, on the stock loop and on uvloop.
-Throughput: ids per second, medians over rounds in shuffled order, and the median of the ratios to a
-pool of workers on `splits.cancel`. Memory: growth of the peak over that of a job of 100 ids. Limits: servers that
-reject more than REQUESTS in SECONDS; the time is from the server's first request to its last, compared with the
-shortest possible one.
+Each server and each contestant runs in processes of its own. The official client raises on the three-field response, so
+it gets the full one. Cancel: `cancel_many` relative to a pool of workers on hand-written aiohttp, by calls and by CPU
+time a call, for three and all fields, gzip and chunked, 8, 50 and 200 in flight, on the stock loop and on uvloop.
+Throughput: ids per second, medians over rounds in shuffled order, and the median of the ratios to a pool of workers on
+`splits.cancel`. Memory: growth of the peak over that of a job of 100 ids. Limits: servers that reject more than
+REQUESTS in SECONDS; the time is from the server's first request to its last, compared with the shortest possible one.
 """
 
 import argparse
