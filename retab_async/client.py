@@ -19,6 +19,7 @@ from retab_async.transport import ConnectionPool, Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+    from datetime import date
 
     import aiohttp
 
@@ -264,6 +265,59 @@ class AsyncRetab(resources.RunResources):
             dedupe=dedupe,
         )
         return resources.cancel_runs(self, resources.RESOURCES, runs, options)
+
+    def cancel_matching(
+        self,
+        *,
+        from_date: "date | str | None" = None,
+        to_date: "date | str | None" = None,
+        concurrency: int = 64,
+        rate_limit: RateLimit | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        order: "bulk.Order" = "completion",
+        dry_run: bool = False,
+        wait: bool = False,
+        wait_timeout: float = 3600.0,
+        outage_timeout: float = 60.0,
+    ) -> "bulk.CancelJob[Run]":
+        """Cancel all active runs of all kinds that the API lists: all but `schemas` and `files.blueprints`.
+
+        Walks the lists of one kind after the other, those of workflows first. If the API refuses the list of a kind,
+        the runs of the others are cancelled before the job raises the refusal. See `cancel_many` for the job, and the
+        `cancel_matching` of each kind for more filters.
+
+        `GET {path}`, `POST {path}/{id}/cancel`
+
+        Args:
+            from_date: Only runs created on or after this `date` (from midnight UTC) or aware `datetime`,
+                or an ISO 8601 string of either.
+            to_date: Only runs created on or before this `date` (to the end of the day, UTC) or aware
+                `datetime`, or an ISO 8601 string of either.
+            concurrency: See `RunResource.cancel_many`, as for the following arguments.
+            rate_limit: The known limit of the credential.
+            journal: A file that records the outcomes, to resume the job with.
+            order: The order of the outcomes, `completion` or `input`.
+            dry_run: True sends lists only, once, and reports each run as `planned`.
+            wait: Whether to follow accepted runs until they are finished.
+            wait_timeout: Seconds for which one run is followed.
+            outage_timeout: Seconds of an outage after which the job ends.
+
+        Raises:
+            InvalidRequestError: A filter is invalid.
+            ConfigurationError: An option is invalid.
+        """
+        options = bulk.CancelOptions(
+            concurrency=concurrency,
+            rate_limit=rate_limit,
+            journal=journal,
+            order=order,
+            dry_run=dry_run,
+            wait=wait,
+            wait_timeout=wait_timeout,
+            outage_timeout=outage_timeout,
+        )
+        kinds = resources.RESOURCES
+        return resources.cancel_matching_runs(self, kinds, options, from_date=from_date, to_date=to_date)
 
     async def aclose(self, timeout: float | None = None) -> "tuple[UnconfirmedCancel, ...]":  # noqa: ASYNC109 - see Args
         """Send the pending cancels, those of blocks that are still open included, then close the connections.

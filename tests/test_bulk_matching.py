@@ -17,6 +17,7 @@ from retab_async import (
     AuthenticationError,
     InternalServerError,
     InvalidRequestError,
+    PermissionDeniedError,
     RetryPolicy,
     RunStatus,
     ValidationError,
@@ -267,3 +268,53 @@ async def test_leaving_during_a_list_request_leaves_no_task(emulator: Emulator, 
             await client.splits.cancel_matching()
 
     assert [task for task in asyncio.all_tasks() if "cancel_many" in task.get_name()] == []
+
+
+class TestAllKinds:
+    """`client.cancel_matching`."""
+
+    LISTED = [kind for kind, resource in RESOURCES.items() if hasattr(resource, "cancel_matching")]  # noqa: RUF012
+
+    async def test_active_runs_of_all_listed_kinds_are_cancelled_in_one_job(
+        self, emulator: Emulator, client: AsyncRetab
+    ) -> None:
+        for kind in RESOURCES:
+            emulator.seed(kind, 3)
+            emulator.seed(kind, running=0)
+
+        async with client.cancel_matching() as outcomes:
+            kinds = [outcome.kind async for outcome in outcomes]
+
+        assert sorted(kinds) == sorted(self.LISTED * 3)
+        assert set(kinds[:9]) == {kind for kind in self.LISTED if kind.startswith("workflows.")}
+        assert len(emulator.active_runs()) == 3 * (len(RESOURCES) - len(self.LISTED))
+
+    async def test_dates_are_filters_of_every_list(self, emulator: Emulator, client: AsyncRetab) -> None:
+        for kind in self.LISTED:
+            emulator.seed(kind)
+
+        report = await client.cancel_matching(to_date=date(2020, 1, 1))
+        planned = await client.cancel_matching(from_date="2020-01-01", dry_run=True)
+
+        assert (report.counts.total(), planned.counts) == (0, {"planned": len(self.LISTED)})
+        lists = [each for each in emulator.requests if each.method == "GET"]
+        assert all("to_date=2020-01-01" in each.query or "from_date=2020-01-01" in each.query for each in lists)
+
+    async def test_refused_list_is_raised_after_the_other_kinds(self, emulator: Emulator, client: AsyncRetab) -> None:
+        emulator.seed("splits")
+        emulator.seed("parses")
+        emulator.fail("GET /v1/parses", Fault.status(403))
+        job = client.cancel_matching()
+
+        with pytest.raises(PermissionDeniedError, match="GET /v1/parses"):
+            await job
+
+        assert job.report.counts == {"cancelled": 1}
+
+    async def test_outage_of_a_list_ends_the_job(self, emulator: Emulator, client: AsyncRetab) -> None:
+        emulator.fail("GET /v1/workflows/runs", *[Fault.status(503)] * 9)
+
+        with pytest.raises(InternalServerError):
+            await client.cancel_matching(outage_timeout=0.01)
+
+        assert {each.path for each in emulator.requests} == {"/v1/workflows/runs"}

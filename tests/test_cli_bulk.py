@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
@@ -276,6 +276,11 @@ def test_cancel_reports_what_the_runs_cost(emulator: Emulator, capsys: pytest.Ca
     assert dollars == f"(${float(credits_) / 100:.2f})"
 
 
+async def _lines(lines: list[str]) -> AsyncGenerator[str, None]:
+    for line in lines:
+        yield line
+
+
 class TestFailedFile:
     """The file of `--failed`."""
 
@@ -290,6 +295,88 @@ class TestFailedFile:
         assert rows[0] == ["id", "kind", "disposition", "reason"]
         assert [row[:3] for row in rows[1:]] == [["splt_unknown", "splits", "not_found"]]
         assert rows[1][3].startswith("Split not found")
+
+    @pytest.mark.parametrize("source", ["file", "stdin"])
+    def test_csv_keeps_the_columns_of_the_input_and_is_accepted_by_the_same_command(
+        self, source: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (good,) = emulator.seed("splits")
+        table = ["Customer;Split_ID;amount", f"a;{good};1", '"b; c";splt_x;-2.50', "d;splt_y"]
+        line = ["splits", "cancel", "--column", "split_id", "--from-file"]
+        write_lines(table, "runs.csv")
+
+        if source == "file":
+            run([*line, "runs.csv", "--failed", "failed.csv"])
+        else:
+            read, write = os.pipe()
+            os.write(write, Path("runs.csv").read_bytes())
+            os.close(write)
+            with os.fdopen(read) as stdin:
+                monkeypatch.setattr("sys.stdin", stdin)
+                run([*line, "-", "--failed", "failed.csv"])
+        run([*line, "failed.csv", "--failed", "again.csv"])
+
+        rows = list(csv.reader(Path("failed.csv").read_text().splitlines()))
+        assert rows[0] == ["id", "kind", "disposition", "reason", "Customer", "Split_ID", "amount"]
+        assert sorted((*row[:3], *row[4:]) for row in rows[1:]) == [
+            ("splt_x", "splits", "not_found", "b; c", "splt_x", "-2.50"),
+            ("splt_y", "splits", "not_found", "d", "splt_y", ""),
+        ]
+        again = list(csv.reader(Path("again.csv").read_text().splitlines()))
+        assert again[0] == rows[0]
+        assert sorted(row[4:] for row in again) == sorted(row[4:] for row in rows)
+
+    @pytest.mark.usefixtures("emulator")
+    @pytest.mark.parametrize("heading", ["reason,KIND,run_id,note", "reason,KIND,ID,note"])
+    def test_columns_of_the_input_with_the_names_of_its_own_are_renamed_once(self, heading: str) -> None:
+        write_lines([heading, "mine,splits,splt_1,x", "mine,parses,prse_1,y,z"], "runs.csv")
+
+        run(["cancel", "--from-file", "runs.csv", "--failed", "failed.csv"])
+        run(["cancel", "--from-file", "failed.csv", "--failed", "again.csv"])
+
+        for path in ("failed.csv", "again.csv"):
+            rows = list(csv.reader(Path(path).read_text().splitlines()))
+            assert rows[0] == ["id", "kind", "disposition", "reason", "input_reason", "note"]
+            assert sorted((*row[:3], *row[4:]) for row in rows[1:]) == [
+                ("prse_1", "parses", "not_found", "mine", "y"),
+                ("splt_1", "splits", "not_found", "mine", "x"),
+            ]
+
+    @pytest.mark.usefixtures("emulator")
+    def test_failures_of_earlier_parts_keep_the_columns_of_the_input(self) -> None:
+        line = ["splits", "cancel", "--journal", "j.jsonl", "--failed", "failed.csv", "--from-file"]
+        table = ["id,note", *(f"splt_{number},n{number}" for number in range(3))]
+        run([*line, write_lines([*table, "splt_gone,n9"])])
+        write_lines(table, "runs.csv")
+
+        run([*line, "runs.csv"])
+
+        rows = list(csv.reader(Path("failed.csv").read_text().splitlines()))
+        assert rows[0] == ["id", "kind", "disposition", "reason", "note"]
+        assert sorted((row[0], row[4]) for row in rows[1:]) == [
+            ("splt_0", "n0"),
+            ("splt_1", "n1"),
+            ("splt_2", "n2"),
+            ("splt_gone", ""),
+        ]
+
+    def test_failures_that_an_interrupted_part_did_not_come_to_keep_their_columns(
+        self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        line = ["splits", "cancel", "--journal", "j.jsonl", "--failed", "failed.csv", "--from-file"]
+        run([*line, write_lines(["id,note", "splt_1,n1", "splt_2,n2"], "runs.csv")])
+        monkeypatch.setattr("retab_async.cli.cancel.read_lines", lambda _: _lines(["id,note"]))
+
+        run([*line, "runs.csv"])
+
+        rows = list(csv.reader(Path("failed.csv").read_text().splitlines()))
+        assert sorted((row[0], row[4]) for row in rows[1:]) == [("splt_1", "n1"), ("splt_2", "n2")]
+        assert emulator.active_runs() == []
+
+    def test_file_without_a_failure_has_the_heading_alone(self, emulator: Emulator) -> None:
+        run(["splits", "cancel", *emulator.seed("splits"), "--failed", "failed.csv"])
+
+        assert Path("failed.csv").read_text() == "id,kind,disposition,reason\n"
 
     def test_cells_that_a_spreadsheet_would_run_are_quoted(self, emulator: Emulator) -> None:
         error = {"detail": {"message": "=1+1", "code": "x"}}
@@ -349,7 +436,7 @@ class TestFailedFile:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         add = FailedFile.add_from_journal
-        monkeypatch.setattr(FailedFile, "add_from_journal", lambda file, path: add(file, f"{path}/nowhere"))
+        monkeypatch.setattr(FailedFile, "add_from_journal", lambda file, path, runs: add(file, f"{path}/nowhere", runs))
 
         code = run(["splits", "cancel", "splt_1", "--failed", "failed.csv", "--journal", "j.jsonl"])
 

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import logging
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -24,7 +25,7 @@ from virtual_time import (
     in_virtual_time,
 )
 
-from retab_async import ConfigurationError, RateLimit
+from retab_async import ConfigurationError, FileRateLimit, RateLimit
 from retab_async.throttle import BulkLimiter, Permit, Throttle, TurnDeadlineError
 from retab_async.throttle.concurrency_window import AimdWindow
 from retab_async.throttle.throttle import RetryBudget
@@ -167,6 +168,49 @@ class TestEfficiency:
 
         assert result.efficiency >= 0.7
         assert result.refused <= 0.05 * result.succeeded + 64
+
+
+class TestSeveralClients:
+    # Thousands of simulated requests; the others execute all branches of the same code.
+    @pytest.mark.no_cover
+    @pytest.mark.parametrize("retry_after", ["none", "exact"])
+    @pytest.mark.parametrize("server", [RollingWindow, TokenBucket, FixedWindow, LeakyBucket])
+    @pytest.mark.parametrize("start", [0.0, 20.0])
+    def test_rate_that_fell_beside_another_client_recovers_within_ten_periods_of_its_end(
+        self, server: type[Any], retry_after: Any, start: float
+    ) -> None:
+        two = Job(server, 200, 2.0, sends=0, retry_after=retry_after, latency=0.02)
+        shares = two.shares_beside(start + 90, start, start + 40)
+
+        ended = int(start + 40) // 2
+        assert sum(shares[ended - 5 : ended]) / 5 < 0.8
+        assert max(shares[ended : ended + 10]) >= 0.8
+        assert sum(shares[ended + 15 :]) / len(shares[ended + 15 :]) >= 0.9
+
+    @pytest.mark.no_cover
+    def test_rate_that_falls_is_warned_about_once_with_the_way_to_share_a_limit(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        Job(RollingWindow, 200, 2.0, sends=0, latency=0.02).shares_beside(90, 20, 40)
+
+        (warning,) = [record for record in caplog.records if record.name == "retab_async.shared_limit"]
+        assert "FileRateLimit or --rate-limit and --shared" in warning.getMessage()
+
+    @pytest.mark.parametrize("is_shared", [False, True])
+    async def test_reduction_is_warned_about_once_but_not_under_a_shared_limit(
+        self, *, is_shared: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        throttle = learned(FileRateLimit(tmp_path / "limit", 300, per=60) if is_shared else None)
+        throttle.limiter.estimate.best_rate = 10.0
+        for _ in range(2):
+            refuse(throttle, retry_after=None)
+            throttle.clock.now += 5  # type: ignore[attr-defined]
+            send(throttle)
+
+        if throttle.given is not None:
+            await throttle.given.aclose()
+        assert throttle.limiter.estimate.is_reduced
+        assert [record.name for record in caplog.records].count("retab_async.shared_limit") == (not is_shared)
 
 
 class TestLearning:
@@ -354,9 +398,9 @@ def refuse(throttle: Throttle, retry_after: float | None) -> None:
     throttle.on_throttled(sent, retry_after, is_rate_limited=True)
 
 
-def learned() -> Throttle:
+def learned(rate_limit: FileRateLimit | None = None) -> Throttle:
     """Return a throttle that has learned about one a second: twenty at once, refused for twenty seconds."""
-    throttle = Throttle(ManualClock())
+    throttle = Throttle(ManualClock(), rate_limit, "key")
     for _ in range(20):
         send(throttle)
     refuse(throttle, retry_after=19.5)
@@ -612,6 +656,67 @@ class TestAimdWindow:
                 release(permit)
 
             assert throttle.concurrency.in_flight == 0
+
+        in_virtual_time(scenario)
+
+    async def test_small_job_beside_a_large_one_has_half_of_the_window(self) -> None:
+        throttle = Throttle()
+        large, small = BulkLimiter(throttle, 64, None), BulkLimiter(throttle, 64, None)
+        in_flight = [(large, permit) for _ in range(8) if (permit := large.try_acquire())]
+
+        async def send(limiter: BulkLimiter) -> None:
+            permit = limiter.try_acquire() or await limiter.acquire()
+            if permit.is_at_gate:
+                permit.mark_sent()
+            in_flight.append((limiter, permit))
+
+        tasks = [asyncio.create_task(send(small)) for _ in range(20)]
+        for _ in range(24):
+            await asyncio.sleep(0)
+            # A finished sender sends the next one at once.
+            limiter, permit = in_flight.pop(0)
+            release(permit)
+            if limiter is large:
+                tasks.append(asyncio.create_task(send(large)))
+                tasks[-1].add_done_callback(asyncio.Task.result)
+        await asyncio.sleep(0)
+
+        assert [limiter for limiter, _ in in_flight].count(small) == 4
+        assert throttle.concurrency.in_flight == len(in_flight) == 8
+        while not all(task.done() for task in tasks):
+            release(in_flight.pop(0)[1])
+            await asyncio.sleep(0)
+
+    async def test_slot_left_to_a_caller_that_is_cancelled_goes_to_another_job(self) -> None:
+        throttle = Throttle()
+        large, small = BulkLimiter(throttle, 64, None), BulkLimiter(throttle, 64, None)
+        permits = [large.try_acquire() for _ in range(8)]
+        leaving = asyncio.create_task(small.acquire())
+        waiting = asyncio.create_task(large.acquire())
+        await asyncio.sleep(0)
+        release(permits.pop())
+        leaving.cancel()
+        permits.append(await waiting)
+
+        assert leaving.cancelled()
+        assert throttle.concurrency.in_flight == 8
+        for permit in permits:
+            release(permit)
+
+    def test_job_that_waits_for_its_own_rate_keeps_no_slot_from_others(self) -> None:
+        async def scenario(clock: Clock) -> None:
+            throttle = Throttle(clock)
+            slow, fast = BulkLimiter(throttle, 8, RateLimit(1, per=60)), BulkLimiter(throttle, 8, None)
+            first = await slow.acquire()
+            first.mark_sent()
+            release(first)
+            waiting = asyncio.create_task(slow.acquire())
+            await asyncio.sleep(1)
+            permits = [fast.try_acquire() for _ in range(8)]
+            assert None not in permits
+            for permit in permits:
+                release(permit)
+            release(await waiting)
 
         in_virtual_time(scenario)
 

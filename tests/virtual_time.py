@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 import selectors
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal, NamedTuple
 
@@ -188,42 +188,83 @@ class Job(NamedTuple):
         return result
 
     async def _scenario(self, clock: Clock) -> JobResult:
-        dice = random.Random(self.seed)
         server = self.server(self.requests, self.per, self.phase)
-        throttle = Throttle(clock)
-        limiter = BulkLimiter(throttle, self.workers, self.rate_limit)
+        client = self.client(clock, server)
         remaining = iter(range(self.sends))
-        refused = 0
         started = clock()
-
-        async def send() -> bool:
-            nonlocal refused
-            permit = limiter.try_acquire() or await limiter.acquire()
-            if not throttle.is_unthrottled and not throttle.queue.try_pass():
-                await throttle.queue.wait_turn()
-            sent = throttle.on_sent()
-            if permit.is_at_gate:
-                permit.mark_sent()
-            await asyncio.sleep(self.latency * dice.uniform(0.3, 0.8))
-            wait = server.refuse(clock())
-            await asyncio.sleep(self.latency * dice.uniform(0.3, 0.8))
-            throttle.on_done(sent)
-            if wait:
-                refused += 1
-                retry_after = {"none": None, "whole": float(math.ceil(wait)), "exact": wait}[self.retry_after]
-                throttle.on_throttled(sent, retry_after, is_rate_limited=True)
-                permit.on_throttled()
-            else:
-                throttle.on_response(sent, is_success=True)
-            permit.release(is_success=not wait)
-            return not wait
 
         async def work() -> None:
             for _ in remaining:
-                while not await send():
+                while not await client.send():
                     pass
 
         async with asyncio.TaskGroup() as workers:
             for _ in range(self.workers):
                 workers.create_task(work())
-        return JobResult(clock() - started, self.sends, refused, server.least_seconds(self.sends), throttle.stats())
+        seconds, stats = clock() - started, client.throttle.stats()
+        return JobResult(seconds, self.sends, client.refused, server.least_seconds(self.sends), stats)
+
+    def client(self, clock: Clock, server: Any) -> "SimulatedClient":
+        return SimulatedClient(self, clock, server)
+
+    def shares_beside(self, seconds: float, start: float, stop: float) -> list[float]:
+        """Run two such clients, the second one from `start` to `stop`; return the first one's share of each period."""
+        shares: list[float] = in_virtual_time(lambda clock: self._contend(clock, seconds, start, stop))
+        return shares
+
+    async def _contend(self, clock: Clock, seconds: float, start: float, stop: float) -> list[float]:
+        server = self.server(self.requests, self.per, self.phase)
+        one, other = self.client(clock, server), self._replace(seed=self.seed + 1).client(clock, server)
+
+        async def work(client: SimulatedClient, begin: float, end: float) -> None:
+            await asyncio.sleep(begin)
+            while clock() < START + end:
+                await client.send()
+
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(self.workers):
+                workers.create_task(work(one, 0, seconds))
+                workers.create_task(work(other, start, stop))
+        counts = Counter(int((when - START) / self.per) for when in one.accepted)
+        return [counts[number] / self.requests for number in range(int(seconds / self.per))]
+
+
+class SimulatedClient:
+    """Client with its own throttle, and a bulk job on it.
+
+    Attributes:
+        accepted: When each accepted request was answered.
+        refused: Number of refused requests.
+    """
+
+    def __init__(self, job: Job, clock: Clock, server: Any) -> None:
+        self.throttle = Throttle(clock)
+        self.accepted: list[float] = []
+        self.refused = 0
+        self._job, self._clock, self._server = job, clock, server
+        self._dice = random.Random(job.seed)
+        self._limiter = BulkLimiter(self.throttle, job.workers, job.rate_limit)
+
+    async def send(self) -> bool:
+        """Send one request, and return whether it was accepted."""
+        throttle, latency, dice = self.throttle, self._job.latency, self._dice
+        permit = self._limiter.try_acquire() or await self._limiter.acquire()
+        if not throttle.is_unthrottled and not throttle.queue.try_pass():
+            await throttle.queue.wait_turn()
+        sent = throttle.on_sent()
+        if permit.is_at_gate:
+            permit.mark_sent()
+        await asyncio.sleep(latency * dice.uniform(0.3, 0.8))
+        wait = self._server.refuse(self._clock())
+        await asyncio.sleep(latency * dice.uniform(0.3, 0.8))
+        throttle.on_done(sent)
+        if wait:
+            self.refused += 1
+            retry_after = {"none": None, "whole": float(math.ceil(wait)), "exact": wait}[self._job.retry_after]
+            throttle.on_throttled(sent, retry_after, is_rate_limited=True)
+            permit.on_throttled()
+        else:
+            throttle.on_response(sent, is_success=True)
+            self.accepted.append(self._clock())
+        permit.release(is_success=not wait)
+        return not wait

@@ -16,6 +16,7 @@ _COMMANDS: Makers = MappingProxyType(
     {
         "auth": loader("retab_async.cli.auth:auth_group"),
         "cancel": loader("retab_async.cli.cancel:any_kind_command"),
+        "cancel-matching": loader("retab_async.cli.cancel_matching:any_kind_command"),
         "completion": loader("retab_async.cli.completion:completion"),
         "demo": loader("retab_async.cli.demo:demo"),
         "serve": loader("retab_async.cli.serve:serve"),

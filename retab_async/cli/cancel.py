@@ -1,13 +1,15 @@
 """`retab-async splits cancel ID...` and `retab-async cancel`: cancel the given runs, or those of a file."""
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager
 from operator import attrgetter
 from typing import Any
 
+import attrs
 import click
 
-from retab_async.cli.cancel_job import JobPlan, OutputOptions, PlannedJob, run_cancel_job
+from retab_async.cli.cancel_job import JobPlan, OutputOptions, PlannedJob, ReadAgain, run_cancel_job
 from retab_async.cli.id_file import IdFileParser, IdFormat, describe_unknown_kind, normalize_kind
 from retab_async.cli.inputs import is_regular, open_input, read_lines, scan_lines
 from retab_async.cli.params import bulk_options, check_distinct, pop_shared_limit, report_options
@@ -66,8 +68,8 @@ def cancel_command(kind: str, label: str) -> click.Command:
         )
         if path is None:
             return run_cancel_job(_plan_of_ids(kind, ids, job), options, shared)
-        with _plan_of_file(path, file_format, job) as plan:
-            return run_cancel_job(plan, options, shared)
+        with _plan_of_file(path, file_format, job) as (plan, read_again):
+            return run_cancel_job(plan, attrs.evolve(options, read_again=read_again), shared)
 
     return cancel
 
@@ -95,8 +97,8 @@ def any_kind_command() -> click.Command:
             reads_stdin=from_file == "-",
             has_own_limit=job["rate_limit"] is not None,
         )
-        with _plan_of_file(from_file, file_format, job) as plan:
-            return run_cancel_job(plan, options, shared)
+        with _plan_of_file(from_file, file_format, job) as (plan, read_again):
+            return run_cancel_job(plan, attrs.evolve(options, read_again=read_again), shared)
 
     return cancel
 
@@ -146,9 +148,12 @@ def _plan_of_ids(kind: str, ids: Sequence[str], options: dict[str, Any]) -> JobP
 
 
 @contextmanager
-def _plan_of_file(path: str, file_format: IdFormat, options: dict[str, Any]) -> Iterator[JobPlan]:
+def _plan_of_file(
+    path: str, file_format: IdFormat, options: dict[str, Any]
+) -> Iterator[tuple[JobPlan, ReadAgain | None]]:
     with open_input(path) as file:
-        total = _check_lines(file, file_format) if is_regular(file) else None
+        read_again = _reader(file, file_format) if is_regular(file) else None
+        total = sum(1 for _ in read_again()) if read_again else None
 
         @asynccontextmanager
         async def plan(client: AsyncRetab) -> AsyncIterator[PlannedJob]:
@@ -157,13 +162,19 @@ def _plan_of_file(path: str, file_format: IdFormat, options: dict[str, Any]) -> 
                 # The number of distinct ids is not known in advance.
                 yield PlannedJob(collection.cancel_many(runs, **options), None if options["dedupe"] else total)
 
-        yield plan
+        yield plan, read_again
 
 
-def _check_lines(file: int, file_format: IdFormat) -> int:
-    parse = IdFileParser(file_format).parse
-    with closing(scan_lines(file)) as lines:
-        return sum(parse(line) is not None for line in lines)
+def _reader(file: int, file_format: IdFormat) -> ReadAgain:
+    start = os.lseek(file, 0, os.SEEK_CUR)
+
+    def read() -> Iterator[tuple[str, str]]:
+        os.lseek(file, start, os.SEEK_SET)
+        parse = IdFileParser(file_format).parse
+        with closing(scan_lines(file)) as lines:
+            yield from (run for line in lines if (run := parse(line)) is not None)
+
+    return read
 
 
 async def _parse_lines(lines: AsyncIterator[str], file_format: IdFormat) -> AsyncGenerator[Any, None]:

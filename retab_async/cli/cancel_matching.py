@@ -1,4 +1,4 @@
-"""`retab-async splits cancel-matching`: cancels all runs that match filters, after a confirmation."""
+"""`retab-async splits cancel-matching` and `cancel-matching`: cancel the runs that match filters, and ask before."""
 
 import asyncio
 from collections import Counter
@@ -28,21 +28,30 @@ from retab_async.client import AsyncRetab
 from retab_async.resources import RESOURCES
 from retab_async.throttle import SharedRateLimit
 
-_HELP = """Cancel all active {} runs that match every filter, after a confirmation.
+# Kinds whose runs cannot be found.
+_UNLISTED = tuple(kind for kind, resource in RESOURCES.items() if not hasattr(resource, "cancel_matching"))
+
+_HELP = """Cancel all active {}, after a confirmation.
 
 {} Exits with 1 if a run could not be cancelled. Ctrl-C finishes the requests in flight and prints how to resume."""
 
 
 def matching_command(kind: str, label: str) -> click.Command:
     """Return the command that cancels the runs of a kind that match filters."""
-    filters = filter_options(attrgetter("cancel_matching")(RESOURCES[kind]))
+    help_text = _HELP.format(f"{label} runs that match every filter", DATE_HELP)
+    return _command(kind, RESOURCES[kind], help_text, f"Cancel all active {label} runs that match.")
 
-    @click.command(
-        "cancel-matching",
-        params=_params(filters),
-        help=_HELP.format(label, DATE_HELP),
-        short_help=f"Cancel all active {label} runs that match.",
-    )
+
+def any_kind_command() -> click.Command:
+    """Return the command that cancels the runs of all kinds that match filters."""
+    what = f"runs of all kinds but {' and '.join(_UNLISTED)}, which the API does not list"
+    return _command(None, AsyncRetab, _HELP.format(what, DATE_HELP), "Cancel all active runs of all kinds.")
+
+
+def _command(kind: str | None, owner: type, help_text: str, short_help: str) -> click.Command:
+    filters = filter_options(attrgetter("cancel_matching")(owner))
+
+    @click.command("cancel-matching", params=_params(filters), help=help_text, short_help=short_help)
     def cancel_matching(*, dry_run: bool, yes: bool, failed: str | None, as_json: bool, **options: Any) -> int:
         check_distinct(None, options["journal"], failed)
         shared = pop_shared_limit(options)
@@ -53,7 +62,9 @@ def matching_command(kind: str, label: str) -> click.Command:
             preview.print_runs(as_json=as_json)
             return 0
         total = None
-        if not yes:
+        if yes:
+            preview.print_unlisted()
+        else:
             require_terminal("cancel")
             total = preview.count()
             if not total or not confirm(f"Cancel {'them' if total > 1 else 'it'}?"):
@@ -64,6 +75,7 @@ def matching_command(kind: str, label: str) -> click.Command:
             failed=failed,
             journal=options["journal"],
             is_resumable=True,
+            with_kind=kind is None,
             has_own_limit=options["rate_limit"] is not None,
         )
         return run_cancel_job(_plan(kind, {**chosen, **options}, total), output, shared)
@@ -81,26 +93,30 @@ def _params(filters: Sequence[click.Option]) -> list[click.Parameter]:
     ]
 
 
-def _plan(kind: str, options: dict[str, Any], total: int | None) -> JobPlan:
+def _plan(kind: str | None, options: dict[str, Any], total: int | None) -> JobPlan:
     @asynccontextmanager
     async def plan(client: AsyncRetab) -> AsyncIterator[PlannedJob]:
-        yield PlannedJob(attrgetter(kind)(client).cancel_matching(**options), total)
+        yield PlannedJob(_owner(client, kind).cancel_matching(**options), total)
 
     return plan
 
 
+def _owner(client: AsyncRetab, kind: str | None) -> Any:
+    return client if kind is None else attrgetter(kind)(client)
+
+
 @attrs.frozen
 class MatchPreview:
-    """Dry run: finds the active runs of a kind that match, and prints how many there are.
+    """Dry run: finds the active runs that match, and prints how many there are.
 
     Attributes:
-        kind: The kind of the runs.
+        kind: The kind of the runs, None for all kinds.
         filters: The arguments of `cancel_matching` that select runs.
         outage_timeout: Seconds to tolerate an unavailable API.
         shared: A rate limit shared with other processes.
     """
 
-    kind: str
+    kind: str | None
     filters: Mapping[str, Any]
     outage_timeout: float
     shared: SharedRateLimit | None
@@ -110,7 +126,7 @@ class MatchPreview:
 
         def print_found(found: CancelOutcome[Any]) -> None:
             if found.run and not as_json:
-                print_run_summary(found.run, as_json=False)
+                print_run_summary(found.run, as_json=False, kind=found.kind if self.kind is None else None)
             else:
                 print_json(Outcome.from_cancel(found).as_json())
 
@@ -120,22 +136,30 @@ class MatchPreview:
         """Return the number of matching runs."""
         return self._scan(lambda _: None, shows_progress=True)
 
+    def print_unlisted(self) -> None:
+        """Print which kinds are not covered, if it is about all kinds."""
+        if self.kind is None:
+            click.echo(f"not covered, because the API does not list them: {', '.join(_UNLISTED)}", err=True)
+
     def _scan(self, on_found: Callable[[CancelOutcome[Any]], None], *, shows_progress: bool) -> int:
         with cli_errors():
-            statuses = asyncio.run(self._find(on_found, shows_progress=shows_progress))
-        found = statuses.total()
-        line = f"{found:,} {self.kind.replace('.', ' ')} would be cancelled"
-        click.echo(escape_control_chars(f"{line}: {format_counts(statuses)}" if found else line), err=True)
+            counts = asyncio.run(self._find(on_found, shows_progress=shows_progress))
+        found = counts.total()
+        line = f"{found:,} {'runs' if self.kind is None else self.kind.replace('.', ' ')} would be cancelled"
+        click.echo(escape_control_chars(f"{line}: {format_counts(counts)}" if found else line), err=True)
+        self.print_unlisted()
         return found
 
     async def _find(self, on_found: Callable[[CancelOutcome[Any]], None], *, shows_progress: bool) -> Counter[str]:
-        statuses: Counter[str] = Counter()
+        # By kind, or the statuses of one kind.
+        counts: Counter[str] = Counter()
+        options = {**self.filters, "outage_timeout": self.outage_timeout, "dry_run": True}
         async with open_client(rate_limit=self.shared) as client:
-            cancel_matching = attrgetter(self.kind)(client).cancel_matching
-            async with cancel_matching(**self.filters, outage_timeout=self.outage_timeout, dry_run=True) as job:
+            job = _owner(client, self.kind).cancel_matching(**options)
+            async with job:
                 figures = JobFigures("listing", None, lambda: job.report, client.stats)
                 with job_progress(figures, is_wanted=shows_progress):
                     async for outcome in job:
-                        statuses[Outcome.from_cancel(outcome).status] += 1
+                        counts[outcome.kind if self.kind is None else Outcome.from_cancel(outcome).status] += 1
                         on_found(outcome)
-        return statuses
+        return counts

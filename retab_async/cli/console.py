@@ -81,7 +81,7 @@ def cli_errors() -> Iterator[None]:
 
 
 def configure_logging(verbosity: int) -> None:
-    """Log to stderr: only that a shared limit is unavailable with 0, all warnings with 1, every attempt with 2."""
+    """Log to stderr: only what concerns a shared limit with 0, all warnings with 1, every attempt with 2."""
     handler = _StderrHandler()
     handler.setFormatter(_EscapingFormatter())
     shared_limit = logging.getLogger("retab_async.shared_limit")

@@ -1,7 +1,7 @@
 """The file of `--failed`: the runs of a job that could not be cancelled."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -12,6 +12,7 @@ import orjson
 
 from retab_async.bulk.results import FAILURES
 from retab_async.cli.console import escape_control_chars
+from retab_async.cli.id_file import Columns, RowId
 from retab_async.cli.output import Outcome
 from retab_async.cli.replacement import open_replacement, write_all
 
@@ -23,7 +24,8 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 class FailedFile:
     """Writer of failed runs: CSV with the columns id, kind, disposition and reason, or only ids in a `.txt` file.
 
-    Its methods raise `click.ClickException` if the file cannot be written.
+    The other columns of a table that lists the runs follow. Its methods raise `click.ClickException` if the file cannot
+    be written.
     """
 
     def __init__(self, path: str, file: IO[bytes]) -> None:
@@ -31,29 +33,59 @@ class FailedFile:
         self._file = file
         self._written: set[tuple[str, str]] = set()
         self._ids_only = path.lower().endswith(".txt")
-        if not self._ids_only:
-            self._write(_csv_line(_HEADING))
+        # The columns of the input that are kept, once a row is written.
+        self._others: list[int] | None = None
 
     def add(self, failed: Outcome) -> None:
         """Write one failed run."""
-        self._written.add((failed.kind, failed.run_id))
-        self._write_row((failed.run_id, failed.kind, failed.disposition, failed.reason))
+        self._written.add((failed.kind, str(failed.run_id)))
+        self._write_row(failed.run_id, failed.kind, failed.disposition, failed.reason)
 
-    def add_from_journal(self, path: str) -> None:
-        """Write the runs that failed in earlier parts of the job and were not cancelled since."""
+    def add_from_journal(self, path: str, runs: Iterable[tuple[str, str]]) -> None:
+        """Write the runs that failed in earlier parts of the job and were not cancelled since.
+
+        Args:
+            path: The journal.
+            runs: Kinds and ids of the input, which have the cells of their rows.
+        """
         failures: dict[tuple[str, str], tuple[str, str]] = {}
         for kind, run_id, disposition, reason in _read_journal(path):
             if disposition in FAILURES:
                 failures[kind, run_id] = disposition, reason
             else:
                 failures.pop((kind, run_id), None)
-        for (kind, run_id), (disposition, reason) in failures.items():
-            if (kind, run_id) not in self._written:
-                self._write_row((run_id, kind, disposition, reason))
+        for key in self._written & failures.keys():
+            del failures[key]
+        for kind, run_id in runs if failures else ():
+            if (kind, run_id) in failures:
+                self._write_row(run_id, kind, *failures.pop((kind, run_id)))
+        for (kind, run_id), failure in failures.items():
+            self._write_row(run_id, kind, *failure)
 
-    def _write_row(self, row: tuple[str, str, str, str]) -> None:
-        cells = (*row[:3], escape_control_chars(row[3]))
-        self._write(f"{row[0]}\n" if self._ids_only else _csv_line(cells))
+    def finish(self) -> None:
+        """Write the heading of a file without a row."""
+        if self._others is None and not self._ids_only:
+            self._write_heading(None)
+
+    def _write_row(self, run_id: str, kind: str, disposition: str, reason: str) -> None:
+        if self._ids_only:
+            self._write(f"{run_id}\n")
+            return
+        cells: list[str] = []
+        others = self._others
+        if isinstance(run_id, RowId):
+            cells = run_id.cells
+            others = self._write_heading(run_id.columns) if others is None else others
+        elif others is None:
+            others = self._write_heading(None)
+        own = map(quote_formula, (run_id, kind, disposition, escape_control_chars(reason)))
+        self._write(_csv_line([*own, *(cells[number] if number < len(cells) else "" for number in others)]))
+
+    def _write_heading(self, columns: Columns | None) -> list[int]:
+        self._others = others = [] if columns is None else _other_columns(columns)
+        names = [] if columns is None else [_distinct(columns.names[number]) for number in others]
+        self._write(_csv_line([*_HEADING, *names]))
+        return others
 
     def _write(self, line: str) -> None:
         write_all(self._file, line.encode(errors="surrogateescape"), self._path)
@@ -67,7 +99,23 @@ def open_failed_file(path: str) -> Iterator[FailedFile]:
         click.UsageError: The file cannot be written.
     """
     with open_replacement(path) as file:
-        yield FailedFile(path, file)
+        failed = FailedFile(path, file)
+        yield failed
+        failed.finish()
+
+
+def _other_columns(columns: Columns) -> list[int]:
+    # A column that --column has named stays, so that the same command accepts the file.
+    is_kept = columns.is_chosen and columns.names[columns.run_id].lower() != "id"
+    dropped = {columns.kind, None if is_kept else columns.run_id}
+    if columns.names[: len(_HEADING)] == _HEADING:
+        # Such a file itself.
+        dropped.update(range(len(_HEADING)))
+    return [number for number in range(len(columns.names)) if number not in dropped]
+
+
+def _distinct(name: str) -> str:
+    return f"input_{name}" if name.lower() in _HEADING else name
 
 
 def _read_journal(path: str) -> Iterator[tuple[str, str, str, str]]:
@@ -88,7 +136,7 @@ def quote_formula(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 
-def _csv_line(row: tuple[str, ...]) -> str:
+def _csv_line(row: list[str]) -> str:
     line = StringIO()
-    csv.writer(line, lineterminator="\n").writerow(map(quote_formula, row))
+    csv.writer(line, lineterminator="\n").writerow(row)
     return line.getvalue()

@@ -43,12 +43,36 @@ class IdFormat:
     column: str | None = None
 
 
-class _Columns(NamedTuple):
-    """The layout that a heading declares."""
+class Columns(NamedTuple):
+    """The layout that a heading declares.
+
+    Attributes:
+        delimiter: Between two cells.
+        names: The headings.
+        run_id: Number of the column of ids, from 0.
+        kind: Number of the column of kinds, None without one.
+        is_chosen: Whether the column of ids was named with `--column`.
+    """
 
     delimiter: str
+    names: tuple[str, ...]
     run_id: int
     kind: int | None
+    is_chosen: bool
+
+
+class RowId(str):
+    """A run id that carries its row through a job, for the file of failed runs.
+
+    Attributes:
+        columns: The layout of its table.
+        cells: The cells of its row.
+    """
+
+    __slots__ = ("cells", "columns")
+
+    columns: Columns
+    cells: list[str]
 
 
 def normalize_kind(text: str) -> str:
@@ -74,7 +98,7 @@ class IdFileParser:
 
     def __init__(self, file_format: IdFormat) -> None:
         self._format = file_format
-        self._columns: _Columns | None = None
+        self._columns: Columns | None = None
         self._is_first = True
         self._number = 0
         self._line = ""
@@ -94,17 +118,18 @@ class IdFileParser:
                 return None
         return self._parse_row(line, self._columns) if self._columns else self._parse_plain(line.strip())
 
-    def _parse_heading(self, line: str) -> _Columns | None:
+    def _parse_heading(self, line: str) -> Columns | None:
         match = _DELIMITER.search(_QUOTED.sub("", line))
         delimiter = match[0] if match else ","
-        names = [cell.lower() for cell in self._split(line, delimiter)]
+        headings = self._split(line, delimiter)
+        names = [cell.lower() for cell in headings]
         wanted = _ID_HEADINGS if self._format.column is None else {self._format.column.strip().lower()}
         found = [number for number, name in enumerate(names) if name in wanted]
         if len(found) == 1:
             kind = names.index(_KIND_HEADING) if _KIND_HEADING in names else None
             if kind is None and self._format.kind is None:
                 self._reject("there is no column kind: add one, or pass --kind")
-            return _Columns(delimiter, found[0], kind)
+            return Columns(delimiter, tuple(headings), found[0], kind, self._format.column is not None)
         if found:
             self._reject("several columns may be the id: pass --column NAME")
         if self._format.column is not None:
@@ -113,10 +138,13 @@ class IdFileParser:
             self._reject("no column is named id: name it with --column")
         return None
 
-    def _parse_row(self, line: str, columns: _Columns) -> tuple[str, str]:
+    def _parse_row(self, line: str, columns: Columns) -> tuple[str, str]:
         cells = self._split(line, columns.delimiter)
         kind = "" if columns.kind is None else _cell(cells, columns.kind)
-        return self._check(kind, _cell(cells, columns.run_id))
+        found, run_id = self._check(kind, _cell(cells, columns.run_id))
+        row_id = RowId(run_id)
+        row_id.columns, row_id.cells = columns, cells
+        return found, row_id
 
     def _parse_plain(self, line: str) -> tuple[str, str]:
         # Neither a kind nor an id contains a delimiter, so the first one ends the first cell.

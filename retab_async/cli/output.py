@@ -32,6 +32,7 @@ _COLOURS = {
 }
 # Widths of an id, a status and a date; the last column has none.
 _WIDTHS = (26, 11, 20)
+_KIND_WIDTH = 26
 
 
 @attrs.frozen(kw_only=True)
@@ -116,13 +117,13 @@ def make_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     return table
 
 
-def print_row(row: Sequence[str]) -> None:
-    """Print one row of a stream: in columns on a terminal, tab-separated elsewhere."""
+def print_row(row: Sequence[str], widths: Sequence[int] = _WIDTHS) -> None:
+    """Print one row of a stream: in columns of these widths on a terminal, tab-separated elsewhere."""
     console = stdout_console()
     if not console.is_terminal:
         _print_tabbed(row)
         return
-    cells = [_styled(cell, width) for cell, width in zip(row, (*_WIDTHS, 0), strict=False)]
+    cells = [_styled(cell, width) for cell, width in zip(row, (*widths, 0), strict=False)]
     line = Text("  ").join(cells)
     line.rstrip()
     console.print(line, soft_wrap=True)
@@ -138,13 +139,17 @@ def print_run(run: Run, *, as_json: bool) -> None:
     print_table(("field", "value"), rows)
 
 
-def print_run_summary(run: Run, *, as_json: bool) -> None:
-    """Print a run as one row (id, status, creation time, filename), or as JSON."""
+def print_run_summary(run: Run, *, as_json: bool, kind: str | None = None) -> None:
+    """Print a run as one row (kind if there are several, id, status, creation time, filename), or as JSON."""
     if as_json:
         print_json(unstructure(run))
         return
     file = getattr(run, "file", None)
-    print_row((run.id, str(run.status), format_date(run.created_at), file.filename if file else ""))
+    row = (run.id, str(run.status), format_date(run.created_at), file.filename if file else "")
+    if kind is None:
+        print_row(row)
+    else:
+        print_row((kind, *row), (_KIND_WIDTH, *_WIDTHS))
 
 
 def format_date(moment: datetime | None) -> str:

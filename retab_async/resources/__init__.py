@@ -12,7 +12,11 @@ from retab_async.resources.namespace import Namespace, Registry, member
 
 if TYPE_CHECKING:
     from retab_async.resources.account_files import FilesAndBlueprints
-    from retab_async.resources.any_run import AnyRun as AnyRun, cancel_runs as cancel_runs
+    from retab_async.resources.any_run import (
+        AnyRun as AnyRun,
+        cancel_matching_runs as cancel_matching_runs,
+        cancel_runs as cancel_runs,
+    )
     from retab_async.resources.base import RunResource
     from retab_async.resources.classifications import Classifications
     from retab_async.resources.edits import Edits
@@ -41,6 +45,7 @@ else:
             "Splits": "splits",
             "WorkflowEvalRuns": "workflow_eval_runs",
             "WorkflowRuns": "workflow_runs",
+            "cancel_matching_runs": "any_run",
             "cancel_runs": "any_run",
         },
     )

@@ -1,14 +1,16 @@
 """Runs of any kind, which the client itself cancels in one job."""
 
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-from retab_async.bulk import CancelJob, CancelOptions, IdSource
+from retab_async.bulk import CancelJob, CancelOptions, IdSource, RunScan
+from retab_async.errors import APIError
 from retab_async.models import Run
 from retab_async.resources.base import RunResource
 from retab_async.resources.namespace import Namespace
+from retab_async.retry import is_transient
 from retab_async.validation import reject
 
 # A run, or its kind and its id: `("splits", id)`, `(client.splits, id)`.
@@ -30,6 +32,39 @@ def cancel_runs(
     targets = [resource._cancel_target for resource in resources.values()]  # noqa: SLF001 - a part of the resources
     source = IdSource(runs, partial(_resolve, resources), dedupe=options.dedupe)
     return CancelJob(source, targets, options)
+
+
+def cancel_matching_runs(
+    client: Namespace, kinds: Iterable[str], options: CancelOptions, **filters: Any
+) -> CancelJob[Run]:
+    """Return the job that cancels the runs of the given kinds that match filters.
+
+    Args:
+        client: Has the resource of each kind.
+        kinds: Names of the kinds, of which those without a list are left out.
+        options: Options of the job.
+        **filters: Filters that all lists have.
+    """
+    listed = [name for name in kinds if hasattr(attrgetter(name)(client), "cancel_matching")]
+    # A workflow run that goes on may start runs of other kinds.
+    listed.sort(key=lambda name: not name.startswith("workflows."))
+    scans = [attrgetter(name)(client)._scan(options, **filters) for name in listed]  # noqa: SLF001 - as above
+    return cancel_runs(client, listed, _matching_runs(scans), options)
+
+
+async def _matching_runs(scans: Iterable[RunScan[Any]]) -> AsyncGenerator[Run, None]:
+    # The runs of the other kinds are cancelled though the list of one is refused.
+    refusals: list[APIError] = []
+    for scan in scans:
+        try:
+            async for run in scan:
+                yield run
+        except APIError as error:
+            if is_transient(error):
+                raise
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
 
 
 def _resolve(resources: Mapping[str, RunResource[Any]], run: AnyRun) -> tuple[str, str]:

@@ -289,14 +289,19 @@ class RunResource(OfficialNames, Generic[RunT]):
         self, matching: "bulk.MatchingOptions", *, status: str | None, **filters: Any
     ) -> "bulk.CancelJob[RunT]":
         options = bulk.CancelOptions(**matching)
+        scan = self._scan(options, status=status, **filters)
+        return bulk.CancelJob(bulk.IdSource(scan, self._run_id_of), (self._cancel_target,), options)
+
+    def _scan(
+        self, options: "bulk.CancelOptions", *, status: str | None = None, **filters: Any
+    ) -> "bulk.RunScan[RunT]":
         # In the order of progress: a run that advances while one list is walked is found in a later one.
         lists = bulk.scan_queries(
             self.spec.active_statuses if status is None else (status,), **self._list_filters(filters)
         )
-        scan = bulk.RunScan(
+        return bulk.RunScan(
             self._api.fetch_page, lists, outage_timeout=options.outage_timeout, single_pass=options.dry_run
         )
-        return bulk.CancelJob(bulk.IdSource(scan, self._run_id_of), (self._cancel_target,), options)
 
     def _list(self, **filters: Any) -> RunPager[RunT]:
         return RunPager(self._api.fetch_page, list_query(**self._list_filters(filters)), self.path)

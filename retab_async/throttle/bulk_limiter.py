@@ -37,6 +37,13 @@ class BulkLimiter:
         self._gate = FifoGate(throttle.clock, self._seconds_until_open, self._on_pass)
 
     @property
+    def needs_slot(self) -> bool:
+        """Whether a caller waits for nothing but a slot of the window."""
+        if self._is_gate_taken or not len(self._gate) or self.in_flight >= self.max_in_flight:
+            return False
+        return self.known_rate is None or self.known_rate.seconds_until_free(self.throttle.clock()) <= 0
+
+    @property
     def backlog(self) -> int:
         """Callers that wait for nothing but the window and the throttle."""
         free = 0 if self.known_rate is not None else max(0, self.max_in_flight - self.in_flight)
@@ -52,6 +59,8 @@ class BulkLimiter:
         is_full = concurrency.in_flight >= concurrency.limit or self.in_flight >= self.max_in_flight
         if is_full or self.known_rate is not None or not self.throttle.is_unthrottled:
             return None
+        if concurrency.waiting and not concurrency.is_turn_of(self):
+            return None
         concurrency.in_flight += 1
         self.in_flight += 1
         if self._shared_permit.epoch != concurrency.epoch:
@@ -63,11 +72,16 @@ class BulkLimiter:
         if not self._gate.try_pass():
             waiting = self.concurrency.waiting
             waiting.add(self)
+            is_passed = False
             try:
                 await self._gate.wait_turn()
+                is_passed = True
             finally:
                 if not len(self._gate):
                     waiting.discard(self)
+                if not is_passed:
+                    # Another job may have left a free slot to this caller.
+                    self.concurrency.wake()
         return Permit(self, self.concurrency.epoch, is_at_gate=True)
 
     def wake(self, free: int) -> None:
@@ -82,7 +96,7 @@ class BulkLimiter:
     def _seconds_until_open(self) -> float:
         concurrency = self.concurrency
         is_full = concurrency.in_flight >= concurrency.limit or self.in_flight >= self.max_in_flight
-        if self._is_gate_taken or is_full:
+        if self._is_gate_taken or is_full or not concurrency.is_turn_of(self):
             return inf
         return self.known_rate.seconds_until_free(self.throttle.clock()) if self.known_rate is not None else 0.0
 

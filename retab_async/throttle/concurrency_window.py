@@ -8,7 +8,17 @@ _INITIAL_LIMIT = 8
 
 
 class Wakeable(Protocol):
-    """A limiter whose callers wait for the window."""
+    """A limiter whose callers wait for the window.
+
+    Attributes:
+        in_flight: Its requests that are in flight.
+    """
+
+    in_flight: int
+
+    @property
+    def needs_slot(self) -> bool:
+        """Whether a caller waits for nothing but a slot of the window."""
 
     @property
     def backlog(self) -> int:
@@ -21,7 +31,8 @@ class Wakeable(Protocol):
 class AimdWindow:
     """AIMD concurrency limit: additive increase on success, multiplicative decrease on a throttled or lost request.
 
-    Up to the first decrease it grows by one with each success (slow start), after it by one a round trip.
+    Up to the first decrease it grows by one with each success (slow start), after it by one a round trip. Jobs that
+    wait for slots share them equally: the one with the fewest requests in flight has the next.
 
     Attributes:
         limit: Requests that may be in flight.
@@ -40,8 +51,14 @@ class AimdWindow:
     def wake(self) -> None:
         """Wake the waiting limiters."""
         free = max(0, self.limit - self.in_flight)
-        for limiter in self.waiting:
+        # In the order in which they may take the slots: the woken tasks run in that order too.
+        for limiter in sorted(self.waiting, key=lambda each: each.in_flight) if len(self.waiting) > 1 else self.waiting:
             limiter.wake(free)
+
+    def is_turn_of(self, limiter: Wakeable) -> bool:
+        """Return whether no other limiter that needs a slot has fewer requests in flight."""
+        in_flight = limiter.in_flight
+        return not any(other.in_flight < in_flight and other.needs_slot for other in self.waiting)
 
     @property
     def backlog(self) -> int:

@@ -9,13 +9,14 @@ from typing import NamedTuple
 _MIN_SAMPLE = 4
 # How much faster than on average a count may be used up, since the server returns it all at once.
 _BURST_FACTOR = 5.0
-# Factor by which each speed-up shortens the period.
+# Factor by which a speed-up shortens the period; after each that was not refused it is cubed, down to the second one.
 _SPEED_UP = 0.95
+_FASTEST_SPEED_UP = 0.7
 # Successes before a speed-up: at an even rate at first, with bursts at first, and at most (or this many counts).
 _MIN_HOLD = 8
 _MIN_HOLD_OF_BURSTS = 50
-_MAX_HOLD = 256
-_MAX_HOLD_COUNTS = 8
+_MAX_HOLD = 192
+_MAX_HOLD_COUNTS = 3
 # A refused speed-up may cost a twentieth of the time.
 _HOLD_OF_CLOSED = 20
 # A rate this many times as high as the one that was refused limits nothing any more.
@@ -27,6 +28,8 @@ _USED_UP = 0.95
 # Part of the period by which a refusal lengthens it at most, where the probes tell no more, and times in any case.
 _STEP = 0.05
 _MAX_SLOW_DOWN = 8.0
+# A rate below this part of an earlier one is that of a limit that others use too.
+_SHARED_PART = 0.6
 
 
 class RecoverySample(NamedTuple):
@@ -56,10 +59,12 @@ class RateEstimator:
 
     After some successes the period shrinks by a twentieth, until that is refused. It becomes then what the last
     accepted requests took, but at most the last period that was not refused, and is left alone for twice as many.
+    If it is not refused, because another client of the same limit has finished, the next ones come soon and are larger.
 
     Attributes:
         count: Requests in a period, 0 where no limit is known.
         period: Seconds.
+        best_rate: The highest rate that was not refused while a count was used up, 0 without one.
     """
 
     def __init__(self) -> None:
@@ -71,6 +76,8 @@ class RateEstimator:
         self._hold = 0
         # The shortest period that was not refused.
         self._accepted = 0.0
+        self._speed_up = _SPEED_UP
+        self.best_rate: float = 0.0
         # When measuring begins: after the burst of a bucket, which is above its rate.
         self._measured_since = -inf
         self._is_remeasured = False
@@ -80,6 +87,11 @@ class RateEstimator:
     def rate(self) -> float | None:
         """Requests a second, None where no limit is known."""
         return self.count / self.period if self.count else None
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether the rate has fallen far below an earlier one, as that of a limit that other clients use too."""
+        return self._part_of_best < _SHARED_PART
 
     @property
     def spacing(self) -> float:
@@ -94,11 +106,16 @@ class RateEstimator:
         """Raise the rate if there were enough successes since the last opening; forget one far above the refused."""
         if not self.count or successes < self._speed_up_at:
             return
-        self._speed_up_at = successes + self._hold
         # A window refuses only when its count is used up.
-        if self._hold >= self.count:
+        in_period = self.count * self._part_of_best
+        if self._hold >= in_period:
+            if self.period < self._accepted:
+                self._speed_up = max(self._speed_up**3, _FASTEST_SPEED_UP)
+                self._hold = max(int(in_period), _MIN_HOLD)
             self._accepted = self.period
-        self.period *= _SPEED_UP
+            self.best_rate = max(self.best_rate, self.count / self.period)
+        self._speed_up_at = successes + self._hold
+        self.period *= self._speed_up
         if self.count > self._refused_rate * _FORGET_FACTOR * self.period:
             self.reset()
 
@@ -114,6 +131,7 @@ class RateEstimator:
         else:
             self._learn(accepted, sample)
         self._refused_rate = self.rate or 0.0
+        self._speed_up = _SPEED_UP
         # The effect of a burst shows only when its count is used up.
         self._speed_up_at = self._hold + (0 if self._is_even else self.count)
 
@@ -123,7 +141,7 @@ class RateEstimator:
         spans = ((count, sample.sent - when) for count, when in enumerate(earlier, 1) if when < sample.sent)
         count, seconds = max(spans, key=lambda span: span[0] / span[1], default=(0, 0.0))
         if count >= _MIN_SAMPLE:
-            self._measured_since, self._is_remeasured = -inf, False
+            self._measured_since, self._is_remeasured, self.best_rate = -inf, False, 0.0
             self._measure(count, seconds, sample.slack)
             if sample.closed_seconds - sample.slack <= _LONG * seconds:
                 self._measured_since, self.period = sample.sent, seconds
@@ -171,8 +189,16 @@ class RateEstimator:
             # Requests from before the last correction may have been faster.
             longer = max(self.period, min(measured, longer))
             self.period = min(longer, self._accepted) if is_tried else longer
+        most = max(_MAX_HOLD, self.count * _MAX_HOLD_COUNTS)
         if is_tried:
-            most = max(_MAX_HOLD, self.count * _MAX_HOLD_COUNTS)
             cost = int(_HOLD_OF_CLOSED * sample.closed_seconds * self.count / self.period)
             self._hold = max(min(self._hold * 2, most), cost)
+        if self.best_rate:
+            # A slow rate reaches these successes late: it is raised as often as the fastest one was.
+            self._hold = max(_MIN_HOLD, min(self._hold, int(max(most, self._hold) * self._part_of_best)))
         self._accepted = self.period
+
+    @property
+    def _part_of_best(self) -> float:
+        rate = self.rate
+        return 1.0 if rate is None or not self.best_rate else min(1.0, rate / self.best_rate)

@@ -25,6 +25,8 @@ _TRANSIENT_COST = 14
 _THROTTLED_COST = 5
 
 _logger = logging.getLogger("retab_async")
+# A child, so that the command can show its warnings alone.
+_sharing_logger = logging.getLogger("retab_async.shared_limit")
 
 
 class RetryBudget:
@@ -146,6 +148,7 @@ class Throttle:
         self._job_limits: set[SlidingWindow] = set()
         self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
         self._logged_until = -inf
+        self._is_reduction_logged = False
 
     @property
     def external(self) -> "Throttle":
@@ -216,7 +219,20 @@ class Throttle:
             rate = self.limiter.estimate.rate
             limit = "no rate limit learned" if rate is None else f"limited to {rate:.3g} requests a second"
             _logger.debug("the API accepts requests again: %s", limit)
+            self._log_reduction()
         self.queue.wake()
+
+    def _log_reduction(self) -> None:
+        estimate = self.limiter.estimate
+        if self._is_reduction_logged or not estimate.is_reduced or isinstance(self.given, SharedLimiter):
+            return
+        self._is_reduction_logged = True
+        _sharing_logger.warning(
+            "the API accepts %.3g requests a second now, after %.3g: if another process uses this key, give both one "
+            "limit, with FileRateLimit or --rate-limit and --shared",
+            estimate.rate,
+            estimate.best_rate,
+        )
 
     def on_throttled(self, sent: float, retry_after: float | None, *, is_rate_limited: bool) -> None:
         """Record a response that throttles.
