@@ -104,8 +104,9 @@ class SettledError(RetabError):
 class UnknownRunError(RetabError):
     """A document of a process job has a run already, of which neither the journal nor the API tells the id.
 
-    A document above 32 MiB is uploaded to another URL by each job, and the API rejects the key of its create with
-    another body. It has no second run, which would be paid twice.
+    A document above 32 MiB is uploaded before its create, to another URL each time, and the API rejects the key of a
+    create with another URL. Only the journal of the job that uploaded it has the URL. The document gets no second run,
+    which would be paid twice.
 
     Attributes:
         kind: The kind of the run.
@@ -115,8 +116,8 @@ class UnknownRunError(RetabError):
 
     def __str__(self) -> str:
         return (
-            "an earlier job created a run of this document and was killed before its journal had the id: find the run "
-            f"with client.{self.kind}.list(); for a second run, touch the file or change an argument"
+            "an earlier job, without this journal, uploaded this document and created a run of it: find the run with "
+            f"client.{self.kind}.list(); for a second run, touch the file or change an argument"
         )
 
 

@@ -53,9 +53,7 @@ async def test_a_killed_job_and_its_resumption_have_one_outcome_for_each_id(tmp_
         ids.write_text("\n".join(seeded))
 
         job = await begun(emulator, ids, journal)
-        await soon(lambda: settled(journal))
-        known = len(emulator.requests)
-        await soon(lambda: len(emulator.requests) > known)
+        await soon(lambda: settled(journal) and len(emulator.requests) > 200)
         job.kill()
         assert await job.wait() == -signal.SIGKILL
         first, sent = settled(journal), sends(emulator)
@@ -72,3 +70,5 @@ async def test_a_killed_job_and_its_resumption_have_one_outcome_for_each_id(tmp_
         twice = [run_id for run_id, times in sends(emulator).items() if times > 1]
         assert not set(twice) & set(first)
         assert len(twice) <= len(sent) - len(first) + 8
+        # The 8 in flight, and what was answered in the last milliseconds: at 0.03 s an answer, 64 are 0.2 s.
+        assert len(twice) <= 64

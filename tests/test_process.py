@@ -45,9 +45,12 @@ from retab_async import (
 )
 from retab_async.documents import identify_document
 from retab_async.emulator import Emulator, Fault
+from retab_async.journal import Journal, JournalHeader
 from retab_async.process.options import ProcessOptions
-from retab_async.process.reporter import without_content
+from retab_async.process.reporter import ProcessReporter, without_content
+from retab_async.process.source import ProcessItem
 from retab_async.resources import RESOURCES
+from retab_async.throttle import FifoSemaphore
 
 PART = Subdocument("invoice")
 SCHEMA = {
@@ -962,8 +965,14 @@ class TestIncludeSettled:
         assert len(emulator.requests) == sent
 
 
+def reporter_with(journal: Journal, failures: list[Exception]) -> ProcessReporter[Split]:
+    return ProcessReporter(
+        kind="splits", slots=FifoSemaphore(1), queue=None, journal=journal, on_failure=failures.append
+    )
+
+
 class TestUploads:
-    """Documents that are too large for the body of a create: each job uploads them to another URL."""
+    """Documents that are too large for the body of a create: each upload has another URL."""
 
     @pytest.fixture(autouse=True)
     def small_bodies(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -974,6 +983,47 @@ class TestUploads:
         path = tmp_path / "large.pdf"
         path.write_bytes(b"%PDF" * 2000)
         return path
+
+    async def test_create_whose_response_was_lost_is_repeated_with_the_same_upload(
+        self, slow: Emulator, large: Path, tmp_path: Path
+    ) -> None:
+        arguments: dict[str, Any] = {"subdocuments": [PART], "journal": tmp_path / "out.jsonl"}
+        slow.fail(CREATE, Fault.hang_after_effect())
+        async with client_for(slow.url, timeout=30) as killed, client_for(slow.url) as client:
+            # Its cleanup is refused, as if it had been killed.
+            job = asyncio.ensure_future(killed.splits.process_many([large], **arguments))
+            await soon(slow.active_runs)
+            slow.fail(CREATE, Fault.status(400))
+            job.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await job
+            await soon(lambda: not any("journal" in thread.name for thread in threading.enumerate()))
+
+            async with client.splits.process_many([large], **arguments) as results:
+                await soon(lambda: results.report.active == 1)
+
+            assert slow.active_runs() == []
+            assert len([run async for run in client.splits.list()]) == 1
+        assert [request.path for request in slow.requests].count("/v1/files/upload") == 1
+
+    async def test_upload_with_a_signed_url_is_not_recorded(self, tmp_path: Path) -> None:
+        file = MIMEData(filename="large.pdf", url="https://storage.test/large.pdf?signature=1")
+        header = JournalHeader(("splits",), "https://api.test", "0", job="process")
+        journal = await Journal.open(tmp_path / "out.jsonl", header)
+        await reporter_with(journal, []).record_upload(ProcessItem("large.pdf", {}), file)
+        await journal.aclose()
+
+        assert len(lines(tmp_path / "out.jsonl")) == 1
+
+    async def test_upload_that_cannot_be_recorded_ends_the_job(self, tmp_path: Path) -> None:
+        file = MIMEData(filename="large.pdf", url="https://storage.test/large.pdf")
+        failures: list[Exception] = []
+        header = JournalHeader(("splits",), "https://api.test", "0", job="process")
+        journal = await Journal.open(tmp_path / "out.jsonl", header)
+        await journal.aclose()
+        await reporter_with(journal, failures).record_upload(ProcessItem("large.pdf", {}), file)
+
+        assert [type(each) for each in failures] == [JournalError]
 
     async def test_run_that_the_killed_job_did_not_record_is_unconfirmed_and_not_settled(
         self, client: AsyncRetab, large: Path, tmp_path: Path
@@ -987,7 +1037,8 @@ class TestUploads:
         (failure,) = report.failures
         assert isinstance(failure.error, UnknownRunError)
         assert "find the run with client.splits.list()" in str(failure.error)
-        assert [line["final"] for line in lines(journal)[1:]] == [False, False]
+        found = [(line["disposition"], line["final"]) for line in lines(journal)[1:]]
+        assert found == [("uploaded", False), ("unconfirmed", False), ("unconfirmed", False)]
         assert len([run async for run in client.splits.list()]) == 1
 
         os.utime(large, (1, 1))

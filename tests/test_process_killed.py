@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from retab_async import AsyncRetab
-from retab_async.emulator import Emulator
+from retab_async.emulator import Emulator, Fault
 
 pytestmark = pytest.mark.subprocess
 
@@ -39,6 +39,9 @@ async def main(url, folder, journal, out):
 asyncio.run(main(*sys.argv[1:]))
 """
 
+
+# Every document is too large for the body of a create.
+LARGE = f"import retab_async.documents.create_body as body\nbody._MAX_BODY_BYTES = 4\n{JOB}"
 
 # Its rows are in memory until the end, as those of a data frame.
 TABLE = """
@@ -96,6 +99,8 @@ async def test_a_killed_job_and_its_resumption_create_each_run_once_and_lose_no_
         before = Counter(row["item"] for row in whole_lines(out))
         settled = {line["name"] for line in whole_lines(journal)[1:] if line["final"]}
         assert settled <= set(before)
+        # The result in hand, and what ended in the last milliseconds.
+        assert len(set(before) - settled) <= 9
         assert 0 < len(before) < 60
 
         with journal.open("ab") as torn:
@@ -111,6 +116,26 @@ async def test_a_killed_job_and_its_resumption_create_each_run_once_and_lose_no_
         page = await _all_runs(emulator)
         assert len(page) == 60
         assert emulator.active_runs() == []
+
+
+async def test_document_that_was_uploaded_when_the_job_was_killed_gets_one_run(tmp_path: Path) -> None:
+    folder, journal, out = folder_of(tmp_path, 8), tmp_path / "out.jsonl", tmp_path / "rows.jsonl"
+    async with Emulator(queued=0, running=0) as emulator:
+        emulator.fail("POST /v1/splits", *[Fault.hang_after_effect()] * 4, *[Fault.hang()] * 4)
+        job = await begun(emulator, folder, journal, out, script=LARGE)
+        await soon(lambda: creates(emulator) == 8)
+        job.kill()
+        await job.wait()
+
+        stdout, stderr = await (await begun(emulator, folder, journal, out, script=LARGE)).communicate()
+
+        assert json.loads(stdout) == [{"completed": 8}, {}], stderr
+        assert len(await _all_runs(emulator)) == 8
+        assert [request.path for request in emulator.requests].count("/v1/files/upload") == 8
+
+
+def creates(emulator: Emulator) -> int:
+    return sum(request.method == "POST" and request.path == "/v1/splits" for request in emulator.requests)
 
 
 async def test_rows_in_memory_are_complete_after_a_kill_and_a_resumption(tmp_path: Path) -> None:

@@ -52,7 +52,10 @@ async def build_create_body(
             body = template.fill(values)
             for index, source in _largest_first(values):
                 if body.length > _MAX_BODY_BYTES:
-                    values[index] = await upload_source(transport, source, on_upload)
+                    values[index] = file = await upload_source(transport, source, on_upload)
+                    on_uploaded = template.documents[index].on_uploaded
+                    if on_uploaded is not None:
+                        await on_uploaded(file)
                     body = template.fill(values)
         if isinstance(body, JSONBody) and body.length <= _SMALL_BODY_BYTES:
             body = BytesBody(b"".join([piece async for piece in body.pieces()]))

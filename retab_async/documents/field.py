@@ -1,11 +1,12 @@
 """Documents as callers give them: their types, and a document among the fields of a request."""
 
 import os
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeAlias
 
 import attrs
 
-from retab_async.models import FileRef, MIMEData
+from retab_async.models import FileRef, MIMEData, UploadedFile
 
 
 class BinaryFile(Protocol):
@@ -47,7 +48,14 @@ Document: TypeAlias = Content | tuple[str, Content]
 
 @attrs.frozen(eq=False)
 class DocumentField:
-    """A document among the fields of a request, anywhere in its JSON; `filename` overrides its own."""
+    """A document among the fields of a request, anywhere in its JSON.
+
+    Attributes:
+        document: What the caller gave.
+        filename: The filename to send; None for its own.
+        on_uploaded: Awaited once the document was uploaded, before the request is sent.
+    """
 
     document: Document
     filename: str | None = None
+    on_uploaded: Callable[[UploadedFile], Awaitable[None]] | None = None

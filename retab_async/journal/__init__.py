@@ -25,17 +25,19 @@ line is the outcome of one id:
 | `time` | when the outcome was known: RFC 3339, in UTC |
 
 The journal of a process job has a line for each run that was created, with the disposition "active" and `final` false,
-and one for each outcome. Both have two more keys:
+and one for each outcome. A document that is uploaded before its create has one more, with the disposition "uploaded"
+and `final` false. All have two more keys:
 
 | key | value |
 |---|---|
 | `item` | a hash of the document's name or content and of the arguments of its run |
 | `name` | the name of the document, without the query of a URL |
+| `file` | of an uploaded document: the `filename` and `url` by which its create names it |
 
 Texts are truncated to 1,000 characters. Unknown keys are ignored. A last line that was torn by a crash is dropped.
 """
 
-from retab_async.journal.entry import ACTIVE, Entry, JournalHeader, Settled
+from retab_async.journal.entry import ACTIVE, UPLOADED, Entry, JournalHeader, Settled
 from retab_async.journal.journal import Journal
 
-__all__ = ["ACTIVE", "Entry", "Journal", "JournalHeader", "Settled"]
+__all__ = ["ACTIVE", "UPLOADED", "Entry", "Journal", "JournalHeader", "Settled"]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import attrs
 import orjson
 
-from retab_async.models import SparseRepr
+from retab_async.models import MIMEData, SparseRepr
 
 _VERSION = 1
 _DEFAULT_JOB = "cancel"
@@ -23,6 +23,8 @@ _SUCCESSES = frozenset({"cancelled", "finished"})
 _FINAL = _SUCCESSES | {"not_found", "rejected"}
 # The disposition of a document whose run is not finished.
 ACTIVE = "active"
+# That of a document which was uploaded, and whose create may have been sent.
+UPLOADED = "uploaded"
 _MAX_TEXT = 1_000
 # Far above six texts of six bytes a character: a longer line is no entry.
 MAX_LINE_BYTES = 1 << 20
@@ -71,6 +73,7 @@ class Entry(SparseRepr):
         time: When the outcome was known.
         item: The identity of the document, of a process job only.
         name: The name of the document.
+        file: The file as which the document was uploaded.
     """
 
     kind: str
@@ -82,6 +85,7 @@ class Entry(SparseRepr):
     time: datetime = attrs.field(factory=partial(datetime.now, UTC))
     item: str = ""
     name: str = ""
+    file: MIMEData | None = None
 
     @property
     def is_success(self) -> bool:
@@ -124,14 +128,18 @@ def encode_entry(entry: Entry) -> bytes:
     }
     if entry.item:
         fields |= {"item": entry.item[:_MAX_TEXT], "name": entry.name[:_MAX_TEXT]}
+    if entry.file:
+        fields["file"] = {"filename": entry.file.filename[:_MAX_TEXT], "url": entry.file.url[:_MAX_TEXT]}
     try:
         return orjson.dumps(fields, option=_OPTIONS)
     except orjson.JSONEncodeError:
         # A lone surrogate has no UTF-8: an id that was read from a filename may contain one.
-        return orjson.dumps({key: _escape_surrogates(value) for key, value in fields.items()}, option=_OPTIONS)
+        return orjson.dumps(_escape_surrogates(fields), option=_OPTIONS)
 
 
 def _escape_surrogates(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _escape_surrogates(each) for key, each in value.items()}
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
@@ -167,8 +175,21 @@ def _decode_entry(value: dict[str, Any]) -> Entry | None:
     texts = (kind, run_id, disposition, reason, item)
     if all(type(text) is str for text in texts) and isinstance(final, bool):
         kind, run_id, disposition, reason, item = cast("tuple[str, str, str, str, str]", texts)
-        return Entry(kind=kind, run_id=run_id, disposition=disposition, final=final, reason=reason, item=item)
+        return Entry(
+            kind=kind,
+            run_id=run_id,
+            disposition=disposition,
+            final=final,
+            reason=reason,
+            item=item,
+            file=_decode_file(value.get("file")),
+        )
     return None
+
+
+def _decode_file(value: object) -> MIMEData | None:
+    filename, url = (value.get("filename"), value.get("url")) if isinstance(value, dict) else (None, None)
+    return MIMEData(filename=filename, url=url) if type(filename) is type(url) is str else None
 
 
 class SettledIds:
@@ -180,11 +201,13 @@ class SettledIds:
     Attributes:
         counts: Final entries by disposition.
         unsettled: The runs of each document that is not settled, the last one last, by the document.
+        uploads: The file as which each document that is not settled was uploaded, by the document.
     """
 
     def __init__(self, *, keep_runs: bool = False) -> None:
         self.counts: Counter[str] = Counter()
         self.unsettled: dict[str, tuple[str, ...]] = {}
+        self.uploads: dict[str, MIMEData] = {}
         self._keeps_runs = keep_runs
         self._runs: dict[str, str] = {}
         self._successes: defaultdict[str, IdDigestSet] = defaultdict(IdDigestSet)
@@ -206,11 +229,14 @@ class SettledIds:
     def _add_run(self, entry: Entry) -> None:
         if entry.final:
             self.unsettled.pop(entry.item, None)
+            self.uploads.pop(entry.item, None)
             if self._keeps_runs and entry.run_id:
                 self._runs[entry.item] = entry.run_id
         elif entry.disposition == ACTIVE:
             others = (run_id for run_id in self.unsettled.get(entry.item, ()) if run_id != entry.run_id)
             self.unsettled[entry.item] = (*others, entry.run_id)
+        elif entry.file is not None:
+            self.uploads[entry.item] = entry.file
 
     def sort(self) -> None:
         """Prepare for look-ups, once all are added."""

@@ -1,4 +1,4 @@
-"""Journal file: locked, loaded once, then appended to by a writer thread."""
+"""Journal file: locked, loaded once, then appended to by a writer thread and synced by another one."""
 
 import asyncio
 import logging
@@ -24,6 +24,7 @@ from retab_async.journal.entry import (
     encode_entry,
     encode_header,
 )
+from retab_async.models import MIMEData
 
 
 @contextmanager
@@ -69,8 +70,13 @@ def _write_all(file: int, content: bytes, end: int) -> None:
         raise
 
 
-# Seconds between two writes: even with a slow one in between, less than the promised second.
-_WRITE_INTERVAL = 0.5
+# Seconds for which entries are collected before they are written: what the operating system has survives a kill of the
+# process.
+_WRITE_INTERVAL = 0.02
+# Seconds between two fsyncs, for a crash of the machine: even with a slow one in between, less than a second.
+_SYNC_INTERVAL = 0.5
+# Seconds between two checks that the file and the main thread are there.
+_CHECK_INTERVAL = 0.5
 # A thread that waits for the interpreter's lock restarts its 5 ms each time the lock is released, and may never get it:
 # with reads of 64 KiB, which release it every few milliseconds, the event loop stood still for seconds.
 _READ_SIZE = 1 << 20
@@ -94,9 +100,10 @@ class Journal:
         self._path = os.fspath(path)
         self._settled = SettledIds(keep_runs=keep_runs)
         self._pending: list[tuple[Entry, bytes]] = []
+        self._flushes: list[Future[None]] = []
         self._lock = threading.Lock()
         self._failure: JournalError | None = None
-        self._closing = threading.Event()
+        self._has_entries, self._closing = threading.Event(), threading.Event()
         self._opened, self._closed = _uncancellable_future(), _uncancellable_future()
 
     @classmethod
@@ -114,7 +121,7 @@ class Journal:
         journal = cls(path, header, keep_runs=keep_runs)
         threading.Thread(target=journal._write_loop, name="retab_async journal", daemon=False).start()
         with ExitStack() as abandoned:
-            abandoned.callback(journal._closing.set)
+            abandoned.callback(journal._stop)
             await asyncio.wrap_future(journal._opened)
             abandoned.pop_all()
         journal.check()
@@ -138,12 +145,18 @@ class Journal:
         """
         return self._settled.get(kind, run_id)
 
+    def uploaded_file(self, item: str) -> MIMEData | None:
+        """Return the file as which an earlier run of the job uploaded an unsettled document, None without one."""
+        return self._settled.uploads.get(item)
+
     def unsettled_runs(self, item: str) -> tuple[str, ...]:
         """Return the runs that earlier runs of the job created for an unsettled document, the last one last."""
         return self._settled.unsettled.get(item, ())
 
     def write(self, entry: Entry) -> None:
-        """Queue an entry, which is in the file within a second; never blocks.
+        """Queue an entry: it survives a kill of the process after milliseconds, a crash of the machine after a second.
+
+        Never blocks.
 
         Raises:
             JournalError: An earlier entry could not be written; this one is then `unwritten`, too.
@@ -153,6 +166,24 @@ class Journal:
             raise JournalError(self._describe("written", "it is closed"))
         with self._lock:
             self._pending.append((entry, line))
+        if not self._has_entries.is_set():
+            self._has_entries.set()
+        self.check()
+
+    async def flush(self) -> None:
+        """Wait until the operating system has all entries so far, which a killed process does not lose.
+
+        Raises:
+            JournalError: They could not be written.
+        """
+        flushed = _uncancellable_future()
+        with self._lock:
+            if self._closed.done():
+                flushed.set_result(None)
+            else:
+                self._flushes.append(flushed)
+        self._has_entries.set()
+        await asyncio.wrap_future(flushed)
         self.check()
 
     def check(self) -> None:
@@ -165,25 +196,64 @@ class Journal:
 
         A cancellation ends only the waiting: the thread continues, and logs its failure.
         """
-        self._closing.set()
+        self._stop()
         await asyncio.wrap_future(self._closed)
         self.check()
+
+    def _stop(self) -> None:
+        self._closing.set()
+        self._has_entries.set()
 
     def _write_loop(self) -> None:
         try:
             with locked_file(self._path) as file:
                 self._load(file)
-                self._opened.set_result(None)
-                # A journal that was never closed must not keep the interpreter alive.
-                while not self._closing.wait(_WRITE_INTERVAL) and threading.main_thread().is_alive():
-                    self._drain(file)
-                self._drain(file)
+                with self._synced(file):
+                    self._opened.set_result(None)
+                    self._write_until_closed(file)
         except Exception as error:  # noqa: BLE001 - reported by `check`, in the tasks that use the journal
             self._fail(error)
         finally:
-            for future in (self._opened, self._closed):
-                if not future.done():
-                    future.set_result(None)
+            with self._lock:
+                for future in (self._opened, self._closed, *self._flushes):
+                    if not future.done():
+                        future.set_result(None)
+
+    def _write_until_closed(self, file: int) -> None:
+        # A journal that was never closed must not keep the interpreter alive.
+        while not self._closing.is_set() and threading.main_thread().is_alive():
+            if self._has_entries.wait(_CHECK_INTERVAL):
+                self._closing.wait(_WRITE_INTERVAL)
+                self._has_entries.clear()
+            self._drain(file)
+        self._drain(file)
+
+    @contextmanager
+    def _synced(self, file: int) -> Iterator[None]:
+        """Fsync the file while entries are written to it."""
+        ended = threading.Event()
+
+        def sync() -> None:
+            synced_size = os.fstat(file).st_size
+            while not ended.wait(_SYNC_INTERVAL):
+                size = os.fstat(file).st_size
+                if size == synced_size:
+                    continue
+                try:
+                    os.fsync(file)
+                except OSError as error:
+                    self._fail(error)
+                    return
+                synced_size = size
+
+        # A thread of its own: on a busy disk an fsync takes seconds, for which no entry would be written.
+        thread = threading.Thread(target=sync, name="retab_async journal sync", daemon=False)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def _fail(self, error: Exception) -> None:
         is_open = self._opened.done()
@@ -237,10 +307,13 @@ class Journal:
             msg = "the file was removed meanwhile, with all its entries"
             raise ValueError(msg)
         with self._lock:
-            batch = self._pending[:]
+            batch, flushes = self._pending[:], self._flushes[:]
         append(file, b"".join(line for _, line in batch), state.st_size)
         with self._lock:
             del self._pending[: len(batch)]
+            del self._flushes[: len(flushes)]
+        for flushed in flushes:
+            flushed.set_result(None)
 
 
 def _is_torn(line: bytes, end: int, lines: IO[bytes]) -> bool:

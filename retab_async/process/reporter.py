@@ -10,8 +10,8 @@ import attrs
 
 from retab_async.bulk import OutcomeQueue, without_tracebacks
 from retab_async.errors import SettledError
-from retab_async.journal import ACTIVE, Entry, Journal, Settled
-from retab_async.models import FileRef, Run
+from retab_async.journal import ACTIVE, UPLOADED, Entry, Journal, Settled
+from retab_async.models import FileRef, MIMEData, Run
 from retab_async.process.results import ProcessDisposition, ProcessResult, disposition_of
 from retab_async.process.source import ProcessItem
 from retab_async.throttle import FifoSemaphore
@@ -82,6 +82,10 @@ class ProcessReporter(Generic[RunT]):
         """Return the runs of a document that earlier runs of the job left behind, the last one last."""
         return self._journal.unsettled_runs(item.key) if self._journal is not None else ()
 
+    def uploaded_file(self, item: ProcessItem) -> MIMEData | None:
+        """Return the file as which an earlier run of the job uploaded a document, None without one."""
+        return self._journal.uploaded_file(item.key) if self._journal is not None else None
+
     def earlier_outcome(self, item: ProcessItem) -> Settled | None:
         """Return how an earlier run of the job settled a document, None if it did not."""
         settled = self._journal.settled(self._kind, item.key) if self._journal is not None else None
@@ -113,6 +117,22 @@ class ProcessReporter(Generic[RunT]):
             error = without_tracebacks(error)
         # Without a key, so that it is not written to the journal again.
         self._put(ProcessResult(item=item.value, name=item.name, disposition=disposition, run=run, error=error))
+
+    async def record_upload(self, item: ProcessItem, file: MIMEData) -> None:
+        """Record the file as which a document was uploaded, so that the create that names it can be repeated.
+
+        It is recorded when this returns. A URL with a query is not, as it may be signed.
+        """
+        if self._journal is None or "?" in file.url:
+            return
+        entry = Entry(
+            kind=self._kind, run_id="", disposition=UPLOADED, final=False, item=item.key, name=item.name, file=file
+        )
+        try:
+            self._journal.write(entry)
+            await self._journal.flush()
+        except Exception as failure:  # noqa: BLE001 - the job raises it
+            self._on_failure(failure)
 
     def start(self, item: ProcessItem, run_id: str) -> None:
         """Record that a document has a run."""

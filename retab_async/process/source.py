@@ -1,14 +1,16 @@
 """Source of the items of a process job: documents from any iterable, each with the arguments of its run."""
 
 import json
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from hashlib import blake2b
 from inspect import signature
 from typing import Any, Generic, TypeVar
 
+import attrs
+
 from retab_async.bulk import ItemSource
 from retab_async.documents import DocumentField, DocumentIdentity, identify_document
-from retab_async.models import Run
+from retab_async.models import MIMEData, Run, UploadedFile
 from retab_async.scope import CreateSpec, RunScope
 from retab_async.validation import reject
 
@@ -29,6 +31,7 @@ class ProcessItem:
         arguments: The arguments of its run, the document among them.
         name: The name of the document; empty before it is prepared.
         key: Identifies the document and the arguments; empty before it is prepared.
+        file: The file as which it was uploaded: another one under the same idempotency key would be a conflict.
     """
 
     def __init__(self, value: Any, arguments: Mapping[str, Any]) -> None:
@@ -36,6 +39,7 @@ class ProcessItem:
         self.arguments = arguments
         self.name: str = ""
         self.key: str = ""
+        self.file: MIMEData | None = None
         self._spec = CreateSpec({}, "", None)
 
     async def prepare(self, running: Callable[..., RunScope[Any]], kind: str, *, max_seconds: float) -> None:
@@ -58,10 +62,20 @@ class ProcessItem:
         self.name = identity.name
         self.key = _hash(kind, identity.digest, identity.revision, _canonical(self._spec.fields))
 
-    def create_spec(self, generation: int) -> CreateSpec:
-        """Return the run to create: of the same key for the same document, arguments and generation."""
+    def create_spec(self, generation: int, on_uploaded: Callable[[UploadedFile], Awaitable[None]]) -> CreateSpec:
+        """Return the run to create: of the same key for the same document, arguments and generation.
+
+        Args:
+            generation: Number of earlier runs of the document.
+            on_uploaded: Awaited once the document was uploaded, before the create is sent.
+        """
+        fields = dict(self._spec.fields)
+        field = fields.get("document")
+        if isinstance(field, DocumentField):
+            file = self.file
+            fields["document"] = attrs.evolve(field, on_uploaded=on_uploaded) if file is None else DocumentField(file)
         key = _hash(self.key, str(generation))
-        return self._spec._replace(key=f"process-{key}", callers_key=None)
+        return self._spec._replace(fields=fields, key=f"process-{key}", callers_key=None)
 
 
 class DocumentSource(ItemSource[ProcessItem], Generic[RunT]):

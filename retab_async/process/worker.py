@@ -20,7 +20,7 @@ from retab_async.errors import (
     UnknownRunError,
 )
 from retab_async.journal import Settled
-from retab_async.models import Run, RunStatus
+from retab_async.models import Run, RunStatus, UploadedFile
 from retab_async.polling import Waiter
 from retab_async.process.guard import OutageGuard
 from retab_async.process.reporter import ProcessReporter
@@ -141,6 +141,7 @@ class ProcessWorker(Generic[RunT]):
         return cast("RunT | None", error.run) if isinstance(error, RunError) else None
 
     async def _run_to_end(self, item: ProcessItem) -> RunT:
+        item.file = self.reporter.uploaded_file(item)
         earlier = self.reporter.unsettled_runs(item)
         run = await self._continue(item, earlier[-1]) if earlier else None
         generation = 0
@@ -148,14 +149,19 @@ class ProcessWorker(Generic[RunT]):
             try:
                 run = await self._create(item, generation)
             except ConflictError as error:
-                # The key was used with another body: that of the same document, uploaded to another URL.
+                # The key was used with another body: that of the same document, uploaded to a URL that is not recorded.
                 if generation >= len(earlier):
                     raise UnknownRunError(kind=self.target.api.kind) from error
             generation += 1
         return run
 
     async def _create(self, item: ProcessItem, generation: int) -> RunT | None:
-        scope = RunScope(self.api, self.target.waiter, self.target.cleanup, item.create_spec(generation))
+        async def record(file: UploadedFile) -> None:
+            item.file = file
+            await self.reporter.record_upload(item, file)
+
+        spec = item.create_spec(generation, record)
+        scope = RunScope(self.api, self.target.waiter, self.target.cleanup, spec)
         return await self._follow(item, scope, may_be_old=generation < _MAX_GENERATIONS)
 
     async def _continue(self, item: ProcessItem, run_id: str) -> RunT | None:

@@ -155,7 +155,7 @@ class RunResource(OfficialNames, Generic[RunT]):
                 length. An id that occurs twice is sent twice, without `dedupe`.
             concurrency: Number of workers, and so of cancels in flight; 64 by default.
             rate_limit: Limit to keep from the start, such as `RateLimit(300, per=60)`; by default it is learned.
-            journal: File that records each outcome within a second; with the same file again, ids with a final
+            journal: File that records each outcome within milliseconds; with the same file again, ids with a final
                 outcome are skipped and counted. One job at a time may use it.
             order: `completion` yields outcomes as they arrive, `input` in the order of the ids.
             wait: True follows runs with an accepted cancel until they are terminal.
@@ -469,7 +469,7 @@ class ListedRuns(RunResource[RunT]):
                 `datetime`, or an ISO 8601 string of either.
             concurrency: Number of workers, and so of cancels in flight; 64 by default.
             rate_limit: Limit to keep from the start, such as `RateLimit(300, per=60)`; by default it is learned.
-            journal: File that records each outcome within a second; with the same file again, ids with a final
+            journal: File that records each outcome within milliseconds; with the same file again, ids with a final
                 outcome are skipped and counted. One job at a time may use it.
             order: `completion` yields outcomes as they arrive, `input` in the order of the ids.
             dry_run: True sends lists only, once, and reports each run as `planned`.
