@@ -1059,6 +1059,21 @@ class TestUploads:
             assert len([run async for run in client.splits.list()]) == 3
         assert results.report.counts == {}
 
+    async def test_cancelled_runs_whose_uploads_are_not_recorded_are_created_again(
+        self, slow: Emulator, large: Path, tmp_path: Path
+    ) -> None:
+        journal = tmp_path / "out.jsonl"
+        async with client_for(slow.url) as client:
+            for _ in range(3):
+                async with client.splits.process_many([large], subdocuments=[PART], journal=journal) as results:
+                    await soon(lambda: results.report.active == 1 and slow.active_runs())
+                # As if their URLs had been signed.
+                kept = [line for line in journal.read_text().splitlines(keepends=True) if '"uploaded"' not in line]
+                journal.write_text("".join(kept))
+
+            assert slow.active_runs() == []
+            assert len([run async for run in client.splits.list()]) == 3
+
     async def test_run_that_did_not_finish_in_time_is_created_again(
         self, slow: Emulator, large: Path, tmp_path: Path
     ) -> None:

@@ -47,6 +47,8 @@ class ProcessOptions:
 class ProcessingOptions(TypedDict, total=False):
     """Options of `process_many` beside the arguments of `create`, with the defaults of `ProcessOptions`."""
 
+    # The classes that extend it name TypedDict again: documentation tools find inherited keys only so.
+
     concurrency: int
     journal: str | PathLike[str] | None
     include_settled: bool | Callable[[str], bool]

@@ -1,7 +1,7 @@
 """Classifications: assign a document to one of several categories."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
 import attrs
 
@@ -74,7 +74,7 @@ class Classification(Primitive):
     usage: RetabUsage | None = None
 
 
-class ClassificationProcessing(ProcessingOptions, total=False):
+class ClassificationProcessing(ProcessingOptions, TypedDict, total=False):
     """Keyword arguments of `process_many` for classifications: those of `create`, and the options of the job."""
 
     categories: Sequence[Category | Mapping[str, Any] | PydanticFields]

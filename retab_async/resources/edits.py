@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 import attrs
 
@@ -72,7 +72,7 @@ class Edit(Primitive):
     usage: RetabUsage | None = None
 
 
-class EditProcessing(ProcessingOptions, total=False):
+class EditProcessing(ProcessingOptions, TypedDict, total=False):
     """Keyword arguments of `process_many` for edits: those of `create`, and the options of the job."""
 
     instructions: str

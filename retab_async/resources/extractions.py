@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any, Literal, Protocol, Self, TypeVar, Unpack
+from typing import Any, Literal, Protocol, Self, TypedDict, TypeVar, Unpack
 
 import attrs
 
@@ -79,7 +79,7 @@ class Extraction(Primitive):
         return model.model_validate(self.output)
 
 
-class ExtractionProcessing(ProcessingOptions, total=False):
+class ExtractionProcessing(ProcessingOptions, TypedDict, total=False):
     """Keyword arguments of `process_many` for extractions: those of `create`, and the options of the job."""
 
     json_schema: Mapping[str, Any] | type[PydanticModel]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 import attrs
 
@@ -39,7 +39,7 @@ class Parse(Primitive):
     usage: RetabUsage | None = None
 
 
-class ParseProcessing(ProcessingOptions, total=False):
+class ParseProcessing(ProcessingOptions, TypedDict, total=False):
     """Keyword arguments of `process_many` for parses: those of `create`, and the options of the job."""
 
     model: str

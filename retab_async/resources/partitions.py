@@ -1,7 +1,7 @@
 """Partitions: group the pages of a document by a key."""
 
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
 import attrs
 
@@ -59,7 +59,7 @@ class Partition(Primitive):
     usage: RetabUsage | None = None
 
 
-class PartitionProcessing(ProcessingOptions, total=False):
+class PartitionProcessing(ProcessingOptions, TypedDict, total=False):
     """Keyword arguments of `process_many` for partitions: those of `create`, and the options of the job."""
 
     key: str

@@ -1,7 +1,7 @@
 """Splits: divide a document into named subdocuments."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
 import attrs
 
@@ -102,7 +102,7 @@ class Split(Primitive):
     usage: RetabUsage | None = None
 
 
-class SplitProcessing(ProcessingOptions, total=False):
+class SplitProcessing(ProcessingOptions, TypedDict, total=False):
     """Keyword arguments of `process_many` for splits: those of `create`, and the options of the job."""
 
     subdocuments: Sequence[Subdocument | Mapping[str, Any] | PydanticFields]
