@@ -71,12 +71,14 @@ class UnconfirmedCancel:
         run_id: Its id; None if the response to its create was lost, so that it is unknown whether there is a run.
         idempotency_key: The key of the create whose response was lost.
         error: The last failure; None if there was no response in time, or nothing was sent.
+        credential_fingerprint: That of the client whose run it is, also of a copy made by `with_options`.
     """
 
     path: str
     run_id: str | None = None
     idempotency_key: str | None = None
     error: Exception | None = None
+    credential_fingerprint: str = ""
 
     def __str__(self) -> str:
         name = _name_of(self.run_id, self.idempotency_key)
@@ -188,8 +190,13 @@ class PendingCancel:
 
     def unconfirmed(self) -> UnconfirmedCancel:
         """Return the report of a cancel that was not confirmed."""
-        key = self.create.idempotency_key if self.create else None
-        return UnconfirmedCancel(path=self.api.path, run_id=self.run_id or None, idempotency_key=key, error=self.error)
+        return UnconfirmedCancel(
+            path=self.api.path,
+            run_id=self.run_id or None,
+            idempotency_key=self.create.idempotency_key if self.create else None,
+            error=self.error,
+            credential_fingerprint=self.api.transport.credential_fingerprint,
+        )
 
     def __str__(self) -> str:
         key = self.create.idempotency_key if self.create else None

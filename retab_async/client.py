@@ -212,6 +212,11 @@ class AsyncRetab(resources.RunResources):
         """The address of the API, without `/v1`."""
         return self._settings.base_url
 
+    @property
+    def credential_fingerprint(self) -> str:
+        """A hash of the API key or token, to tell accounts apart: no secret, as in journals and `UnconfirmedCancel`."""
+        return self._settings.credential.fingerprint
+
     def stats(self) -> Stats:
         """Return the current statistics of this client's credential: of the client and its copies with the same one."""
         return self._throttle.stats()

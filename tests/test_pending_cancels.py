@@ -300,6 +300,23 @@ def test_unconfirmed_cancels_are_reported_in_the_context_of_their_block(
     assert sorted(logged) == sorted(hook.seen)
 
 
+async def test_unconfirmed_cancels_name_the_credential_of_their_copy_of_the_client() -> None:
+    async with Emulator(running=60) as emulator:
+        emulator.fail(CANCEL, *[Fault.status(403)] * 3)
+        client = client_for(emulator.url, api_key="sk_first_tenant")
+        other = client.with_options(api_key="sk_second_tenant")
+        again = client.with_options(api_key="sk_second_tenant")
+        runs = dict(zip(emulator.seed("splits", 2), (client, other), strict=True))
+        for run_id, each in runs.items():
+            async with each.splits.attach(run_id):
+                pass
+        found = {cancel.run_id: cancel.credential_fingerprint for cancel in await client.aclose()}
+
+    assert found == {run_id: each.credential_fingerprint for run_id, each in runs.items()}
+    assert again.credential_fingerprint == other.credential_fingerprint != client.credential_fingerprint
+    assert not any("tenant" in each for each in found.values())
+
+
 @pytest.mark.parametrize("kind", ["local", "file"])
 async def test_cancels_wait_for_a_rate_limit_that_is_used_up(
     kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

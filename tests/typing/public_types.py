@@ -396,7 +396,7 @@ def what_became_of_them(report: CancelReport, outcome: CancelOutcome[Split]) -> 
 
 def left_behind(run: UnconfirmedCancel) -> None:
     assert_type((run.path, run.run_id, run.idempotency_key), tuple[str, str | None, str | None])
-    assert_type(run.error, Exception | None)
+    assert_type((run.error, run.credential_fingerprint), tuple[Exception | None, str])
 
 
 def every_run(run: Run) -> None:
@@ -582,6 +582,7 @@ async def any_route(client: AsyncRetab) -> None:
     assert_type((response.headers, response.content), tuple[Mapping[str, str], bytes])
     assert_type(response.json(), Any)
     assert_type(client.with_options(headers={"X-Team": "billing"}).base_url, str)
+    assert_type(client.credential_fingerprint, str)
 
 
 async def an_upload(client: AsyncRetab, progress: UploadProgress, on_upload: UploadCallback) -> None:
