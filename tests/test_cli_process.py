@@ -129,6 +129,15 @@ def test_failures_are_listed_and_exit_with_1(emulator: Emulator, capsys: pytest.
     assert figures(captured.out)["invalid"] == "22"
 
 
+def test_hint_to_resume_does_not_repeat_thousands_of_paths(slow: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [f"docs/{number % 5}.pdf" for number in range(200)]
+
+    with interrupting(lambda: len(slow.active_runs()) == 5):
+        run(["splits", "process", *files, *SPLIT, "--journal", "j.jsonl", "--quiet"])
+
+    assert capsys.readouterr().err.endswith("interrupted: 0 done\nto resume: repeat the same command\n")
+
+
 @pytest.mark.parametrize("out", ["out.ndjson", "out.csv"])
 def test_interrupted_job_cancels_its_runs_and_the_same_command_resumes(
     out: str, slow: Emulator, clock: ManualClock, capsys: pytest.CaptureFixture[str]

@@ -9,7 +9,7 @@ import attrs
 import pytest
 from rich.console import Console
 
-from retab_async import CancelReport, Disposition, Stats, UploadProgress
+from retab_async import CancelReport, Disposition, ProcessReport, Stats, UploadProgress
 from retab_async.cli import progress
 from retab_async.cli.progress import JobFigures, JobProgress, format_throttle, job_progress
 
@@ -115,6 +115,14 @@ def test_format_throttle_shows_the_rate_and_the_429s_in_force() -> None:
 
     assert format_throttle(NOW) == "12 of 64 in flight"
     assert format_throttle(throttled) == "12 of 64 in flight  limited to 5.0/s  429: 3"
+    assert format_throttle(NOW, has_window=False) == "12 requests in flight"
+
+
+def test_figures_of_a_process_job_show_no_window_of_bulk_cancels() -> None:
+    report = ProcessReport(counts=Counter(), failures=(), elapsed=0.0)
+
+    assert JobFigures("processing", 1, lambda: report, lambda: NOW).format_throttle() == "12 requests in flight"
+    assert JobFigures("cancelling", 1, lambda: REPORT, lambda: NOW).format_throttle() == "12 of 64 in flight"
 
 
 async def test_job_progress_is_redrawn_and_printed_lines_stay_above_it(

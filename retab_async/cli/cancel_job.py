@@ -1,7 +1,6 @@
 """Bulk cancels: run a job, print its outcomes and its report, and return the exit code."""
 
 import asyncio
-import shlex
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
@@ -11,7 +10,7 @@ import attrs
 import click
 
 from retab_async.bulk import CancelJob, CancelOutcome, CancelReport, Disposition, EndReason
-from retab_async.cli.console import cli_errors, escape_control_chars, stdout_console
+from retab_async.cli.console import cli_errors, escape_control_chars, resume_hint, stdout_console
 from retab_async.cli.credentials import open_client
 from retab_async.cli.failed_file import FailedFile, open_failed_file
 from retab_async.cli.interrupt import GracefulInterrupt
@@ -280,8 +279,4 @@ def _resume_hint(result: JobResult, options: OutputOptions) -> Iterator[str]:
     if result.interrupted_by is None:
         return
     yield f"interrupted: {result.report.counts.total():,} done"
-    if options.is_resumable:
-        yield "to resume, with the same ids on stdin:" if options.reads_stdin else "to resume:"
-        yield f"    {shlex.join(['retab-async', *click.get_current_context().find_root().obj])}"
-    else:
-        yield "with --journal FILE, the same command would resume"
+    yield from resume_hint("ids", reads_stdin=options.reads_stdin, has_journal=options.is_resumable)

@@ -1,6 +1,7 @@
 """Terminal interaction: escaping of foreign text, questions, error conversion and logging."""
 
 import logging
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 # The exit code of a command that was ended by Ctrl-C.
 INTERRUPTED = 130
+# Characters of a command that a hint repeats: a pattern that the shell expanded may be thousands of paths.
+_MAX_COMMAND = 1000
 
 
 def stdout_console() -> "Console":
@@ -57,6 +60,26 @@ def confirm(question: str) -> bool:
         # End the line of the question.
         click.echo(err=True)
         raise
+
+
+def resume_hint(inputs: str, *, reads_stdin: bool, has_journal: bool) -> Iterator[str]:
+    """Yield the lines that say how to resume the command.
+
+    Args:
+        inputs: What it reads from stdin, such as `ids`.
+        reads_stdin: Whether it does.
+        has_journal: Whether it has a journal to resume from.
+    """
+    if not has_journal:
+        yield "with --journal FILE, the same command would resume"
+        return
+    where = f", with the same {inputs} on stdin" if reads_stdin else ""
+    command = shlex.join(["retab-async", *click.get_current_context().find_root().obj])
+    if len(command) > _MAX_COMMAND:
+        yield f"to resume{where}: repeat the same command"
+    else:
+        yield f"to resume{where}:"
+        yield f"    {command}"
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import asyncio
 import glob
 import os
-import shlex
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, nullcontext, suppress
@@ -17,7 +16,7 @@ import click
 from retab_async.bulk import EndReason
 from retab_async.cleanup import UnconfirmedCancel
 from retab_async.cli.cancel_job import JournalOpenError
-from retab_async.cli.console import cli_errors, escape_control_chars, stdout_console
+from retab_async.cli.console import cli_errors, escape_control_chars, resume_hint, stdout_console
 from retab_async.cli.create_params import PARAMETERS
 from retab_async.cli.credentials import open_client
 from retab_async.cli.inputs import is_regular, open_input, read_lines, scan_lines
@@ -276,8 +275,4 @@ def _resume_hint(outcome: _Outcome, journal: str | None, *, reads_stdin: bool) -
     if outcome.interrupted_by is None:
         return
     yield f"interrupted: {outcome.report.counts.total():,} done"
-    if journal is not None:
-        yield "to resume, with the same list on stdin:" if reads_stdin else "to resume:"
-        yield f"    {shlex.join(['retab-async', *click.get_current_context().find_root().obj])}"
-    else:
-        yield "with --journal FILE, the same command would resume"
+    yield from resume_hint("list", reads_stdin=reads_stdin, has_journal=journal is not None)

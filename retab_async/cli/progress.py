@@ -185,11 +185,17 @@ def format_report(report: CancelReport | ProcessReport) -> str:
     return "  ".join(filter(None, parts))
 
 
-def format_throttle(stats: Stats) -> str:
-    """Return the requests in flight, the rate in force and the number of 429 responses."""
+def format_throttle(stats: Stats, *, has_window: bool = True) -> str:
+    """Return the requests in flight, the rate in force and the number of 429 responses.
+
+    Args:
+        stats: The statistics of the client.
+        has_window: Whether the learned limit of requests in flight applies; it does not to creates.
+    """
     rate = f"  limited to {stats.rate:.1f}/s" if stats.rate is not None else ""
     throttled = f"  429: {stats.throttled}" if stats.throttled else ""
-    return f"{stats.in_flight} of {stats.concurrency_limit} in flight{rate}{throttled}"
+    in_flight = f"{stats.in_flight} of {stats.concurrency_limit}" if has_window else f"{stats.in_flight} requests"
+    return f"{in_flight} in flight{rate}{throttled}"
 
 
 @attrs.frozen
@@ -207,6 +213,10 @@ class JobFigures:
     total: int | None
     report: Callable[[], CancelReport | ProcessReport]
     stats: Callable[[], Stats]
+
+    def format_throttle(self) -> str:
+        """Return the figures of the throttle."""
+        return format_throttle(self.stats(), has_window=isinstance(self.report(), CancelReport))
 
 
 class JobProgress(Progress):
@@ -233,7 +243,7 @@ class JobProgress(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         """Return the bar and two lines of figures."""
         yield from super().get_renderables()
-        for line in (format_report(self._figures.report()), format_throttle(self._figures.stats())):
+        for line in (format_report(self._figures.report()), self._figures.format_throttle()):
             yield Text(line, no_wrap=True, overflow="ellipsis")
 
     def redraw(self) -> None:
@@ -278,7 +288,7 @@ def _progress_line(figures: JobFigures) -> str:
     done = f"{count:,}" if figures.total is None else f"{count:,} of {figures.total:,}"
     if isinstance(report, CancelReport) and report.settled:
         done += f", {report.settled.total():,} settled before"
-    return f"{figures.label}: {done}  {format_report(report)}  {format_throttle(figures.stats())}"
+    return f"{figures.label}: {done}  {format_report(report)}  {figures.format_throttle()}"
 
 
 @contextmanager
