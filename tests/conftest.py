@@ -22,8 +22,10 @@ from retab_async.emulator import Emulator, ManualClock
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# A shell that starts the tests in the background makes them, and every command they start, ignore SIGINT.
+# A shell that starts the tests in the background makes them, and every command they start, ignore SIGINT; nohup does so
+# with SIGHUP.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # How fast a machine draws examples says something about the machine.
 settings.register_profile("short", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -74,6 +74,7 @@ LONG = b'"' + b"x" * 100 + b'"'
         b"{[%b],%b:1}" % (LONG, LONG),
         b"[%b" % LONG,
         b'"' + b"x" * 100,
+        b'["' + b"x" * 100,
         b"%b, %b" % (LONG, LONG),
         b"[%b]]" % LONG,
         b"[[%b],,1]" % LONG,
