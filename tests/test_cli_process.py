@@ -257,8 +257,8 @@ def test_wrong_usage_sends_nothing(
 def test_refusal_of_the_caller_and_an_outage_are_reported(
     emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    emulator.fail("POST /v1/splits", *[Fault.status(402, body={"detail": "out of credits"})] * 5)
-    assert run(["splits", "process", "docs/*.pdf", *SPLIT]) == 1
+    emulator.fail("POST /v1/splits", Fault.status(402, body={"detail": "out of credits"}))
+    assert run(["splits", "process", "docs/*.pdf", *SPLIT, "--concurrency", "1"]) == 1
     assert "the API refused the caller, the remaining documents were not processed: out of" in capsys.readouterr().err
 
     emulator.fail("POST /v1/splits", *[Fault.status(429, retry_after=3600)] * 5)

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -27,6 +28,14 @@ def test_fields_that_the_api_added_are_kept_in_every_kind(kind: str) -> None:
     assert plain.extra is NO_EXTRA
     assert dict(run.extra) == ADDED
     assert attrs.evolve(run, extra=NO_EXTRA) == plain
+
+
+def test_fields_that_the_api_added_are_kept_beside_one_that_has_to_be_converted() -> None:
+    # A time without an offset is read as UTC, by the converter.
+    run = Split.from_dict({"id": "splt_1", "status": "queued", "created_at": "2026-11-02T09:30:00", "region": "eu"})
+
+    assert run.created_at is not None
+    assert (run.created_at.utcoffset(), dict(run.extra)) == (timedelta(0), {"region": "eu"})
 
 
 @pytest.mark.parametrize("kind", RESOURCES)
