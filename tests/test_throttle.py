@@ -673,12 +673,13 @@ class TestAimdWindow:
         tasks = [asyncio.create_task(send(small)) for _ in range(20)]
         for _ in range(24):
             await asyncio.sleep(0)
-            # A finished sender sends the next one at once.
             limiter, permit = in_flight.pop(0)
             release(permit)
-            if limiter is large:
+            # A finished sender sends the next one at once.
+            if limiter is large and (following := large.try_acquire()):
+                in_flight.append((large, following))
+            elif limiter is large:
                 tasks.append(asyncio.create_task(send(large)))
-                tasks[-1].add_done_callback(asyncio.Task.result)
         await asyncio.sleep(0)
 
         assert [limiter for limiter, _ in in_flight].count(small) == 4
@@ -701,6 +702,23 @@ class TestAimdWindow:
         assert leaving.cancelled()
         assert throttle.concurrency.in_flight == 8
         for permit in permits:
+            release(permit)
+
+    async def test_job_that_waits_at_the_gate_of_the_throttle_keeps_no_slot_from_others(self) -> None:
+        throttle = Throttle()
+        throttle.is_unthrottled = False
+        large, small = BulkLimiter(throttle, 8, None), BulkLimiter(throttle, 8, None)
+        at_gate = await small.acquire()
+        waiting = asyncio.create_task(small.acquire())
+        await asyncio.sleep(0)
+        permits = []
+        for _ in range(3):
+            permits.append(await asyncio.wait_for(large.acquire(), 1))
+            permits[-1].mark_sent()
+
+        assert not waiting.done()
+        at_gate.mark_sent()
+        for permit in (at_gate, await waiting, *permits):
             release(permit)
 
     def test_job_that_waits_for_its_own_rate_keeps_no_slot_from_others(self) -> None:

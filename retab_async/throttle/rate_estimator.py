@@ -158,6 +158,8 @@ class RateEstimator:
 
     def _correct(self, accepted: Sequence[float], sample: RecoverySample) -> None:
         closed_at = sample.sent - sample.closed_seconds
+        if sample.successes >= self.count:
+            self.best_rate = max(self.best_rate, sample.successes / sample.open_seconds)
         used = sum(closed_at - self.period < when <= closed_at for when in accepted)
         is_early = used < _USED_UP * self.count
         is_long = sample.closed_seconds - sample.slack > _LONG * self.period

@@ -354,6 +354,8 @@ async def cancelling_many(client: AsyncRetab, split: Split, partition: Partition
         assert_type(outcomes.report, CancelReport)
     async with client.cancel_many([split, ("splits", "splt_1"), (client.partitions, partition)]) as mixed:
         assert_type([outcome async for outcome in mixed], list[CancelOutcome[Run]])
+    assert_type(await client.cancel_matching(from_date="2026-11-01", dry_run=True), CancelReport)
+
     client.splits.cancel_many(partition)  # type: ignore[arg-type]  # a single run of another kind
     client.splits.cancel_many([partition])  # type: ignore[list-item]  # a run of another kind
     client.splits.cancel_many([], order="newest")  # type: ignore[arg-type]  # not an order
