@@ -10,7 +10,7 @@ import os
 from hypothesis import settings
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "short")
-_FACTOR = 500 if PROFILE == "long" else 1
+_FACTOR = 50 if PROFILE == "long" else 1
 
 
 def budget(examples: int) -> settings:
