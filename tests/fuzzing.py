@@ -1,6 +1,6 @@
 """Budgets of the fuzz tests: seconds in the suite, minutes on request.
 
-    HYPOTHESIS_PROFILE=long python -m pytest tests/test_fuzz.py tests/test_fuzz_parsers.py
+    HYPOTHESIS_PROFILE=long python -m pytest -m "" tests/test_fuzz.py tests/test_fuzz_parsers.py
 
 multiplies the number of examples, and draws them at random instead of deterministically.
 """

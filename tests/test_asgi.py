@@ -274,6 +274,7 @@ def test_starlette_test_client_sees_no_disconnect(method: str) -> None:
     assert (response.status_code, response.text) == (200, "0")
 
 
+@pytest.mark.slow
 def test_litestar_test_client_sees_no_disconnect() -> None:
     litestar = pytest.importorskip("litestar")
     testing = pytest.importorskip("litestar.testing")

@@ -792,6 +792,7 @@ async def test_an_invalid_rate_limit_raises_at_once(client: AsyncRetab) -> None:
         client.splits.cancel_many([], rate_limit=(300, 60))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 async def test_under_faults_each_id_has_one_true_outcome() -> None:
     random = Random(7)
     async with Emulator(running=1000.0) as emulator:
@@ -819,6 +820,7 @@ async def test_under_faults_each_id_has_one_true_outcome() -> None:
     assert sum(outcome.disposition == "cancelled" for outcome in outcomes) > 900
 
 
+@pytest.mark.slow
 async def test_memory_does_not_grow_with_the_number_of_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     async with client_for("http://127.0.0.1:1") as client:
         split = Split(id="splt_1", status=RunStatus.CANCELLED)

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from retab_async.emulator import Emulator
 
 JOB = """
@@ -15,6 +17,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+
 from retab_async import AsyncRetab
 
 async def main(url, ids, journal):
@@ -46,6 +49,8 @@ def sends(emulator: Emulator) -> Counter[str]:
     return Counter(request.path.split("/")[-2] for request in emulator.requests)
 
 
+@pytest.mark.slow
+@pytest.mark.subprocess
 async def test_a_killed_job_and_its_resumption_have_one_outcome_for_each_id(tmp_path: Path) -> None:
     ids, journal = tmp_path / "ids.txt", tmp_path / "cancel.jsonl"
     async with Emulator(queued=600, latency=0.03) as emulator:

@@ -38,8 +38,6 @@ from retab_async.polling import Waiter
 from retab_async.protocol import DeliveryState, Request, Response
 from retab_async.transport.exchange import Exchange
 
-pytestmark = pytest.mark.slow
-
 ok = reply(BARE_SPLIT)
 AWAY: dict[str, Step] = {"503": reply(b"", 503), "reset": reset, "Retry-After": reply(b"", 503, {"Retry-After": "0.3"})}
 
@@ -83,6 +81,7 @@ def ids_of(number: int) -> list[str]:
     return [f"splt_{n}" for n in range(number)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", AWAY.values(), ids=AWAY)
 async def test_an_outage_loses_no_id(away: Step) -> None:
     async with switched() as (switch, client):
@@ -146,6 +145,7 @@ def simulate(patch: pytest.MonkeyPatch, ids: int, failure: str, *, workers: int,
 
 
 # A hanging server is known to be unavailable when the first sends have timed out; one worker needs three of them.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failure", "seconds", "workers"),
     [
@@ -189,6 +189,7 @@ def test_a_total_outage_sends_few_requests(failure: str, monkeypatch: pytest.Mon
     assert job.report.elapsed < OUTAGE_TIMEOUT + 2 * TIMEOUT
 
 
+@pytest.mark.slow
 async def test_an_open_circuit_sends_one_probe_at_a_time() -> None:
     async with switched() as (switch, client), client.splits.cancel_many(ids_of(200), concurrency=20) as job:
         for _ in range(50):
@@ -207,6 +208,7 @@ async def test_an_open_circuit_sends_one_probe_at_a_time() -> None:
     assert len(set(rest)) == 150
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "concurrency"), [("list", 1), ("list", 16), ("generator", 16), ("async generator", 16)]
 )
@@ -233,6 +235,7 @@ async def test_a_total_outage_reports_the_ids_unsent(source: str, concurrency: i
     assert len(caught.value.exceptions) < 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["generator", "async generator"])
 async def test_an_endless_source_is_closed_in_a_total_outage(source: str) -> None:
     async def later() -> AsyncIterator[str]:
@@ -291,6 +294,7 @@ async def test_a_server_that_only_throttles_with_503_is_an_outage() -> None:
     assert len(server.requests) < 30
 
 
+@pytest.mark.slow
 async def test_a_throttled_probe_is_a_failed_probe() -> None:
     async with switched() as (switch, client), client.splits.cancel_many(ids_of(100), concurrency=4) as job:
         await anext(job)
@@ -303,6 +307,7 @@ async def test_a_throttled_probe_is_a_failed_probe() -> None:
     assert Counter(rest) == {"cancelled": 99}
 
 
+@pytest.mark.slow
 async def test_a_single_id_outlasts_an_outage() -> None:
     async with switched() as (switch, client):
         switch.away = reset
@@ -336,6 +341,7 @@ async def test_an_exhausted_id_is_not_sent_again_after_the_circuit_closes() -> N
     assert switch.sends["splt_1"] == report.failures[0].attempts == 3
 
 
+@pytest.mark.slow
 async def test_an_invalid_id_is_no_probe() -> None:
     ids: list[Any] = [*ids_of(2), None, 5, *ids_of(2)]
     async with switched() as (switch, client):
@@ -382,6 +388,7 @@ async def test_an_id_taken_during_an_outage_waits_unsent() -> None:
     assert len(set(rest)) == 41
 
 
+@pytest.mark.slow
 async def test_as_many_failing_ids_as_workers_are_no_outage() -> None:
     bad = ids_of(12)
     async with asyncio.timeout(20), switched(*bad) as (_, client):
@@ -390,6 +397,7 @@ async def test_as_many_failing_ids_as_workers_are_no_outage() -> None:
     assert report.counts == {"cancelled": 88, "unconfirmed": 12}
 
 
+@pytest.mark.slow
 async def test_a_hanging_server_is_probed_with_a_short_timeout() -> None:
     ids = ids_of(2000)
     taken: list[str] = []
@@ -446,6 +454,7 @@ async def to_its_end(job: CancelJob[Any]) -> None:
     await job
 
 
+@pytest.mark.slow
 async def test_an_exception_of_the_producer_is_raised_after_the_outage() -> None:
     def broken() -> Iterator[str]:
         yield from ids_of(6)
@@ -461,6 +470,7 @@ async def test_an_exception_of_the_producer_is_raised_after_the_outage() -> None
     assert job.report.counts == {"cancelled": 6}
 
 
+@pytest.mark.slow
 async def test_a_run_accepted_by_a_probe_is_followed() -> None:
     going, over = {**BARE_SPLIT, "status": "in_progress"}, BARE_SPLIT
     steps = [reply(b"", 503)] * 4 + [reply(going), reply(over)]
@@ -565,6 +575,7 @@ def test_probe_timeout_follows_the_last_latency() -> None:
     assert [probe_timeout(took) for took in (None, 0.01, 0.8, 4.0)] == [5.0, 1.75, 3.2, 5.0]
 
 
+@pytest.mark.slow
 async def test_a_huge_number_of_attempts_does_not_overflow() -> None:
     policy = RetryPolicy(attempts=3000, wait_initial=0.0001, wait_max=0.0002)
     async with switched("splt_3", retry=policy) as (switch, client):

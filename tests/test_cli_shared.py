@@ -92,6 +92,13 @@ def redis_server(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
         server.terminate()
 
 
+def test_redis_url_shares_the_limit_through_the_client_made_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = pytest.importorskip("fakeredis").FakeAsyncRedis
+    monkeypatch.setattr("redis.asyncio.Redis.from_url", lambda _: fake())
+
+    assert repr(shared_limit(RateLimit(300, per=60), "redis://host")) == "RedisRateLimit(300, per=60)"
+
+
 @pytest.mark.slow
 def test_redis_url_shares_the_limit_through_redis(redis_server: object, folder: Path) -> None:
     limit = shared_limit(RateLimit(300, per=60), f"unix://{folder}/redis")
@@ -130,7 +137,7 @@ def test_redis_that_cannot_be_reached_is_wrong_usage(capsys: pytest.CaptureFixtu
 def test_429_responses_under_a_given_limit_hint_at_another_process(
     options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with served_emulator(monkeypatch, queued=60, rate_limit=RateLimit(5, per=0.3)) as emulator:
+    with served_emulator(monkeypatch, queued=60, rate_limit=RateLimit(5, per=0.1)) as emulator:
         assert run(["splits", "cancel", *emulator.seed("splits", 16), *options]) == 0
 
     hint = "requests were over the API's limit: another process may use this key, see --shared"

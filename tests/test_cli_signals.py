@@ -29,8 +29,6 @@ from retab_async.cli import run
 from retab_async.cli.interrupt import GracefulInterrupt
 from retab_async.emulator import Emulator, Fault
 
-pytestmark = pytest.mark.slow
-
 CANCEL = "POST /v1/splits/{id}/cancel"
 
 
@@ -42,6 +40,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulat
         yield emulator
 
 
+@pytest.mark.slow
 def test_interrupt_finishes_the_requests_in_flight_and_prints_how_to_resume(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +71,7 @@ def test_interrupt_finishes_the_requests_in_flight_and_prints_how_to_resume(
     assert len(emulator.requests) == 100
 
 
+@pytest.mark.slow
 @pytest.mark.subprocess
 def test_killed_job_resumes_with_the_same_command(emulator: Emulator) -> None:
     ids = emulator.seed("splits", 100)
@@ -125,6 +125,7 @@ def test_interrupt_without_a_journal_mentions_the_option(
     assert captured.err.endswith(f"interrupted: {done} done\nwith --journal FILE, the same command would resume\n")
 
 
+@pytest.mark.slow
 def test_interrupted_cancel_matching_resumes_with_the_same_command(
     emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,6 +186,7 @@ def test_interrupt_gives_up_requests_after_the_grace_period(
     assert "interrupted: 0 done" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.subprocess
 def test_interrupt_on_a_terminal_prints_above_the_progress(emulator: Emulator) -> None:
     ids = emulator.seed("splits", 300)
@@ -206,6 +208,7 @@ def test_interrupt_on_a_terminal_prints_above_the_progress(emulator: Emulator) -
     assert captured.endswith("with --journal FILE, the same command would resume\r\n")
 
 
+@pytest.mark.slow
 @pytest.mark.subprocess
 def test_json_on_a_terminal_is_printed_without_progress(emulator: Emulator) -> None:
     ids = emulator.seed("splits", 3)
@@ -245,6 +248,7 @@ def _is_interrupted_for(seconds: float, emulator: Emulator) -> bool:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 class TestTermination:
+    @pytest.mark.slow
     def test_bulk_cancel_finishes_the_requests_in_flight_and_prints_how_to_resume(
         self, number: int, code: int, emulator: Emulator, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -307,6 +311,7 @@ def test_ignored_signal_stays_ignored(number: int, emulator: Emulator, capsys: p
     assert (code, figures(capsys.readouterr().out)["cancelled"]) == (0, "40")
 
 
+@pytest.mark.slow
 @pytest.mark.subprocess
 def test_hangup_of_the_terminal_cancels_the_run(emulator: Emulator) -> None:
     master, slave = pty.openpty()

@@ -164,6 +164,7 @@ def test_output_survives_every_encoding(
     assert sys.stdout.errors == sys.stderr.errors == "strict"
 
 
+@pytest.mark.slow
 @pytest.mark.subprocess
 @pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}, {"PYTHONIOENCODING": "ascii"}])
 def test_closed_pipe_ends_the_process_silently(environment: dict[str, str], emulator: Emulator) -> None:

@@ -60,12 +60,13 @@ def test_wait_exits_1_and_prints_the_error_of_a_failed_run(
 
 
 def test_wait_prints_an_error_for_each_id_it_cannot_await(
-    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+    emulator: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("retab_async.polling.state._FIRST_INTERVAL", 0.05)
     (done,) = emulator.seed("splits", queued=0, running=0)
     (slow,) = emulator.seed("splits")
 
-    code = run(["splits", "wait", "a/b", "splt_unknown", slow, done, "--timeout", "2"])
+    code = run(["splits", "wait", "a/b", "splt_unknown", slow, done, "--timeout", "0.6"])
 
     captured = capsys.readouterr()
     errors = [line for line in captured.err.splitlines() if line.startswith("Error: ")]
@@ -108,22 +109,26 @@ def test_wait_interrupted_before_the_first_response_prints_all_ids(
     assert capsys.readouterr().err.startswith(f"still running: {slow}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.subprocess
 def test_wait_on_a_terminal_keeps_its_live_line_below_the_output(emulator: Emulator) -> None:
     (done,) = emulator.seed("splits", queued=0, running=0)
     (slow,) = emulator.seed("splits")
+    row = f"\x1b[2K{done}   \x1b[32mcompleted\x1b[0m\r\n"
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"}
     with command("splits", "wait", done, slow, stdout=slave, stderr=slave, env=environment) as process:
         os.close(slave)
         output = read_until(master, "completed 1  queued 1")
+        if row not in output:
+            output += read_until(master, "completed\x1b[0m\r\n")
 
         process.send_signal(signal.SIGINT)
         shown = output + read_to_end(master)
         process.wait(timeout=60)
 
     assert process.returncode == 130
-    assert f"\x1b[2K{done}   \x1b[32mcompleted\x1b[0m\r\n" in shown
+    assert row in shown
     assert f"\x1b[2Kstill running: {slow}\r\n" in shown
 
 

@@ -47,6 +47,7 @@ def bent(draw: st.DrawFn, full: dict[str, Any]) -> Any:
     return bend(full)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(JSON | bent(FULL_SPLIT) | st.dictionaries(st.sampled_from(_PLACES), JSON))
 @example({"id": "splt_1", "status": "completed", "created_at": "9999-99-99"})
@@ -61,6 +62,7 @@ def test_any_json_structures_or_is_a_schema_mismatch(value: Any) -> None:
         assert isinstance(made, Split)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(bent(FULL_PARTITION) | st.dictionaries(st.sampled_from(_PLACES), JSON))
 @example({"id": "prtn_1", "status": "completed", "usage": {"credits": 10**400}})

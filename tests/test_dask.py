@@ -32,12 +32,8 @@ from retab_async.emulator import Emulator
 from retab_async.integrations import dask
 from retab_async.integrations.dask import RetabPlugin, cancel_many, process_many
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.subprocess,
-    # Of the library under the integration.
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::UserWarning"),
-]
+# Of the library under the integration.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
 KEY = "sk_live_never_in_the_graph"
 SPLIT: dict[str, Any] = {"subdocuments": [{"name": "a"}]}
@@ -71,6 +67,8 @@ def creates(emulator: Emulator) -> int:
     return sum(request.method == "POST" and request.path == "/v1/splits" for request in emulator.requests)
 
 
+@pytest.mark.slow
+@pytest.mark.subprocess
 async def test_documents_and_cancels_are_distributed_and_reports_merged(cluster: Client, tmp_path: Path) -> None:
     async with Emulator(queued=0, running=0) as emulator:
         await cluster.register_plugin(RetabPlugin(base_url=emulator.url))
@@ -97,6 +95,8 @@ def store(_: Any) -> None:
     """Take a result on the worker."""
 
 
+@pytest.mark.slow
+@pytest.mark.subprocess
 async def test_killed_worker_loses_and_repeats_nothing(cluster: Client, tmp_path: Path) -> None:
     async with Emulator(queued=0, running=0.2, latency=0.02) as emulator:
         await cluster.register_plugin(RetabPlugin(base_url=emulator.url))
@@ -136,6 +136,8 @@ async def count_runs(url: str) -> int:
         return len([run async for run in client.splits.list()])
 
 
+@pytest.mark.slow
+@pytest.mark.subprocess
 async def test_cancelled_job_ends_the_runs_of_all_workers(cluster: Client, tmp_path: Path) -> None:
     async with Emulator(queued=600) as emulator:
         await cluster.register_plugin(RetabPlugin(base_url=emulator.url))
@@ -253,7 +255,9 @@ def test_merged_report_has_the_worst_end_reason() -> None:
     assert dask._merge_cancelled([cancelled(each) for each in reasons[::2]]).end_reason is EndReason.OUTAGE
 
 
-async def test_job_on_workers_in_this_process_is_distributed_and_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_job_on_workers_in_this_process_is_distributed_and_cancelled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("RETAB_API_KEY", KEY)
     make_cluster: Any = LocalCluster
     make_client: Any = Client
@@ -265,7 +269,9 @@ async def test_job_on_workers_in_this_process_is_distributed_and_cancelled(monke
     ):
         await client.register_plugin(RetabPlugin(base_url=emulator.url))
         cancelled = await cancel_many(client, "splits", emulator.seed("splits", 3), partitions=1)
-        job = asyncio.ensure_future(process_many(client, "splits", pdfs(4), partitions=2, **SPLIT))
+        job = asyncio.ensure_future(
+            process_many(client, "splits", pdfs(4), partitions=2, journals=tmp_path / "journals", **SPLIT)
+        )
         await soon(lambda: len(emulator.active_runs()) == 4)
         job.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -543,8 +543,10 @@ class TestDeadFileSystem:
         assert await asyncio.wait_for(read(path), 5) == b"skip" + CONTENT
 
     async def test_a_file_that_cannot_be_read_fails_by_the_timeout_and_blocks_no_other(
-        self, emulator: Emulator, path: Path
+        self, emulator: Emulator, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        # A large body extends the timeout.
+        monkeypatch.setattr("retab_async.documents.upload._MIN_BYTES_PER_SECOND", 16 * 1024 * 1024)
         dead = path.with_name("dead-read.bin")
         dead.write_bytes(CONTENT)
         async with client_for(emulator.url, timeout=0.2, retry=RetryPolicy(attempts=1)) as client:

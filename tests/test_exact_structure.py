@@ -54,6 +54,7 @@ def test_documented_bodies_give_equal_results(kind: str, value: dict[str, Any]) 
     assert_equal_outcomes(value, RESOURCES[kind].run_type)
 
 
+@pytest.mark.slow
 @budget(60)
 @given(st.sampled_from(EVERY_BODY).flatmap(lambda pair: st.tuples(st.just(pair[0]), bent(pair[1]))))
 @example(("splits", {"id": "splt_1", "status": "archived"}))
@@ -66,6 +67,7 @@ def test_any_body_gives_equal_results(pair: tuple[str, Any]) -> None:
     assert_equal_outcomes(pair[1], RESOURCES[pair[0]].run_type)
 
 
+@pytest.mark.slow
 @budget(100)
 @given(st.sampled_from(list(MODELS.values())), st.data())
 def test_any_json_gives_equal_results_for_every_model(model: Any, data: st.DataObject) -> None:

@@ -286,7 +286,11 @@ async def test_hooks_do_not_see_the_wait_for_a_turn_in_a_bulk_job(server: Emulat
     assert max(call.seconds for call in seen.calls) < 0.29
 
 
-async def test_hooks_do_not_see_sends_that_are_held_back_by_an_outage(server: Emulator) -> None:
+async def test_hooks_do_not_see_sends_that_are_held_back_by_an_outage(
+    server: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retab_async.bulk.circuit_breaker._FIRST_INTERVAL", 0.001)
+    monkeypatch.setattr("retab_async.bulk.circuit_breaker._MAX_INTERVAL", 0.002)
     seen = Recorder()
     ids = server.seed("splits", 30)
     server.fail(CANCEL, *[Fault.reset()] * 25)

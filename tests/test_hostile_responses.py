@@ -50,7 +50,7 @@ CALLS: dict[str, Call] = {
     "delete": lambda client: client.splits.delete(SPLIT_ID),
     "create": create,
     "list": _list,
-    "wait": lambda client: client.splits.wait(SPLIT_ID, timeout=5),
+    "wait": lambda client: client.splits.wait(SPLIT_ID, timeout=5, poll_interval=0.01),
     "running": _running,
     "stream": _stream,
     "upload": _upload,
@@ -279,6 +279,7 @@ async def test_a_response_over_the_limit_ends_a_wait_after_one_download() -> Non
         assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 async def test_a_larger_limit_reads_what_the_default_rejects() -> None:
     text = "x" * (65 * 1024 * 1024)
     async with raw_server(reply(BARE_SPLIT | {"instructions": text})) as server:

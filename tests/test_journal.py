@@ -334,6 +334,7 @@ ENTRIES = st.lists(
 
 
 class TestTornLines:
+    @pytest.mark.slow
     @given(entries=ENTRIES, data=st.data())
     @settings(max_examples=50, deadline=None)
     async def test_a_file_truncated_anywhere_keeps_its_whole_lines(
@@ -887,6 +888,8 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 
 
 class TestProcesses:
+    @pytest.mark.slow
+    @pytest.mark.subprocess
     async def test_a_killed_job_loses_at_most_milliseconds(self, path: Path) -> None:
         command = [sys.executable, "-c", WRITER, str(path), "100000000"]
         progress: list[tuple[int, float]] = []

@@ -13,8 +13,6 @@ from raw_server import raw_server, reply
 from retab_async import InvalidRequestError
 from retab_async.json_codec import dumps, dumps_any, loads
 
-pytestmark = pytest.mark.slow
-
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.characters().map(lambda c: c + "\ud800"),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -28,6 +26,7 @@ def same(one: Any, other: Any) -> bool:
     return repr(one) == repr(other)
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_loads_reads_what_the_standard_library_reads(value: Any) -> None:
     for ensure_ascii in (True, False):
@@ -77,6 +76,7 @@ def test_loads_raises_a_value_error_for_everything_else(data: bytes) -> None:
         loads(data)
 
 
+@pytest.mark.slow
 @given(st.recursive(st.integers() | st.text(), lambda inner: st.dictionaries(st.text(), inner) | st.lists(inner)))
 def test_dumps_writes_integers_of_any_size(value: Any) -> None:
     assert json.loads(dumps(value)) == value
@@ -100,6 +100,7 @@ def test_dumps_any_writes_whatever_loads_returns(value: Any) -> None:
     assert loads(dumps_any(value)) == without_nan(value)
 
 
+@pytest.mark.slow
 def test_dumps_any_writes_nested_values_of_any_depth() -> None:
     deep: Any = BIG
     for _ in range(50_000):

@@ -45,6 +45,7 @@ EDITS = st.lists(st.tuples(st.integers(0, 500), st.sampled_from(b'[]{},":\\ 1a')
 
 
 @given(JSON, EDITS)
+@example(["x" * 100], [(102, ord("x"), 1)])
 def test_damaged_document_in_pieces_is_damaged_as_a_whole(value: Any, edits: list[tuple[int, int, int]]) -> None:
     document = bytearray(json.dumps(value).encode())
     for at, byte, removed in edits:

@@ -52,8 +52,6 @@ from retab_async.lifecycles import LIFECYCLES as KNOWN
 from retab_async.protocol import Request, Response
 from retab_async.resources import RESOURCES
 
-pytestmark = pytest.mark.slow
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -165,6 +163,7 @@ def test_model_is_frozen_slotted_and_documented(model: type[Any]) -> None:
     assert model.__doc__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FULL)
 @settings(max_examples=20)
 @given(data=st.data())
@@ -178,6 +177,7 @@ def test_any_json_structures_or_is_a_schema_mismatch(kind: str, data: st.DataObj
         assert isinstance(made, RESOURCES[kind].run_type)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(kind=st.sampled_from(sorted(FULL)), data=st.data())
 def test_any_response_is_a_run_or_a_response_error(kind: str, data: st.DataObject) -> None:
@@ -202,6 +202,7 @@ def test_any_response_is_a_run_or_a_response_error(kind: str, data: st.DataObjec
             assert all(isinstance(run, of.run_type) for run in reading())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FULL)
 @settings(max_examples=20)
 @given(data=st.data())

@@ -14,8 +14,6 @@ from raw_server import Step, raw_server, reply
 from retab_async import AsyncRetab, ResponseError, RetabError
 from retab_async.protocol import MAX_PAGE_BYTES, MAX_STATUS_BYTES
 
-pytestmark = pytest.mark.slow
-
 # Seconds; the promise is 0.25, on a machine that has nothing else to do.
 LAG = 2.0
 GZIP = {"Content-Encoding": "gzip"}
@@ -56,6 +54,7 @@ VALUES: dict[str, bytes] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", VALUES.values(), ids=VALUES)
 async def test_large_result_is_read_beside_the_event_loop(body: bytes) -> None:
     async with (
@@ -69,6 +68,7 @@ async def test_large_result_is_read_beside_the_event_loop(body: bytes) -> None:
     assert measured.worst < LAG
 
 
+@pytest.mark.slow
 async def test_result_with_too_many_values_raises_a_response_error() -> None:
     body = b'{"id":"splt_1","status":"completed","x":[%b]}' % b",".join([b"[]"] * 600_000)
     async with (
@@ -80,6 +80,18 @@ async def test_result_with_too_many_values_raises_a_response_error() -> None:
             await client.splits.get("splt_1")
 
     assert measured.worst < LAG
+
+
+async def test_result_with_more_values_than_a_smaller_limit_raises_a_response_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("retab_async.protocol.json_loader.MAX_MARKS", 1000)
+    monkeypatch.setattr("retab_async.protocol.json_loader.PIECE", 1024)
+    monkeypatch.setattr("retab_async.protocol.json_loader._MARKS_AT_ONCE", 0)
+    body = b'{"id":"splt_1","status":"completed","x":[%b]}' % b",".join([b"[]"] * 600)
+    async with raw_server(zipped(body)) as server, client_for(server.url, retry=ONCE) as client:
+        with pytest.raises(ResponseError, match="brackets and commas"):
+            await client.splits.get("splt_1")
 
 
 CAPS: dict[str, tuple[int, Callable[[AsyncRetab], Awaitable[Any]]]] = {
@@ -98,6 +110,7 @@ async def test_response_larger_than_its_kind_may_be_raises_a_response_error(
             await call(client)
 
 
+@pytest.mark.slow
 async def test_page_of_far_too_many_rows_without_ids_raises_at_once_and_logs_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -69,6 +69,9 @@ async def test_no_response_reaches_the_terminal_with_control_characters(
     answer: Step, call: Call, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retab_async.cleanup._LONG_PAUSE", 0.001)
+    monkeypatch.setattr("retab_async.cleanup._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("retab_async.cleanup._DRAIN_MIN", 0.1)
+    monkeypatch.setattr("retab_async.cleanup._DRAIN_PER_BATCH", 0.0)
     caplog.set_level(logging.DEBUG, "retab_async")
     said: list[Any] = []
     async with raw_server(answer) as server, client_for(server.url, retry=ONCE) as client:

@@ -249,6 +249,7 @@ FORK = """
 """
 
 
+@pytest.mark.subprocess
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_forked_process_leaves_its_parents_sockets_alone(
     loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer
@@ -265,6 +266,7 @@ def test_forked_process_leaves_its_parents_sockets_alone(
     assert (server.connections, len(server.requests)) == (1, 2)
 
 
+@pytest.mark.subprocess
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_client_unused_before_a_fork_can_be_used_after_it(
     loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer
@@ -336,6 +338,8 @@ EXITS = {
 }
 
 
+@pytest.mark.slow
+@pytest.mark.subprocess
 @pytest.mark.parametrize("code", EXITS.values(), ids=EXITS)
 def test_interpreter_exits_without_a_traceback_if_the_client_is_not_closed(
     code: str, loop_factory: Callable[[], asyncio.AbstractEventLoop], server: RawServer

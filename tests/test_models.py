@@ -231,6 +231,7 @@ def test_value_that_is_not_a_word_is_not_a_status(value: Any) -> None:
         RunStatus(value)
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(),
@@ -257,6 +258,7 @@ def test_repr_of_deep_output_is_bounded(wrap: Callable[[Any], Any]) -> None:
     assert len(repr(run)) < 500
 
 
+@pytest.mark.slow
 def test_deep_output_is_unstructured_without_recursion() -> None:
     deep: Any = 1
     for _ in range(100_000):

@@ -445,6 +445,8 @@ class TestOutages:
         documents = ((f"{number}.pdf", b"%PDF x") for number in itertools.count())
         async with client_for(emulator.url, retry=ONCE) as client:
             report = await client.splits.process_many(documents, subdocuments=[PART], concurrency=4, outage_timeout=0.2)
+            # Closing the client repeats those in doubt.
+            await client.aclose(timeout=0.1)
 
         assert report.end_reason is EndReason.OUTAGE
         assert set(report.counts) == {ProcessDisposition.UNCONFIRMED}
@@ -691,6 +693,7 @@ class TestRecords:
         assert {tuple(record)[: len(fields)] for record in records} == {fields}
         assert [len(record) > len(fields) for record in records] == [False, True, False]
 
+    @pytest.mark.slow
     async def test_records_make_a_data_frame(self, client: AsyncRetab) -> None:
         pandas = pytest.importorskip("pandas")
         async with client.extractions.process_many(pdfs(5), json_schema=SCHEMA) as results:
@@ -790,8 +793,9 @@ class TestJournal:
         assert not cancelled & created
 
     async def test_run_in_the_journal_that_is_gone_is_created_again(
-        self, emulator: Emulator, client: AsyncRetab, tmp_path: Path
+        self, emulator: Emulator, client: AsyncRetab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr("retab_async.polling.state._FIRST_INTERVAL", 0.01)
         journal = tmp_path / "out.jsonl"
         async with client.splits.process_many(pdfs(1), subdocuments=[PART], journal=journal) as results:
             await soon(lambda: results.report.counts.total() == 1)

@@ -16,7 +16,7 @@ import pytest
 from retab_async import AsyncRetab
 from retab_async.emulator import Emulator, Fault
 
-pytestmark = pytest.mark.subprocess
+pytestmark = [pytest.mark.slow, pytest.mark.subprocess]
 
 JOB = """
 import asyncio

@@ -45,6 +45,7 @@ class TestRedis:
         async with fakeredis.FakeAsyncRedis(server=server) as opened:
             yield opened
 
+    @pytest.mark.slow
     @settings(max_examples=40, deadline=None)
     @given(
         requests=st.integers(1, 14),
@@ -105,6 +106,30 @@ class TestRedis:
         assert names == [f"team:{{{fingerprint}}}:slots", f"team:{{{fingerprint}}}:state"]
         assert {0 < await client.pttl(name) <= 3000 for name in names} == {True}
 
+    async def test_client_made_of_a_url_is_closed_with_the_client(
+        self, server: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made: list[Any] = []
+        closed: list[Any] = []
+
+        class Client(fakeredis.FakeAsyncRedis):  # type: ignore[misc, name-defined]
+            async def aclose(self, **options: Any) -> None:
+                closed.append(self)
+                await super().aclose(**options)
+
+        def from_url(_: str) -> Any:
+            made.append(Client(server=server))
+            return made[-1]
+
+        monkeypatch.setattr(redis.Redis, "from_url", from_url)
+        limit = RedisRateLimit("redis://host", 5, per=1)
+        async with Emulator() as emulator, client_for(emulator.url, rate_limit=limit) as opened:
+            await look(opened)
+            assert opened.stats().rate_origin == "shared"
+
+        # The first one is made when the limit is, to report a wrong URL at once.
+        assert closed == made[1:]
+
     async def test_client_that_decodes_responses_works(self, server: Any) -> None:
         async with fakeredis.FakeAsyncRedis(server=server, decode_responses=True) as client:
             store = RedisRateLimit(client, 1, per=1).open_store("key")
@@ -112,6 +137,7 @@ class TestRedis:
 
         assert first == SlotReply(1, 0.0, "a:0", is_lost=False)
 
+    @pytest.mark.slow
     async def test_clients_with_one_server_share_the_limit(self, server: Any, client: Any) -> None:
         limited = Emulator(rate_limit=RateLimit(10, per=1))
         async with limited as emulator, fakeredis.FakeAsyncRedis(server=server) as second:

@@ -172,6 +172,7 @@ async def lag_during(step: Step) -> float:
     return worst
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "filler", [b"\n" * 2_000_000, b": p\n" * 500_000, (FIRST + b"\n") * 20_000], ids=["blank", "comments", "states"]
 )

@@ -180,7 +180,10 @@ async def test_close_closes_the_client() -> None:
 
 
 @pytest.mark.parametrize("call", ["cancel", "get", "wait", "delete"])
-async def test_404_of_an_id_of_another_kind_has_a_hint(client: AsyncRetab, server: RawServer, call: str) -> None:
+async def test_404_of_an_id_of_another_kind_has_a_hint(
+    client: AsyncRetab, server: RawServer, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retab_async.polling.state._FIRST_INTERVAL", 0.01)
     server.steps = (reply({"detail": "Not found"}, 404),)
     with pytest.raises(NotFoundError, match=r"its prefix is that of client.partitions"):
         await getattr(client.splits, call)("prtn_1")

@@ -126,7 +126,7 @@ def while_the_server_hangs(scene: Scene) -> None:
 
 def before_a_retry(scene: Scene) -> None:
     """The response to the first attempt was lost, and the second attempt has not been sent."""
-    scene.emulator.fail(CREATE, Fault.reset_after_effect(), Fault.status(503, retry_after=1))
+    scene.emulator.fail(CREATE, Fault.reset_after_effect(), Fault.status(503, retry_after=0.4))
 
     async def watch() -> None:
         await until(lambda: scene.sent("POST /v1/splits") == 2)
@@ -351,7 +351,8 @@ async def test_block_left_normally_or_by_an_exception_confirms_the_cancel(way: W
     assert scene.emulator.active_runs() == []
 
 
-async def test_cancelled_task_does_not_wait_for_the_cleanup(scene: Scene) -> None:
+async def test_cancelled_task_does_not_wait_for_the_cleanup(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retab_async.cleanup._SEND_TIMEOUT", 0.2)
     scene.emulator.fail(CANCEL, Fault.hang())
     task = asyncio.create_task(scene.block())
     await scene.moment()
@@ -511,7 +512,10 @@ async def test_cleanup_does_not_repeat_a_rejected_cancel(status: int, scene: Sce
     assert len(await scene.client.aclose()) == 1
 
 
-async def test_cancelled_task_that_raises_does_not_wait_for_the_cleanup(scene: Scene) -> None:
+async def test_cancelled_task_that_raises_does_not_wait_for_the_cleanup(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retab_async.cleanup._SEND_TIMEOUT", 0.2)
     scene.emulator.fail(CANCEL, Fault.hang())
 
     async def block() -> None:

@@ -133,6 +133,7 @@ async def seconds(clock: Clock, call: Awaitable[Any]) -> float:
 
 
 class TestSharing:
+    @pytest.mark.slow
     @pytest.mark.parametrize("delay", [0.0005, 0.005])
     @pytest.mark.parametrize("counts", [(600, 600, 600, 600), (2100, 100, 100, 100)])
     def test_four_bulk_jobs_use_the_limit_almost_fully_without_a_refusal(
