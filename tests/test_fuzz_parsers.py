@@ -156,6 +156,8 @@ sessions = bent(SESSION) | st.tuples(ODD_URLS, st.sampled_from(["uploadUrl", "ur
 @budget(60)
 @given(session=sessions)
 @example(session={**SESSION, "uploadHeaders": {"Api-Key": "x", "Host": "y"}})
+@example(session={**SESSION, "filename": "a\ud800.pdf"})
+@example(session={**SESSION, "url": "https://storage.retab.com/\ud800"})
 def test_any_upload_session_gives_a_file_or_an_error_and_keeps_the_key(fake: FakeClient, session: Any) -> None:
     fake.session.respond_with(json.dumps(session).encode())
     try:
@@ -164,6 +166,9 @@ def test_any_upload_session_gives_a_file_or_an_error_and_keeps_the_key(fake: Fak
         assert is_log_safe(str(error))  # noqa: PT017 - both outcomes are right, and both are checked
     else:
         assert isinstance(file, UploadedFile)
+        # It can be sent as the document of a run.
+        assert file.filename.encode()
+        assert file.url.encode()
     for method, url, headers in fake.session.sent:
         is_api = url.host == "api.retab.com"
         assert is_api or (method, url.scheme) == ("PUT", "https")
@@ -182,6 +187,7 @@ def test_any_upload_session_gives_a_file_or_an_error_and_keeps_the_key(fake: Fak
     )
     | ODD_URLS.map(lambda url: {"mime_data": {"url": url}})
 )
+@example(link={"mime_data": {"url": "https://\ud800/"}})
 def test_any_download_link_gives_a_run_or_an_error(fake: FakeClient, link: Any) -> None:
     body = {**FULL_SPLIT, **link} if isinstance(link, dict) else link
     fake.session.respond_with(json.dumps(body).encode())

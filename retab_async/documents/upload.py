@@ -119,11 +119,12 @@ def _parse_mime_data(response: Response) -> MIMEData:
     value = parse_json(response)
     fields = value if isinstance(value, dict) else {}
     filename, url = fields.get("filename"), fields.get("url")
-    if not isinstance(filename, str) or not filename.strip():
+    name = clean_filename(filename) if isinstance(filename, str) else ""
+    if not name:
         raise response_error(response, "filename: expected a text", "filename")
     if not is_https(url):
         raise response_error(response, "url: expected an https:// URL", "url")
-    return MIMEData(filename=filename, url=url)
+    return MIMEData(filename=name, url=url)
 
 
 class _UploadSession(NamedTuple):

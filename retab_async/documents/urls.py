@@ -37,8 +37,9 @@ def is_data_url(url: str) -> bool:
 
 
 def is_https(url: Any) -> TypeGuard[str]:
-    """Tell whether a value is a text that begins as an https:// URL does."""
-    return isinstance(url, str) and url[:8].lower() == "https://"
+    """Tell whether a value is a text that begins as an https:// URL does and can be sent."""
+    # Lone surrogates have no UTF-8.
+    return isinstance(url, str) and url[:8].lower() == "https://" and url.isprintable()
 
 
 def is_storage_url(url: Any, base_url: str) -> TypeGuard[str]:
