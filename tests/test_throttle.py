@@ -21,6 +21,7 @@ from virtual_time import (
     RollingWindow,
     StickTable,
     TokenBucket,
+    VirtualLoop,
     in_virtual_time,
 )
 
@@ -205,11 +206,21 @@ class TestSeveralClients:
         (warning,) = [record for record in caplog.records if record.name == "retab_async.shared_limit"]
         assert "FileRateLimit or --rate-limit and --shared" in warning.getMessage()
 
-    @pytest.mark.parametrize("is_shared", [False, True])
-    async def test_reduction_is_warned_about_once_but_not_under_a_shared_limit(
-        self, *, is_shared: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    @pytest.mark.no_cover
+    @pytest.mark.parametrize("server", [RollingWindow, FixedWindow, StickTable])
+    def test_client_that_is_alone_gets_no_warning(self, server: type[Any], caplog: pytest.LogCaptureFixture) -> None:
+        Job(server, 50, 10.0, sends=3000, latency=0.02).run()
+
+        assert not [record for record in caplog.records if record.name == "retab_async.shared_limit"]
+
+    @pytest.mark.parametrize("owner", ["alone", "shared", "storage host"])
+    async def test_reduction_is_warned_about_once_if_a_shared_limit_would_help(
+        self, *, owner: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        throttle = learned(FileRateLimit(tmp_path / "limit", 300, per=60) if is_shared else None)
+        throttle = Throttle(
+            ManualClock(), FileRateLimit(tmp_path / "limit", 300, per=60) if owner == "shared" else None, "key"
+        )
+        throttle = learn(throttle.external if owner == "storage host" else throttle)
         throttle.limiter.estimate.best_rate = 10.0
         for _ in range(2):
             refuse(throttle, retry_after=None)
@@ -219,7 +230,7 @@ class TestSeveralClients:
         if throttle.given is not None:
             await throttle.given.aclose()
         assert throttle.limiter.estimate.is_reduced
-        assert [record.name for record in caplog.records].count("retab_async.shared_limit") == (not is_shared)
+        assert [record.name for record in caplog.records].count("retab_async.shared_limit") == (owner == "alone")
 
 
 class TestLearning:
@@ -408,9 +419,13 @@ def refuse(throttle: Throttle, retry_after: float | None) -> None:
     throttle.on_throttled(sent, retry_after, is_rate_limited=True)
 
 
-def learned(rate_limit: FileRateLimit | None = None) -> Throttle:
-    """Return a throttle that has learned about one a second: twenty at once, refused for twenty seconds."""
-    throttle = Throttle(ManualClock(), rate_limit, "key")
+def learned() -> Throttle:
+    """Return a throttle that has learned about one a second."""
+    return learn(Throttle(ManualClock()))
+
+
+def learn(throttle: Throttle) -> Throttle:
+    """Let a throttle learn about one a second: twenty at once, refused for twenty seconds."""
     for _ in range(20):
         send(throttle)
     refuse(throttle, retry_after=19.5)
@@ -697,6 +712,32 @@ class TestAimdWindow:
         while not all(task.done() for task in tasks):
             release(in_flight.pop(0)[1])
             await asyncio.sleep(0)
+
+    def test_further_free_slots_go_to_a_job_that_left_one_to_another(self) -> None:
+        async def scenario(clock: Clock) -> None:
+            throttle = Throttle(clock)
+            large, small = BulkLimiter(throttle, 64, None), BulkLimiter(throttle, 64, RateLimit(1, per=60))
+            slow = [large.try_acquire() for _ in range(2)]
+            first = await small.acquire()
+            first.mark_sent()
+            release(first)
+            due = asyncio.create_task(small.acquire())
+            await asyncio.sleep(0)
+            # The turn of the small job comes while the loop is busy.
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            loop.be_busy(61)
+            refused = large.try_acquire()
+            waiting = asyncio.create_task(large.acquire())
+            for permit in (await due, await asyncio.wait_for(waiting, 1)):
+                permit.mark_sent()
+                release(permit)
+
+            assert refused is None
+            for held in slow:
+                release(held)
+
+        in_virtual_time(scenario)
 
     async def test_slot_left_to_a_caller_that_is_cancelled_goes_to_another_job(self) -> None:
         throttle = Throttle()

@@ -36,6 +36,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jump_selector.now
 
+    def be_busy(self, seconds: float) -> None:
+        """Let time pass as a call that blocks the loop does."""
+        self._jump_selector.now += seconds
+
 
 def in_virtual_time(scenario: Callable[[Clock], Coroutine[Any, Any, Any]]) -> Any:
     """Run a coroutine function, which is passed the clock, to its end."""

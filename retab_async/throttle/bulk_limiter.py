@@ -38,7 +38,7 @@ class BulkLimiter:
 
     @property
     def needs_slot(self) -> bool:
-        """Whether a caller waits for nothing but a slot of the window."""
+        """Whether a caller is queued that only the window can hold back."""
         if self._is_gate_taken or not len(self._gate) or self.in_flight >= self.max_in_flight:
             return False
         return self.known_rate is None or self.known_rate.seconds_until_free(self.throttle.clock()) <= 0
@@ -72,14 +72,14 @@ class BulkLimiter:
         if not self._gate.try_pass():
             waiting = self.concurrency.waiting
             waiting.add(self)
-            is_passed = False
+            has_passed = False
             try:
                 await self._gate.wait_turn()
-                is_passed = True
+                has_passed = True
             finally:
                 if not len(self._gate):
                     waiting.discard(self)
-                if not is_passed:
+                if not has_passed:
                     # Another job may have left a free slot to this caller.
                     self.concurrency.wake()
         return Permit(self, self.concurrency.epoch, is_at_gate=True)
@@ -107,6 +107,9 @@ class BulkLimiter:
         if self.known_rate is not None:
             self.known_rate.start()
             self.throttle.on_given(self.known_rate)
+        if len(self.concurrency.waiting) > 1:
+            # Another job may have left the slot to this one, and further slots may be free.
+            self.concurrency.wake()
 
 
 class Permit:

@@ -18,7 +18,7 @@ class Wakeable(Protocol):
 
     @property
     def needs_slot(self) -> bool:
-        """Whether a caller waits for nothing but a slot of the window."""
+        """Whether a caller is queued that only the window can hold back."""
 
     @property
     def backlog(self) -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 _MIN_SAMPLE = 4
 # How much faster than on average a count may be used up, since the server returns it all at once.
 _BURST_FACTOR = 5.0
-# Factor by which a speed-up shortens the period; after each that was not refused it is cubed, down to the second one.
+# Factor by which a speed-up shortens the period: cubed after each accepted one, but not below the second factor.
 _SPEED_UP = 0.95
 _FASTEST_SPEED_UP = 0.7
 # Successes before a speed-up: at an even rate at first, with bursts at first, and at most (or this many counts).
@@ -29,7 +29,7 @@ _USED_UP = 0.95
 _STEP = 0.05
 _MAX_SLOW_DOWN = 8.0
 # A rate below this part of an earlier one is that of a limit that others use too.
-_SHARED_PART = 0.6
+_SHARED_RATIO = 0.5
 
 
 class RecoverySample(NamedTuple):
@@ -64,7 +64,7 @@ class RateEstimator:
     Attributes:
         count: Requests in a period, 0 where no limit is known.
         period: Seconds.
-        best_rate: The highest rate that was not refused while a count was used up, 0 without one.
+        best_rate: The highest accepted rate, measured over a full count; 0 without one.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class RateEstimator:
     @property
     def is_reduced(self) -> bool:
         """Whether the rate has fallen far below an earlier one, as that of a limit that other clients use too."""
-        return self._part_of_best < _SHARED_PART
+        return self._ratio_to_best < _SHARED_RATIO
 
     @property
     def spacing(self) -> float:
@@ -107,7 +107,7 @@ class RateEstimator:
         if not self.count or successes < self._speed_up_at:
             return
         # A window refuses only when its count is used up.
-        in_period = self.count * self._part_of_best
+        in_period = self.count * self._ratio_to_best
         if self._hold >= in_period:
             if self.period < self._accepted:
                 self._speed_up = max(self._speed_up**3, _FASTEST_SPEED_UP)
@@ -159,7 +159,8 @@ class RateEstimator:
     def _correct(self, accepted: Sequence[float], sample: RecoverySample) -> None:
         closed_at = sample.sent - sample.closed_seconds
         if sample.successes >= self.count:
-            self.best_rate = max(self.best_rate, sample.successes / sample.open_seconds)
+            # Over a period at least: a bucket that was refilled accepts a burst above its rate.
+            self.best_rate = max(self.best_rate, sample.successes / max(sample.open_seconds, self.period))
         used = sum(closed_at - self.period < when <= closed_at for when in accepted)
         is_early = used < _USED_UP * self.count
         is_long = sample.closed_seconds - sample.slack > _LONG * self.period
@@ -197,10 +198,10 @@ class RateEstimator:
             self._hold = max(min(self._hold * 2, most), cost)
         if self.best_rate:
             # A slow rate reaches these successes late: it is raised as often as the fastest one was.
-            self._hold = max(_MIN_HOLD, min(self._hold, int(max(most, self._hold) * self._part_of_best)))
+            self._hold = max(_MIN_HOLD, min(self._hold, int(max(most, self._hold) * self._ratio_to_best)))
         self._accepted = self.period
 
     @property
-    def _part_of_best(self) -> float:
+    def _ratio_to_best(self) -> float:
         rate = self.rate
         return 1.0 if rate is None or not self.best_rate else min(1.0, rate / self.best_rate)

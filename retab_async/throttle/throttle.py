@@ -153,7 +153,10 @@ class Throttle:
     @property
     def external(self) -> "Throttle":
         """Throttle of the requests to hosts other than the API's, whose limits are their own."""
-        self._external = self._external or Throttle(self.clock)
+        if self._external is None:
+            self._external = Throttle(self.clock)
+            # Its advice is about the key.
+            self._external._is_reduction_logged = True  # noqa: SLF001 - of this class
         return self._external
 
     def retry_after_left(self) -> float:
