@@ -42,8 +42,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
                 importlib.import_module(path.stem)
 
 
+# Collection makes no garbage, only objects that stay.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Exempt the collected tests from garbage collection: some tests collect garbage, and would traverse them all."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 

@@ -130,8 +130,11 @@ def test_list_prints_a_line_a_run(kind: str, emulator: Emulator, capsys: pytest.
 
 
 @every_kind
-def test_wait_prints_each_as_it_ends(kind: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
-    (late,) = seeded(emulator, kind, queued=0.2, running=0.1)
+def test_wait_prints_each_as_it_ends(
+    kind: str, emulator: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retab_async.polling.state._FIRST_INTERVAL", 0.05)
+    (late,) = seeded(emulator, kind, queued=0.4, running=0.2)
     (soon,) = seeded(emulator, kind, queued=0, running=0)
 
     code = command(kind, "wait", late, soon, late)

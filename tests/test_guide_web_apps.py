@@ -153,7 +153,19 @@ GRACEFUL = {
 }
 
 
-@pytest.mark.parametrize("server", GRACEFUL)
+# Hypercorn 0.18 closes its server before it counts the seconds, and `wait_closed` awaits open connections since 3.12.1.
+@pytest.mark.parametrize(
+    "server",
+    [
+        "uvicorn",
+        pytest.param(
+            "hypercorn",
+            marks=pytest.mark.skipif(
+                sys.version_info >= (3, 12, 1), reason="hypercorn waits for open connections without a limit"
+            ),
+        ),
+    ],
+)
 async def test_sigterm_cancels_the_handlers_with_the_setting_of_the_guide(
     server: str, emulator: Emulator, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def load(document: bytes) -> Any:
 
 
 @given(JSON, st.sampled_from([None, 1]), st.booleans())
+@example(['"' * 100], None, True)  # noqa: FBT003 - drawn
 @example([["x" * 100, 2**70, float("inf")], {"\ud800": ["y" * 100]}], None, True)  # noqa: FBT003 - drawn
 def test_document_in_pieces_gives_the_value_of_the_whole(value: Any, indent: int | None, is_ascii: bool) -> None:  # noqa: FBT001 - drawn
     document = json.dumps(value, indent=indent, ensure_ascii=is_ascii).encode()
