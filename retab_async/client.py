@@ -288,8 +288,8 @@ class AsyncRetab(resources.RunResources):
         """Cancel all active runs of all kinds that the API lists: all but `schemas` and `files.blueprints`.
 
         Walks the lists of one kind after the other, those of workflows first. If the API refuses the list of a kind,
-        the runs of the others are cancelled before the job raises the refusal. See `cancel_many` for the job, and the
-        `cancel_matching` of each kind for more filters.
+        the runs of the others are cancelled before the job raises the refusal; a refusal of the caller (401, 402, 407)
+        is raised at once. See `cancel_many` for the job, and the `cancel_matching` of each kind for more filters.
 
         `GET {path}`, `POST {path}/{id}/cancel`
 

@@ -13,6 +13,7 @@ import pytest
 from clients import client_for
 
 from retab_async import (
+    APIError,
     AsyncRetab,
     AuthenticationError,
     InternalServerError,
@@ -310,6 +311,27 @@ class TestAllKinds:
             await job
 
         assert job.report.counts == {"cancelled": 1}
+
+    async def test_several_refused_lists_are_named_by_one_error(self, emulator: Emulator, client: AsyncRetab) -> None:
+        emulator.fail("GET /v1/workflows/runs", Fault.status(403))
+        emulator.fail("GET /v1/parses", Fault.status(404))
+        emulator.fail("GET /v1/edits", Fault.status(403))
+
+        with pytest.raises(PermissionDeniedError, match="also refused: the lists of parses, edits") as raised:
+            await client.cancel_matching()
+
+        assert "GET /v1/workflows/runs" in str(raised.value)
+
+    @pytest.mark.parametrize("status", [401, 402, 407])
+    async def test_refusal_of_the_caller_is_raised_without_asking_for_another_list(
+        self, status: int, emulator: Emulator, client: AsyncRetab
+    ) -> None:
+        emulator.fail("GET /v1/workflows/runs", Fault.status(status))
+
+        with pytest.raises(APIError, match=f"status {status}"):
+            await client.cancel_matching()
+
+        assert {each.path for each in emulator.requests} == {"/v1/workflows/runs"}
 
     async def test_outage_of_a_list_ends_the_job(self, emulator: Emulator, client: AsyncRetab) -> None:
         emulator.fail("GET /v1/workflows/runs", *[Fault.status(503)] * 9)

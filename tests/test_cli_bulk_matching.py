@@ -241,3 +241,65 @@ class TestAllKinds:
 
         assert "Error: Forbidden (GET /v1/workflows/runs" in capsys.readouterr().err
         assert sent(emulator) == 2 * len(MATCHING) - 2
+
+    @pytest.mark.parametrize(("answer", "left"), [("y\n", 2), ("n\n", 4)])
+    def test_question_is_asked_about_the_other_kinds_if_one_list_is_refused(
+        self,
+        answer: str,
+        left: int,
+        emulator: Emulator,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", Terminal(answer))
+        emulator.seed("splits", 2)
+        emulator.seed("workflows/runs", 2)
+        emulator.fail("GET /v1/workflows/runs", *[Fault.status(403)] * 2)
+
+        assert run(["cancel-matching"]) == 1
+
+        refused, found, not_covered, question = capsys.readouterr().err.splitlines(keepends=True)[:4]
+        assert refused.startswith("list refused: Forbidden (GET /v1/workflows/runs")
+        assert (found, not_covered) == ("2 runs would be cancelled: splits 2\n", self.NOT_COVERED)
+        assert question.startswith("Cancel them?")
+        assert len(emulator.active_runs()) == left
+
+    def test_refused_list_without_other_matches_exits_1(
+        self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", Terminal(AssertionError))
+        emulator.fail("GET /v1/parses", Fault.status(403))
+
+        assert run(["cancel-matching"]) == 1
+
+        found = f"0 runs would be cancelled\n{self.NOT_COVERED}nothing was cancelled\n"
+        assert capsys.readouterr().err.endswith(found)
+
+    def test_dry_run_with_a_refused_list_prints_the_total_and_exits_1(
+        self, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        emulator.seed("splits", 2)
+        emulator.fail("GET /v1/workflows/runs", Fault.status(403))
+
+        assert run(["cancel-matching", "--dry-run"]) == 1
+
+        captured = capsys.readouterr()
+        assert len(captured.out.splitlines()) == 2
+        assert captured.err.startswith("list refused: Forbidden (GET /v1/workflows/runs")
+        assert captured.err.endswith(f"\n2 runs would be cancelled: splits 2\n{self.NOT_COVERED}")
+
+    @pytest.mark.parametrize("words", [(), ("--dry-run",), ("--yes",)])
+    def test_refusal_of_the_caller_exits_1_without_a_question(
+        self,
+        words: tuple[str, ...],
+        emulator: Emulator,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", Terminal(AssertionError))
+        emulator.fail("GET /v1/workflows/runs", Fault.status(401))
+
+        assert run(["cancel-matching", *words]) == 1
+
+        assert "Error: Unauthorized (GET /v1/workflows/runs" in capsys.readouterr().err
+        assert len(emulator.requests) == 1

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import click
@@ -25,7 +25,8 @@ from retab_async.cli.params import (
 )
 from retab_async.cli.progress import JobFigures, format_counts, job_progress
 from retab_async.client import AsyncRetab
-from retab_async.resources import RESOURCES
+from retab_async.errors import APIError
+from retab_async.resources import RESOURCES, is_list_refusal
 from retab_async.throttle import SharedRateLimit
 
 # Kinds whose runs cannot be found.
@@ -59,17 +60,17 @@ def _command(kind: str | None, owner: type, help_text: str, short_help: str) -> 
         chosen = {name: value for name, value in given.items() if value is not None}
         preview = MatchPreview(kind, chosen, options["outage_timeout"], shared)
         if dry_run:
-            preview.print_runs(as_json=as_json)
-            return 0
+            return int(preview.print_runs(as_json=as_json).refusal is not None)
         total = None
         if yes:
             preview.print_unlisted()
         else:
             require_terminal("cancel")
-            total = preview.count()
+            matches = preview.count()
+            total = matches.counts.total()
             if not total or not confirm(f"Cancel {'them' if total > 1 else 'it'}?"):
                 click.echo("nothing was cancelled", err=True)
-                return int(total > 0)
+                return int(total > 0 or matches.refusal is not None)
         output = OutputOptions(
             as_json=as_json,
             failed=failed,
@@ -105,6 +106,18 @@ def _owner(client: AsyncRetab, kind: str | None) -> Any:
     return client if kind is None else attrgetter(kind)(client)
 
 
+class Matches(NamedTuple):
+    """What a dry run found.
+
+    Attributes:
+        counts: Runs by kind, or by status for a single kind.
+        refusal: The refusal of one list among those of all kinds, None without one.
+    """
+
+    counts: Counter[str]
+    refusal: APIError | None
+
+
 @attrs.frozen
 class MatchPreview:
     """Dry run: finds the active runs that match, and prints how many there are.
@@ -121,8 +134,8 @@ class MatchPreview:
     outage_timeout: float
     shared: SharedRateLimit | None
 
-    def print_runs(self, *, as_json: bool) -> None:
-        """Print each matching run as it is found."""
+    def print_runs(self, *, as_json: bool) -> Matches:
+        """Print each matching run as it is found, then how many there are."""
 
         def print_found(found: CancelOutcome[Any]) -> None:
             if found.run and not as_json:
@@ -130,10 +143,10 @@ class MatchPreview:
             else:
                 print_json(Outcome.from_cancel(found).as_json())
 
-        self._scan(print_found, shows_progress=False)
+        return self._scan(print_found, shows_progress=False)
 
-    def count(self) -> int:
-        """Return the number of matching runs."""
+    def count(self) -> Matches:
+        """Print how many runs match."""
         return self._scan(lambda _: None, shows_progress=True)
 
     def print_unlisted(self) -> None:
@@ -141,25 +154,34 @@ class MatchPreview:
         if self.kind is None:
             click.echo(f"not covered, because the API does not list them: {', '.join(_UNLISTED)}", err=True)
 
-    def _scan(self, on_found: Callable[[CancelOutcome[Any]], None], *, shows_progress: bool) -> int:
+    def _scan(self, on_found: Callable[[CancelOutcome[Any]], None], *, shows_progress: bool) -> Matches:
         with cli_errors():
-            counts = asyncio.run(self._find(on_found, shows_progress=shows_progress))
+            matches = asyncio.run(self._find(on_found, shows_progress=shows_progress))
+        if matches.refusal is not None:
+            click.echo(escape_control_chars(f"list refused: {matches.refusal}"), err=True)
+        counts = matches.counts
         found = counts.total()
         line = f"{found:,} {'runs' if self.kind is None else self.kind.replace('.', ' ')} would be cancelled"
         click.echo(escape_control_chars(f"{line}: {format_counts(counts)}" if found else line), err=True)
         self.print_unlisted()
-        return found
+        return matches
 
-    async def _find(self, on_found: Callable[[CancelOutcome[Any]], None], *, shows_progress: bool) -> Counter[str]:
-        # By kind, or the statuses of one kind.
+    async def _find(self, on_found: Callable[[CancelOutcome[Any]], None], *, shows_progress: bool) -> Matches:
+        # Runs by kind, or by status for a single kind.
         counts: Counter[str] = Counter()
+        refusal: APIError | None = None
         options = {**self.filters, "outage_timeout": self.outage_timeout, "dry_run": True}
         async with open_client(rate_limit=self.shared) as client:
             job = _owner(client, self.kind).cancel_matching(**options)
-            async with job:
-                figures = JobFigures("listing", None, lambda: job.report, client.stats)
-                with job_progress(figures, is_wanted=shows_progress):
-                    async for outcome in job:
-                        counts[outcome.kind if self.kind is None else Outcome.from_cancel(outcome).status] += 1
-                        on_found(outcome)
-        return counts
+            try:
+                async with job:
+                    figures = JobFigures("listing", None, lambda: job.report, client.stats)
+                    with job_progress(figures, is_wanted=shows_progress):
+                        async for outcome in job:
+                            counts[outcome.kind if self.kind is None else Outcome.from_cancel(outcome).status] += 1
+                            on_found(outcome)
+            except APIError as error:
+                if self.kind is not None or not is_list_refusal(error):
+                    raise
+                refusal = error
+        return Matches(counts, refusal)

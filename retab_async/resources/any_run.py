@@ -5,7 +5,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-from retab_async.bulk import CancelJob, CancelOptions, IdSource, RunScan
+from retab_async.bulk import CancelJob, CancelOptions, IdSource, RunScan, is_caller_refusal
 from retab_async.errors import APIError
 from retab_async.models import Run
 from retab_async.resources.base import RunResource
@@ -48,23 +48,31 @@ def cancel_matching_runs(
     listed = [name for name in kinds if hasattr(attrgetter(name)(client), "cancel_matching")]
     # A workflow run that goes on may start runs of other kinds.
     listed.sort(key=lambda name: not name.startswith("workflows."))
-    scans = [attrgetter(name)(client)._scan(options, **filters) for name in listed]  # noqa: SLF001 - as above
+    scans = {name: attrgetter(name)(client)._scan(options, **filters) for name in listed}  # noqa: SLF001 - as above
     return cancel_runs(client, listed, _matching_runs(scans), options)
 
 
-async def _matching_runs(scans: Iterable[RunScan[Any]]) -> AsyncGenerator[Run, None]:
+def is_list_refusal(error: APIError) -> bool:
+    """Tell whether a failure of one list leaves the lists of the other kinds available."""
+    return not (is_transient(error) or is_caller_refusal(error, forbidden=0))
+
+
+async def _matching_runs(scans: Mapping[str, RunScan[Any]]) -> AsyncGenerator[Run, None]:
     # The runs of the other kinds are cancelled though the list of one is refused.
-    refusals: list[APIError] = []
-    for scan in scans:
+    refusals: dict[str, APIError] = {}
+    for kind, scan in scans.items():
         try:
             async for run in scan:
                 yield run
         except APIError as error:
-            if is_transient(error):
+            if not is_list_refusal(error):
                 raise
-            refusals.append(error)
+            refusals[kind] = error
     if refusals:
-        raise refusals[0]
+        first, *others = refusals
+        if others:
+            refusals[first].message += f"; also refused: the lists of {', '.join(others)}"
+        raise refusals[first]
 
 
 def _resolve(resources: Mapping[str, RunResource[Any]], run: AnyRun) -> tuple[str, str]:
