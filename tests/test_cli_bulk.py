@@ -389,6 +389,45 @@ class TestFailedFile:
         assert rows[1][3].startswith("'=1+1 (POST")
 
     @pytest.mark.usefixtures("emulator")
+    @pytest.mark.parametrize("column", ["id", "=ref", "'=ref"])
+    def test_cells_and_headings_of_the_input_are_quoted_once_and_found_again(
+        self, column: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        heading = column.removeprefix("'")
+        line = ["splits", "cancel", "--column", column, "--json", "--from-file"]
+        link = '=HYPERLINK(""http://x"")'
+        write_lines([f"{heading},@note,amount", f'splt_0,"{link}",-2.5', 'splt_1,\'s,"-1,50"'], "runs.csv")
+
+        run([*line, "runs.csv", "--failed", "failed.csv"])
+        run([*line, "failed.csv", "--failed", "again.csv"])
+        capsys.readouterr()
+        run([*line, "again.csv"])
+
+        kept = [] if column == "id" else ["'=ref"]
+        for path in ("failed.csv", "again.csv"):
+            rows = list(csv.reader(Path(path).read_text().splitlines()))
+            assert rows[0] == ["id", "kind", "disposition", "reason", *kept, "'@note", "amount"]
+            assert sorted((row[0], *row[-2:]) for row in rows[1:]) == [
+                ("splt_0", '\'=HYPERLINK("http://x")', "-2.5"),
+                ("splt_1", "'s", "-1,50"),
+            ]
+            assert not kept or {row[0] == row[4] for row in rows[1:]} == {True}
+        printed = [json.loads(row)["id"] for row in capsys.readouterr().out.splitlines()]
+        assert sorted(printed) == ["splt_0", "splt_1"]
+
+    @pytest.mark.usefixtures("emulator")
+    def test_renamed_columns_do_not_take_the_name_of_another_column(self) -> None:
+        write_lines(["run_id,reason,Input_Reason,Reason,kind", "splt_1,a,b,c,splits"], "runs.csv")
+
+        run(["cancel", "--from-file", "runs.csv", "--failed", "failed.csv"])
+        run(["cancel", "--from-file", "failed.csv", "--failed", "again.csv"])
+
+        names = ["input_input_reason", "Input_Reason", "input_input_input_Reason"]
+        for path in ("failed.csv", "again.csv"):
+            rows = list(csv.reader(Path(path).read_text().splitlines()))
+            assert (rows[0][4:], rows[1][4:]) == (names, ["a", "b", "c"])
+
+    @pytest.mark.usefixtures("emulator")
     def test_txt_has_the_ids_alone(self) -> None:
         run(["splits", "cancel", "--from-file", write_lines(["splt_1", "splt_2"]), "--failed", "failed.TXT"])
 

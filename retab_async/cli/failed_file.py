@@ -15,10 +15,9 @@ from retab_async.cli.console import escape_control_chars
 from retab_async.cli.id_file import Columns, RowId
 from retab_async.cli.output import Outcome
 from retab_async.cli.replacement import open_replacement, write_all
+from retab_async.cli.spreadsheet import quote_formula
 
 _HEADING = ("id", "kind", "disposition", "reason")
-# Spreadsheets run cells that begin with these as formulas.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class FailedFile:
@@ -33,8 +32,8 @@ class FailedFile:
         self._file = file
         self._written: set[tuple[str, str]] = set()
         self._ids_only = path.lower().endswith(".txt")
-        # The columns of the input that are kept, once a row is written.
-        self._others: list[int] | None = None
+        # None until the heading is written.
+        self._kept_columns: list[int] | None = None
 
     def add(self, failed: Outcome) -> None:
         """Write one failed run."""
@@ -64,7 +63,7 @@ class FailedFile:
 
     def finish(self) -> None:
         """Write the heading of a file without a row."""
-        if self._others is None and not self._ids_only:
+        if self._kept_columns is None and not self._ids_only:
             self._write_heading(None)
 
     def _write_row(self, run_id: str, kind: str, disposition: str, reason: str) -> None:
@@ -72,20 +71,20 @@ class FailedFile:
             self._write(f"{run_id}\n")
             return
         cells: list[str] = []
-        others = self._others
+        kept = self._kept_columns
         if isinstance(run_id, RowId):
             cells = run_id.cells
-            others = self._write_heading(run_id.columns) if others is None else others
-        elif others is None:
-            others = self._write_heading(None)
-        own = map(quote_formula, (run_id, kind, disposition, escape_control_chars(reason)))
-        self._write(_csv_line([*own, *(cells[number] if number < len(cells) else "" for number in others)]))
+            kept = self._write_heading(run_id.columns) if kept is None else kept
+        elif kept is None:
+            kept = self._write_heading(None)
+        own = (run_id, kind, disposition, escape_control_chars(reason))
+        self._write(_csv_line([*own, *(cells[number] if number < len(cells) else "" for number in kept)]))
 
     def _write_heading(self, columns: Columns | None) -> list[int]:
-        self._others = others = [] if columns is None else _other_columns(columns)
-        names = [] if columns is None else [_distinct(columns.names[number]) for number in others]
+        self._kept_columns = kept = [] if columns is None else _find_kept_columns(columns)
+        names = [] if columns is None else _distinct([columns.names[number] for number in kept])
         self._write(_csv_line([*_HEADING, *names]))
-        return others
+        return kept
 
     def _write(self, line: str) -> None:
         write_all(self._file, line.encode(errors="surrogateescape"), self._path)
@@ -104,7 +103,7 @@ def open_failed_file(path: str) -> Iterator[FailedFile]:
         failed.finish()
 
 
-def _other_columns(columns: Columns) -> list[int]:
+def _find_kept_columns(columns: Columns) -> list[int]:
     # A column that --column has named stays, so that the same command accepts the file.
     is_kept = columns.is_chosen and columns.names[columns.run_id].lower() != "id"
     dropped = {columns.kind, None if is_kept else columns.run_id}
@@ -114,8 +113,18 @@ def _other_columns(columns: Columns) -> list[int]:
     return [number for number in range(len(columns.names)) if number not in dropped]
 
 
-def _distinct(name: str) -> str:
-    return f"input_{name}" if name.lower() in _HEADING else name
+def _distinct(names: list[str]) -> list[str]:
+    # Only names of the file's own columns change: --column may name any other.
+    taken = {*_HEADING, *(name.lower() for name in names)}
+    distinct: list[str] = []
+    for original in names:
+        name = original
+        if original.lower() in _HEADING:
+            while name.lower() in taken:
+                name = f"input_{name}"
+            taken.add(name.lower())
+        distinct.append(name)
+    return distinct
 
 
 def _read_journal(path: str) -> Iterator[tuple[str, str, str, str]]:
@@ -131,12 +140,7 @@ def _read_journal(path: str) -> Iterator[tuple[str, str, str, str]]:
         raise click.ClickException(msg) from None
 
 
-def quote_formula(cell: str) -> str:
-    """Return a cell that no spreadsheet runs as a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
-
-
 def _csv_line(row: list[str]) -> str:
     line = StringIO()
-    csv.writer(line, lineterminator="\n").writerow(row)
+    csv.writer(line, lineterminator="\n").writerow(map(quote_formula, row))
     return line.getvalue()

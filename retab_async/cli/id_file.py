@@ -11,6 +11,7 @@ import click
 import orjson
 
 from retab_async.cli.console import escape_control_chars
+from retab_async.cli.spreadsheet import unquote_formula
 from retab_async.errors import InvalidRunIdError
 from retab_async.protocol import run_path
 from retab_async.resources import RESOURCES
@@ -122,18 +123,20 @@ class IdFileParser:
         match = _DELIMITER.search(_QUOTED.sub("", line))
         delimiter = match[0] if match else ","
         headings = self._split(line, delimiter)
-        names = [cell.lower() for cell in headings]
-        wanted = _ID_HEADINGS if self._format.column is None else {self._format.column.strip().lower()}
+        # The file of failed runs quotes a heading that a spreadsheet would run as a formula.
+        names = [unquote_formula(cell.lower()) for cell in headings]
+        column = self._format.column
+        wanted = _ID_HEADINGS if column is None else {unquote_formula(column.strip().lower())}
         found = [number for number, name in enumerate(names) if name in wanted]
         if len(found) == 1:
             kind = names.index(_KIND_HEADING) if _KIND_HEADING in names else None
             if kind is None and self._format.kind is None:
                 self._reject("there is no column kind: add one, or pass --kind")
-            return Columns(delimiter, tuple(headings), found[0], kind, self._format.column is not None)
+            return Columns(delimiter, tuple(headings), found[0], kind, column is not None)
         if found:
             self._reject("several columns may be the id: pass --column NAME")
-        if self._format.column is not None:
-            self._reject(f"there is no column {self._format.column!r}")
+        if column is not None:
+            self._reject(f"there is no column {column!r}")
         if _KIND_HEADING in names and len(names) > 1:
             self._reject("no column is named id: name it with --column")
         return None

@@ -10,7 +10,7 @@ from typing import IO, Any
 import click
 import orjson
 
-from retab_async.cli.failed_file import quote_formula
+from retab_async.cli.spreadsheet import quote_formula
 from retab_async.json_codec import dumps_any
 from retab_async.process.results import ProcessResult, Scalar
 
