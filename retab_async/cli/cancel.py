@@ -3,13 +3,14 @@
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
 import attrs
 import click
 
-from retab_async.cli.cancel_job import JobPlan, OutputOptions, PlannedJob, ReadAgain, run_cancel_job
+from retab_async.cli.cancel_job import JobPlan, OutputOptions, PlannedJob, RereadRows, run_cancel_job
 from retab_async.cli.id_file import IdFileParser, IdFormat, describe_unknown_kind, normalize_kind
 from retab_async.cli.inputs import is_regular, open_input, read_lines, scan_lines
 from retab_async.cli.params import bulk_options, check_distinct, pop_shared_limit, report_options
@@ -68,8 +69,8 @@ def cancel_command(kind: str, label: str) -> click.Command:
         )
         if path is None:
             return run_cancel_job(_plan_of_ids(kind, ids, job), options, shared)
-        with _plan_of_file(path, file_format, job) as (plan, read_again):
-            return run_cancel_job(plan, attrs.evolve(options, read_again=read_again), shared)
+        with _plan_of_file(path, file_format, job) as (plan, reread_rows):
+            return run_cancel_job(plan, attrs.evolve(options, reread_rows=reread_rows), shared)
 
     return cancel
 
@@ -97,8 +98,8 @@ def any_kind_command() -> click.Command:
             reads_stdin=from_file == "-",
             has_own_limit=job["rate_limit"] is not None,
         )
-        with _plan_of_file(from_file, file_format, job) as (plan, read_again):
-            return run_cancel_job(plan, attrs.evolve(options, read_again=read_again), shared)
+        with _plan_of_file(from_file, file_format, job) as (plan, reread_rows):
+            return run_cancel_job(plan, attrs.evolve(options, reread_rows=reread_rows), shared)
 
     return cancel
 
@@ -150,10 +151,11 @@ def _plan_of_ids(kind: str, ids: Sequence[str], options: dict[str, Any]) -> JobP
 @contextmanager
 def _plan_of_file(
     path: str, file_format: IdFormat, options: dict[str, Any]
-) -> Iterator[tuple[JobPlan, ReadAgain | None]]:
+) -> Iterator[tuple[JobPlan, RereadRows | None]]:
     with open_input(path) as file:
-        read_again = _reader(file, file_format) if is_regular(file) else None
-        total = sum(1 for _ in read_again()) if read_again else None
+        start = os.lseek(file, 0, os.SEEK_CUR) if is_regular(file) else None
+        reread_rows = None if start is None else partial(_reread_rows, file, start, file_format)
+        total = sum(1 for _ in reread_rows()) if reread_rows else None
 
         @asynccontextmanager
         async def plan(client: AsyncRetab) -> AsyncIterator[PlannedJob]:
@@ -162,19 +164,14 @@ def _plan_of_file(
                 # The number of distinct ids is not known in advance.
                 yield PlannedJob(collection.cancel_many(runs, **options), None if options["dedupe"] else total)
 
-        yield plan, read_again
+        yield plan, reread_rows
 
 
-def _reader(file: int, file_format: IdFormat) -> ReadAgain:
-    start = os.lseek(file, 0, os.SEEK_CUR)
-
-    def read() -> Iterator[tuple[str, str]]:
-        os.lseek(file, start, os.SEEK_SET)
-        parse = IdFileParser(file_format).parse
-        with closing(scan_lines(file)) as lines:
-            yield from (run for line in lines if (run := parse(line)) is not None)
-
-    return read
+def _reread_rows(file: int, start: int, file_format: IdFormat) -> Iterator[tuple[str, str]]:
+    os.lseek(file, start, os.SEEK_SET)
+    parse = IdFileParser(file_format).parse
+    with closing(scan_lines(file)) as lines:
+        yield from (run for line in lines if (run := parse(line)) is not None)
 
 
 async def _parse_lines(lines: AsyncIterator[str], file_format: IdFormat) -> AsyncGenerator[Any, None]:

@@ -27,7 +27,7 @@ _MAX_FAILURES_SHOWN = 20
 _MANY_THROTTLED = 3
 
 
-ReadAgain: TypeAlias = Callable[[], Iterable[tuple[str, str]]]
+RereadRows: TypeAlias = Callable[[], Iterable[tuple[str, str]]]
 
 
 @attrs.frozen(kw_only=True)
@@ -43,7 +43,7 @@ class OutputOptions:
         with_kind: Whether the runs are of several kinds.
         reads_stdin: Whether the ids come from stdin.
         has_own_limit: Whether a rate limit was given that is not shared.
-        read_again: Returns the kinds and ids of a file, with their rows, once more; None if it is not a regular one.
+        reread_rows: Returns the kinds and ids of a file, with their rows, once more; None if it is not a regular one.
     """
 
     as_json: bool
@@ -54,7 +54,7 @@ class OutputOptions:
     with_kind: bool = False
     reads_stdin: bool = False
     has_own_limit: bool = False
-    read_again: "ReadAgain | None" = None
+    reread_rows: "RereadRows | None" = None
 
 
 class PlannedJob(NamedTuple):
@@ -79,15 +79,15 @@ def run_cancel_job(plan: JobPlan, options: OutputOptions, shared: SharedRateLimi
         writer = OutcomeWriter(options, failed)
         result = asyncio.run(run_job(plan, writer, shared))
         if failed is not None and options.journal is not None:
-            result = _add_earlier_failures(failed, options.journal, options.read_again, result)
+            result = _add_earlier_failures(failed, options.journal, options.reread_rows, result)
     return print_report(result, writer)
 
 
 def _add_earlier_failures(
-    failed: FailedFile, journal: str, read_again: "ReadAgain | None", result: "JobResult"
+    failed: FailedFile, journal: str, reread_rows: "RereadRows | None", result: "JobResult"
 ) -> "JobResult":
     try:
-        failed.add_from_journal(journal, read_again() if read_again else ())
+        failed.add_from_journal(journal, reread_rows() if reread_rows else ())
     except click.ClickException as error:
         # The failures of this part of the job are in the file: it is kept.
         return attrs.evolve(result, failure=result.failure or error.message)

@@ -29,11 +29,10 @@ RunT = TypeVar("RunT", bound=Run)
 MethodT = TypeVar("MethodT", bound=Callable[..., Awaitable[Any]])
 
 
-def _of_run(method: MethodT) -> MethodT:
-    """Make a coroutine function of a method that returns an awaitable, for one run.
+def _run_method(method: MethodT) -> MethodT:
+    """Wrap a method on one run: accept the official id name, and explain a 404.
 
-    It takes the id also by the name that the official client has for it, such as `split_id`, and a 404 for an id of
-    another kind says so.
+    The methods are plain functions that return a coroutine, which saves one coroutine for each call.
     """
 
     @wraps(method)
@@ -107,7 +106,7 @@ class RunResource(OfficialNames, Generic[RunT]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}>"
 
-    @_of_run
+    @_run_method
     def cancel(self, run_id: str | RunT) -> Coroutine[Any, Any, RunT]:
         """Cancel a run and return its new state.
 
@@ -182,7 +181,7 @@ class RunResource(OfficialNames, Generic[RunT]):
         )
         return bulk.CancelJob(bulk.IdSource(runs, self._run_id_of, dedupe=dedupe), (self._cancel_target,), options)
 
-    @_of_run
+    @_run_method
     def get(self, run_id: str | RunT, *, include_output: bool = True) -> Coroutine[Any, Any, RunT]:
         """Return the current state of a run.
 
@@ -201,7 +200,7 @@ class RunResource(OfficialNames, Generic[RunT]):
         """
         return self._api.get(self._id_of(run_id), include_output=include_output)
 
-    @_of_run
+    @_run_method
     def wait(
         self,
         run_id: str | RunT,
@@ -370,7 +369,7 @@ class RunResource(OfficialNames, Generic[RunT]):
 class DeletableRuns(RunResource[RunT]):
     """Base of the kinds whose runs can be deleted."""
 
-    @_of_run
+    @_run_method
     def delete(self, run_id: str | RunT) -> Coroutine[Any, Any, None]:
         """Delete a run; cancel an active one first.
 
