@@ -24,10 +24,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retab_async import JournalError, RetabError, RunStatus
-from retab_async.journal import Entry, Journal, JournalHeader, Settled
+from retab_async.journal import UPLOADED, Entry, Journal, JournalHeader, Settled
 from retab_async.journal import entry as entry_module
 from retab_async.journal import journal as journal_module
-from retab_async.journal.entry import MAGIC
+from retab_async.journal.entry import MAGIC, MAX_LINE_BYTES
 from retab_async.models import MIMEData
 from retab_async.settings import Credential
 
@@ -195,6 +195,18 @@ class TestWriting:
         assert line["file"] == {"filename": "a\\ud800.pdf", "url": "https://storage.test/file_1.pdf"}
         assert line["final"] is False
 
+    async def test_an_uploaded_file_is_never_truncated(self, path: Path) -> None:
+        files = [
+            MIMEData(filename=name, url="https://storage.test/" + url)
+            for name, url in [("n" * 9_000, "x" * 9_000), ("\1" * 10_000, "\1" * 9_979), ("n", "x" * 10_000)]
+        ]
+        entries = [entry("", UPLOADED, item=str(number), name="a", file=file) for number, file in enumerate(files)]
+        await written(path, *entries)
+
+        assert max(map(len, path.read_bytes().splitlines())) < MAX_LINE_BYTES
+        async with opened(path) as journal:
+            assert [journal.uploaded_file(str(number)) for number in range(3)] == [*files[:2], None]
+
     async def test_flushed_entries_are_in_the_file(self, path: Path) -> None:
         async with opened(path) as journal:
             for number in range(3):
@@ -219,6 +231,24 @@ class TestWriting:
             assert synced[0] > len(HEAD)
             await asyncio.sleep(0.1)
             assert len(synced) == 1
+
+    async def test_entries_written_while_the_sync_thread_starts_are_synced(
+        self, path: Path, monkeypatch: Patch
+    ) -> None:
+        synced: list[int] = []
+        start = threading.Thread.start
+
+        def grow_and_start(thread: threading.Thread) -> None:
+            if thread.name == "retab_async journal sync":
+                with path.open("ab") as file:
+                    file.write(LINE)
+            start(thread)
+
+        monkeypatch.setattr(journal_module, "_SYNC_INTERVAL", 0.01)
+        monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_size))
+        monkeypatch.setattr(threading.Thread, "start", grow_and_start)
+        async with opened(path):
+            await until(lambda: synced)
 
     async def test_a_slow_fsync_does_not_hold_up_entries(self, path: Path, monkeypatch: Patch) -> None:
         gate = Gate(os.fsync)
@@ -450,6 +480,15 @@ class TestOtherJobs:
         assert str(caught.value) == f"journal {str(path)!r} cannot be opened: {reason}: choose another file"
         assert path.read_bytes() == content
 
+    async def test_a_journal_with_only_uploads_of_another_job_is_rejected(self, path: Path) -> None:
+        file = MIMEData(filename="a.pdf", url="https://storage.test/file_1.pdf")
+        await written(path, entry("", UPLOADED, item="1", name="a", file=file))
+        content = path.read_bytes()
+        with pytest.raises(JournalError, match="another API key"):
+            await Journal.open(path, HEADER._replace(credential="1"))
+
+        assert path.read_bytes() == content
+
     async def test_a_job_with_another_key_takes_over_a_journal_without_settled_ids(self, path: Path) -> None:
         await written(path, entry("splt_1", "rejected", final=False), entry("splt_2", "unconfirmed"))
         other = HEADER._replace(credential="1")
@@ -671,6 +710,8 @@ class TestFailing:
             for number in range(3):
                 journal.write(entry(f"splt_{number}"))
             assert "No space left" in str(await failed(journal))
+            with pytest.raises(JournalError):
+                await journal.aclose()
         unwritten = [each.run_id for each in journal.unwritten]
 
         assert "splt_2" in unwritten
@@ -712,6 +753,74 @@ class TestFailing:
         assert "cannot be written: Input/output error" in str(await failed(journal))
         with pytest.raises(JournalError):
             await journal.aclose()
+
+    async def test_after_a_failed_fsync_no_entry_is_written(
+        self, path: Path, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def refuse(_: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        gate = Gate(refuse)
+        monkeypatch.setattr(journal_module, "_SYNC_INTERVAL", 0.01)
+        journal = await Journal.open(path, HEADER)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", gate)
+            journal.write(entry("splt_1"))
+            await journal.flush()
+            await until(lambda: not journal.unwritten)
+            gate.open.set()
+            error = await failed(journal)
+        with pytest.raises(JournalError, match="Input/output error"):
+            journal.write(entry("splt_2"))
+        with pytest.raises(JournalError, match="Input/output error"):
+            await journal.flush()
+        with pytest.raises(JournalError, match="Input/output error"):
+            await journal.aclose()
+
+        assert (ids_of(path), journal.unwritten) == (["splt_1"], [entry("splt_2")])
+        assert caplog.messages == [f"{error}; entries that are not in it: 0"]
+
+    async def test_a_failed_size_check_is_reported_like_a_failed_fsync(self, path: Path, monkeypatch: Patch) -> None:
+        fstat = os.fstat
+
+        def refuse(file: int) -> os.stat_result:
+            if threading.current_thread().name == "retab_async journal sync":
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return fstat(file)
+
+        monkeypatch.setattr(journal_module, "_SYNC_INTERVAL", 0.01)
+        monkeypatch.setattr(os, "fstat", refuse)
+        journal = await Journal.open(path, HEADER)
+
+        assert "cannot be written: Input/output error" in str(await failed(journal))
+        with pytest.raises(JournalError):
+            await journal.aclose()
+
+    async def test_a_failed_write_is_reported_during_a_slow_fsync(self, path: Path, monkeypatch: Patch) -> None:
+        syncing, writing = Gate(os.fsync), Gate(refuse_to_write)
+        monkeypatch.setattr(journal_module, "_SYNC_INTERVAL", 0.01)
+        monkeypatch.setattr(os, "fsync", syncing)
+        journal = await Journal.open(path, HEADER)
+        journal.write(entry("splt_1"))
+        await until(syncing.reached.is_set)
+        monkeypatch.setattr(journal_module, "append", writing)
+        journal.write(entry("splt_2"))
+        await until(writing.reached.is_set)
+        flush = asyncio.create_task(journal.flush())
+        await asyncio.sleep(0)
+        writing.open.set()
+
+        async with asyncio.timeout(5):
+            with pytest.raises(JournalError, match="No space left"):
+                await flush
+            with pytest.raises(JournalError, match="No space left"):
+                await journal.flush()
+        with pytest.raises(JournalError, match="No space left"):
+            journal.write(entry("splt_3"))
+        syncing.open.set()
+        with pytest.raises(JournalError, match="No space left"):
+            await journal.aclose()
+        assert [each.run_id for each in journal.unwritten] == ["splt_2", "splt_3"]
 
     async def test_a_failed_fsync_is_raised_by_aclose(self, path: Path, monkeypatch: Patch) -> None:
         def refuse(_: int) -> None:

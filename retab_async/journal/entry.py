@@ -26,7 +26,9 @@ ACTIVE = "active"
 # That of a document which was uploaded, and whose create may have been sent.
 UPLOADED = "uploaded"
 _MAX_TEXT = 1_000
-# Far above six texts of six bytes a character: a longer line is no entry.
+# Of an uploaded file, which is never truncated: a part of its URL names another document.
+_MAX_FILE_TEXT = 10_000
+# Far above the texts of an entry with six bytes a character: a longer line is no entry.
 MAX_LINE_BYTES = 1 << 20
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 
@@ -73,7 +75,8 @@ class Entry(SparseRepr):
         time: When the outcome was known.
         item: The identity of the document, of a process job only.
         name: The name of the document.
-        file: The file as which the document was uploaded.
+        file: The file as which the document was uploaded; not recorded if its URL or name is longer than 10,000
+            characters.
     """
 
     kind: str
@@ -128,8 +131,8 @@ def encode_entry(entry: Entry) -> bytes:
     }
     if entry.item:
         fields |= {"item": entry.item[:_MAX_TEXT], "name": entry.name[:_MAX_TEXT]}
-    if entry.file:
-        fields["file"] = {"filename": entry.file.filename[:_MAX_TEXT], "url": entry.file.url[:_MAX_TEXT]}
+    if entry.file and max(len(entry.file.filename), len(entry.file.url)) <= _MAX_FILE_TEXT:
+        fields["file"] = {"filename": entry.file.filename, "url": entry.file.url}
     try:
         return orjson.dumps(fields, option=_OPTIONS)
     except orjson.JSONEncodeError:

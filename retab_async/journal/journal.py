@@ -75,7 +75,7 @@ def _write_all(file: int, content: bytes, end: int) -> None:
 _WRITE_INTERVAL = 0.02
 # Seconds between two fsyncs, for a crash of the machine: even with a slow one in between, less than a second.
 _SYNC_INTERVAL = 0.5
-# Seconds between two checks that the file and the main thread are there.
+# Seconds between two checks that the file still exists and the main thread is alive.
 _CHECK_INTERVAL = 0.5
 # A thread that waits for the interpreter's lock restarts its 5 ms each time the lock is released, and may never get it:
 # with reads of 64 KiB, which release it every few milliseconds, the event loop stood still for seconds.
@@ -159,7 +159,7 @@ class Journal:
         Never blocks.
 
         Raises:
-            JournalError: An earlier entry could not be written; this one is then `unwritten`, too.
+            JournalError: An earlier entry could not be written or synced; this one is then `unwritten`, too.
         """
         line = encode_entry(entry)
         if self._closing.is_set():
@@ -178,7 +178,7 @@ class Journal:
         """
         flushed = _uncancellable_future()
         with self._lock:
-            if self._closed.done():
+            if self._failure is not None or self._closed.done():
                 flushed.set_result(None)
             else:
                 self._flushes.append(flushed)
@@ -233,37 +233,47 @@ class Journal:
         """Fsync the file while entries are written to it."""
         ended = threading.Event()
 
-        def sync() -> None:
-            synced_size = os.fstat(file).st_size
-            while not ended.wait(_SYNC_INTERVAL):
-                size = os.fstat(file).st_size
-                if size == synced_size:
-                    continue
-                try:
-                    os.fsync(file)
-                except OSError as error:
-                    self._fail(error)
-                    return
-                synced_size = size
+        def sync(synced_size: int) -> None:
+            try:
+                while not ended.wait(_SYNC_INTERVAL):
+                    size = os.fstat(file).st_size
+                    if size != synced_size:
+                        os.fsync(file)
+                        synced_size = size
+            except OSError as error:
+                self._fail(error)
 
-        # A thread of its own: on a busy disk an fsync takes seconds, for which no entry would be written.
-        thread = threading.Thread(target=sync, name="retab_async journal sync", daemon=False)
+        # A thread of its own: on a busy disk an fsync takes seconds, for which no entry would be written. The size is
+        # that before its start, so that it syncs what is written while it starts.
+        args = (os.fstat(file).st_size,)
+        thread = threading.Thread(target=sync, args=args, name="retab_async journal sync", daemon=False)
         thread.start()
         try:
             yield
+        except Exception as error:
+            # Before an fsync in progress, which may be slow, has ended.
+            self._fail(error)
+            raise
         finally:
             ended.set()
             thread.join()
 
     def _fail(self, error: Exception) -> None:
+        """Record the first failure, after which nothing is written, and end the flushes in progress."""
         is_open = self._opened.done()
         reason = getattr(error, "strerror", None) or str(error) or repr(error)
-        message = self._describe("written" if is_open else "opened", reason)
-        if is_open:
-            _logger.error("%s; entries that are not in it: %d", message, len(self.unwritten))
-        failure = JournalError(message)
+        failure = JournalError(self._describe("written" if is_open else "opened", reason))
         failure.__cause__ = error
-        self._failure = failure
+        with self._lock:
+            if self._failure is not None:
+                return
+            self._failure = failure
+            unwritten = len(self._pending)
+            flushes, self._flushes = self._flushes, []
+        if is_open:
+            _logger.error("%s; entries that are not in it: %d", failure, unwritten)
+        for flushed in flushes:
+            flushed.set_result(None)
 
     def _describe(self, verb: str, reason: object) -> str:
         return f"journal {self._path!r} cannot be {verb}: {reason}"
@@ -295,23 +305,26 @@ class Journal:
 
     def _claim(self, file: int, found: JournalHeader | None, end: int) -> None:
         conflict = found and found.conflict_with(self.header)
-        if conflict and (self._settled.counts or self._settled.unsettled):
+        if conflict and (self._settled.counts or self._settled.unsettled or self._settled.uploads):
             msg = f"{conflict}: choose another file"
             raise ValueError(msg)
         if found is None or conflict:
             _write_all(file, encode_header(self.header), end)
 
     def _drain(self, file: int) -> None:
+        # A failed fsync ends the writing as a failed write does.
+        self.check()
         state = os.fstat(file)
         if not state.st_nlink:
             msg = "the file was removed meanwhile, with all its entries"
             raise ValueError(msg)
         with self._lock:
-            batch, flushes = self._pending[:], self._flushes[:]
+            batch, flush_count = self._pending[:], len(self._flushes)
         append(file, b"".join(line for _, line in batch), state.st_size)
         with self._lock:
             del self._pending[: len(batch)]
-            del self._flushes[: len(flushes)]
+            flushes = self._flushes[:flush_count]
+            del self._flushes[:flush_count]
         for flushed in flushes:
             flushed.set_result(None)
 
