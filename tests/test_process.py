@@ -1025,9 +1025,76 @@ class TestUploads:
         header = JournalHeader(("splits",), "https://api.test", "0", job="process")
         journal = await Journal.open(tmp_path / "out.jsonl", header)
         await journal.aclose()
-        await reporter_with(journal, failures).record_upload(ProcessItem("large.pdf", {}), file)
+        with pytest.raises(JournalError) as caught:
+            await reporter_with(journal, failures).record_upload(ProcessItem("large.pdf", {}), file)
 
-        assert [type(each) for each in failures] == [JournalError]
+        assert failures == [caught.value]
+
+    async def test_document_whose_upload_cannot_be_recorded_gets_no_run(
+        self, emulator: Emulator, client: AsyncRetab, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(_: int, batch: bytes, __: int) -> None:
+            if batch:
+                raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("retab_async.journal.journal.append", refuse)
+        job = client.splits.process_many([large], subdocuments=[PART], journal=tmp_path / "out.jsonl")
+        with pytest.raises(JournalError, match="No space left"):
+            await job
+
+        (failure,) = job.report.failures
+        assert (job.report.counts, job.unwritten) == ({"unconfirmed": 1}, 2)
+        assert isinstance(failure.error, JournalError)
+        assert creates(emulator) == 0
+
+    @pytest.mark.parametrize("status", [404, 410, 422])
+    async def test_recorded_upload_that_the_api_no_longer_has_is_repeated_once(
+        self, status: int, emulator: Emulator, large: Path, tmp_path: Path
+    ) -> None:
+        journal = tmp_path / "out.jsonl"
+        async with client_for(emulator.url) as client:
+            # Uploaded, but its create was not sent: the state in which a kill leaves the journal.
+            emulator.fail(CREATE, Fault.status(401))
+            await client.splits.process_many([large], subdocuments=[PART], journal=journal)
+        emulator.fail(CREATE, Fault.status(status))
+        async with client_for(emulator.url) as client:
+            report = await client.splits.process_many([large], subdocuments=[PART], journal=journal)
+
+        assert report.counts == {"completed": 1}
+        first, second = (line["file"]["url"] for line in lines(journal)[1:] if line["disposition"] == "uploaded")
+        assert first != second
+        assert creates(emulator) == 3
+
+    async def test_run_that_is_gone_while_it_is_waited_for_costs_no_new_upload(
+        self, emulator: Emulator, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def miss(*_: Any, **__: Any) -> None:
+            msg = "no such run"
+            raise NotFoundError(msg, method="GET", url="/v1/splits/splt_1", status_code=404)
+
+        journal = tmp_path / "out.jsonl"
+        async with client_for(emulator.url) as client:
+            emulator.fail(CREATE, Fault.status(401))
+            await client.splits.process_many([large], subdocuments=[PART], journal=journal)
+            monkeypatch.setattr("retab_async.polling.Waiter.wait", miss)
+            report = await client.splits.process_many([large], subdocuments=[PART], journal=journal)
+
+        assert report.counts == {"rejected": 1}
+        assert [request.path for request in emulator.requests].count("/v1/files/upload") == 1
+
+    async def test_document_that_is_rejected_after_a_new_upload_is_rejected(
+        self, emulator: Emulator, large: Path, tmp_path: Path
+    ) -> None:
+        journal = tmp_path / "out.jsonl"
+        async with client_for(emulator.url) as client:
+            emulator.fail(CREATE, Fault.status(401))
+            await client.splits.process_many([large], subdocuments=[PART], journal=journal)
+            for _ in range(2):
+                emulator.fail(CREATE, Fault.status(422))
+            report = await client.splits.process_many([large], subdocuments=[PART], journal=journal)
+
+        assert report.counts == {"rejected": 1}
+        assert (creates(emulator), [request.path for request in emulator.requests].count("/v1/files/upload")) == (3, 2)
 
     async def test_run_that_the_killed_job_did_not_record_is_unconfirmed_and_not_settled(
         self, client: AsyncRetab, large: Path, tmp_path: Path

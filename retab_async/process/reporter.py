@@ -122,6 +122,9 @@ class ProcessReporter(Generic[RunT]):
         """Record the file as which a document was uploaded, so that the create that names it can be repeated.
 
         It is recorded when this returns. A URL with a query is not, as it may be signed.
+
+        Raises:
+            JournalError: It cannot be recorded, so the create must not be sent.
         """
         if self._journal is None or "?" in file.url:
             return
@@ -131,8 +134,9 @@ class ProcessReporter(Generic[RunT]):
         try:
             self._journal.write(entry)
             await self._journal.flush()
-        except Exception as failure:  # noqa: BLE001 - the job raises it
+        except Exception as failure:
             self._on_failure(failure)
+            raise
 
     def start(self, item: ProcessItem, run_id: str) -> None:
         """Record that a document has a run."""

@@ -11,6 +11,7 @@ from retab_async.api.run_api import RunApi
 from retab_async.bulk import CircuitBreaker, CircuitState, ItemSource, WorkerPool
 from retab_async.cleanup import CleanupQueue, PendingCancel
 from retab_async.errors import (
+    APIError,
     ClientStateError,
     ConflictError,
     NotFoundError,
@@ -33,6 +34,8 @@ RunT = TypeVar("RunT", bound=Run)
 
 # Earlier runs of one document that were cancelled, after which its next one is not created any more.
 _MAX_GENERATIONS = 100
+# Answers to a create that names an upload which the API no longer has.
+_UPLOAD_IS_GONE = frozenset({404, 410, 422})
 
 _logger = logging.getLogger("retab_async")
 
@@ -141,7 +144,7 @@ class ProcessWorker(Generic[RunT]):
         return cast("RunT | None", error.run) if isinstance(error, RunError) else None
 
     async def _run_to_end(self, item: ProcessItem) -> RunT:
-        item.file = self.reporter.uploaded_file(item)
+        recorded = item.file = self.reporter.uploaded_file(item)
         earlier = self.reporter.unsettled_runs(item)
         run = await self._continue(item, earlier[-1]) if earlier else None
         generation = 0
@@ -152,6 +155,12 @@ class ProcessWorker(Generic[RunT]):
                 # The key was used with another body: that of the same document, uploaded to a URL that is not recorded.
                 if generation >= len(earlier):
                     raise UnknownRunError(kind=self.target.api.kind) from error
+            except APIError as error:
+                # Not a poll of its run; and only once, as the answer may be about the arguments.
+                if recorded is None or error.method != "POST" or error.status_code not in _UPLOAD_IS_GONE:
+                    raise
+                recorded = item.file = None
+                continue
             generation += 1
         return run
 
