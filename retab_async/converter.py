@@ -19,7 +19,6 @@ from cattrs.preconf.orjson import make_converter as make_orjson_converter
 
 from retab_async.errors import SchemaMismatchError
 from retab_async.exact_structure import Hook, exact_structure_fn, known_fields, unknown_fields, without_none
-from retab_async.lifecycles import LIFECYCLES, Lifecycle, UnknownLifecycle
 from retab_async.models import Run, RunStatus, default_of, is_extra
 
 T = TypeVar("T")
@@ -156,7 +155,8 @@ def make_converter(*, with_generated: bool = True) -> Converter:
 
 
 def _is_lifecycle(cls: Any) -> bool:
-    return cls is Lifecycle
+    # By its name, because its module is slow to load, and most kinds do not need it.
+    return getattr(cls, "__module__", "") == "retab_async.lifecycles" and cls.__qualname__ == "Lifecycle"
 
 
 def _is_of(origin: Any) -> Callable[[Any], bool]:
@@ -280,6 +280,8 @@ def _mapping_hook(cls: Any, converter: BaseConverter) -> Hook:
 
 
 def _lifecycle_hook(_: Any, converter: BaseConverter) -> Hook:
+    from retab_async.lifecycles import LIFECYCLES, UnknownLifecycle  # noqa: PLC0415 - see _is_lifecycle
+
     hooks = {kind: converter.get_structure_hook(kind) for kind in (*LIFECYCLES.values(), UnknownLifecycle)}
 
     def read(value: Any, _: Any) -> Any:

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 from retab_async.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from retab_async.process.arguments import (
+        ProcessingOptions as ProcessingOptions,
+    )
     from retab_async.process.job import (
         ProcessJob as ProcessJob,
     )
     from retab_async.process.options import (
         ProcessOptions as ProcessOptions,
-        ProcessingOptions as ProcessingOptions,
     )
     from retab_async.process.results import (
         ProcessDisposition as ProcessDisposition,
@@ -34,6 +36,6 @@ else:
             "ProcessReport": "results",
             "ProcessResult": "results",
             "ProcessTarget": "worker",
-            "ProcessingOptions": "options",
+            "ProcessingOptions": "arguments",
         },
     )

@@ -1,8 +1,7 @@
 """Options of a process job, validated."""
 
 from collections.abc import Callable
-from os import PathLike
-from typing import Any, TypedDict
+from typing import Any
 
 import attrs
 
@@ -42,15 +41,3 @@ class ProcessOptions:
     def includes(self, run_id: str) -> bool:
         """Tell whether a run of a settled document is to be read again."""
         return self.include_settled if isinstance(self.include_settled, bool) else self.include_settled(run_id)
-
-
-class ProcessingOptions(TypedDict, total=False):
-    """Options of `process_many` beside the arguments of `create`, with the defaults of `ProcessOptions`."""
-
-    # The classes that extend it name TypedDict again: documentation tools find inherited keys only so.
-
-    concurrency: int
-    journal: str | PathLike[str] | None
-    include_settled: bool | Callable[[str], bool]
-    wait_timeout: float
-    outage_timeout: float

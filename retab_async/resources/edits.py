@@ -11,7 +11,7 @@ from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField, UploadCallback
 from retab_async.listing import RunPager
 from retab_async.models import FileRef, MIMEData, Primitive, RetabUsage, RunStatus, SparseRepr
-from retab_async.process.options import ProcessingOptions
+from retab_async.process.arguments import ProcessingOptions
 from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.validation import drop_none, non_blank_str, optional_str, reject, strict_bool

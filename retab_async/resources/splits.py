@@ -9,7 +9,7 @@ from retab_async import process
 from retab_async.api.kind import KindSpec
 from retab_async.documents import Document, DocumentField, PydanticFields, UploadCallback
 from retab_async.models import FileRef, Primitive, RetabUsage, SparseRepr
-from retab_async.process.options import ProcessingOptions
+from retab_async.process.arguments import ProcessingOptions
 from retab_async.resources.base import DeletableRuns, DocumentItems, ListedRuns
 from retab_async.scope import RunScope
 from retab_async.validation import (
