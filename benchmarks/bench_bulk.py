@@ -195,7 +195,7 @@ def main() -> None:
         contend(name, url, int(count), int(warm))
         return
     parts = options.parts or PARTS
-    options.calls = options.calls or (400 if options.short else 2000)
+    options.calls = options.calls or (1000 if options.short else 2000)
     options.rounds = options.rounds or (5 if options.short else 25)
     ids, most, windows = (2_000, 10_000, 4.5) if options.short else (options.ids, options.most, options.windows)
     counts = tuple(count for count in (1_000, 10_000, 100_000, 1_000_000) if count <= most)

@@ -321,7 +321,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="few calls and rounds: some 30 s")
+    parser.add_argument("--short", action="store_true", help="few rounds: some 40 s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--calls", type=int)
@@ -333,8 +333,8 @@ def main() -> None:
 
         (uvloop if options.loops == ["uvloop"] else asyncio).run(contend(options.contend))
         return
-    options.rounds = options.rounds or (5 if options.short else 20)
-    options.calls = options.calls or (300 if options.short else 1000)
+    options.rounds = options.rounds or (6 if options.short else 20)
+    options.calls = options.calls or 1000
     results = compare(options)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
