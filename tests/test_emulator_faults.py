@@ -215,12 +215,13 @@ class TestBrokenConnections:
 
     @pytest.mark.parametrize("fault", [Fault.reset_after_effect(), Fault.truncate()])
     async def test_the_request_of_a_disconnected_client_takes_effect(self, fault: Fault) -> None:
-        async with Emulator(running=600, latency=0.1) as emulator:
+        async with Emulator(running=600, latency=0.4) as emulator:
             (run_id,) = emulator.seed("splits")
             emulator.fail(CANCEL, fault)
             async with aiohttp.ClientSession(emulator.url, headers={"Api-Key": "any"}) as session:
                 with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0.02):
+                    # Long enough for the request to be sent, also by a busy machine.
+                    async with asyncio.timeout(0.3):
                         await cancel(session, run_id)
                 await recorded(emulator)
                 status = await status_of(session, run_id)

@@ -79,8 +79,8 @@ class OutcomeReporter(Generic[RunT]):
         self, item: CancelItem, disposition: Disposition, run: RunT | None = None, error: Exception | None = None
     ) -> None:
         """Record the outcome of an item."""
-        if run is not None and getattr(run, "usage", None) is not None:
-            self._counts.add_usage(run)
+        if (usage := getattr(run, "usage", None)) is not None:
+            self._counts.add_usage(usage)
         if self._needs_outcomes or error is not None:
             outcome = CancelOutcome(
                 run_id=item.run_id,

@@ -166,11 +166,9 @@ class OutcomeCounts:
         """Count an outcome that is no failure."""
         self.counts[disposition] += 1
 
-    def add_usage(self, run: Run) -> None:
+    def add_usage(self, usage: RetabUsage) -> None:
         """Add what a run cost."""
-        usage: RetabUsage | None = getattr(run, "usage", None)
-        if usage is not None:
-            self.credits += usage.credits or 0.0
+        self.credits += usage.credits or 0.0
 
     def add(self, number: int, outcome: CancelOutcome[Run]) -> None:
         """Count the outcome of the id with this number."""
