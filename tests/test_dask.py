@@ -114,6 +114,8 @@ async def test_killed_worker_loses_and_repeats_nothing(cluster: Client, tmp_path
         assert emulator.active_runs() == []
 
 
+@pytest.mark.slow
+@pytest.mark.subprocess
 async def test_cancels_of_a_killed_worker_are_resumed_from_its_journal(cluster: Client, tmp_path: Path) -> None:
     async with Emulator(queued=600, latency=0.03) as emulator:
         await cluster.register_plugin(RetabPlugin(base_url=emulator.url))

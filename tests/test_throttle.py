@@ -182,6 +182,7 @@ class TestEfficiency:
 
 class TestSeveralClients:
     # Thousands of simulated requests; the others execute all branches of the same code.
+    @pytest.mark.slow
     @pytest.mark.no_cover
     @pytest.mark.parametrize("retry_after", ["none", "exact"])
     @pytest.mark.parametrize("server", [RollingWindow, TokenBucket, FixedWindow, LeakyBucket])
@@ -206,6 +207,7 @@ class TestSeveralClients:
         (warning,) = [record for record in caplog.records if record.name == "retab_async.shared_limit"]
         assert "FileRateLimit or --rate-limit and --shared" in warning.getMessage()
 
+    @pytest.mark.slow
     @pytest.mark.no_cover
     @pytest.mark.parametrize("server", [RollingWindow, FixedWindow, StickTable])
     def test_client_that_is_alone_gets_no_warning(self, server: type[Any], caplog: pytest.LogCaptureFixture) -> None:
