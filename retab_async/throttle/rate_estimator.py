@@ -195,7 +195,7 @@ class RateEstimator:
         most = max(_MAX_HOLD, self.count * _MAX_HOLD_COUNTS)
         if is_tried:
             cost = int(_HOLD_OF_CLOSED * sample.closed_seconds * self.count / self.period)
-            self._hold = max(min(self._hold * 2, most), cost)
+            self._hold = min(max(self._hold * 2, cost), most)
         if self.best_rate:
             # A slow rate reaches these successes late: it is raised as often as the fastest one was.
             self._hold = max(_MIN_HOLD, min(self._hold, int(max(most, self._hold) * self._ratio_to_best)))
