@@ -313,7 +313,6 @@ def _object_hook(cls: Any, converter: BaseConverter) -> Hook:
         if field.default is not attrs.NOTHING
     }
     read_fields: Hook = make_dict_structure_fn(cls, converter, **optional)
-
     known = known_fields(cls)
 
     def read(value: Any, _: Any) -> Any:

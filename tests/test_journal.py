@@ -216,8 +216,10 @@ class TestWriting:
 
     async def test_flush_of_a_closed_journal_returns_at_once(self, path: Path) -> None:
         async with opened(path) as journal:
-            pass
-        await journal.flush()
+            journal.write(entry())
+        await asyncio.wait_for(journal.flush(), 1)
+
+        assert len(ids_of(path)) == 1
 
     async def test_entries_are_synced_to_the_disk_while_the_job_runs(self, path: Path, monkeypatch: Patch) -> None:
         synced: list[int] = []

@@ -86,8 +86,7 @@ async def test_result_with_more_values_than_a_smaller_limit_raises_a_response_er
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("retab_async.protocol.json_loader.MAX_MARKS", 1000)
-    for module in ("json_loader", "responses"):
-        monkeypatch.setattr(f"retab_async.protocol.{module}.PIECE", 1024)
+    monkeypatch.setattr("retab_async.protocol.json_loader.PIECE", 1024)
     monkeypatch.setattr("retab_async.protocol.json_loader._MARKS_AT_ONCE", 0)
     body = b'{"id":"splt_1","status":"completed","x":[%b]}' % b",".join([b"[]"] * 600)
     async with raw_server(zipped(body)) as server, client_for(server.url, retry=ONCE) as client:

@@ -37,13 +37,9 @@ class RunParser(Generic[RunT]):
         path: The route of the kind, such as `/v1/splits`; it begins every log line.
         run_type: The class of the runs.
         spec: The wire format of the kind.
-
-    Attributes:
-        is_prepared: Whether the hooks of the converter are built.
     """
 
     def __init__(self, path: str, run_type: type[RunT], spec: KindSpec) -> None:
-        self.is_prepared: bool = False
         self._path = path
         self._run_type = run_type
         self._spec = spec
@@ -65,7 +61,6 @@ class RunParser(Generic[RunT]):
             ConfigurationError: A dependency is too old.
         """
         self._structure  # noqa: B018 - builds the cached property
-        self.is_prepared = True
 
     def parse_run(self, response: Response, run_id: str) -> RunT:
         """Return a run that was read by its id, with fields that do not fit at their defaults and logged.

@@ -248,8 +248,7 @@ class RunApi(Generic[RunT]):
         self, request: Request, deadline: float | None = None, delivery: DeliveryState | None = None
     ) -> Coroutine[Any, Any, Response]:
         # A request is sent only if its response can be parsed.
-        if not self._parser.is_prepared:
-            self._parser.prepare()
+        self._parser.prepare()
         return self.transport.send(request, deadline, delivery)
 
 

@@ -11,22 +11,22 @@ class WorkerPool:
     Args:
         on_exit: Called with each task that has ended.
         name: The name of the tasks.
-
-    Attributes:
-        size: Number of tasks.
     """
 
     def __init__(self, on_exit: "Callable[[asyncio.Task[None]], None]", name: str) -> None:
         self._on_exit = on_exit
         self._name = name
         self._tasks: set[asyncio.Task[None]] = set()
-        self.size: int = 0
+
+    @property
+    def size(self) -> int:
+        """Number of tasks."""
+        return len(self._tasks)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Start a task."""
         task = asyncio.get_running_loop().create_task(work, name=self._name)
         self._tasks.add(task)
-        self.size += 1
         task.add_done_callback(self._remove)
 
     def cancel(self) -> None:
@@ -41,5 +41,4 @@ class WorkerPool:
 
     def _remove(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        self.size -= 1
         self._on_exit(task)

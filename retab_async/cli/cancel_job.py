@@ -26,7 +26,7 @@ _MAX_FAILURES_SHOWN = 20
 # Number of 429 responses under a given limit that are no coincidence.
 _MANY_THROTTLED = 3
 
-
+# Reads the kinds and ids of a file once more.
 RereadRows: TypeAlias = Callable[[], Iterable[tuple[str, str]]]
 
 
@@ -54,7 +54,7 @@ class OutputOptions:
     with_kind: bool = False
     reads_stdin: bool = False
     has_own_limit: bool = False
-    reread_rows: "RereadRows | None" = None
+    reread_rows: RereadRows | None = None
 
 
 class PlannedJob(NamedTuple):
@@ -84,7 +84,7 @@ def run_cancel_job(plan: JobPlan, options: OutputOptions, shared: SharedRateLimi
 
 
 def _add_earlier_failures(
-    failed: FailedFile, journal: str, reread_rows: "RereadRows | None", result: "JobResult"
+    failed: FailedFile, journal: str, reread_rows: RereadRows | None, result: "JobResult"
 ) -> "JobResult":
     try:
         failed.add_from_journal(journal, reread_rows() if reread_rows else ())

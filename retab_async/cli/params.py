@@ -314,23 +314,15 @@ def concurrency_option(description: str) -> click.Option:
 
 def wait_timeout_option(description: str) -> click.Option:
     """Return the option for the longest time that a job follows one run."""
-    return click.Option(
-        ["--wait-timeout"],
-        type=POSITIVE_SECONDS,
-        default=3600.0,
-        show_default=True,
-        metavar="SECONDS",
-        help=description,
-    )
+    return _seconds_option("--wait-timeout", 3600.0, description)
 
 
 def outage_timeout_option() -> click.Option:
     """Return the option for the outage after which a job gives up."""
+    return _seconds_option("--outage-timeout", 60.0, "Give up after the API has been unavailable for this time.")
+
+
+def _seconds_option(name: str, default: float, description: str) -> click.Option:
     return click.Option(
-        ["--outage-timeout"],
-        type=POSITIVE_SECONDS,
-        default=60.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="Give up after the API has been unavailable for this time.",
+        [name], type=POSITIVE_SECONDS, default=default, show_default=True, metavar="SECONDS", help=description
     )

@@ -9,8 +9,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
 from retab_async.errors import APIError, ResponseError, ResponseTooLargeError, error_class
-from retab_async.json_codec import loads
-from retab_async.protocol.json_loader import PIECE, JSONLimitError, load_json
+from retab_async.protocol.json_loader import JSONLimitError, load_json
 from retab_async.protocol.problems import MESSAGE_LENGTH, Problem, exceeds_depth, read_problem
 from retab_async.protocol.requests import MIB, Request
 from retab_async.text import single_line
@@ -81,7 +80,7 @@ def parse_json(response: Response) -> Any:
     """
     body = response.body
     try:
-        value = loads(body) if len(body) <= PIECE else load_json(body)
+        value = load_json(body)
     except JSONLimitError as error:
         reason = str(error)
     except ValueError:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from retab_async.resources.any_run import (
         AnyRun as AnyRun,
         cancel_matching_runs as cancel_matching_runs,
-        is_list_refusal as is_list_refusal,
         cancel_runs as cancel_runs,
+        is_list_refusal as is_list_refusal,
     )
     from retab_async.resources.base import RunResource
     from retab_async.resources.classifications import Classifications
@@ -47,8 +47,8 @@ else:
             "WorkflowEvalRuns": "workflow_eval_runs",
             "WorkflowRuns": "workflow_runs",
             "cancel_matching_runs": "any_run",
-            "is_list_refusal": "any_run",
             "cancel_runs": "any_run",
+            "is_list_refusal": "any_run",
         },
     )
 

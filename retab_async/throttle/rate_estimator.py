@@ -17,7 +17,7 @@ _MIN_HOLD = 8
 _MIN_HOLD_OF_BURSTS = 50
 _MAX_HOLD = 192
 _MAX_HOLD_COUNTS = 3
-# A refused speed-up may cost a twentieth of the time.
+# A refused speed-up may cost a twentieth of the time, but the next one comes after the most successes at the latest.
 _HOLD_OF_CLOSED = 20
 # A rate this many times as high as the one that was refused limits nothing any more.
 _FORGET_FACTOR = 4.0
@@ -198,7 +198,7 @@ class RateEstimator:
             self._hold = min(max(self._hold * 2, cost), most)
         if self.best_rate:
             # A slow rate reaches these successes late: it is raised as often as the fastest one was.
-            self._hold = max(_MIN_HOLD, min(self._hold, int(max(most, self._hold) * self._ratio_to_best)))
+            self._hold = max(_MIN_HOLD, min(self._hold, int(most * self._ratio_to_best)))
         self._accepted = self.period
 
     @property

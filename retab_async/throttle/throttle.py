@@ -112,6 +112,7 @@ class Throttle:
         clock: Monotonic seconds.
         rate_limit: A limit that is known from the start, None to learn it.
         fingerprint: Hash of the credential, for the store of a shared limit.
+        is_external: Whether its requests go to other hosts, without the credential.
 
     Attributes:
         given: Limiter of the given rate limit, None without one.
@@ -124,6 +125,8 @@ class Throttle:
         clock: Callable[[], float] = time.monotonic,
         rate_limit: RateLimit | SharedRateLimit | None = None,
         fingerprint: str = "",
+        *,
+        is_external: bool = False,
     ) -> None:
         self.clock = clock
         self.is_unthrottled: bool = rate_limit is None
@@ -148,15 +151,13 @@ class Throttle:
         self._job_limits: set[SlidingWindow] = set()
         self._latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
         self._logged_until = -inf
-        self._is_reduction_logged = False
+        # The advice in it is about the credential.
+        self._is_reduction_logged = is_external
 
     @property
     def external(self) -> "Throttle":
         """Throttle of the requests to hosts other than the API's, whose limits are their own."""
-        if self._external is None:
-            self._external = Throttle(self.clock)
-            # Its advice is about the key.
-            self._external._is_reduction_logged = True  # noqa: SLF001 - of this class
+        self._external = self._external or Throttle(self.clock, is_external=True)
         return self._external
 
     def retry_after_left(self) -> float:

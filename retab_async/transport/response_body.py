@@ -79,10 +79,7 @@ async def read_capped(content: aiohttp.StreamReader, length: int | None, limit: 
 
 
 class ResponseReader:
-    """Makes responses of what was received, with one client's size limit and without its secret.
-
-    A secret that the server echoes is removed, be it escaped as in JSON; most bodies hold neither it nor a backslash.
-    """
+    """Makes responses of what was received, with one client's size limit and without its secret."""
 
     def __init__(self, settings: Settings) -> None:
         self._credential = settings.credential
@@ -98,8 +95,7 @@ class ResponseReader:
         self, request: Request, status: int, headers: Mapping[str, str], body: bytes, number: int
     ) -> Response:
         """Return the response to attempt `number` of a request."""
-        # `find`, because `in` raises and drops an exception before it searches bytes.
-        if (body.find(self._secret) >= 0 or body.find(b"\\") >= 0) and not _is_document(request, status):
+        if self._may_hold_secret(request, status, body):
             body = self._credential.redact_body(body)
         # Twice as fast as the constructor of a named tuple, which is Python code.
         return tuple.__new__(Response, (request, status, headers, body, number, self._redact, None))
@@ -108,7 +104,7 @@ class ResponseReader:
         self, request: Request, status: int, headers: Mapping[str, str], body: bytes, number: int
     ) -> Response:
         """Return the response as `to_response` does, in turns with other tasks."""
-        if (body.find(self._secret) >= 0 or body.find(b"\\") >= 0) and not _is_document(request, status):
+        if self._may_hold_secret(request, status, body):
             pieces: list[bytes] = []
             for piece in self._credential.redact_pieces(body):
                 pieces.append(piece)
@@ -116,7 +112,10 @@ class ResponseReader:
             body = b"".join(pieces)
         return Response(request, status, headers, body, number, self._redact)
 
-
-def _is_document(request: Request, status: int) -> bool:
-    # What a storage service has is a document, and it was never sent the secret.
-    return bool(request.external_url) and 200 <= status < 300
+    def _may_hold_secret(self, request: Request, status: int, body: bytes) -> bool:
+        # What a storage service has is a document, and it was never sent the secret.
+        if request.external_url and 200 <= status < 300:
+            return False
+        # Here a secret that the server echoes is removed; most bodies hold no backslash either. `find`, because `in`
+        # raises and drops an exception before it searches bytes.
+        return body.find(self._secret) >= 0 or body.find(b"\\") >= 0

@@ -306,6 +306,7 @@ class BulkTransport(Transport):
         Each send has the usual timeout. For requests without a body. Arguments and exceptions are those of
         `Transport.send`, after one attempt; without a deadline there is none. A `permit` is for the first send.
         """
+        # As in `Transport`, without the slow constructor.
         call = tuple.__new__(Call, (request, inf if deadline is None else deadline, delivery or DeliveryState()))
         while True:
             permit = permit or self._limiter.try_acquire() or await self._acquire()
