@@ -60,7 +60,8 @@ _TERMINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.ERROR, R
 class SparseRepr:
     """Repr of the non-default fields only: an answer of three fields reads as three fields."""
 
-    __slots__ = ()
+    # Here, because instances of a class that has this beside its fields cannot change their class.
+    __slots__ = ("__weakref__",)
 
     def __repr__(self) -> str:
         fields = attrs.fields(cast("type[attrs.AttrsInstance]", type(self)))

@@ -20,6 +20,7 @@ import retab_async
 from retab_async import AsyncRetab, ConfigurationError, FileRateLimit, RateLimit
 from retab_async.emulator import Emulator
 from retab_async.throttle import SlotRequest, file_limit
+from retab_async.transport import session
 
 
 @pytest.fixture
@@ -190,13 +191,15 @@ class TestClients:
 
         assert {served.status for served in emulator.requests} == {200}
 
-    async def test_forked_process_does_not_use_the_connection_of_its_parent(self, path: Path) -> None:
+    async def test_forked_process_does_not_use_the_connection_of_its_parent(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         async with Emulator() as emulator, client_for(emulator.url, rate_limit=FileRateLimit(path, 5, per=1)) as client:
             await look(client)
             await asyncio.sleep(0.1)
             exchanges = path.stat().st_mtime_ns
-            client._pool._process = os.getpid() + 1
+            monkeypatch.setattr(session, "_forks", [None] * 100)
             with pytest.raises(retab_async.ClientStateError, match="forked"):
                 await look(client)
-            client._pool._process = os.getpid()
+            monkeypatch.undo()
             assert path.stat().st_mtime_ns == exchanges

@@ -21,6 +21,7 @@ from raw_server import RawServer, raw_server, raw_server_beside, reply, stall, u
 import retab_async
 from retab_async import AsyncRetab, ClientStateError, Split
 from retab_async.emulator import Emulator
+from retab_async.transport import session
 
 ok = reply(BARE_SPLIT)
 
@@ -282,7 +283,7 @@ async def test_forked_client_neither_uses_nor_closes_the_inherited_session(monke
     async with raw_server(ok) as server, client_for(server.url) as client:
         await client.splits.cancel(SPLIT_ID)
         with monkeypatch.context() as forked:
-            forked.setattr(os, "getpid", lambda: 1)
+            forked.setattr(session, "_forks", [None] * 100)
             with pytest.raises(ClientStateError, match="before this process was forked"):
                 await client.splits.cancel(SPLIT_ID)
             assert await client.with_options(timeout=1).aclose() == ()

@@ -3,6 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
+import attrs
 import pytest
 
 from retab_async import APIConnectionError, APIError, APITimeoutError, AuthenticationError, RequestError, RetryPolicy
@@ -188,7 +189,7 @@ async def test_refusal_of_the_caller_ends_the_job() -> None:
 async def test_refusal_of_the_storage_is_that_of_its_document() -> None:
     rig = Rig(status(401))
 
-    await rig.failure(CREATE._replace(external_url="https://storage.example.com/x"))
+    await rig.failure(attrs.evolve(CREATE, external_url="https://storage.example.com/x"))
 
     assert rig.refusals == []
     assert rig.breaker.state is CircuitState.CLOSED

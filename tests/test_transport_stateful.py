@@ -111,7 +111,7 @@ PASSING = st.sampled_from([0.125, 0.0, 0.25, 1.0, 3.0])
 
 def a_request(kind: str, number: int, extra: float) -> Request:
     return {
-        "cancel": Request("POST", f"/v1/splits/splt_{number}/cancel", max_response_bytes=CAP),
+        "cancel": Request("POST", f"/v1/splits/splt_{number}/cancel", max_response_bytes=CAP, is_cancel=True),
         "get": Request("GET", f"/v1/splits/splt_{number}", max_response_bytes=CAP),
         "create": Request(
             "POST", "/v1/splits", max_response_bytes=CAP, idempotency_key=f"key-{number}", extra_seconds=extra

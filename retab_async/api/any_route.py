@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from retab_async.json_codec import dumps
 from retab_async.listing import date_text
-from retab_async.protocol import BytesBody, Request, Response, parse_json, request_id_of
+from retab_async.protocol import CANCEL, BytesBody, Request, Response, parse_json, request_id_of
 from retab_async.validation import idempotency_key as check_key
 from retab_async.validation import one_of, reject
 
@@ -79,6 +79,7 @@ def any_request(
         # A body brings the key along.
         headers=(("Idempotency-Key", key),) if key is not None and body is None else (),
         is_repeatable=key is not None or method in _IDEMPOTENT_METHODS,
+        is_cancel=path.endswith(CANCEL),
     )
 
 

@@ -8,6 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
+import attrs
 import orjson
 
 from retab_async import documents
@@ -18,14 +19,13 @@ from retab_async.listing import Page
 from retab_async.models import Run
 from retab_async.polling import RawPage
 from retab_async.protocol import (
-    CANCEL,
-    MAX_CANCEL_BYTES,
     MAX_PAGE_BYTES,
     MAX_STATUS_BYTES,
     BytesBody,
     DeliveryState,
     Request,
     Response,
+    cancel_request,
     run_path,
 )
 from retab_async.retry import RetryPolicy
@@ -113,9 +113,11 @@ class RunApi(Generic[RunT]):
         deadline = self.transport.deadline()
         fields = self._spec.cancel_body
         body = None if fields is None else BytesBody(orjson.dumps(fields()))
-        request = Request("POST", run_path(self.path, run_id, CANCEL), "", MAX_CANCEL_BYTES, body)
+        request = cancel_request(self.path, run_id, body)
+        # A request is sent only if its response can be parsed.
+        self._parser.prepare()
         try:
-            response = await self._send(request, deadline)
+            response = await self.transport.send(request, deadline)
             if len(response.body) <= _INLINE_BYTES:
                 run, failure = self._parser.parse_cancel(response, run_id)
             else:
@@ -176,7 +178,7 @@ class RunApi(Generic[RunT]):
         """Create a run whose states are the `lines` of the response, which the caller must close."""
         headers = (("Accept", "application/stream+json"),)
         async with self.prepare_create(fields, key, on_upload) as create:
-            request = create._replace(path=f"{self.path}/stream", headers=headers, is_streamed=True)
+            request = attrs.evolve(create, path=f"{self.path}/stream", headers=headers, is_streamed=True)
             return await self._send(request)
 
     async def parse_state(self, response: Response, line: bytes, run_id: str) -> RunT:

@@ -29,6 +29,9 @@ class OutcomeReporter(Generic[RunT]):
         journal: Records outcomes; None for none.
         on_failure: Called when the journal cannot record an outcome.
         on_outcome: Called with each outcome, for hooks; None for none.
+
+    Attributes:
+        slots: As above.
     """
 
     def __init__(  # noqa: PLR0913 - the sinks of an outcome, most of them optional
@@ -42,7 +45,7 @@ class OutcomeReporter(Generic[RunT]):
         on_outcome: Callable[[CancelOutcome[RunT]], None] | None = None,
     ) -> None:
         self._counts = counts
-        self._slots = slots
+        self.slots: FifoSemaphore | None = slots
         self._queue = queue
         self._journal = journal
         self._on_failure = on_failure
@@ -50,19 +53,15 @@ class OutcomeReporter(Generic[RunT]):
         self._on_outcome = on_outcome
         self._needs_outcomes = queue is not None or journal is not None or on_outcome is not None
 
-    def try_reserve(self) -> bool:
-        """Reserve a slot for one item if one is free."""
-        return self._slots is None or self._slots.try_acquire()
-
     async def reserve(self) -> None:
         """Wait for a slot for one item."""
-        if self._slots is not None and not self._slots.try_acquire():
-            await self._slots.acquire(None)
+        if self.slots is not None and not self.slots.try_acquire():
+            await self.slots.acquire(None)
 
     def cancel_reservation(self) -> None:
         """Release a slot for which there is no item."""
-        if self._slots is not None:
-            self._slots.release()
+        if self.slots is not None:
+            self.slots.release()
 
     def admit(self, item: CancelItem) -> bool:
         """Assign a number to an item; False if an earlier run of the job has settled it, which is then reported."""
@@ -92,14 +91,14 @@ class OutcomeReporter(Generic[RunT]):
             )
             self._record(item.number, outcome)
         else:
-            self._counts.count(disposition)
-        if self._queue is None and self._slots is not None:
-            self._slots.release()
+            self._counts.counts[disposition] += 1
+        if self._queue is None and self.slots is not None:
+            self.slots.release()
 
     def _report_settled(self, item: CancelItem, disposition: Disposition, reason: str) -> None:
         self._counts.settled[disposition] += 1
         if not disposition.is_failure:
-            self._counts.count(disposition)
+            self._counts.counts[disposition] += 1
             self.cancel_reservation()
             return
         item.number = self._admitted

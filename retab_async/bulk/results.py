@@ -162,10 +162,6 @@ class OutcomeCounts:
         self._failures: list[tuple[int, CancelOutcome[Run]]] = []
         self._max_failures = max_failures
 
-    def count(self, disposition: Disposition) -> None:
-        """Count an outcome that is no failure."""
-        self.counts[disposition] += 1
-
     def add_usage(self, usage: RetabUsage) -> None:
         """Add what a run cost."""
         self.credits += usage.credits or 0.0

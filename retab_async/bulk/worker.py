@@ -81,7 +81,8 @@ class Worker(Generic[RunT]):
 
     def _take(self) -> CancelItem | None:
         # The next item where nothing has to be waited for, as in most cases.
-        if self.source.is_async or not self.reporter.try_reserve():
+        slots = self.reporter.slots
+        if self.source.is_async or not (slots is None or slots.try_acquire()):
             return None
         return self._admit(self.source.take())
 

@@ -40,7 +40,8 @@ def _with_secrets(request: Request, base_url: str) -> Request:
     # Apart from the sending, whose frames an error keeps with their locals.
     url = request.external_url
     parts = urlsplit(url)
-    return request._replace(
+    return attrs.evolve(
+        request,
         # How errors and logs name it: the path may contain a token as well.
         path=f"{parts.scheme}://{parts.netloc}/***",
         secrets=_secrets_of(url, request.headers),

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import attrs
 import orjson
 
 from retab_async.documents.body import FileBody
@@ -108,7 +109,7 @@ async def upload_source(
     session = await _begin_upload(transport, source.info)
     request = await _put_request(session, source)
     if on_upload is not None and request.body is not None:
-        request = request._replace(body=ProgressBody(request.body, on_upload, source.info.filename))
+        request = attrs.evolve(request, body=ProgressBody(request.body, on_upload, source.info.filename))
     await send_to_storage(transport, request)
     request = Request("POST", run_path(_UPLOADS, session.file_id, "/complete"), body=BytesBody(b"{}"))
     document = _parse_mime_data(redact_queries(await transport.send(request)))

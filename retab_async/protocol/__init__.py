@@ -11,6 +11,7 @@ from retab_async.protocol.requests import (
     BytesBody,
     DeliveryState,
     Request,
+    cancel_request,
     run_id_of,
     run_path,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "Request",
     "Response",
     "api_error",
+    "cancel_request",
     "event_data",
     "exceeds_depth",
     "is_keep_alive",

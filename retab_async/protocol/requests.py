@@ -4,6 +4,8 @@ import re
 from collections.abc import AsyncGenerator
 from typing import NamedTuple, Protocol
 
+import attrs
+
 from retab_async.errors import InvalidRunIdError
 
 MIB = 1024 * 1024
@@ -64,8 +66,10 @@ class BytesBody(NamedTuple):
         yield self.content
 
 
-class Request(NamedTuple):
-    """HTTP request as a value.
+# Not frozen: its `__init__`, which every call needs, would take five times as long.
+@attrs.define(repr=False)
+class Request:
+    """HTTP request as a value: to change one, `attrs.evolve` it.
 
     Attributes:
         method: GET, POST, PUT, PATCH or DELETE.
@@ -81,6 +85,7 @@ class Request(NamedTuple):
         secrets: Tokens of the request itself, such as a signature in its URL, redacted where the response is quoted.
         is_streamed: A 2xx arrives line by line, without a limit for the whole.
         is_repeatable: Whether sending it twice has the effect of sending it once; if not, it is sent once.
+        is_cancel: Whether it cancels a run, and so stops costs.
     """
 
     method: str
@@ -96,11 +101,7 @@ class Request(NamedTuple):
     secrets: tuple[str, ...] = ()
     public_only: bool = False
     is_repeatable: bool = True
-
-    @property
-    def is_cancel(self) -> bool:
-        """Whether it cancels a run, and so stops costs."""
-        return self.path.endswith(CANCEL)
+    is_cancel: bool = False
 
     @property
     def target(self) -> str:
@@ -165,6 +166,15 @@ def run_path(collection: str, run_id: object, verb: str = "") -> str:
         msg = f"not a run id: {run_id!r:.200}; 1 to 128 letters, digits, _ and -, with a letter or digit first"
         raise InvalidRunIdError(msg)
     return f"{collection}/{match[0]}{verb}"
+
+
+def cancel_request(collection: str, run_id: object, body: Body | None) -> Request:
+    """Return the request that cancels a run.
+
+    Raises:
+        InvalidRunIdError: The id could lead to another route or another run.
+    """
+    return Request("POST", run_path(collection, run_id, CANCEL), "", MAX_CANCEL_BYTES, body, is_cancel=True)
 
 
 def run_id_of(path: str) -> str | None:

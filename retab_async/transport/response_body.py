@@ -12,6 +12,7 @@ from retab_async.settings import Settings
 _MIN_DOWNLOAD_RATE = 256 * 1024
 # Larger bodies are redacted piece by piece, so that the event loop goes on.
 MAX_INLINE_BYTES = 256 * 1024
+_BACKSLASH = ord("\\")
 
 
 class IncompleteResponseError(TimeoutError):
@@ -117,5 +118,5 @@ class ResponseReader:
         if request.external_url and 200 <= status < 300:
             return False
         # Here a secret that the server echoes is removed; most bodies hold no backslash either. `find`, because `in`
-        # raises and drops an exception before it searches bytes.
-        return body.find(self._secret) >= 0 or body.find(b"\\") >= 0
+        # raises and drops an exception before it searches bytes for bytes.
+        return _BACKSLASH in body or body.find(self._secret) >= 0

@@ -6,8 +6,9 @@ import os
 import socket as sockets
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from socket import socket
 from ssl import SSLContext
 from typing import Any
@@ -25,6 +26,12 @@ from retab_async.transport.wire_pool import WirePool
 opened_sockets: ContextVar[list[socket]] = ContextVar("retab_async_opened_sockets")
 # Whether the current send of this task may only connect to public addresses: names of any host can resolve to others.
 public_only: ContextVar[bool] = ContextVar("retab_async_public_only", default=False)
+
+# Grows by an entry in each forked process. Compared for each request, which the process id is too slow for.
+_forks: list[None] = []
+with suppress(AttributeError):
+    # Absent where there is no fork.
+    os.register_at_fork(after_in_child=partial(_forks.append, None))
 
 # Cancels that can always be in flight, whatever else holds all connections.
 _CANCEL_RESERVE = 4
@@ -81,7 +88,7 @@ class ConnectionPool:
         self.is_user_session: bool = session is not None
         self._session = session
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._process: int | None = None
+        self._forks: int | None = None
         self._ssl = ssl
         self._trace_configs = list(trace_configs)
         self._wires: WirePool | None = None
@@ -95,7 +102,7 @@ class ConnectionPool:
     @property
     def is_forked(self) -> bool:
         """Whether it was opened in a parent process of this one, which goes on using its sockets."""
-        return self._process is not None and self._process != os.getpid()
+        return self._forks is not None and self._forks != len(_forks)
 
     def session(self) -> aiohttp.ClientSession:
         """Return the session, opened if necessary.
@@ -137,7 +144,7 @@ class ConnectionPool:
 
     def wires(self) -> WirePool | None:
         """Return the connections of the fast path; None if a request has to go through the session."""
-        if asyncio.get_running_loop() is not self._loop or self.closed or os.getpid() != self._process:
+        if asyncio.get_running_loop() is not self._loop or self.closed or len(_forks) != self._forks:
             # Opens it, or raises.
             self.session()
         wires = self._wires
@@ -187,7 +194,7 @@ class ConnectionPool:
             # Instrumentation adds trace configs of its own to every session.
             if not self._session.trace_configs and wire.is_supported():
                 self._wires = WirePool(connector, loop)
-        self._process = os.getpid()
+        self._forks = len(_forks)
         self._loop = loop
 
 

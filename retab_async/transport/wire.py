@@ -37,6 +37,7 @@ _MAX_PLAIN_BYTES = 64 * 1024
 _CHUNKED = -1
 _PLAIN_ENCODINGS = frozenset({None, "gzip"})
 _END_OF_HEAD = b"\n\r\n"
+_LINE_FEED = ord("\n")
 _END_OF_CHUNKS = b"\r\n0\r\n\r\n"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 # aiohttp's own limit of 8 KiB is too small for what corporate proxies add.
@@ -81,9 +82,14 @@ def is_session_instrumented() -> bool:
 
 
 class RequestHead:
-    """Prepared header bytes of the requests with one method and one credential."""
+    """Prepared header bytes of the requests with one method and one credential.
 
-    __slots__ = ("_after", "_before")
+    Attributes:
+        before: The bytes before the target, which is a path below the URL with an optional query.
+        after: The bytes after the target.
+    """
+
+    __slots__ = ("after", "before")
 
     def __init__(self, method: str, url: URL, headers: Mapping[str, str]) -> None:
         # aiohttp chooses the headers, so that both paths send the same ones.
@@ -92,12 +98,8 @@ class RequestHead:
         if method in aiohttp.ClientRequest.POST_METHODS:
             fields.setdefault("Content-Type", "application/octet-stream")
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        self._before = f"{method} {url.raw_path.rstrip('/')}".encode("ascii")
-        self._after = f" HTTP/1.1\r\n{lines}\r\n".encode()
-
-    def encode(self, target: str) -> bytes:
-        """Return the bytes of a request for a target below the URL, which is a path with an optional query."""
-        return self._before + target.encode("ascii") + self._after
+        self.before: bytes = f"{method} {url.raw_path.rstrip('/')}".encode("ascii")
+        self.after: bytes = f" HTTP/1.1\r\n{lines}\r\n".encode()
 
 
 # Status, headers and decoded body of a response; the body is cut one byte past its limit.
@@ -209,7 +211,7 @@ class Wire(asyncio.BufferedProtocol):
         self.deadline = deadline
         waiter = self._waiter = self._loop.create_future()
         # The bytes hold the credential: they are no local variable.
-        self._transport.write(head.encode(target))
+        self._transport.write(head.before + target.encode("ascii") + head.after)
         return waiter
 
     def take_back(self) -> bool:
@@ -278,7 +280,7 @@ class Wire(asyncio.BufferedProtocol):
             # Unsolicited bytes would be read as the next response.
             self.close()
             return
-        data = bytes(self._view[:nbytes])
+        data = self._view[:nbytes].tobytes()
         if self._received:
             self._cuts.append(len(self._received))
         self._received += data
@@ -330,8 +332,8 @@ class Wire(asyncio.BufferedProtocol):
         self._body_start = start = received.find(_END_OF_HEAD) + len(_END_OF_HEAD)
         is_complete = start >= len(_END_OF_HEAD)
         messages, _, _ = self._head_parser.feed_data(data[: start - len(received) or None] if is_complete else data)
-        # The parser takes bare line feeds too, and skips blank lines before a head.
-        if len(messages) != is_complete or (is_complete and received.find(b"\n\n", 0, start) >= 0):
+        # The parser takes bare line feeds too, so the head may have ended sooner, and skips blank lines after that.
+        if len(messages) != is_complete or (is_complete and received[start - len(_END_OF_HEAD) - 1] == _LINE_FEED):
             raise _NotPlainError
         return messages[0][0] if messages else None
 
