@@ -31,8 +31,9 @@ def words_after(shell: str, *line: str) -> list[str]:
     else:
         # Completion needs a terminal; what the script calls is replaced by functions that print it.
         code = f"""
-            compdef() {{ : }}; compset() {{ : }}
-            _files() {{ print -l ${{words[CURRENT]}}* }}; compadd() {{ shift; print -l -- $@ }}
+            compdef() {{ : }}; compset() {{ words[CURRENT]=${{words[CURRENT]#*=}} }}
+            _files() {{ print -l ${{words[CURRENT]}}* }}
+            compadd() {{ shift; print -l -- ${{(M)@:#${{words[CURRENT]}}*}} }}
             _describe() {{ print -l -- ${{(P)${{@[-1]}}}} | sed 's/\\([^\\\\]\\):.*/\\1/' }}
             source {script}; words=({words}); CURRENT={len(line) + 1}; _retab-async"""
         options = ["-f", "-c"]
@@ -85,6 +86,7 @@ def test_script_completes(shell: str, line: list[str], words: list[str]) -> None
     [
         ["splits", "create", "bat"],
         ["splits", "cancel", "--from-file", "bat"],
+        ["splits", "cancel", "--from-file=bat"],
         ["splits", "process", "--from-file", "bat"],
         ["cancel", "--shared", "bat"],
     ],

@@ -4,15 +4,16 @@ import asyncio
 import re
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clients import ONCE, client_for
-from raw_server import until
+from raw_server import raw_server, reply, until
 
 import retab_async
-from retab_async import APIConnectionError, AsyncRetab, ConfigurationError, NotFoundError, RateLimit
+from retab_async import APIConnectionError, AsyncRetab, ConfigurationError, NotFoundError, RateLimit, RetabError
 from retab_async.emulator import Emulator, Fault
 from retab_async.integrations.opentelemetry import OpenTelemetry
 
@@ -284,6 +285,24 @@ async def test_no_run_id_is_on_a_metric_and_no_key_anywhere(telemetry: Telemetry
     assert data is not None
     assert not any(run_id in data.to_json() for run_id in ids)
     assert ids[0] in telemetry.text()
+    assert KEY not in telemetry.text()
+
+
+async def test_key_that_a_server_echoes_is_not_exported(telemetry: Telemetry) -> None:
+    run = {"id": f"prs_{KEY}", "status": "queued"}
+    echo = reply(run, status=201, headers={"X-Request-Id": KEY})
+    failure = reply({"detail": [{"msg": KEY}]}, status=422, headers={"X-Request-Id": KEY})
+    async with (
+        raw_server(echo, failure) as server,
+        client_for(server.url, api_key=KEY, hooks=[telemetry.hook]) as client,
+    ):
+        for _ in range(2):
+            with suppress(RetabError):
+                await client.parses.create(document=b"%PDF", filename="a.pdf", background=True)
+
+    (created, failed) = telemetry.spans
+    assert (created.attributes or {})["retab.request.id"] == "***"
+    assert "***" in str(failed.status.description)
     assert KEY not in telemetry.text()
 
 
