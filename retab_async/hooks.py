@@ -238,7 +238,7 @@ def _created_id(response: Response) -> str | None:
         # The call itself raises it.
         return None
     run_id = created.get("id") if isinstance(created, dict) else None
-    return single_line(response.redact(run_id)) if isinstance(run_id, str) else None
+    return single_line(run_id) if isinstance(run_id, str) else None
 
 
 def _check_hooks(hooks: Any) -> tuple[Hook, ...]:
