@@ -153,19 +153,18 @@ class HookSet:
     def describe(self, request: Request, base_url: str) -> Call:
         """Return the call that a request makes."""
         if request.external_url:
-            address = urlsplit(request.external_url)
             operation, kind, run_id, template = "files.upload.content", "files", None, ""
         else:
-            address = urlsplit(base_url)
             operation, kind, run_id, template = self._read_route(request)
+        address, port = server_of(request.external_url or base_url)
         return Call(
             operation=operation,
             kind=kind,
             run_id=run_id,
             method=request.method,
             url_template=template,
-            server_address=address.hostname or "",
-            server_port=address.port or _DEFAULT_PORTS[address.scheme],
+            server_address=address,
+            server_port=port,
         )
 
     def _read_route(self, request: Request) -> tuple[str, str, str | None, str]:
@@ -224,6 +223,12 @@ class _GuardedHook(AbstractContextManager[None]):
                 self._hooks.report(self._hook, failure)
 
 
+def server_of(url: str) -> tuple[str, int]:
+    """Return the host and the port of a URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
+
+
 def _created_id(response: Response) -> str | None:
     if not 0 < len(response.body) <= _MAX_CREATED_BYTES:
         return None
@@ -233,7 +238,7 @@ def _created_id(response: Response) -> str | None:
         # The call itself raises it.
         return None
     run_id = created.get("id") if isinstance(created, dict) else None
-    return single_line(response.redact(run_id)) if isinstance(run_id, str) else None
+    return single_line(run_id) if isinstance(run_id, str) else None
 
 
 def _check_hooks(hooks: Any) -> tuple[Hook, ...]:

@@ -62,7 +62,7 @@ def _value(option: click.Option) -> str | None:
         return None
     if isinstance(option.type, click.Choice):
         return " ".join(map(str, option.type.choices))
-    is_file = isinstance(option.type, click.Path) or re.fullmatch(r"FILE|PATH\|JSON", option.metavar or "")
+    is_file = isinstance(option.type, click.Path) or re.fullmatch(r"FILE|LIST|PATH\|(JSON|URL)", option.metavar or "")
     return FILES if is_file else ""
 
 
@@ -159,15 +159,17 @@ def zsh() -> str:
     return f"""#compdef retab-async
 # Completion of retab-async for zsh; written by tests/completion_scripts.py.
 _retab-async() {{
-    local at="" files="" i
+    local at="" files="" i previous=${{words[CURRENT-1]}}
     local -a options commands
+    # Of --name=value only the value is completed.
+    [[ ${{words[CURRENT]}} == --*=* ]] && previous=${{words[CURRENT]%%=*}} && compset -P "*="
     for ((i = 2; i < CURRENT; i++)); do
         case "${{words[i-1]}}" in {_root_patterns(found)}) continue ;; esac
         case "$at ${{words[i]}}" in
             {_cases(found)}) at+=" ${{words[i]}}" ;;
         esac
     done
-    case "$at ${{words[CURRENT-1]}}" in
+    case "$at $previous" in
 {chr(10).join(values)}
     esac
     case "$at" in

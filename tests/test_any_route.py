@@ -1,5 +1,6 @@
 """Requests to any route, and headers of the user."""
 
+import asyncio
 from collections import OrderedDict
 from functools import partial
 from types import MappingProxyType
@@ -9,11 +10,12 @@ import pytest
 from clients import client_for
 from hypothesis import given, strategies
 from payloads import BARE_SPLIT, KEY, SPLIT_ID
-from raw_server import Wire, close_early, raw_server, reply, reset
+from raw_server import Wire, close_early, raw_server, reply, reset, stall
 
 from retab_async import (
     APIConnectionError,
     APIError,
+    APITimeoutError,
     AsyncRetab,
     ClientStateError,
     ConfigurationError,
@@ -22,6 +24,7 @@ from retab_async import (
     NotFoundError,
     ResponseError,
     ResponseTooLargeError,
+    RetryPolicy,
 )
 from retab_async.api.any_route import any_request
 from retab_async.emulator import Emulator, Fault
@@ -222,6 +225,25 @@ async def test_throttle_of_the_client_applies() -> None:
         await client.request("GET", "/v1/splits")
 
         assert (client.stats().sent, client.stats().throttled) == (2, 1)
+
+
+async def test_deadline_of_the_client_applies() -> None:
+    async with raw_server(stall) as server, client_for(server.url, retry=RetryPolicy(deadline=0.3)) as client:
+        # The timeout of one attempt is 5 seconds.
+        async with asyncio.timeout(4):
+            with pytest.raises(APITimeoutError):
+                await client.request("GET", "/v1/report")
+
+    assert len(server.requests) == 1
+
+
+async def test_redirect_is_not_followed() -> None:
+    elsewhere = reply(status=302, headers={"Location": "/v2/admin"})
+    async with raw_server(elsewhere, OK) as server, client_for(server.url) as client:
+        with pytest.raises(APIError) as raised:
+            await client.request("GET", "/v1/report")
+
+    assert (raised.value.status_code, len(server.requests)) == (302, 1)
 
 
 async def test_key_that_the_server_echoes_is_not_in_the_response() -> None:

@@ -31,13 +31,16 @@ def words_after(shell: str, *line: str) -> list[str]:
     else:
         # Completion needs a terminal; what the script calls is replaced by functions that print it.
         code = f"""
-            compdef() {{ : }}; _files() {{ print -l ${{words[CURRENT]}}* }}; compadd() {{ shift; print -l -- $@ }}
+            compdef() {{ : }}; compset() {{ words[CURRENT]=${{words[CURRENT]#*=}} }}
+            _files() {{ print -l ${{words[CURRENT]}}* }}
+            compadd() {{ shift; print -l -- ${{(M)@:#${{words[CURRENT]}}*}} }}
             _describe() {{ print -l -- ${{(P)${{@[-1]}}}} | sed 's/\\([^\\\\]\\):.*/\\1/' }}
             source {script}; words=({words}); CURRENT={len(line) + 1}; _retab-async"""
         options = ["-f", "-c"]
     result = subprocess.run([shell, *options, code], capture_output=True, text=True, check=False)  # noqa: S603 - a shell
-    typed = line[-1]
-    found = [printed.split("\t")[0] for printed in result.stdout.splitlines()]
+    # Of --name=value fish prints the whole word, the others the value.
+    typed = line[-1].rpartition("=")[2]
+    found = [printed.split("\t")[0].rpartition("=")[2] for printed in result.stdout.splitlines()]
     return sorted({word for word in found if word.startswith(typed) and word})
 
 
@@ -79,7 +82,15 @@ def test_script_completes(shell: str, line: list[str], words: list[str]) -> None
 
 @pytest.mark.subprocess
 @pytest.mark.parametrize(
-    "line", [["splits", "create", "bat"], ["splits", "cancel", "--from-file", "bat"]], ids=" ".join
+    "line",
+    [
+        ["splits", "create", "bat"],
+        ["splits", "cancel", "--from-file", "bat"],
+        ["splits", "cancel", "--from-file=bat"],
+        ["splits", "process", "--from-file", "bat"],
+        ["cancel", "--shared", "bat"],
+    ],
+    ids=" ".join,
 )
 @pytest.mark.parametrize("shell", ["fish", "zsh"])
 def test_script_completes_files(shell: str, line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,8 +101,12 @@ def test_script_completes_files(shell: str, line: list[str], tmp_path: Path, mon
 
 
 @pytest.mark.subprocess
-def test_bash_completes_the_value_after_an_equals_sign() -> None:
-    assert words_after("bash", "splits", "list", "--order", "=", "as") == ["asc"]
+@pytest.mark.parametrize("shell", SHELLS)
+def test_script_completes_the_value_after_an_equals_sign(shell: str) -> None:
+    # bash splits the word.
+    words = ["--order", "=", "as"] if shell == "bash" else ["--order=as"]
+
+    assert words_after(shell, "splits", "list", *words) == ["asc"]
 
 
 @pytest.mark.subprocess

@@ -2,11 +2,14 @@
 
 import io
 import json
+import os
+import pty
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_harness import served_emulator
+from cli_harness import command, read_to_end, served_emulator
 
 from retab_async.cli import run
 from retab_async.emulator import Emulator, Fault
@@ -56,6 +59,26 @@ def test_upload_reads_stdin(
     run(["files", "download", file_id])
 
     assert Path("piped.pdf").read_bytes() == PDF
+
+
+@pytest.mark.subprocess
+@pytest.mark.parametrize("option", [[], ["--quiet"]], ids=["", "quiet"])
+def test_upload_on_a_terminal_shows_its_progress_unless_it_is_quiet(option: list[str], emulator: Emulator) -> None:
+    Path("large.pdf").write_bytes(b"%PDF-1.7" * 1_000_000)
+    # The server reads the body after a while: until then a part of it was sent.
+    emulator.fail("PUT /upload/{id}", Fault.delay(1))
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm"}
+    words = ["files", "upload", "large.pdf", "a.pdf", *option]
+    with command(*words, stderr=slave, env=environment) as process:
+        os.close(slave)
+        shown = read_to_end(master)
+        rows, _ = process.communicate(timeout=20)
+
+    assert process.returncode == 0
+    assert [row.split("\t")[1] for row in rows.splitlines()] == ["large.pdf", "a.pdf"]
+    assert bool(re.search(r"uploading large\.pdf: \d+ % of 8\.0 MB", shown)) is (not option)
+    assert bool(shown) is (not option)
 
 
 def test_upload_rejects_one_filename_for_several_files(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:

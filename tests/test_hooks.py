@@ -259,6 +259,15 @@ async def test_user_session_is_observed_as_well(server: Emulator, path_of_sessio
     assert seen.call.status == 200
 
 
+async def test_call_without_hooks_is_sent_directly(server: Emulator) -> None:
+    async with client_for(server.url) as client:
+        transport = client._transport
+        for each in (transport, transport.with_timeout(timeout=1, policy=ONCE), transport.for_bulk(1)):
+            sending: Any = each.send(Request("GET", "/v1/splits"))
+            assert (each.hooks, sending.cr_code) == (None, type(each)._send.__code__)
+            sending.close()
+
+
 # Bulk jobs
 
 

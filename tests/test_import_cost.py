@@ -3,8 +3,10 @@
 import ast
 import json
 import pickle
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -78,6 +80,36 @@ def test_first_kind_loads_no_other_kind_and_no_job() -> None:
     assert "retab_async.resources.splits" in loaded
     assert not {"retab_async.resources.edits", "retab_async.lifecycles", "retab_async.bulk.job"} & loaded
     assert not {"retab_async.documents.upload", "retab_async.polling.waiter", "retab_async.journal"} & loaded
+
+
+def test_core_needs_four_libraries() -> None:
+    """The core imports what these install, and nothing else; each integration imports its own library."""
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    needed = [re.match(r"[\w\[\]-]+", requirement) for requirement in project["dependencies"]]
+    assert [name[0] for name in needed if name] == ["aiohttp", "attrs", "cattrs[orjson]", "tenacity"]
+
+    allowed = {"aiohttp", "attr", "attrs", "cattrs", "multidict", "orjson", "tenacity", "yarl", "retab_async"}
+    extras = {
+        "cli": {"click", "rich"},
+        "dask.py": {"distributed"},
+        "opentelemetry.py": {"opentelemetry"},
+        "pytest_plugin.py": {"pytest"},
+        "redis.py": {"redis"},
+    }
+    package = Path(retab_async.__file__).parent
+    for path in package.rglob("*.py"):
+        parts = path.relative_to(package).parts
+        its_own = extras.get(parts[0]) or extras.get(path.name if parts[0] == "integrations" else "", set())
+        others = imports_of(path) - sys.stdlib_module_names - allowed - its_own
+        assert not others, (path, others)
+
+
+def imports_of(path: Path) -> set[str]:
+    """The top-level names of all modules that a file imports, those for type checkers included."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    modules += [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {module.partition(".")[0] for module in modules}
 
 
 @pytest.mark.parametrize("package", LAZY_PACKAGES, ids=lambda package: package.__name__)

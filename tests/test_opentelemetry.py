@@ -1,15 +1,19 @@
 """The OpenTelemetry hook, with the in-memory exporters of the SDK."""
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from clients import ONCE, client_for
-from raw_server import until
+from raw_server import raw_server, reply, until
 
-from retab_async import APIConnectionError, AsyncRetab, ConfigurationError, NotFoundError
+import retab_async
+from retab_async import APIConnectionError, AsyncRetab, ConfigurationError, NotFoundError, RateLimit, RetabError
 from retab_async.emulator import Emulator, Fault
 from retab_async.integrations.opentelemetry import OpenTelemetry
 
@@ -47,11 +51,14 @@ class Telemetry:
         (only,) = [span for span in self.spans if span.name == name]
         return only
 
-    def points(self, name: str) -> list[Any]:
+    def metrics(self) -> dict[str, Any]:
         data = self.reader.get_metrics_data()
         scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics] if data else []
-        metrics = [metric for scope in scopes for metric in scope.metrics if metric.name == name]
-        return [point for metric in metrics for point in metric.data.data_points]
+        return {metric.name: metric for scope in scopes for metric in scope.metrics}
+
+    def points(self, name: str) -> list[Any]:
+        metric = self.metrics().get(name)
+        return list(metric.data.data_points) if metric else []
 
     def value(self, name: str) -> Any:
         (point,) = self.points(name)
@@ -279,6 +286,85 @@ async def test_no_run_id_is_on_a_metric_and_no_key_anywhere(telemetry: Telemetry
     assert not any(run_id in data.to_json() for run_id in ids)
     assert ids[0] in telemetry.text()
     assert KEY not in telemetry.text()
+
+
+async def test_key_that_a_server_echoes_is_not_exported(telemetry: Telemetry) -> None:
+    run = {"id": f"prs_{KEY}", "status": "queued"}
+    echo = reply(run, status=201, headers={"X-Request-Id": KEY})
+    failure = reply({"detail": [{"msg": KEY}]}, status=422, headers={"X-Request-Id": KEY})
+    async with (
+        raw_server(echo, failure) as server,
+        client_for(server.url, api_key=KEY, hooks=[telemetry.hook]) as client,
+    ):
+        for _ in range(2):
+            with suppress(RetabError):
+                await client.parses.create(document=b"%PDF", filename="a.pdf", background=True)
+
+    (created, failed) = telemetry.spans
+    assert (created.attributes or {})["retab.request.id"] == "***"
+    assert "***" in str(failed.status.description)
+    assert KEY not in telemetry.text()
+
+
+# Names
+
+GUIDE = (Path(retab_async.__file__).parent / "guides" / "telemetry.md").read_text()
+
+
+def table(heading: str) -> list[list[str]]:
+    """Return the cells of a table of the guide, by the heading of its first column."""
+    rows = re.search(rf"(?m)^\| {heading} \|.*\n\|---.*\n((\|.*\n)+)", GUIDE)
+    assert rows
+    return [line.strip("| ").split(" | ") for line in rows[1].splitlines()]
+
+
+def names(cell: str) -> set[str]:
+    return set(re.findall(r"`([\w.]+)`", cell))
+
+
+async def test_spans_and_metrics_have_the_names_and_attributes_of_the_guide(
+    telemetry: Telemetry, server: Emulator
+) -> None:
+    ids = server.seed("splits", 4)
+    server.fail(CANCEL, Fault.status(429, retry_after=0), Fault.status(502))
+    limit = RateLimit(1000, per=1)
+    async with client_for(server.url, hooks=[telemetry.hook], rate_limit=limit) as client:
+        await client.splits.cancel(ids[0])
+        await client.splits.cancel_many(ids[1:3])
+        server.fail(CANCEL, Fault.status(429, retry_after=0), Fault.status(403))
+        with pytest.raises(retab_async.PermissionDeniedError):
+            await client.splits.cancel(ids[3])
+        server.fail(CANCEL, Fault.status(403))
+        async with client.splits.attach(ids[3]):
+            pass
+        metrics = telemetry.metrics()
+
+    documented: dict[str, tuple[str, set[str]]] = {}
+    attributes: set[str] = set()
+    for metric, kind, cell in table("metric"):
+        attributes = names(cell) or attributes
+        documented |= {name: (kind.split(",")[0].split()[0], attributes) for name in names(metric)}
+    types = {"Histogram": "histogram", "Sum": "counter", "Gauge": "gauge"}
+    exported = {
+        name: (types[type(metric.data).__name__], {key for each in metric.data.data_points for key in each.attributes})
+        for name, metric in metrics.items()
+    }
+    assert exported == documented
+    of_spans = {name for row in table("attribute of the span") for name in names(row[0])}
+    assert {key for span in telemetry.spans for key in span.attributes or {}} == of_spans
+    assert {(span.name, span.kind) for span in telemetry.spans} == {("retab splits.cancel", SpanKind.INTERNAL)}
+
+
+async def test_gauges_tell_the_servers_apart(telemetry: Telemetry, server: Emulator) -> None:
+    async with (
+        Emulator() as other,
+        client_for(server.url, hooks=[telemetry.hook]),
+        client_for(other.url, hooks=[telemetry.hook]),
+    ):
+        points = telemetry.points("retab.client.retry_tokens")
+        ports = {int(each.url.rpartition(":")[2]) for each in (server, other)}
+
+    assert {point.attributes["server.port"] for point in points} == ports
 
 
 # Installation

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from importlib import import_module
 from itertools import combinations
@@ -66,6 +67,17 @@ class TestPlot:
         import_module("plot_bulk").write({"throughput": figures["throughput"]}, tmp_path / "part.svg")
 
         assert (tmp_path / "part.svg").read_text().startswith("<?xml")
+
+
+def test_the_plot_shows_the_figures_of_the_last_run(figures: dict[str, list[dict[str, Any]]]) -> None:
+    # matplotlib draws text as paths, and names it in a comment.
+    shown = re.findall(r"<!-- (.*?) -->", (BENCHMARKS / "bulk.svg").read_text())
+    throughput, limits = figures["throughput"], figures["limits"]
+    labels = [row["name"] for row in throughput] + [f"{row['rate']:,.0f}" for row in throughput]
+    labels += [f"{row['memory']:.1f}" for row in figures["memory"]]
+    labels += [f"{row['share']:.0%}" for row in limits] + [f"{row['refused']:.2f}" for row in limits]
+
+    assert not Counter(labels) - Counter(shown), "python benchmarks/plot_bulk.py draws it"
 
 
 @pytest.mark.usefixtures("scripts")

@@ -12,9 +12,17 @@ _SCRIPTS = Path(__file__).with_name("completions")
 _HELP = """Print the completion script of a shell.
 
 \b
-bash:  retab-async completion bash > ~/.local/share/bash-completion/completions/retab-async
-zsh:   retab-async completion zsh > "${fpath[1]}/_retab-async"
-fish:  retab-async completion fish > ~/.config/fish/completions/retab-async.fish
+bash, with the package bash-completion:
+  mkdir -p ~/.local/share/bash-completion/completions
+  retab-async completion bash > ~/.local/share/bash-completion/completions/retab-async
+\b
+zsh, with `fpath=(~/.zfunc $fpath); autoload -Uz compinit; compinit` in ~/.zshrc:
+  mkdir -p ~/.zfunc
+  retab-async completion zsh > ~/.zfunc/_retab-async
+\b
+fish:
+  mkdir -p ~/.config/fish/completions
+  retab-async completion fish > ~/.config/fish/completions/retab-async.fish
 
 Then open a new shell. Write it again after an upgrade."""
 

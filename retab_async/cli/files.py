@@ -14,7 +14,8 @@ from retab_async.cli.credentials import open_client
 from retab_async.cli.document_param import FILENAME, open_documents, parse_document
 from retab_async.cli.list import list_options, print_list
 from retab_async.cli.output import format_date, print_json, print_row, print_table
-from retab_async.cli.params import DATE_HELP, json_option, parse_date
+from retab_async.cli.params import DATE_HELP, json_option, parse_date, quiet_option
+from retab_async.cli.progress import StatusReporter, status_reporter
 from retab_async.cli.replacement import open_replacement, write_all
 from retab_async.converter import unstructure
 from retab_async.resources.files import File
@@ -30,6 +31,7 @@ def upload_command() -> click.Command:
     params = [
         click.Argument(["documents"], nargs=-1, required=True, metavar="FILE...", type=parse_document),
         FILENAME,
+        quiet_option(),
         json_option(),
     ]
     help_text = "Upload files, and print the id, the name and the URL of each.\n\nFILE is a path, or - for stdin."
@@ -39,21 +41,26 @@ def upload_command() -> click.Command:
         if filename is not None and len(documents) > 1:
             msg = "--filename names one FILE, and several were given"
             raise click.UsageError(msg)
-        with cli_errors(), open_documents({"documents": documents}) as fields:
-            asyncio.run(_upload(fields["documents"], filename, as_json=as_json))
+        with (
+            cli_errors(),
+            open_documents({"documents": documents}) as fields,
+            status_reporter("uploading") as reporter,
+        ):
+            asyncio.run(_upload(fields["documents"], filename, reporter, as_json=as_json))
         return 0
 
     return upload
 
 
-async def _upload(documents: Sequence[Any], filename: str | None, *, as_json: bool) -> None:
+async def _upload(documents: Sequence[Any], filename: str | None, reporter: StatusReporter, *, as_json: bool) -> None:
     async with open_client() as client:
         for document in documents:
-            file = await client.files.upload(document, filename=filename)
-            if as_json:
-                print_json({"id": file.id, "filename": file.filename, "url": file.url})
-            else:
-                print_row((file.id, file.filename, file.url))
+            file = await client.files.upload(document, filename=filename, on_upload=reporter.on_upload)
+            with reporter.paused():
+                if as_json:
+                    print_json({"id": file.id, "filename": file.filename, "url": file.url})
+                else:
+                    print_row((file.id, file.filename, file.url))
 
 
 def list_command() -> click.Command:

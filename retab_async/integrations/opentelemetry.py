@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from retab_async.api.kind import kind_of_path
@@ -12,7 +11,7 @@ from retab_async.bulk import CancelOutcome
 from retab_async.cleanup import UnconfirmedCancel
 from retab_async.client import AsyncRetab
 from retab_async.errors import APIError, ConfigurationError, RetabError
-from retab_async.hooks import Call
+from retab_async.hooks import Call, server_of
 from retab_async.process import ProcessResult
 from retab_async.throttle import Stats
 from retab_async.version import VERSION
@@ -37,7 +36,7 @@ class OpenTelemetry:
     Metrics: the histogram `retab.client.operation.duration`; the counters `retab.client.retries`,
     `retab.client.throttled`, `retab.bulk.outcomes` and `retab.cancels.unconfirmed`; and, from `stats()` of each client,
     the gauges `retab.client.in_flight`, `retab.client.concurrency_limit`, `retab.client.rate_limit` and
-    `retab.client.retry_tokens`. One object may serve several clients.
+    `retab.client.retry_tokens`. Use one object for all clients of a process: SDKs drop the gauges of a second one.
 
     Args:
         tracer_provider: Makes the tracer; the global one by default.
@@ -144,13 +143,16 @@ class OpenTelemetry:
 
     def _gauge(self, read: Callable[[Stats], float | None]) -> "Callable[[CallbackOptions], Iterable[Observation]]":
         def observe(_: object) -> "Iterable[Observation]":
-            # No attribute distinguishes the clients of one address.
-            sums: defaultdict[str, float] = defaultdict(float)
+            # No attribute distinguishes the clients of one server.
+            sums: defaultdict[tuple[str, int], float] = defaultdict(float)
             for client in list(self._clients):
                 value = read(client.stats())
                 if value is not None:
-                    sums[urlsplit(client.base_url).hostname or ""] += value
-            return [self._observation(value, {"server.address": address}) for address, value in sums.items()]
+                    sums[server_of(client.base_url)] += value
+            return [
+                self._observation(value, {"server.address": address, "server.port": port})
+                for (address, port), value in sums.items()
+            ]
 
         return observe
 
