@@ -51,12 +51,11 @@ class TestWaiterQueue:
         queue = WaiterQueue()
         normal, urgent, second = queue.join(), queue.join(is_urgent=True), queue.join(is_urgent=True)
         order = []
-        while (first := queue.first) is not None:
-            order.append(first)
-            queue.leave(first)
+        while queue:
+            order.append(queue[0])
+            queue.leave(queue[0])
 
         assert order == [urgent, second, normal]
-        assert not len(queue)
 
 
 class TestFifoSemaphore:

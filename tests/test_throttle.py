@@ -865,7 +865,7 @@ class TestBulkLimiter:
         for _ in range(4):
             release(sent.pop())
 
-        assert sum(waiter.is_woken for waiter in limiter._gate._queue._waiters) == 1
+        assert sum(waiter.is_woken for waiter in limiter._gate._queue) == 1
         while not all(task.done() for task in waiting):
             release(sent.pop())
             await asyncio.sleep(0)

@@ -54,25 +54,17 @@ def _time_out(future: "asyncio.Future[None]") -> None:
         future.set_result(None)
 
 
-class WaiterQueue:
-    """FIFO queue of waiting tasks, the urgent ones before all others."""
+class WaiterQueue(deque[QueuedWaiter]):
+    """FIFO queue of waiting tasks, the urgent ones before all others; tasks `join` and `leave` it."""
 
     def __init__(self) -> None:
-        self._waiters: deque[QueuedWaiter] = deque()
+        super().__init__()
         self._urgent = 0
-
-    def __len__(self) -> int:
-        return len(self._waiters)
-
-    @property
-    def first(self) -> QueuedWaiter | None:
-        """The waiter whose turn is next."""
-        return self._waiters[0] if self._waiters else None
 
     def join(self, *, is_urgent: bool = False) -> QueuedWaiter:
         """Queue a new waiter."""
         waiter = QueuedWaiter(is_urgent=is_urgent)
-        self._waiters.insert(self._urgent if is_urgent else len(self._waiters), waiter)
+        self.insert(self._urgent if is_urgent else len(self), waiter)
         self._urgent += is_urgent
         return waiter
 
@@ -80,12 +72,12 @@ class WaiterQueue:
         """Remove a waiter, if it is still queued."""
         if waiter.is_queued:
             waiter.is_queued = False
-            self._waiters.remove(waiter)
+            self.remove(waiter)
             self._urgent -= waiter.is_urgent
 
     def wake(self, count: int = 1) -> None:
         """Wake the first N waiters, which stay queued until they leave."""
-        for waiter in islice(self._waiters, count):
+        for waiter in islice(self, count):
             waiter.wake()
 
 
@@ -115,7 +107,7 @@ class FifoGate:
 
     def try_pass(self) -> bool:
         """Pass at once if the gate is open and the queue empty; False means to `wait_turn`."""
-        if len(self._queue) or self._seconds_until_open() > 0:
+        if self._queue or self._seconds_until_open() > 0:
             return False
         self._on_pass()
         return True
@@ -149,7 +141,7 @@ class FifoGate:
         closed = self._seconds_until_open()
         if left <= 0 or left < closed < inf:
             raise TurnDeadlineError
-        return min(closed, left) if self._queue.first is waiter else left
+        return min(closed, left) if self._queue[0] is waiter else left
 
 
 class FifoSemaphore:
@@ -211,7 +203,8 @@ class FifoSemaphore:
         """Hand the slot to the first waiter, or keep it free; `is_urgent` as it was acquired."""
         self._free += 1
         self._urgent_held -= is_urgent
-        while (waiter := self._queue.first) is not None and self.try_acquire(is_urgent=waiter.is_urgent):
+        while self._queue and self.try_acquire(is_urgent=self._queue[0].is_urgent):
+            waiter = self._queue[0]
             self._queue.leave(waiter)
             if not waiter.wake():
                 # Timed out or cancelled just before.
