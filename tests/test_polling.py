@@ -539,13 +539,14 @@ class TestBatching:
     ) -> None:
         ids = [*emulator.seed("splits", running=60), *emulator.seed("splits", 11, running=0)]
         emulator.fail(LIST, Fault.hang())
-        timeout = 0.1 if leaving == "timed out" else 60
+        timeout = 0.5 if leaving == "timed out" else 60
         first = asyncio.create_task(waiter.wait(ids[0], timeout=timeout))
         others = [asyncio.create_task(waiter.wait(run_id)) for run_id in ids[1:]]
-        await asyncio.sleep(0.05)
+        while not list_count(emulator):
+            await asyncio.sleep(0.01)
         if leaving == "cancelled":
             first.cancel()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(5):
             runs = await asyncio.gather(*others)
 
         assert [run.id for run in runs] == ids[1:]
