@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from contextvars import Context, copy_context
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -23,11 +23,13 @@ from retab_async.errors import (
     ResponseError,
     RetabError,
 )
-from retab_async.hooks import HookSet
 from retab_async.protocol import DeliveryState, Request
 from retab_async.retry import is_transient, retry_after_of
 from retab_async.text import single_line
 from retab_async.throttle import FifoSemaphore
+
+if TYPE_CHECKING:
+    from retab_async.hooks import HookSet
 
 # Requests of the cleanup that need no connection of the client's limit: calls may hold all of those for half an hour.
 RESERVED = 16
@@ -281,7 +283,7 @@ class CleanupQueue:
         recent_runs: The runs that the client created, whose cancels outlast a 404 for a while.
     """
 
-    def __init__(self, slots: FifoSemaphore, max_connections: int, hooks: HookSet) -> None:
+    def __init__(self, slots: FifoSemaphore, max_connections: int, hooks: "HookSet | None") -> None:
         self._hooks = hooks
         self.open_scopes: set[Callable[[], PendingCancel | None]] = set()
         self.recent_runs: RecentRuns = RecentRuns()
@@ -393,4 +395,5 @@ class CleanupQueue:
 
     def _announce(self, unconfirmed: UnconfirmedCancel) -> None:
         _logger.error("%s", unconfirmed)
-        self._hooks.notify("on_unconfirmed", unconfirmed)
+        if self._hooks is not None:
+            self._hooks.notify("on_unconfirmed", unconfirmed)

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from retab_async import bulk, resources
-from retab_async.hooks import Hook, HookSet
 from retab_async.official_names import check_parameter_names
 from retab_async.retry import RetryPolicy, check_policy
 from retab_async.settings import DEFAULT_MAX_RESPONSE_BYTES, Settings, as_secret, as_secret_headers, check_seconds
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from retab_async.api.any_route import APIResponse
     from retab_async.cleanup import CleanupQueue, UnconfirmedCancel
+    from retab_async.hooks import Hook, HookSet
     from retab_async.models import Run
 
 # A library prints nothing by itself; the application decides.
@@ -111,7 +111,7 @@ class AsyncRetab(resources.RunResources):
             headers=headers,
         )
         retry, rate_limit = check_policy(retry), check_rate_limit(rate_limit)
-        self._hooks = HookSet(hooks, _collections)
+        self._hooks = None if hooks == () else _load_hooks(hooks)
         pool = ConnectionPool(session=session, max_connections=max_connections, ssl=ssl, trace_configs=trace_configs)
         self._pool = pool
         # One for all copies, loaded when a resource is first used.
@@ -119,7 +119,8 @@ class AsyncRetab(resources.RunResources):
         self._closing: asyncio.Task[None] | None = None
         self._throttles = ThrottleRegistry(rate_limit)
         self._configure(settings, retry)
-        self._hooks.notify("on_client", self)
+        if self._hooks is not None:
+            self._hooks.notify("on_client", self)
 
     def __reduce__(self) -> NoReturn:
         msg = "a client holds a key and cannot be pickled or copied: make one in each process"
@@ -388,7 +389,13 @@ def _collections() -> dict[str, str]:
     return {resource.path: name for name, resource in resources.RESOURCES.items()} | {"/v1/files": "files"}
 
 
-def _new_cleanup(pool: ConnectionPool, max_connections: int, hooks: HookSet) -> "CleanupQueue":
+def _load_hooks(hooks: "Sequence[Hook]") -> "HookSet":
+    from retab_async.hooks import HookSet  # noqa: PLC0415 - on first use
+
+    return HookSet(hooks, _collections)
+
+
+def _new_cleanup(pool: ConnectionPool, max_connections: int, hooks: "HookSet | None") -> "CleanupQueue":
     from retab_async.cleanup import CleanupQueue  # noqa: PLC0415 - on first use
 
     return CleanupQueue(pool.slots, max_connections, hooks)

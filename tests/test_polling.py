@@ -542,8 +542,7 @@ class TestBatching:
         timeout = 0.5 if leaving == "timed out" else 60
         first = asyncio.create_task(waiter.wait(ids[0], timeout=timeout))
         others = [asyncio.create_task(waiter.wait(run_id)) for run_id in ids[1:]]
-        while not list_count(emulator):
-            await asyncio.sleep(0.01)
+        await until(lambda: list_count(emulator) == 1)
         if leaving == "cancelled":
             first.cancel()
         async with asyncio.timeout(5):

@@ -40,8 +40,7 @@ class Demand(NamedTuple):
 NO_DEMAND = Demand(0, 0, has_calls=False)
 
 
-@attrs.frozen(kw_only=True)
-class SlotRequest:
+class SlotRequest(NamedTuple):
     """One exchange of a process with the store: what happened since the last one, and the slots it needs.
 
     Attributes:

@@ -4,12 +4,11 @@ import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from math import inf
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
 from retab_async.errors import APIConnectionError, APIError, RequestError, RetabError
-from retab_async.hooks import HookSet
 from retab_async.protocol import DeliveryState, Request, Response
 from retab_async.retry import (
     RetryHooks,
@@ -25,6 +24,9 @@ from retab_async.settings import Settings
 from retab_async.throttle import BulkLimiter, FifoSemaphore, Permit, RateLimit, Throttle
 from retab_async.transport.attempt import AttemptRunner, Call
 from retab_async.transport.session import ConnectionPool
+
+if TYPE_CHECKING:
+    from retab_async.hooks import HookSet
 
 _UNCOUNTED = ", again because the API throttles,"
 # A longer `Retry-After` of a 429 ends a bulk send, in seconds.
@@ -55,7 +57,7 @@ class Transport:
         throttle: Throttle,
         slots: FifoSemaphore | None = None,
         *,
-        hooks: HookSet | None = None,
+        hooks: "HookSet | None" = None,
     ) -> None:
         self.hooks: HookSet | None = hooks or None
         self._pool = pool
@@ -175,7 +177,7 @@ class Transport:
         return self._observe(self.hooks, request, deadline, delivery or DeliveryState())
 
     async def _observe(
-        self, hooks: HookSet, request: Request, deadline: float | None, delivery: DeliveryState
+        self, hooks: "HookSet", request: Request, deadline: float | None, delivery: DeliveryState
     ) -> Response:
         return await hooks.observe(request, self.base_url, partial(self._send, request, deadline, delivery), delivery)
 
@@ -231,7 +233,7 @@ class CleanupTransport(Transport):
         slots: FifoSemaphore,
         *,
         turn_timeout: float,
-        hooks: HookSet | None = None,
+        hooks: "HookSet | None" = None,
     ) -> None:
         super().__init__(pool, settings, policy, throttle, slots, hooks=hooks)
         self._turn_timeout = turn_timeout
@@ -273,7 +275,7 @@ class BulkTransport(Transport):
         limiter: BulkLimiter,
         outage_timeout: float,
         is_suspended: Callable[[], bool],
-        hooks: HookSet | None = None,
+        hooks: "HookSet | None" = None,
     ) -> None:
         super().__init__(pool, settings, policy, throttle, hooks=hooks)
         self._limiter = limiter
@@ -287,7 +289,7 @@ class BulkTransport(Transport):
         return inf
 
     async def _observe(
-        self, hooks: HookSet, request: Request, deadline: float | None, delivery: DeliveryState
+        self, hooks: "HookSet", request: Request, deadline: float | None, delivery: DeliveryState
     ) -> Response:
         # Hooks see neither the wait for a turn in the job nor what is held back then.
         permit = self._limiter.try_acquire() or await self._acquire()
