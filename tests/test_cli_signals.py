@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from cli_harness import (
 from retab_async.bulk import CancelJob
 from retab_async.cli import run
 from retab_async.cli.interrupt import GracefulInterrupt
+from retab_async.cli.signals import TerminationSignals
 from retab_async.emulator import Emulator, Fault
 
 CANCEL = "POST /v1/splits/{id}/cancel"
@@ -283,6 +285,26 @@ class TestTermination:
 
         assert (exit_code, emulator.active_runs()) == (code, [slow])
         assert f"still running: {slow}\n" in capsys.readouterr().err
+
+    def test_create_wait_and_bulk_cancel_listen_to_the_signal_themselves(
+        self, number: int, code: int, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        forwarded: list[int] = []
+        original = TerminationSignals._forward
+
+        def recorded(signals: TerminationSignals, number: int, frame: FrameType | None) -> None:
+            forwarded.append(number)
+            original(signals, number, frame)
+
+        monkeypatch.setattr(TerminationSignals, "_forward", recorded)
+        with interrupting(lambda: any(each.method == "GET" for each in emulator.requests), number):
+            create_code = run(["splits", "create", "https://example.com/a.pdf", "--subdocument", "a", "--wait"])
+        ids = emulator.seed("splits", 300)
+        before = len(emulator.requests)
+        with interrupting(lambda: len(emulator.requests) > before + 5, number):
+            cancel_code = run(["splits", "cancel", *ids, "--concurrency", "2"])
+
+        assert (create_code, cancel_code, forwarded) == (code, code, [])
 
     def test_command_ends_though_sigint_is_ignored(self, number: int, code: int, emulator: Emulator) -> None:
         (slow,) = emulator.seed("splits")

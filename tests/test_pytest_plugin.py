@@ -116,6 +116,25 @@ def test_methods_may_be_called_from_many_threads(retab_emulator: RetabEmulator) 
     assert len(set(retab_emulator.active_runs())) == 160
 
 
+@pytest.mark.parametrize(
+    ("method", "arguments"), [("seed", ("splits",)), ("fail", ("*", Fault.reset())), ("active_runs", ())]
+)
+def test_methods_run_in_the_thread_of_the_emulator(
+    method: str, arguments: tuple[Any, ...], retab_emulator: RetabEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(Emulator, method)
+    threads: list[str] = []
+
+    def recorded(emulator: Emulator, *arguments: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return original(emulator, *arguments)
+
+    monkeypatch.setattr(Emulator, method, recorded)
+    getattr(retab_emulator, method)(*arguments)
+
+    assert threads == ["retab_emulator"]
+
+
 async def test_cancel_everywhere_leaves_no_run_active(retab_emulator: RetabEmulator, cancel_everywhere: Any) -> None:
     assert await cancel_everywhere(split) > 10
 
@@ -269,6 +288,20 @@ def test_each_test_has_its_own_emulator(pytester: pytest.Pytester) -> None:
     )
 
     run(pytester).assert_outcomes(passed=2)
+
+
+@pytest.mark.slow
+@pytest.mark.subprocess
+@pytest.mark.usefixtures("project")
+def test_fixtures_are_not_used_unless_a_test_asks_for_them(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_asks_for_none(request):
+            assert not {"cancel_everywhere", "retab_emulator", "retab_emulator_settings"} & set(request.fixturenames)
+        """
+    )
+
+    run(pytester).assert_outcomes(passed=1)
 
 
 @pytest.mark.slow
