@@ -101,7 +101,13 @@ async def until_listening(port: int, task: "asyncio.Task[Any] | None" = None) ->
 
 @asynccontextmanager
 async def request(
-    port: int, path: str, body: bytes = b"%PDF", *, size: int | None = None, content_type: str = "application/pdf"
+    port: int,
+    path: str,
+    body: bytes = b"%PDF",
+    *,
+    size: int | None = None,
+    content_type: str = "application/pdf",
+    expect_continue: bool = False,
 ) -> AsyncIterator[Streams]:
     """Send a POST and yield its connection; leaving the block disconnects.
 
@@ -111,14 +117,19 @@ async def request(
         body: The body, or a part of it.
         size: The length to announce; by default that of the body.
         content_type: The type of the body.
+        expect_continue: Wait until the application asks for the body, so that its server answers with a 100.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     length = len(body) if size is None else size
     lines = [f"POST {path} HTTP/1.1", "host: 127.0.0.1", "connection: close"]
-    lines += [f"content-length: {length}", f"content-type: {content_type}", "", ""]
+    lines += [f"content-length: {length}", f"content-type: {content_type}"]
+    lines += ["expect: 100-continue", "", ""] if expect_continue else ["", ""]
     try:
         writer.write("\r\n".join(lines).encode() + body)
         await writer.drain()
+        if expect_continue:
+            assert await status_of(reader) == 100
+            await reader.readline()
         yield reader, writer
     finally:
         writer.close()

@@ -107,6 +107,7 @@ async def test_disconnected_client_of_an_app_of_the_guide_cancels_its_run(
 SERVERS = {
     "uvicorn": (*UVICORN,),
     "granian": ("granian", "--interface", "asgi", "--port", "PORT", "app:app"),
+    "hypercorn": ("hypercorn", "--workers", "0", "-b", "127.0.0.1:PORT", "app:app"),
     "gunicorn": ("gunicorn", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:PORT", "app:app"),
 }
 
@@ -134,9 +135,8 @@ async def test_sigterm_during_an_upload_ends_its_request_and_creates_no_run(
     part = MULTIPART[:-10]
     async with started(emulator, tmp_path, code, *command) as (process, port):
         kind = "multipart/form-data; boundary=b" if name == "fastapi" else "application/pdf"
-        async with request(port, "/split", part, size=len(MULTIPART), content_type=kind) as (reader, _):
-            # The head has arrived, and the handler waits for the rest of the body.
-            await asyncio.sleep(0.3)
+        size = len(MULTIPART)
+        async with request(port, "/split", part, size=size, content_type=kind, expect_continue=True) as (reader, _):
             process.send_signal(signal.SIGTERM)
 
             async with asyncio.timeout(20):
@@ -147,9 +147,17 @@ async def test_sigterm_during_an_upload_ends_its_request_and_creates_no_run(
     assert b"Traceback" not in output
 
 
+STARLETTE = app_with("starlette.applications").replace("middleware=[Middleware(TerminationMiddleware)],", "")
+WORKER = f"""
+from uvicorn_worker import UvicornWorker
+class Worker(UvicornWorker):
+    {re.findall("CONFIG_KWARGS = {.*?}", GUIDE)[0].replace("10", "1")}
+"""
 GRACEFUL = {
-    "uvicorn": (*UVICORN, "--timeout-graceful-shutdown", "1"),
-    "hypercorn": ("hypercorn", "--graceful-timeout", "1", "-b", "127.0.0.1:PORT", "app:app"),
+    "uvicorn": (STARLETTE, *UVICORN, "--timeout-graceful-shutdown", "1"),
+    "gunicorn": (STARLETTE + WORKER, "gunicorn", "-k", "app.Worker", "-b", "127.0.0.1:PORT", "app:app"),
+    "aiohttp": (APPS["aiohttp"][0].replace("shutdown_timeout=5", "shutdown_timeout=0.5"), "app", "PORT"),
+    "hypercorn": (STARLETTE, "hypercorn", "--graceful-timeout", "1", "-b", "127.0.0.1:PORT", "app:app"),
 }
 
 
@@ -158,6 +166,8 @@ GRACEFUL = {
     "server",
     [
         "uvicorn",
+        "gunicorn",
+        "aiohttp",
         pytest.param(
             "hypercorn",
             marks=pytest.mark.skipif(
@@ -169,8 +179,8 @@ GRACEFUL = {
 async def test_sigterm_cancels_the_handlers_with_the_setting_of_the_guide(
     server: str, emulator: Emulator, tmp_path: Path
 ) -> None:
-    code = app_with("starlette.applications").replace("middleware=[Middleware(TerminationMiddleware)],", "")
-    async with started(emulator, tmp_path, code, *GRACEFUL[server]) as (process, port), request(port, "/split"):
+    code, *command = GRACEFUL[server]
+    async with started(emulator, tmp_path, code, *command) as (process, port), request(port, "/split"):
         await until(emulator.active_runs)
         process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(process.communicate(), 20)
