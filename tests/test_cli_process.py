@@ -322,4 +322,4 @@ def test_progress_has_the_runs_and_the_credits() -> None:
 
     report = ProcessReport(counts=Counter(), failures=(), elapsed=1, started=1200, active=30, credits=12.5)
 
-    assert format_report(report) == "uploaded 1,200  running 30  credits 12.5"
+    assert format_report(report) == "started 1,200  running 30  credits 12.5"

@@ -181,7 +181,7 @@ def format_report(report: CancelReport | ProcessReport) -> str:
     counts = format_counts(report.counts)
     if isinstance(report, CancelReport):
         return counts
-    parts = (f"uploaded {report.started:,}", f"running {report.active:,}", counts, f"credits {report.credits:,.6g}")
+    parts = (f"started {report.started:,}", f"running {report.active:,}", counts, f"credits {report.credits:,.6g}")
     return "  ".join(filter(None, parts))
 
 
