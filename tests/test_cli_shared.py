@@ -63,11 +63,14 @@ def test_wait_and_delete_keep_to_a_rate_limit(
     [
         (["--shared", "retab.limit"], "--shared needs a limit to share: add --rate-limit, such as 300/60"),
         (["--rate-limit", "300/60", "--shared", "missing/retab.limit"], "cannot hold a rate limit: No such file"),
-        (["--rate-limit", "300/60", "--shared", "http://:secret@host"], "invalid Redis URL"),
+        (["--rate-limit", "300/60", "--shared", "http://:secret@host"], "invalid Redis URL: write redis://"),
+        (["--rate-limit", "300/60", "--shared", "redis://:secret/1@host"], "encode special characters of the password"),
+        (["--rate-limit", "300/60", "--shared", "secret@host:6379"], "write redis://HOST:PORT, or ./NAME for a file"),
+        (["--rate-limit", "300/60", "--shared", "redis:/host"], "--shared is neither a path nor a URL"),
     ],
 )
 def test_shared_limit_that_cannot_work_is_wrong_usage(
-    command: list[str], options: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+    command: list[str], options: list[str], reason: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("redis")
     code = run(["splits", *command, *options])
@@ -76,6 +79,7 @@ def test_shared_limit_that_cannot_work_is_wrong_usage(
     assert code == 2
     assert reason in error
     assert "secret" not in error
+    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture
@@ -129,7 +133,7 @@ def test_redis_that_cannot_be_reached_is_wrong_usage(capsys: pytest.CaptureFixtu
 
     error = " ".join(capsys.readouterr().err.split())
     assert code == 2
-    assert "the server of the shared rate limit is unavailable (ConnectionError)" in error
+    assert "the server of the shared rate limit is unavailable (ConnectionError): check that it runs, and" in error
     assert "secret" not in error
 
 

@@ -3,15 +3,19 @@
 # ruff: noqa: ASYNC240 - small files of the test's own
 
 import asyncio
+import gc
 import os
 import sys
 import threading
 import time
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_harness import served_emulator
 from clients import client_for
 from payloads import KEY
 from shared_limits import ask, look
@@ -19,7 +23,7 @@ from shared_limits import ask, look
 import retab_async
 from retab_async import AsyncRetab, ConfigurationError, FileRateLimit, RateLimit
 from retab_async.emulator import Emulator
-from retab_async.throttle import SlotRequest, file_limit
+from retab_async.throttle import SlotRequest, file_limit, shared_limiter
 from retab_async.transport import session
 
 
@@ -62,9 +66,9 @@ class TestFile:
     @pytest.mark.parametrize(
         ("make", "reason"),
         [
-            (lambda path: path.write_text("id\nsplt_1\n"), "it has other content"),
+            (lambda path: path.write_text("id\nsplt_1\n"), "it has other content: name a new file"),
             (lambda path: path.mkdir(), "Is a directory"),
-            (os.mkfifo, "it is no regular file"),
+            (os.mkfifo, "it is no regular file: name a new one"),
             (lambda path: path.symlink_to(path.parent / "missing" / "file"), "No such file"),
         ],
         ids=["other file", "directory", "pipe", "no directory"],
@@ -127,11 +131,33 @@ class TestFile:
     async def test_lock_that_another_process_keeps_is_an_error_after_a_while(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        # Otherwise a thread would wait on after each exchange.
+        assert file_limit._LOCK_TIMEOUT < shared_limiter._EXCHANGE_TIMEOUT
         store = FileRateLimit(path, 1, per=1).open_store("key")
         monkeypatch.setattr(file_limit, "_LOCK_TIMEOUT", 0.05)
         with file_limit._locked_file(str(path)), pytest.raises(BlockingIOError):
             await store.exchange(ask())
         assert (await store.exchange(ask())).granted == 1
+
+    def test_child_that_was_forked_meanwhile_does_not_keep_the_lock(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(file_limit, "_LOCK_TIMEOUT", 0.05)
+        with file_limit._locked_file(str(path)) as file:
+            # As a child has it, which closes it when it executes another program.
+            inherited = os.dup(file)
+        with file_limit._locked_file(str(path)):
+            os.close(inherited)
+
+    async def test_file_that_another_process_keeps_locked_is_no_wrong_configuration(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        FileRateLimit(path, 1, per=1)
+        monkeypatch.setattr(file_limit, "_LOCK_TIMEOUT", 0.05)
+        with file_limit._locked_file(str(path)):
+            limit = FileRateLimit(path, 1, per=1)
+
+        assert (await limit.open_store("key").exchange(ask())).granted == 1
 
     async def test_no_thread_is_left_after_an_exchange(self, path: Path) -> None:
         store = FileRateLimit(path, 1, per=1).open_store("key")
@@ -190,6 +216,39 @@ class TestClients:
             await asyncio.gather(*(client.splits.get(each) for each in ids))
 
         assert {served.status for served in emulator.requests} == {200}
+
+    def test_each_event_loop_shares_the_limit_with_a_client_of_its_own_alone(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        limit = FileRateLimit(path, 5, per=0.4)
+
+        async def use(client: AsyncRetab) -> None:
+            await asyncio.gather(*(look(client) for _ in range(4)))
+            assert client.stats().rate_origin == "shared"
+
+        async def use_again(client: AsyncRetab) -> None:
+            with pytest.raises(retab_async.ClientStateError, match="another event loop"):
+                await look(client)
+            assert await client.aclose() == ()
+
+        async def use_own() -> None:
+            async with client_for(emulator.url, rate_limit=limit) as own:
+                await use(own)
+
+        with served_emulator(monkeypatch, rate_limit=RateLimit(5, per=0.4)) as emulator:
+            client = client_for(emulator.url, rate_limit=limit)
+            with warnings.catch_warnings():
+                # The end of the loop drops the connections.
+                warnings.simplefilter("ignore", ResourceWarning)
+                asyncio.run(use(client))
+                asyncio.run(use_again(client))
+                del client
+                gc.collect()
+            with ThreadPoolExecutor(2) as threads:
+                for future in [threads.submit(asyncio.run, use_own()) for _ in range(2)]:
+                    future.result()
+
+        assert [served.status for served in emulator.requests] == [200] * 12
 
     async def test_forked_process_does_not_use_the_connection_of_its_parent(
         self, path: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from clients import client_for
@@ -89,8 +90,9 @@ class TestRedis:
                 epochs[process] = reply.epoch
                 assert reply._replace(wait=0.0) == expected._replace(wait=0.0)
                 assert reply.wait == pytest.approx(expected.wait, abs=1.5)
-                slots = {slot.decode() for slot in await redis_client.zrange("retab:{key}:slots", 0, -1)}
-                assert slots == table.slots.keys()
+                slots = await redis_client.zrange("retab:{key}:slots", 0, -1, withscores=True)
+                left = {slot.decode(): until - time.time() for slot, until in slots}
+                assert left == pytest.approx({slot: until - now for slot, until in table.slots.items()}, abs=1.5)
             await redis_client.aclose()
 
         asyncio.run(scenario())
@@ -129,6 +131,19 @@ class TestRedis:
 
         # The first one is made when the limit is, to report a wrong URL at once.
         assert closed == made[1:]
+
+    async def test_reserve_is_kept_for_urgent_requests_while_there_are_calls(self, client: Any) -> None:
+        store = RedisRateLimit(client, 100, per=1).open_store("key")
+        calls = await store.exchange(SlotRequest(name="a", epoch="", demand=Demand(0, 100, has_calls=True)))
+        cancels = await store.exchange(SlotRequest(name="b", epoch="", demand=Demand(4, 0, has_calls=False)))
+
+        assert (calls.granted, cancels.granted) == (97, 3)
+
+    async def test_time_is_that_of_the_server_to_fractions_of_a_second(self, client: Any) -> None:
+        before = time.time()
+        await RedisRateLimit(client, 1, per=1, lease=5).open_store("key").exchange(ask())
+
+        assert before - 0.001 <= await client.zscore("retab:{key}:slots", "a:0") - 5 <= time.time() + 0.001
 
     async def test_client_that_decodes_responses_works(self, server: Any) -> None:
         async with fakeredis.FakeAsyncRedis(server=server, decode_responses=True) as client:
@@ -177,20 +192,27 @@ class TestRedis:
             "the shared rate limit is available again",
         ]
 
-    async def test_client_of_the_caller_is_left_open(self, client: Any) -> None:
-        async with (
-            Emulator() as emulator,
-            client_for(emulator.url, rate_limit=RedisRateLimit(client, 5, per=1)) as opened,
-        ):
-            await look(opened)
+    async def test_client_of_the_caller_is_left_open(self, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        # A closed one would connect again.
+        with monkeypatch.context() as patched:
+            patched.setattr(client, "aclose", aclose := AsyncMock())
+            async with (
+                Emulator() as emulator,
+                client_for(emulator.url, rate_limit=RedisRateLimit(client, 5, per=1)) as opened,
+            ):
+                await look(opened)
 
-        assert await client.ping()
+        aclose.assert_not_called()
 
-    async def test_check_reaches_the_server_of_a_client_and_leaves_it_open(self, server: Any, client: Any) -> None:
+    async def test_check_reaches_the_server_of_a_client_and_leaves_it_open(
+        self, server: Any, client: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         limit = RedisRateLimit(client, 5, per=1)
-        await limit.check()
+        with monkeypatch.context() as patched:
+            patched.setattr(client, "aclose", aclose := AsyncMock())
+            await limit.check()
 
-        assert await client.ping()
+        aclose.assert_not_called()
         server.connected = False
         with pytest.raises(ConfigurationError, match=r"unavailable \(ConnectionError\)"):
             await limit.check()
@@ -200,7 +222,15 @@ class TestRedis:
 
     @pytest.mark.parametrize(
         ("given", "message"),
-        [(object(), "redis must be a client, such as"), ("http://:secret@host", "invalid Redis URL")],
+        [
+            (object(), "redis must be a client, such as"),
+            ("http://:secret@host", "invalid Redis URL: write redis://"),
+            ("redis://user:secret/1@host", "encode special characters of the password, such as %2F"),
+            ("redis://user:secret#1@host", "invalid Redis URL"),
+            ("redis://:secret[1@host", "invalid Redis URL"),
+            ("redis://:secret@host/0?socket_timeout=soon", "invalid Redis URL"),
+            ("redis://:secret@host/0?unknown=1", "invalid Redis URL"),
+        ],
     )
     def test_what_is_no_redis_is_rejected(self, given: Any, message: str) -> None:
         with pytest.raises(ConfigurationError, match=message) as caught:
@@ -306,9 +336,13 @@ PROGRAM = """
 
 
 async def start(place: str, url: str, ids: list[str]) -> asyncio.subprocess.Process:
+    return await run_program(PROGRAM, place, url, *ids)
+
+
+async def run_program(program: str, *arguments: str) -> asyncio.subprocess.Process:
     environment = {**os.environ, "PYTHONPATH": str(Path(retab_async.__file__).parents[1])}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", dedent(PROGRAM), place, url, *ids, stdout=subprocess.PIPE, env=environment
+        sys.executable, "-c", dedent(program), *arguments, stdout=subprocess.PIPE, env=environment
     )
 
 
@@ -317,9 +351,61 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "retab.limit") if request.param == "file" else request.getfixturevalue("redis_server").url
 
 
+FORK = """
+    import asyncio, os, sys
+    from retab_async import AsyncRetab, ClientStateError, FileRateLimit
+    from retab_async.integrations.redis import RedisRateLimit
+
+    place, url = sys.argv[1:]
+    limit = (RedisRateLimit if "://" in place else FileRateLimit)(place, 5, per=0.5)
+    loop = asyncio.new_event_loop()
+    client = AsyncRetab("sk_live_secret_0123456789", base_url=url, rate_limit=limit)
+
+    async def look(used):
+        await used.splits.list()
+
+    async def use(used):
+        await asyncio.gather(*(look(used) for _ in range(4)))
+        return used.stats().rate_origin
+
+    async def use_own():
+        async with AsyncRetab("sk_live_secret_0123456789", base_url=url, rate_limit=limit) as own:
+            return await use(own)
+
+    print("parent", loop.run_until_complete(use(client)), flush=True)
+    child = os.fork()
+    if not child:
+        try:
+            loop.run_until_complete(use(client))
+        except ClientStateError as error:
+            print("child", error, flush=True)
+        loop.run_until_complete(client.aclose())
+        print("child", asyncio.run(use_own()), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("parent", loop.run_until_complete(use(client)), flush=True)
+    loop.run_until_complete(client.aclose())
+    loop.close()
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.subprocess
 class TestProcesses:
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+    async def test_forked_process_shares_the_limit_with_a_client_of_its_own_alone(self, place: str) -> None:
+        async with Emulator(rate_limit=RateLimit(5, per=0.5)) as emulator:
+            forked = await run_program(FORK, place, emulator.url)
+            printed, _ = await forked.communicate()
+
+        assert printed.decode().splitlines() == [
+            "parent shared",
+            "child this client was opened before this process was forked: make one AsyncRetab in each process",
+            "child shared",
+            "parent shared",
+        ]
+        assert [served.status for served in emulator.requests] == [200] * 12
+
     async def test_three_processes_keep_to_one_limit_together(self, place: str) -> None:
         async with Emulator(rate_limit=RateLimit(40, per=0.5)) as emulator:
             ids = emulator.seed("splits", 240)

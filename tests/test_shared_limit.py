@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from virtual_time import Clock, RollingWindow, in_virtual_time
+from virtual_time import Clock, RollingWindow, VirtualLoop, in_virtual_time
 
 from retab_async import ConfigurationError, RateLimit, SharedRateLimit
 from retab_async.throttle import BulkLimiter, Priority, SlotReply, SlotRequest, SlotStore, Throttle
@@ -33,6 +33,7 @@ class MemoryLimit(SharedRateLimit):
         self.delay = delay
         self.failure: Exception | None = None
         self.hangs = False
+        self.close_failure: Exception | None = None
         self.exchanges: list[SlotRequest] = []
         self.closed = 0
 
@@ -49,7 +50,11 @@ class _MemoryStore:
         limit.exchanges.append(request)
         await asyncio.sleep(limit.delay / 2)
         if limit.hangs:
-            await asyncio.sleep(inf)
+            try:
+                await asyncio.sleep(inf)
+            finally:
+                if limit.failure is not None:
+                    raise limit.failure
         if limit.failure is not None:
             raise limit.failure
         reply = limit.table.exchange(limit, request, limit.clock())
@@ -58,6 +63,10 @@ class _MemoryStore:
 
     async def aclose(self) -> None:
         self.limit.closed += 1
+        if self.limit.close_failure is not None:
+            raise self.limit.close_failure
+        if self.limit.hangs:
+            await asyncio.sleep(inf)
 
 
 class Process:
@@ -244,6 +253,13 @@ class TestSharing:
         run(scenario)
 
 
+async def learn(process: Process) -> None:
+    """Learn a rate from a refusal."""
+    await process.fill(4)
+    await refused(process, 0.3)
+    await process.send()
+
+
 async def refused(process: Process, retry_after: float) -> float:
     """Send a request that is answered 429, and return when."""
     await process.throttle.wait_turn(inf, CALL)
@@ -335,9 +351,10 @@ class TestFailures:
         assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
         assert "secret" not in caplog.text
 
-    def test_hanging_store_delays_one_call_for_half_a_second(self) -> None:
+    @pytest.mark.parametrize("failure", [None, ConnectionError()], ids=["cancelled", "fails when cancelled"])
+    def test_hanging_store_delays_one_call_for_half_a_second(self, failure: Exception | None) -> None:
         async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:
-            limit.hangs = True
+            limit.hangs, limit.failure = True, failure
             process = processes[0]
             assert await seconds(clock, process.send()) == pytest.approx(0.5, abs=0.05)
             for _ in range(30):
@@ -346,6 +363,19 @@ class TestFailures:
             assert len(limit.exchanges) == 3
 
         run(scenario)
+
+    def test_blocked_event_loop_is_no_unavailable_store(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            call = asyncio.create_task(processes[0].send())
+            await asyncio.sleep(0.0001)
+            loop.be_busy(3)
+            await call
+            assert origin(processes[0]) == "shared"
+
+        run(scenario)
+        assert caplog.messages == []
 
     def test_sharing_resumes_by_itself_with_all_requests_counted(self, caplog: pytest.LogCaptureFixture) -> None:
         async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:
@@ -367,6 +397,30 @@ class TestFailures:
         with caplog.at_level("INFO"):
             run(scenario)
         assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+    def test_rate_learned_without_the_store_is_forgotten_when_sharing_resumes(self) -> None:
+        async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:
+            one = processes[0]
+            estimate = one.throttle.limiter.estimate
+            limit.failure = ConnectionError()
+            await one.fill(10)
+            await learn(one)
+            assert estimate.rate is not None
+            limit.failure = None
+            await asyncio.sleep(2)
+            await one.fill(2)
+            assert origin(one) == "shared"
+            assert estimate.rate is None
+            # The other process has not noticed yet, and its requests count for another period.
+            await learn(one)
+            await one.fill(2)
+            assert estimate.rate is None
+            await asyncio.sleep(4)
+            await learn(one)
+            await one.fill(2)
+            assert estimate.rate is not None
+
+        run(scenario)
 
     def test_emptied_store_learns_the_slots_of_all_processes_again(self) -> None:
         async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:
@@ -396,6 +450,12 @@ class TestFailures:
             epochs.add(table.exchange(limit, SlotRequest(name="a", epoch="", first_id=number), 1.0).epoch)
 
         assert len(epochs) == 3
+
+    def test_restored_slot_of_a_request_in_flight_counts_for_a_lease(self) -> None:
+        table, limit = SlotTable(), MemoryLimit(2, per=1, clock=lambda: 0, lease=7)
+        table.exchange(limit, SlotRequest(name="a", epoch="", held=["a:0"]), 1.0)
+
+        assert table.slots == {"a:0": 8.0}
 
     def test_long_idle_process_does_not_pause_for_an_expired_store(self) -> None:
         async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:
@@ -479,6 +539,7 @@ class TestClosing:
 
             assert [until <= clock() + 2 for until in limit.table.slots.values()] == [True] * 3
             assert limit.closed == 1
+            assert timers_of(process.limiter) == []
             await asyncio.sleep(0)
             assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -496,6 +557,34 @@ class TestClosing:
 
         run(scenario)
 
+    def test_aclose_with_finished_requests_leaves_no_timer(self) -> None:
+        async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:
+            limiter = processes[0].limiter
+            await processes[0].send()
+            assert timers_of(limiter) != []
+            await limiter.aclose()
+
+            assert timers_of(limiter) == []
+
+        run(scenario)
+
+    @pytest.mark.parametrize("failure", [None, OSError("redis://:secret@host")], ids=["hangs", "fails"])
+    def test_store_that_cannot_be_closed_delays_aclose_for_half_a_second_at_most(
+        self, failure: Exception | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:
+            await processes[0].send()
+            await asyncio.sleep(0.1)
+            limit.hangs, limit.close_failure = failure is None, failure
+
+            assert await seconds(clock, processes[0].limiter.aclose()) <= 0.5
+
+        with caplog.at_level("DEBUG"):
+            run(scenario)
+        name = type(failure or TimeoutError()).__name__
+        assert f"the store of the shared rate limit was not closed: {name}" in caplog.messages
+        assert "secret" not in caplog.text
+
     def test_response_after_aclose_starts_nothing(self) -> None:
         async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:
             process = processes[0]
@@ -510,6 +599,11 @@ class TestClosing:
             assert process.limiter.seconds_until_free(clock()) == inf
 
         run(scenario)
+
+
+def timers_of(limiter: SharedLimiter) -> list[asyncio.TimerHandle]:
+    scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    return [timer for timer in scheduled if timer._callback == limiter._on_timer and not timer.cancelled()]
 
 
 class TestStats:

@@ -232,6 +232,10 @@ def shared_limit(rate_limit: RateLimit | None, shared: str | None) -> SharedRate
         raise click.UsageError(msg)
     try:
         if "://" not in shared:
+            if ":" in shared.partition("/")[0]:
+                # An address without a scheme would be a file, which other machines do not share.
+                msg = "--shared is neither a path nor a URL: write redis://HOST:PORT, or ./NAME for a file with a colon"
+                raise click.UsageError(msg)
             return FileRateLimit(shared, rate_limit.requests, per=rate_limit.per)
         from retab_async.integrations.redis import RedisRateLimit  # noqa: PLC0415 - for this option alone
 

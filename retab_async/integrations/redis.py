@@ -144,7 +144,10 @@ class RedisRateLimit(SharedRateLimit):
                 await client.eval("return 1", 0)
         except Exception as error:  # noqa: BLE001 - of whatever library the client is
             # Its text may contain an address with a password.
-            msg = f"the server of the shared rate limit is unavailable ({type(error).__name__})"
+            msg = (
+                f"the server of the shared rate limit is unavailable ({type(error).__name__}): check that it runs, and "
+                "the address and password in its URL"
+            )
             raise ConfigurationError(msg) from None
         finally:
             if client is not self._redis:
@@ -206,8 +209,14 @@ def _connect(url: str) -> Any:
         msg = "a Redis URL needs the extra redis: pip install 'retab_async[redis]'"
         raise ConfigurationError(msg) from None
     try:
-        return Redis.from_url(url)
-    except ValueError as error:
-        # Its text names the schemes, and not the URL.
-        msg = f"invalid Redis URL: {error}"
+        client: Any = Redis.from_url(url)
+        # Without it an unknown option of the URL would be an error of each exchange.
+        client.connection_pool.make_connection()
+    except (TypeError, ValueError):
+        # Its text may contain a part of the password, where that has characters of a URL.
+        msg = (
+            "invalid Redis URL: write redis://:PASSWORD@HOST:PORT/DB, rediss:// for TLS, or unix://PATH, and encode "
+            "special characters of the password, such as %2F for a slash"
+        )
         raise ConfigurationError(msg) from None
+    return client

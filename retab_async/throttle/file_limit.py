@@ -49,6 +49,9 @@ class FileRateLimit(SharedRateLimit):
         try:
             with _locked_file(self.path) as file:
                 _read_tables(file)
+        except BlockingIOError:
+            # Another process has it, which may be stopped: it is unavailable at worst.
+            pass
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             msg = f"{self.path} cannot hold a rate limit: {reason}"
@@ -97,7 +100,7 @@ def _locked_file(path: str) -> Iterator[int]:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            msg = "it is no regular file"
+            msg = "it is no regular file: name a new one"
             raise ValueError(msg)
         _lock(partial(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB))
         try:
@@ -129,7 +132,7 @@ def _read_tables(file: int, now: float | None = None) -> dict[str, SlotTable]:
     if not content:
         return {}
     if not content.startswith(_MAGIC):
-        msg = "it has other content"
+        msg = "it has other content: name a new file"
         raise ValueError(msg)
     body = content[_HEADER_SIZE:]
     if content[len(_MAGIC) : _HEADER_SIZE] != b"%08x\n" % zlib.crc32(body):

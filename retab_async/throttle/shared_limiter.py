@@ -12,6 +12,8 @@ from retab_async.throttle.slots import NO_DEMAND, Demand, SharedRateLimit, SlotR
 
 # Seconds for one exchange, and between two attempts to reach a store that is unavailable.
 _EXCHANGE_TIMEOUT = 0.5
+# Parts in which the time of an exchange is counted.
+_EXCHANGE_STEPS = 5
 _ALONE_SECONDS = 2.0
 # Seconds after which finished requests, and slots without a waiter, are reported if no exchange is due.
 _REPORT_DELAY = 0.02
@@ -38,22 +40,26 @@ class SharedLimiter:
         clock: Monotonic seconds.
         demand: Returns the requests that wait for a slot.
         wake: Makes the first N of them look again.
+        forget_learned: Forgets the rate learned from throttling, because the processes did not share the limit.
 
     Attributes:
         is_alone: Whether the store is unavailable.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it needs of its throttle
         self,
         limit: SharedRateLimit,
         store: SlotStore,
         clock: Callable[[], float],
         demand: Callable[[], Demand],
         wake: Callable[[int], None],
+        *,
+        forget_learned: Callable[[], None],
     ) -> None:
         self.limit = limit
         self.is_alone: bool = False
         self._store, self._clock, self._demand, self._wake = store, clock, demand, wake
+        self._forget_learned = forget_learned
         # Drawn on first use: forked processes must not have the same.
         self._name = ""
         self._next_id = 0
@@ -67,7 +73,7 @@ class SharedLimiter:
         self._closed_until = -inf
         self._must_restore = False
         self._urgent_not_before = self._not_before = -inf
-        self._retry_at = -inf
+        self._retry_at = self._resumed_at = -inf
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -123,7 +129,7 @@ class SharedLimiter:
             self._start_exchange()
 
     async def aclose(self) -> None:
-        """Release the unused slots, report the finished ones, and close the store."""
+        """Release the unused slots, report the finished ones, and close the store, which may be unavailable."""
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -133,7 +139,12 @@ class SharedLimiter:
         self._release_unused()
         if self._report and not self.is_alone:
             await self._exchange(NO_DEMAND)
-        await self._store.aclose()
+        try:
+            # A server that hangs does not end a TLS connection.
+            async with asyncio.timeout(_EXCHANGE_TIMEOUT):
+                await self._store.aclose()
+        except Exception as error:  # noqa: BLE001 - of whatever library the store is: there is nothing left to do
+            _logger.debug("the store of the shared rate limit was not closed: %s", type(error).__name__)
 
     def _seconds_alone(self, now: float) -> float:
         self._forget_finished(now)
@@ -213,8 +224,7 @@ class SharedLimiter:
             closed_seconds=max(0.0, closed_until - now),
         )
         try:
-            async with asyncio.timeout(_EXCHANGE_TIMEOUT):
-                reply = await self._store.exchange(request)
+            reply = await self._exchange_in_time(request)
         except Exception as error:  # noqa: BLE001 - of whatever library the store is: requests go on without it
             # The store may have granted the slots nevertheless.
             self._report = [(slot, -inf) for slot in asked] + [each for each in reported if each[1] == -inf]
@@ -225,6 +235,21 @@ class SharedLimiter:
         self._apply(request, reply, asked)
         return was_alone or reply.is_lost or self._closed_until > -inf
 
+    async def _exchange_in_time(self, request: SlotRequest) -> SlotReply:
+        exchange = asyncio.create_task(self._store.exchange(request), name="retab_async limit exchange")
+        try:
+            # In steps: an event loop that is blocked is late for one of them alone, and still gets the reply.
+            for _ in range(_EXCHANGE_STEPS):
+                done, _ = await asyncio.wait({exchange}, timeout=_EXCHANGE_TIMEOUT / _EXCHANGE_STEPS)
+                if done:
+                    return exchange.result()
+            exchange.cancel()
+            # Whatever it raises then is of no use.
+            await asyncio.gather(exchange, return_exceptions=True)
+            raise TimeoutError
+        finally:
+            exchange.cancel()
+
     def _restored(self, now: float) -> list[tuple[str, float]]:
         self._forget_finished(now)
         return list(self._finished) if self._must_restore else []
@@ -233,7 +258,11 @@ class SharedLimiter:
         now = self._clock()
         if self.is_alone:
             _logger.info("the shared rate limit is available again")
+            self._resumed_at = now
         self.is_alone = False
+        if now < self._resumed_at + _ALONE_SECONDS + self.limit.per:
+            # The API counts the requests of all processes that were or still are alone until then.
+            self._forget_learned()
         self._exchanged_at = now
         self._epoch = reply.epoch
         self._must_restore = reply.is_lost

@@ -142,7 +142,9 @@ class Throttle:
         self.given: LocalLimiter | SharedLimiter | None = None
         if isinstance(rate_limit, SharedRateLimit):
             store = rate_limit.open_store(fingerprint)
-            self.given = SharedLimiter(rate_limit, store, clock, self._demand, self.queue.wake)
+            self.given = SharedLimiter(
+                rate_limit, store, clock, self._demand, self.queue.wake, forget_learned=self.limiter.estimate.reset
+            )
         elif rate_limit is not None:
             self.given = LocalLimiter(rate_limit, self._demand, self.queue.wake)
         self._waiting = dict.fromkeys(Priority, 0)
