@@ -279,7 +279,9 @@ class RunResource(OfficialNames, Generic[RunT]):
         return bulk.CancelTarget(self._api.kind, self._api, self._waiter)
 
     def _run_id_of(self, run: str | RunT) -> tuple[str, str]:
-        run_id = run if isinstance(run, str) else self._id_of(run)
+        if isinstance(run, str):
+            return self._api.kind, run
+        run_id = self._id_of(run)
         if not isinstance(run_id, str):
             run_path(self.path, run_id)
         return self._api.kind, run_id
