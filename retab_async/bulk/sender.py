@@ -2,9 +2,8 @@
 
 import logging
 import time
-from collections.abc import Awaitable
 from math import inf
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from retab_async.api.run_api import RunApi
 from retab_async.bulk.circuit_breaker import CircuitBreaker, CircuitState, probe_timeout
@@ -15,6 +14,9 @@ from retab_async.errors import APIError, HTTPResponseError, PermissionDeniedErro
 from retab_async.models import Run
 from retab_async.polling import Waiter
 from retab_async.retry import RetryPolicy, backoff_delay, is_congestion, is_throttled, is_transient, log_retry
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 RunT = TypeVar("RunT", bound=Run)
 
@@ -47,7 +49,12 @@ class CancelTarget(NamedTuple, Generic[RunT]):
 
 
 class CancelSender(Generic[RunT]):
-    """Sends cancels over the bulk transport and reports each result to the circuit breaker."""
+    """Sends cancels over the bulk transport and reports each result to the circuit breaker.
+
+    Attributes:
+        cancels: By kind, what sends the cancel of a run once, in its turn; it raises `SendSuppressedError` if the
+            circuit opened before the turn came, so that the cancel is unsent.
+    """
 
     def __init__(self, targets: dict[str, CancelTarget[RunT]], options: CancelOptions, breaker: CircuitBreaker) -> None:
         self._targets = targets
@@ -64,15 +71,9 @@ class CancelSender(Generic[RunT]):
             outage_timeout=options.outage_timeout,
             is_suspended=lambda: breaker.state is not CircuitState.CLOSED,
         )
-        self._cancels = {kind: target.api.with_transport(transport).cancel for kind, target in targets.items()}
-
-    def cancel(self, item: CancelItem) -> Awaitable[RunT]:
-        """Send a cancel once, in its turn.
-
-        Raises:
-            SendSuppressedError: The circuit opened before the turn came; the item is unsent.
-        """
-        return self._cancels[item.kind](item.run_id)
+        self.cancels: dict[str, Callable[[str], Awaitable[RunT]]] = {
+            kind: target.api.with_transport(transport).cancel for kind, target in targets.items()
+        }
 
     async def probe(self, item: CancelItem) -> RunT:
         """Send a cancel once, with the timeout of a probe."""

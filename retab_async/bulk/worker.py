@@ -11,7 +11,7 @@ from retab_async.bulk.follower import RunFollower
 from retab_async.bulk.id_source import CancelItem
 from retab_async.bulk.item_source import ItemSource
 from retab_async.bulk.reporter import OutcomeReporter
-from retab_async.bulk.results import Disposition, disposition_of_run
+from retab_async.bulk.results import DISPOSITIONS, Disposition
 from retab_async.bulk.sender import CancelSender
 from retab_async.bulk.worker_pool import WorkerPool
 from retab_async.errors import ClientStateError, InvalidRunIdError, RequestError
@@ -58,7 +58,7 @@ class Worker(Generic[RunT]):
             if self.breaker.state is _CLOSED or await self._wait_for_circuit(item):
                 # Inline, because another coroutine would be measurable: every id comes this way.
                 try:
-                    run = await self.sender.cancel(item)
+                    run = await self.sender.cancels[item.kind](item.run_id)
                 except SendSuppressedError:
                     continue
                 except Exception as error:  # noqa: BLE001 - the failure of one id is its outcome
@@ -119,10 +119,11 @@ class Worker(Generic[RunT]):
 
     def _accept(self, item: CancelItem, run: RunT) -> None:
         self.sender.on_success(item)
-        if self.follower is None or run.status.is_terminal:
-            self.reporter.report(item, disposition_of_run(run), run)
-        else:
+        disposition = DISPOSITIONS.get(run.status)
+        if disposition is None and self.follower is not None:
             self.follower.start(item, run)
+        else:
+            self.reporter.report(item, disposition or Disposition.ACCEPTED, run)
 
     def _handle_failure(self, item: CancelItem, error: Exception) -> float | None:
         # The seconds after which to send again; None if the item has its outcome.
