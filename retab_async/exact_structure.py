@@ -1,8 +1,7 @@
 """Generated structure functions: JSON that fits a model exactly becomes an instance without going through `__init__`.
 
-cattrs generates its functions in the same way; these leave everything that does not fit exactly to cattrs' own. An
-instance of a frozen class is filled as one of its twin, a class with the same slots that is not frozen, and then gets
-its class.
+cattrs generates its functions in the same way; these leave everything that does not fit exactly to cattrs' own. A model
+is frozen: its instance begins as one of a twin class with the same slots that is not, and gets its class once filled.
 """
 
 from abc import ABCMeta
