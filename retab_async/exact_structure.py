@@ -1,13 +1,13 @@
 """Generated structure functions: JSON that fits a model exactly becomes an instance without going through `__init__`.
 
-cattrs generates its functions in the same way; these leave everything that does not fit exactly to cattrs' own. An
-instance of a frozen class is filled as one of its twin, a class with the same slots that is not frozen, and then gets
-its class.
+cattrs generates its functions in the same way; these leave everything that does not fit exactly to cattrs' own. A model
+is frozen: its instance begins as one of a twin class with the same slots that is not, and gets its class once filled.
 """
 
+from abc import ABCMeta
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from types import MemberDescriptorType, NoneType
+from types import BuiltinMethodType, GetSetDescriptorType, MemberDescriptorType, NoneType
 from typing import Any, get_args, get_origin
 
 import attrs
@@ -92,9 +92,14 @@ def without_none(kind: Any) -> Any:
 
 def _mutable_twin(cls: Any) -> Any:
     # Raises a TypeError if no instance can become one of the class, such as an abstract one.
-    names = {name: value for name, value in vars(cls).items() if name not in cls.__slots__}
+    if type(cls) not in {type, ABCMeta} or not isinstance(cls.__init_subclass__, BuiltinMethodType):
+        msg = "its bases would notice the twin as a further subclass"
+        raise TypeError(msg)
+    slots = MemberDescriptorType | GetSetDescriptorType
+    names = {name: value for name, value in vars(cls).items() if not isinstance(value, slots)}
     names |= {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
-    twin = type(cls)(cls.__name__, cls.__bases__, names)
+    # Not the same name, because a tagged union of all subclasses uses it as the tag.
+    twin = type(cls)(f"_{cls.__name__}", cls.__bases__, names)
     object.__new__(twin).__class__ = cls
     return twin
 

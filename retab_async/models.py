@@ -110,7 +110,7 @@ class MIMEData(SparseRepr):
     """A document by its `url`: an https URL, or a `data:` URL with the content."""
 
     filename: str
-    url: str
+    url: str = attrs.field(repr=False)
 
     def __repr__(self) -> str:
         # A data: URL holds a whole document after its comma, and a query may hold a signature.

@@ -47,6 +47,20 @@ async def test_cancel_is_sent_while_foreground_creates_hold_all_connections(
         assert client._pool.slots._free == max_connections
 
 
+async def test_cancel_by_its_route_is_sent_while_a_foreground_create_holds_the_connection(emulator: Emulator) -> None:
+    (run_id,) = emulator.seed("splits")
+    emulator.fail(CREATE, Fault.hang())
+    async with client_for(emulator.url, max_connections=1) as client:
+        create = asyncio.create_task(foreground_create(client))
+        await until(lambda: connections_in_use(client) == 1)
+        async with asyncio.timeout(2):
+            response = await client.request("POST", f"/v1/splits/{run_id}/cancel")
+
+        assert response.status == 200
+        create.cancel()
+        await asyncio.wait({create})
+
+
 async def test_bulk_cancel_runs_while_foreground_creates_hold_all_connections(emulator: Emulator) -> None:
     ids = emulator.seed("splits", 40)
     emulator.fail(CREATE, *[Fault.hang()] * 3)

@@ -3,9 +3,10 @@
 import pickle
 import traceback
 import weakref
+from abc import ABCMeta
 from collections.abc import Mapping
 from inspect import isabstract
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -88,16 +89,85 @@ def test_every_model_has_a_generated_function(name: str) -> None:
     assert exact_structure_fn(MODELS[name], GENERATED, fail) is not fail
 
 
+class Registered(retab_async.Split):
+    """Knows its subclasses."""
+
+    names: ClassVar[list[str]] = []
+
+    def __init_subclass__(cls) -> None:
+        cls.names.append(cls.__name__)
+
+
+class Registry(ABCMeta):
+    """Knows its classes."""
+
+    names: ClassVar[list[str]] = []
+
+    def __init__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> None:
+        super().__init__(name, bases, members)
+        cls.names.append(name)
+
+
+class OfRegistered(Registered):
+    """In the list of its base."""
+
+
+class OfRegistry(retab_async.Split, metaclass=Registry):
+    """In the list of its metaclass."""
+
+
+@pytest.mark.parametrize("cls", [retab_async.models.Run, OfRegistered, OfRegistry])
+def test_class_whose_instances_cannot_be_filled_is_left_to_the_converter(cls: Any) -> None:
+    assert exact_structure_fn(cls, GENERATED, fail) is fail
+
+
+def test_subclass_of_a_registering_class_is_registered_once() -> None:
+    for cls in (OfRegistered, OfRegistry):
+        assert type(cls.from_dict({"id": "splt_1", "status": "queued"})) is cls
+        assert cls.names == [cls.__name__]
+
+
 @attrs.frozen
 class WeaklyReferenced:
-    """Has a slot for weak references of its own, so that no instance can become one of it."""
+    """Has a slot for weak references of its own, so that before Python 3.12 no instance can become one of it."""
 
     name: str
 
 
-@pytest.mark.parametrize("cls", [WeaklyReferenced, retab_async.models.Run])
-def test_class_whose_instances_cannot_be_filled_is_left_to_the_converter(cls: Any) -> None:
-    assert exact_structure_fn(cls, GENERATED, fail) is fail
+def test_class_with_a_slot_for_weak_references_is_structured() -> None:
+    assert GENERATED.structure({"name": "n"}, WeaklyReferenced) == WeaklyReferenced("n")
+
+
+class Plain(retab_async.Split):
+    """Has a `__dict__`."""
+
+
+class Cached(retab_async.Split):
+    """Has a slot whose name is private."""
+
+    __slots__ = ("__cache",)
+
+
+@attrs.frozen(kw_only=True)
+class Noted(retab_async.Split):
+    """Has a field more."""
+
+    note: str = ""
+
+
+@pytest.mark.parametrize("cls", [Plain, Cached, Noted])
+def test_subclass_of_a_model_is_structured(cls: type[retab_async.Split]) -> None:
+    run = cls.from_dict({"id": "splt_1", "status": "queued", "note": "n"})
+
+    assert type(run) is cls
+    assert attrs.evolve(run) == pickle.loads(pickle.dumps(run)) == run  # noqa: S301 - made here
+
+
+def test_no_other_subclass_has_the_name_of_a_model() -> None:
+    GENERATED.structure({"id": "splt_1", "status": "queued"}, retab_async.Split)
+    named = [cls for cls in retab_async.models.Primitive.__subclasses__() if cls.__name__ == "Split"]
+
+    assert named == [retab_async.Split]
 
 
 def test_instance_is_frozen_and_of_its_class() -> None:

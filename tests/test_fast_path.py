@@ -245,6 +245,8 @@ RESPONSES = [
     b"HTTP/1.1 200 OK\nContent-Length: 6\n\n\r\n\r\n{}",
     b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\n\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 4\n\r\n\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\n\n\r\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\n\r\n{}",
     b"\r\n\r\n" + message(BODY),
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     b"SSH-2.0-OpenSSH\r\n",
@@ -291,6 +293,7 @@ class TestEquality:
     @example(content=CHUNKED + b"garbage", cuts=[85])
     @example(content=message(b"zz\r\n", headers=CHUNKED_FIELDS), cuts=[85])
     @example(content=message(BODY) + b"garbage", cuts=[90])
+    @example(content=b"HTTP/1.1 200 OK\r\nContent-Length: 6\n\n\r\r\n\r\n{}\r\n\r\n", cuts=[43, 46])
     @given(
         content=st.one_of(st.sampled_from(RESPONSES), st.binary(max_size=60)),
         cuts=st.lists(st.integers(0, 400), max_size=4),

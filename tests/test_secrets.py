@@ -13,8 +13,10 @@ from clients import ONCE, QUICK, client_for, user_session
 from fault_harness import came_of, create, keeps
 from payloads import BARE_SPLIT, KEY, SPLIT_ID
 from raw_server import Step, close_early, message, raw_server, reply, say_and_close, unused_port
+from rich.pretty import pretty_repr
 
-from retab_async import AsyncRetab, ConfigurationError, RetabError
+from retab_async import AsyncRetab, ConfigurationError, DownloadLink, MIMEData, RetabError, UploadedFile
+from retab_async.protocol import BytesBody, Request
 
 both_paths = pytest.mark.usefixtures("connection_path")
 
@@ -204,6 +206,26 @@ async def test_no_repr_of_a_client_shows_the_key() -> None:
     for shown in (client, client.with_options(bearer_token=KEY), client._settings, client.splits):
         assert KEY not in repr(shown)
         assert KEY not in str(shown)
+
+
+SIGNED = f"https://storage.test/file?signature={SIGNATURE}"
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        Request("PUT", "/file", SIGNATURE, None, BytesBody(SIGNATURE.encode())),
+        Request("PUT", "/file", external_url=SIGNED, headers=(("x-goog-key", SIGNATURE),), secrets=(SIGNATURE,)),
+        MIMEData(filename="file", url=SIGNED),
+        UploadedFile(id="file_1", filename="file", url=SIGNED),
+        DownloadLink(download_url=SIGNED),
+    ],
+    ids=lambda holder: type(holder).__name__,
+)
+def test_neither_a_repr_nor_the_shown_fields_of_an_object_hold_a_signature(holder: object) -> None:
+    assert SIGNATURE not in repr(holder)
+    # Written from the fields of attrs classes, in the tracebacks of rich too.
+    assert SIGNATURE not in pretty_repr(holder)
 
 
 @pytest.mark.parametrize("part", [lambda client: client, lambda client: client.splits, lambda client: client._settings])

@@ -21,11 +21,11 @@ from retab_async import (
 )
 from retab_async.emulator import Emulator
 from retab_async.emulator import RateLimit as Enforced
-from retab_async.protocol import Request
+from retab_async.protocol import cancel_request
 from retab_async.transport import BulkTransport
 
 OK = reply(BARE_SPLIT)
-CANCEL = Request("POST", f"/v1/splits/{SPLIT_ID}/cancel")
+CANCEL = cancel_request("/v1/splits", SPLIT_ID, None)
 ONCE = RetryPolicy(attempts=1)
 
 
@@ -218,7 +218,7 @@ class TestBulkSends:
             ids = emulator.seed("splits", 15)
             transport = bulk_transport_of(client, 8, RateLimit(5, per=0.3))
             begun = time.monotonic()
-            requests = [Request("POST", f"/v1/splits/{run_id}/cancel") for run_id in ids]
+            requests = [cancel_request("/v1/splits", run_id, None) for run_id in ids]
             await asyncio.gather(*map(transport.send, requests))
 
             assert time.monotonic() - begun >= 0.6

@@ -88,17 +88,18 @@ class Request:
         is_cancel: Whether it cancels a run, and so stops costs.
     """
 
+    # Where it may hold a document or a signed URL, a field has no repr: rich, for one, shows classes field by field.
     method: str
     path: str
-    query: str = ""
+    query: str = attrs.field(default="", repr=False)
     max_response_bytes: int | None = None
-    body: Body | None = None
+    body: Body | None = attrs.field(default=None, repr=False)
     idempotency_key: str | None = None
     extra_seconds: float = 0.0
-    external_url: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
+    external_url: str = attrs.field(default="", repr=False)
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     is_streamed: bool = False
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
     public_only: bool = False
     is_repeatable: bool = True
     is_cancel: bool = False

@@ -46,7 +46,7 @@ class DownloadLink(SparseRepr):
         mime_data: The file as a document of another run.
     """
 
-    download_url: str
+    download_url: str = attrs.field(repr=False)
     expires_in: str = ""
     filename: str = ""
     mime_data: MIMEData | None = None

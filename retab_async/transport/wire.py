@@ -36,8 +36,8 @@ _MAX_PLAIN_BYTES = 64 * 1024
 # In the place of a Content-Length.
 _CHUNKED = -1
 _PLAIN_ENCODINGS = frozenset({None, "gzip"})
-_END_OF_HEAD = b"\n\r\n"
-_LINE_FEED = ord("\n")
+_END_OF_LINE = b"\r\n"
+_END_OF_HEAD = b"\r\n\r\n"
 _END_OF_CHUNKS = b"\r\n0\r\n\r\n"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 # aiohttp's own limit of 8 KiB is too small for what corporate proxies add.
@@ -332,8 +332,8 @@ class Wire(asyncio.BufferedProtocol):
         self._body_start = start = received.find(_END_OF_HEAD) + len(_END_OF_HEAD)
         is_complete = start >= len(_END_OF_HEAD)
         messages, _, _ = self._head_parser.feed_data(data[: start - len(received) or None] if is_complete else data)
-        # The parser takes bare line feeds too, so the head may have ended sooner, and skips blank lines after that.
-        if len(messages) != is_complete or (is_complete and received[start - len(_END_OF_HEAD) - 1] == _LINE_FEED):
+        # The parser takes bare line feeds too, so the head may have ended sooner, and skips the blank lines after it.
+        if len(messages) != is_complete or (is_complete and received[start - len(_END_OF_HEAD) - 1] in _END_OF_LINE):
             raise _NotPlainError
         return messages[0][0] if messages else None
 
