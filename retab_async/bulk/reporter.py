@@ -31,7 +31,7 @@ class OutcomeReporter(Generic[RunT]):
         on_outcome: Called with each outcome, for hooks; None for none.
 
     Attributes:
-        slots: As above.
+        slots: Bounds the items; workers take a free one themselves before they `reserve`.
     """
 
     def __init__(  # noqa: PLR0913 - the sinks of an outcome, most of them optional

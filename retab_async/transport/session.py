@@ -88,7 +88,7 @@ class ConnectionPool:
         self.is_user_session: bool = session is not None
         self._session = session
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._forks: int | None = None
+        self._forks_when_opened: int | None = None
         self._ssl = ssl
         self._trace_configs = list(trace_configs)
         self._wires: WirePool | None = None
@@ -102,7 +102,7 @@ class ConnectionPool:
     @property
     def is_forked(self) -> bool:
         """Whether it was opened in a parent process of this one, which goes on using its sockets."""
-        return self._forks is not None and self._forks != len(_forks)
+        return self._forks_when_opened is not None and self._forks_when_opened != len(_forks)
 
     def session(self) -> aiohttp.ClientSession:
         """Return the session, opened if necessary.
@@ -144,7 +144,7 @@ class ConnectionPool:
 
     def wires(self) -> WirePool | None:
         """Return the connections of the fast path; None if a request has to go through the session."""
-        if asyncio.get_running_loop() is not self._loop or self.closed or len(_forks) != self._forks:
+        if asyncio.get_running_loop() is not self._loop or self.closed or len(_forks) != self._forks_when_opened:
             # Opens it, or raises.
             self.session()
         wires = self._wires
@@ -194,7 +194,7 @@ class ConnectionPool:
             # Instrumentation adds trace configs of its own to every session.
             if not self._session.trace_configs and wire.is_supported():
                 self._wires = WirePool(connector, loop)
-        self._forks = len(_forks)
+        self._forks_when_opened = len(_forks)
         self._loop = loop
 
 
