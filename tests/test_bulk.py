@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import pytest
@@ -617,6 +617,22 @@ async def test_failures_settled_in_the_journal_are_failures_of_the_resumed_job(
     assert str(outcome.error) == str(first.failures[0].error)
     with pytest.raises(ExceptionGroup, match="1 of 4 cancels failed"):
         job.report.raise_for_failures()
+
+
+@pytest.mark.parametrize("order", ["completion", "input"])
+async def test_resumed_stream_has_the_outcomes_of_the_other_ids(
+    *, emulator: Emulator, client: AsyncRetab, tmp_path: Path, order: Literal["completion", "input"]
+) -> None:
+    ids, journal = emulator.seed("splits", 12), tmp_path / "cancel.jsonl"
+    await client.splits.cancel_many(ids[1::3], journal=journal)
+    job = client.splits.cancel_many([*ids[:6], "no id", *ids[6:]], journal=journal, concurrency=1, order=order)
+    outcomes = await outcomes_of(job)
+
+    others = [run_id for run_id in ids if run_id not in ids[1::3]]
+    assert [outcome.run_id for outcome in outcomes] == [*others[:4], "no id", *others[4:]]
+    assert job.report.settled == {"cancelled": 4}
+    assert job._queue is not None
+    assert not job._queue._early
 
 
 async def test_counts_are_those_of_the_ids_of_the_call(emulator: Emulator, client: AsyncRetab, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ class CancelItem:
         kind: Kind of the run; empty for what could not be normalised.
         run_id: The id.
         value: What the caller gave for it.
-        number: Position among the ids of the job that have an outcome.
+        number: Position among the ids of the job, without skipped ones.
         attempts: Number of sends.
         failures: Transient failures since the last outage that the retry policy limits.
         congestions: Transient failures since the last outage because the server was busy.
@@ -27,17 +27,17 @@ class CancelItem:
     """
 
     # Class attributes: most items succeed at once and never set these.
-    number = 0
     attempts = 0
     failures = 0
     congestions = 0
     deadline: float = 0.0
     error: Exception | None = None
 
-    def __init__(self, kind: str, run_id: str, value: Any = None) -> None:
+    def __init__(self, kind: str, run_id: str, value: Any = None, number: int = 0) -> None:
         self.kind = kind
         self.run_id = run_id
         self.value = value
+        self.number = number
 
 
 class IdSource(ItemSource[CancelItem]):
@@ -58,12 +58,14 @@ class IdSource(ItemSource[CancelItem]):
         # Hashes: the chance that two of a million ids share one is 1 in 30 millions.
         self._occurred: set[int] | None = set() if dedupe else None
         self.duplicates: int = 0
+        self._count = 0
 
     def _to_item(self, value: Any) -> CancelItem | None:
         try:
             kind, run_id = self._read(value)
         except Exception as error:  # noqa: BLE001 - it is the outcome of this value alone
-            item = CancelItem("", _shown(value))
+            item = CancelItem("", _shown(value), number=self._count)
+            self._count += 1
             item.error = error
             return item
         if self._occurred is not None:
@@ -72,7 +74,8 @@ class IdSource(ItemSource[CancelItem]):
                 self.duplicates += 1
                 return None
             self._occurred.add(key)
-        return CancelItem(kind, run_id, value)
+        self._count += 1
+        return CancelItem(kind, run_id, value, self._count - 1)
 
 
 def _shown(value: Any) -> str:

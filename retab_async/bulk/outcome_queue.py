@@ -20,7 +20,7 @@ class OutcomeQueue(Generic[OutcomeT]):
         self._slots = slots
         self._in_order = in_order
         self._next_number = 0
-        self._early: dict[int, OutcomeT] = {}
+        self._early: dict[int, OutcomeT | None] = {}
         self._ready: deque[OutcomeT] = deque()
         self._has_changed = asyncio.Event()
         self._is_closed = False
@@ -28,13 +28,24 @@ class OutcomeQueue(Generic[OutcomeT]):
     def put(self, number: int, outcome: OutcomeT) -> None:
         """Add the outcome of the item with this number, counted from 0."""
         if self._in_order:
-            self._early[number] = outcome
-            while self._next_number in self._early:
-                self._ready.append(self._early.pop(self._next_number))
-                self._next_number += 1
+            self._put_in_order(number, outcome)
         else:
             self._ready.append(outcome)
         self._has_changed.set()
+
+    def skip(self, number: int) -> None:
+        """Wait for no outcome of the item with this number."""
+        if self._in_order:
+            self._put_in_order(number, None)
+            self._has_changed.set()
+
+    def _put_in_order(self, number: int, outcome: OutcomeT | None) -> None:
+        self._early[number] = outcome
+        while self._next_number in self._early:
+            first = self._early.pop(self._next_number)
+            self._next_number += 1
+            if first is not None:
+                self._ready.append(first)
 
     def close(self) -> None:
         """Mark the end of the outcomes."""

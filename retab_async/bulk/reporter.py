@@ -32,6 +32,7 @@ class OutcomeReporter(Generic[RunT]):
 
     Attributes:
         slots: Bounds the items; workers take a free one themselves before they `reserve`.
+        journal: Has the items that an earlier run of the job has settled.
     """
 
     def __init__(  # noqa: PLR0913 - the sinks of an outcome, most of them optional
@@ -47,9 +48,8 @@ class OutcomeReporter(Generic[RunT]):
         self._counts = counts
         self.slots: FifoSemaphore | None = slots
         self._queue = queue
-        self._journal = journal
+        self.journal: Journal | None = journal
         self._on_failure = on_failure
-        self._admitted = 0
         self._on_outcome = on_outcome
         self._needs_outcomes = queue is not None or journal is not None or on_outcome is not None
 
@@ -63,15 +63,13 @@ class OutcomeReporter(Generic[RunT]):
         if self.slots is not None:
             self.slots.release()
 
-    def admit(self, item: CancelItem) -> bool:
-        """Assign a number to an item; False if an earlier run of the job has settled it, which is then reported."""
-        settled = self._journal.settled(item.kind, item.run_id) if self._journal is not None else None
+    def report_settled(self, item: CancelItem, journal: Journal) -> bool:
+        """Report an item that an earlier run of the job has settled; False for any other."""
+        settled = journal.settled(item.kind, item.run_id)
         # A later version of this library may have other dispositions.
-        if settled is not None and settled.disposition in _SETTLED:
-            self._report_settled(item, Disposition(settled.disposition), settled.reason)
+        if settled is None or settled.disposition not in _SETTLED:
             return False
-        item.number = self._admitted
-        self._admitted += 1
+        self._report_settled(item, Disposition(settled.disposition), settled.reason)
         return True
 
     def report(
@@ -100,9 +98,9 @@ class OutcomeReporter(Generic[RunT]):
         if not disposition.is_failure:
             self._counts.counts[disposition] += 1
             self.cancel_reservation()
+            if self._queue is not None:
+                self._queue.skip(item.number)
             return
-        item.number = self._admitted
-        self._admitted += 1
         outcome: CancelOutcome[RunT] = CancelOutcome(
             run_id=item.run_id, kind=item.kind, disposition=disposition, error=SettledError(reason)
         )
@@ -114,8 +112,8 @@ class OutcomeReporter(Generic[RunT]):
 
     def _record(self, number: int, outcome: CancelOutcome[RunT]) -> None:
         # What belongs to no kind could not be recognised in another run of the job.
-        if self._journal is not None and outcome.kind:
-            self._write(self._journal, outcome)
+        if self.journal is not None and outcome.kind:
+            self._write(self.journal, outcome)
         self._counts.add(number, outcome)
         if self._on_outcome is not None:
             self._on_outcome(outcome)

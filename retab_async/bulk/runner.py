@@ -84,7 +84,7 @@ class JobRunner:
         failure = asyncio.CancelledError() if task.cancelled() else task.exception()
         if failure is not None and not (task.cancelled() and (self._is_closing or self._source.has_interrupted(task))):
             self._source.fail(failure)
-        if not (self.workers.size or self.waits.size):
+        if not (self.workers.tasks or self.waits.tasks):
             self._ended_at = time.monotonic()
             self._has_ended.set()
             if self._queue is not None:

@@ -98,14 +98,14 @@ class Worker(Generic[RunT]):
     def _admit(self, item: CancelItem | None) -> CancelItem | None:
         if item is None:
             self.reporter.cancel_reservation()
-        elif not self.reporter.admit(item):
+        elif (journal := self.reporter.journal) is not None and self.reporter.report_settled(item, journal):
             pass
         elif item.error is not None:
             self.reporter.report(item, Disposition.INVALID, error=item.error)
         elif self.is_dry_run:
             self.reporter.report(item, Disposition.PLANNED, item.value)
         else:
-            if self.pool.size < self.max_workers:
+            if len(self.pool.tasks) < self.max_workers:
                 self._grow()
             return item
         return None
@@ -114,7 +114,7 @@ class Worker(Generic[RunT]):
         # A worker that waits for the source is enough. Otherwise two at a time: tasks that start in the same iteration
         # of the event loop are cheaper than one in each.
         if self.breaker.state is _CLOSED and not self.source.has_takers:
-            for _ in range(min(2, self.max_workers - self.pool.size)):
+            for _ in range(min(2, self.max_workers - len(self.pool.tasks))):
                 self.pool.spawn(self.run())
 
     def _accept(self, item: CancelItem, run: RunT) -> None:
@@ -143,7 +143,7 @@ class Worker(Generic[RunT]):
         return delay
 
     def _record_failure(self, item: CancelItem, error: RequestError) -> None:
-        self.sender.on_failure(item, error, self.pool.size)
+        self.sender.on_failure(item, error, len(self.pool.tasks))
         if self.sender.refuses_caller(error):
             self.source.refuse(error)
             self.breaker.give_up(error)
@@ -187,7 +187,7 @@ class Worker(Generic[RunT]):
         return False
 
     def _take_fresh(self) -> CancelItem | None:
-        is_available = self.pool.size < self.max_workers + _MAX_SPARE_WORKERS and not self.source.is_closed
+        is_available = len(self.pool.tasks) < self.max_workers + _MAX_SPARE_WORKERS and not self.source.is_closed
         return self._take() if is_available else None
 
     async def _send_probe(self, item: CancelItem) -> bool:

@@ -124,7 +124,7 @@ class ProcessJob(BulkJob[ProcessResult[RunT], ProcessReport]):
             on_failure=self._source.fail,
             on_result=None if hooks is None else hooks.listener("on_result", kind),
         )
-        guard = OutageGuard(runner.breaker, lambda: runner.workers.size, self._source.refuse)
+        guard = OutageGuard(runner.breaker, lambda: len(runner.workers.tasks), self._source.refuse)
         worker: ProcessWorker[RunT] = ProcessWorker(
             source=self._source,
             target=target,

@@ -95,7 +95,7 @@ class ProcessWorker(Generic[RunT]):
                 self.reporter.cancel_reservation()
             else:
                 # A worker that waits for the source is enough.
-                if self.pool.size < self.max_workers and not self.source.has_takers:
+                if len(self.pool.tasks) < self.max_workers and not self.source.has_takers:
                     self.pool.spawn(self.run())
                 await self._process(item)
             # Documents that need no I/O must not starve the event loop.
