@@ -53,16 +53,14 @@ def exact_structure_fn(cls: Any, converter: BaseConverter, fallback: Hook) -> Ho
         "    def structure(value, _):",
         *(f"        nonlocal {name}" for name in hooks),
         "        if type(value) is dict:",
-        "            get = value.get",
+        "            made = new(mutable)",
         "            try:",
         *(f"                {line}" for line in body),
-        # Not before: tracebacks may show locals, and a part of an instance has no repr.
-        "                made = new(mutable)",
-        *(f"                made.{field.name} = item_{field.name}" for field in fields),
         "                made.__class__ = cls",
         "                return made",
         "            except Exception:",
-        "                pass",
+        # Tracebacks may show locals, and a part of an instance has no repr.
+        "                del made",
         # Also for what a hook of a field has raised: this error names the whole path.
         "        return fallback(value, cls)",
         "    return structure",
@@ -113,34 +111,40 @@ def _is_plain(cls: type, field: "attrs.Attribute[Any]") -> bool:
 
 
 def _field_lines(cls: type, field: "attrs.Attribute[Any]", names: dict[str, Any]) -> list[str]:
+    # Assigns the structured value of the field, or gives up.
     name = field.name
     if field.default is attrs.NOTHING:
-        return [f"item_{name} = value[{name!r}]", *_item_lines(field.type, name, names)]
+        return [f"item = value[{name!r}]", *_item_lines(field.type, name, names), f"made.{name} = item"]
     make_default = getattr(field.default, "factory", None)
     names[f"default_{name}"] = field.default if make_default is None else make_default
     default = f"default_{name}" if make_default is None else f"default_{name}()"
     if is_extra(field):
         names["known"], names["unknown"] = known_fields(cls), unknown_fields
-        return [f"item_{name} = {default} if known.issuperset(value) else unknown(value, known)"]
+        return [f"made.{name} = {default} if known.issuperset(value) else unknown(value, known)"]
     return [
-        f"item_{name} = get({name!r})",
-        f"if item_{name} is None:",
-        f"    item_{name} = {default}",
+        # Most fields of most responses are absent, which this tells faster than a call.
+        f"if {name!r} in value:",
+        f"    item = value[{name!r}]",
+        "    if item is None:",
+        f"        made.{name} = {default}",
+        "    else:",
+        *(f"        {line}" for line in _item_lines(without_none(field.type), name, names)),
+        f"        made.{name} = item",
         "else:",
-        *(f"    {line}" for line in _item_lines(without_none(field.type), name, names)),
+        f"    made.{name} = {default}",
     ]
 
 
 def _item_lines(kind: Any, name: str, names: dict[str, Any]) -> list[str]:
     # Replaces the item by its structured value, or gives up.
-    item, exact = f"item_{name}", _exact_type(kind)
+    exact = _exact_type(kind)
     if exact:
-        return [f"if type({item}) is not {exact}:", f"    {_GIVE_UP}"]
+        return [f"if type(item) is not {exact}:", f"    {_GIVE_UP}"]
     if kind is RunStatus:
-        return [f"{item} = statuses[{item}]"]
+        return ["item = statuses[item]"]
     if kind is datetime:
         # The converter reads a time without an offset as UTC.
-        return [f"{item} = read_time({item})", f"if {item}.tzinfo is None:", f"    {_GIVE_UP}"]
+        return ["item = read_time(item)", "if item.tzinfo is None:", f"    {_GIVE_UP}"]
     is_tuple = get_origin(kind) is tuple
     kind = get_args(kind)[0] if is_tuple else kind
     exact = _exact_type(kind)
@@ -149,17 +153,16 @@ def _item_lines(kind: Any, name: str, names: dict[str, Any]) -> list[str]:
     if not exact:
         names[f"kind_{name}"], names[f"hook_{name}"] = kind, None
     if not is_tuple:
-        return [*find, f"{item} = hook_{name}({item}, kind_{name})"]
-    check = [f"if type({item}) is not list:", f"    {_GIVE_UP}"]
+        return [*find, f"item = hook_{name}(item, kind_{name})"]
+    check = ["if type(item) is not list:", f"    {_GIVE_UP}"]
     if not exact:
-        structured = f"tuple([hook_{name}(each, kind_{name}) for each in {item}])"
-        return [*check, *find, f"{item} = {structured} if {item} else ()"]
+        return [*check, *find, f"item = tuple([hook_{name}(each, kind_{name}) for each in item]) if item else ()"]
     return [
         *check,
-        f"for each in {item}:",
+        "for each in item:",
         f"    if type(each) is not {exact}:",
         f"        {_GIVE_UP}",
-        f"{item} = tuple({item})",
+        "item = tuple(item)",
     ]
 
 

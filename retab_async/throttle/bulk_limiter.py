@@ -56,10 +56,13 @@ class BulkLimiter:
         would cost a loop iteration each.
         """
         concurrency = self.concurrency
-        is_full = concurrency.in_flight >= concurrency.limit or self.in_flight >= self.max_in_flight
-        if is_full or self.known_rate is not None or not self.throttle.is_unthrottled:
-            return None
-        if concurrency.waiting and not concurrency.is_turn_of(self):
+        if (
+            concurrency.in_flight >= concurrency.limit
+            or self.in_flight >= self.max_in_flight
+            or self.known_rate is not None
+            or not self.throttle.is_unthrottled
+            or (concurrency.waiting and not concurrency.is_turn_of(self))
+        ):
             return None
         concurrency.in_flight += 1
         self.in_flight += 1
@@ -138,7 +141,8 @@ class Permit:
 
     def release(self, *, is_success: bool) -> None:
         """Return the slot after the request, sent or not."""
-        limiter, concurrency = self._limiter, self._limiter.concurrency
+        limiter = self._limiter
+        concurrency = limiter.concurrency
         if is_success and concurrency.limit < limiter.max_in_flight:
             concurrency.increase(limiter.max_in_flight)
         if self.is_at_gate:

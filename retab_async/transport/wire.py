@@ -38,6 +38,7 @@ _CHUNKED = -1
 _PLAIN_ENCODINGS = frozenset({None, "gzip"})
 _END_OF_LINE = b"\r\n"
 _END_OF_HEAD = b"\r\n\r\n"
+_END_OF_HEAD_BYTES = len(_END_OF_HEAD)
 _END_OF_CHUNKS = b"\r\n0\r\n\r\n"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 # aiohttp's own limit of 8 KiB is too small for what corporate proxies add.
@@ -306,9 +307,17 @@ class Wire(asyncio.BufferedProtocol):
         received = self._received
         message = self._message
         if message is None:
-            message = self._message = self._parse_head(data)
-            if message is None:
+            # The parser gets no byte of the body: a stream for each would cost as much as all the rest.
+            start = received.find(_END_OF_HEAD) + _END_OF_HEAD_BYTES
+            if start < _END_OF_HEAD_BYTES:
+                self._feed_partial_head(data)
                 return None
+            messages, _, _ = self._head_parser.feed_data(data[: start - len(received) or None])
+            # The parser takes bare line feeds too, so the head may have ended sooner, and skips blank lines after it.
+            if len(messages) != 1 or received[start - _END_OF_HEAD_BYTES - 1] in _END_OF_LINE:
+                raise _NotPlainError
+            self._body_start = start
+            message = self._message = messages[0][0]
             if message.code != 200 or message.upgrade or message.compression not in _PLAIN_ENCODINGS:
                 raise _NotPlainError
             self._length = _CHUNKED if message.chunked else int(message.headers[hdrs.CONTENT_LENGTH])
@@ -326,16 +335,10 @@ class Wire(asyncio.BufferedProtocol):
         body = received[self._body_start :]
         return _inflate(body) if message.compression else body
 
-    def _parse_head(self, data: bytes) -> RawResponseMessage | None:
-        # The parser gets no byte of the body: a stream for each would cost as much as all the rest.
-        received = self._received
-        self._body_start = start = received.find(_END_OF_HEAD) + len(_END_OF_HEAD)
-        is_complete = start >= len(_END_OF_HEAD)
-        messages, _, _ = self._head_parser.feed_data(data[: start - len(received) or None] if is_complete else data)
-        # The parser takes bare line feeds too, so the head may have ended sooner, and skips the blank lines after it.
-        if len(messages) != is_complete or (is_complete and received[start - len(_END_OF_HEAD) - 1] in _END_OF_LINE):
+    def _feed_partial_head(self, data: bytes) -> None:
+        messages, _, _ = self._head_parser.feed_data(data)
+        if messages:
             raise _NotPlainError
-        return messages[0][0] if messages else None
 
     def _parse_chunks(self, data: bytes) -> bytes | None:
         if self._chunk_parser is None:
