@@ -46,28 +46,34 @@ class IdSource(ItemSource[CancelItem]):
     Args:
         values: Ids or runs; synchronous or asynchronous, of any length.
         read: Normalises one of them.
+        kind: Kind of the ids that are strings, which need not be normalised; empty where an id is not enough.
         dedupe: Skip an id that occurred before, at the cost of some 60 bytes of memory for each id.
 
     Attributes:
         duplicates: Number of ids that were skipped.
     """
 
-    def __init__(self, values: Iterable[Any] | AsyncIterable[Any], read: IdReader, *, dedupe: bool = False) -> None:
+    def __init__(
+        self, values: Iterable[Any] | AsyncIterable[Any], read: IdReader, *, kind: str = "", dedupe: bool = False
+    ) -> None:
         super().__init__(values, "ids must be an iterable of several ids or runs")
         self._read = read
+        self._kind = kind
         # Hashes: the chance that two of a million ids share one is 1 in 30 millions.
         self._occurred: set[int] | None = set() if dedupe else None
         self.duplicates: int = 0
         self._count = 0
 
     def _to_item(self, value: Any) -> CancelItem | None:
-        try:
-            kind, run_id = self._read(value)
-        except Exception as error:  # noqa: BLE001 - it is the outcome of this value alone
-            item = CancelItem("", _shown(value), number=self._count)
-            self._count += 1
-            item.error = error
-            return item
+        kind, run_id = self._kind, value
+        if not kind or type(value) is not str:
+            try:
+                kind, run_id = self._read(value)
+            except Exception as error:  # noqa: BLE001 - it is the outcome of this value alone
+                item = CancelItem("", _shown(value), number=self._count)
+                self._count += 1
+                item.error = error
+                return item
         if self._occurred is not None:
             key = hash((kind, run_id))
             if key in self._occurred:

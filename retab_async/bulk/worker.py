@@ -53,7 +53,6 @@ class Worker(Generic[RunT]):
     async def run(self, item: CancelItem | None = None) -> None:
         """Cancel the items of the source until it is closed; with an item, only that one."""
         is_spare = item is not None
-        failure: Exception | None = None
         while (item := item or self._take() or await self._wait_for_item()) is not None:
             if self.breaker.state is _CLOSED or await self._wait_for_circuit(item):
                 # Inline, because another coroutine would be measurable: every id comes this way.
@@ -65,13 +64,16 @@ class Worker(Generic[RunT]):
                     failure = error
                 else:
                     self._accept(item, run)
-                if failure is not None:
-                    delay = self._handle_failure(item, failure)
-                    # Its traceback holds this frame, which must not hold it while the worker sleeps.
-                    failure = None
-                    if delay is not None:
-                        await asyncio.sleep(delay)
-                        continue
+                    if is_spare:
+                        return
+                    item = None
+                    continue
+                delay = self._handle_failure(item, failure)
+                # Its traceback holds this frame, which must not hold it while the worker sleeps.
+                del failure
+                if delay is not None:
+                    await asyncio.sleep(delay)
+                    continue
             if not item.attempts:
                 # Items that need no I/O must not starve the event loop.
                 await asyncio.sleep(0)

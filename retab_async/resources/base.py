@@ -179,7 +179,8 @@ class RunResource(OfficialNames, Generic[RunT]):
             outage_timeout=outage_timeout,
             dedupe=dedupe,
         )
-        return bulk.CancelJob(bulk.IdSource(runs, self._run_id_of, dedupe=dedupe), (self._cancel_target,), options)
+        source = bulk.IdSource(runs, self._run_id_of, kind=self._api.kind, dedupe=dedupe)
+        return bulk.CancelJob(source, (self._cancel_target,), options)
 
     @_run_method
     def get(self, run_id: str | RunT, *, include_output: bool = True) -> Coroutine[Any, Any, RunT]:
