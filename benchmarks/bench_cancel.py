@@ -7,7 +7,7 @@ nothing but its own server's answers; the official client, if `retab` is install
 three. Each answer (three fields, all fields, gzip, chunked) is cancelled with 50 in flight, three fields also with 1,
 8 and 200.
 
-The server has its own process, each contestant three, which take turns: the layout of its memory makes one process a
+The server has its own process, each contestant eight, which take turns: the layout of its memory makes one process a
 tenth faster than another. In each round every contestant runs one block of calls, in shuffled order. Ratios compare
 blocks of one round; the figures are medians over all rounds. Memory is what Python allocates for 100 connections, idle,
 and at most while all are busy.
@@ -39,7 +39,7 @@ Block = Callable[[int, int], Awaitable[object]]
 KEY = "sk_benchmark_0123456789"
 BY_HAND, OFFICIAL, BULK = "aiohttp by hand", "official", "cancel_many"
 CONNECTIONS = 100
-PROCESSES = 3
+PROCESSES = 8
 
 
 class Scenario(NamedTuple):
@@ -250,8 +250,8 @@ class Contest:
         sizes = {name: calls // 5 if name == OFFICIAL or scenario.in_flight == 1 else calls for name in names}
         for name in names:
             for contestant in self.contestants[name]:
-                # The first block opens the connections.
-                contestant.run(url, max(scenario.in_flight, calls // 10), scenario.in_flight)
+                # The first block opens the connections and warms the interpreter's caches.
+                contestant.run(url, max(scenario.in_flight, sizes[name]), scenario.in_flight)
         rounds = []
         for number in range(self.options.rounds):
             order = random.sample(names, len(names))
