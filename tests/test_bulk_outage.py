@@ -341,6 +341,19 @@ async def test_an_exhausted_id_is_not_sent_again_after_the_circuit_closes() -> N
     assert switch.sends["splt_1"] == report.failures[0].attempts == 3
 
 
+async def test_ids_that_were_probed_in_an_outage_before_any_success_are_cancelled_after_it() -> None:
+    async with asyncio.timeout(20), switched() as (switch, client):
+        switch.away = reset
+        async with client.splits.cancel_many(ids_of(30), concurrency=4) as job:
+            # Workers beyond the concurrency keep the ids of failed probes.
+            await until(lambda: job._runner is not None and len(job._runner.workers.tasks) > 4)
+            switch.away = None
+            outcomes = [outcome async for outcome in job]
+
+    assert sorted(outcome.run_id for outcome in outcomes) == sorted(ids_of(30))
+    assert {outcome.disposition for outcome in outcomes} == {"cancelled"}
+
+
 @pytest.mark.slow
 async def test_an_invalid_id_is_no_probe() -> None:
     ids: list[Any] = [*ids_of(2), None, 5, *ids_of(2)]

@@ -242,6 +242,7 @@ RESPONSES = [
     message(BODY, headers={"X-Long": "y" * 9000}),
     b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
     b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}",
+    b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
     b"HTTP/1.1 200 OK\nContent-Length: 6\n\n\r\n\r\n{}",
     b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\n\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 4\n\r\n\r\n\r\n",
