@@ -114,10 +114,8 @@ class RunApi(Generic[RunT]):
         fields = self._spec.cancel_body
         body = None if fields is None else BytesBody(orjson.dumps(fields()))
         request = cancel_request(self.path, run_id, body)
-        # A request is sent only if its response can be parsed.
-        self._parser.prepare()
         try:
-            response = await self.transport.send(request, deadline)
+            response = await self._send(request, deadline)
             if len(response.body) <= _INLINE_BYTES:
                 run, failure = self._parser.parse_cancel(response, run_id)
             else:

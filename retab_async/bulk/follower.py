@@ -4,7 +4,7 @@ from typing import Generic, TypeVar
 
 from retab_async.bulk.id_source import CancelItem
 from retab_async.bulk.reporter import OutcomeReporter
-from retab_async.bulk.results import DISPOSITIONS, Disposition
+from retab_async.bulk.results import Disposition, disposition_of_run
 from retab_async.bulk.sender import CancelTarget
 from retab_async.bulk.worker_pool import WorkerPool
 from retab_async.models import Run
@@ -48,5 +48,5 @@ class RunFollower(Generic[RunT]):
         except Exception as failure:  # noqa: BLE001 - it is the outcome of this id alone
             error = failure
         # A run that could not be followed has had its cancel accepted all the same.
-        disposition = None if error is not None else DISPOSITIONS.get(run.status)
-        self._reporter.report(item, disposition or Disposition.ACCEPTED, run, error)
+        disposition = Disposition.ACCEPTED if error is not None else disposition_of_run(run)
+        self._reporter.report(item, disposition, run, error)

@@ -1,6 +1,7 @@
 """Source of the items of a bulk cancel: ids from any iterable, normalised to (kind, id)."""
 
 from collections.abc import AsyncIterable, Callable, Iterable
+from itertools import count
 from typing import Any, TypeAlias
 
 from retab_async.bulk.item_source import ItemSource
@@ -62,7 +63,7 @@ class IdSource(ItemSource[CancelItem]):
         # Hashes: the chance that two of a million ids share one is 1 in 30 millions.
         self._occurred: set[int] | None = set() if dedupe else None
         self.duplicates: int = 0
-        self._count = 0
+        self._numbers = count()
 
     def _to_item(self, value: Any) -> CancelItem | None:
         kind, run_id = self._kind, value
@@ -70,8 +71,7 @@ class IdSource(ItemSource[CancelItem]):
             try:
                 kind, run_id = self._read(value)
             except Exception as error:  # noqa: BLE001 - it is the outcome of this value alone
-                item = CancelItem("", _shown(value), number=self._count)
-                self._count += 1
+                item = CancelItem("", _shown(value), number=next(self._numbers))
                 item.error = error
                 return item
         if self._occurred is not None:
@@ -80,8 +80,7 @@ class IdSource(ItemSource[CancelItem]):
                 self.duplicates += 1
                 return None
             self._occurred.add(key)
-        self._count += 1
-        return CancelItem(kind, run_id, value, self._count - 1)
+        return CancelItem(kind, run_id, value, next(self._numbers))
 
 
 def _shown(value: Any) -> str:

@@ -47,11 +47,8 @@ FAILURES = frozenset({Disposition.NOT_FOUND, Disposition.REJECTED, Disposition.I
 # Refusals of the caller, the route or the request as a whole, not of one id. Transient statuses are in `retry.py`.
 _NOT_ABOUT_THE_ID = frozenset({401, 402, 405, 407, 411, 413, 414, 415, 417, 421, 426, 431, 451})
 
-# What the response to a cancel shows; any other status is `ACCEPTED`.
-DISPOSITIONS: dict[RunStatus, Disposition] = {
-    status: Disposition.FINISHED for status in RunStatus if status.is_terminal
-}
-DISPOSITIONS[RunStatus.CANCELLED] = Disposition.CANCELLED
+_BY_STATUS = {status: Disposition.FINISHED for status in RunStatus if status.is_terminal}
+_BY_STATUS[RunStatus.CANCELLED] = Disposition.CANCELLED
 
 
 class EndReason(StrEnum):
@@ -123,6 +120,11 @@ class CancelReport:
             # Ids that were not sent for the same reason share its error.
             errors = {id(outcome.error): outcome.error for outcome in self.failures if outcome.error is not None}
             raise ExceptionGroup(msg, list(errors.values()))
+
+
+def disposition_of_run(run: Run) -> Disposition:
+    """Return the disposition that the status of a run shows after its cancel was accepted."""
+    return _BY_STATUS.get(run.status) or Disposition.ACCEPTED
 
 
 def disposition_of_error(error: Exception) -> Disposition:

@@ -11,7 +11,7 @@ from retab_async.bulk.follower import RunFollower
 from retab_async.bulk.id_source import CancelItem
 from retab_async.bulk.item_source import ItemSource
 from retab_async.bulk.reporter import OutcomeReporter
-from retab_async.bulk.results import DISPOSITIONS, Disposition
+from retab_async.bulk.results import Disposition, disposition_of_run
 from retab_async.bulk.sender import CancelSender
 from retab_async.bulk.worker_pool import WorkerPool
 from retab_async.errors import ClientStateError, InvalidRunIdError, RequestError
@@ -121,11 +121,11 @@ class Worker(Generic[RunT]):
 
     def _accept(self, item: CancelItem, run: RunT) -> None:
         self.sender.on_success(item)
-        disposition = DISPOSITIONS.get(run.status)
-        if disposition is None and self.follower is not None:
+        disposition = disposition_of_run(run)
+        if disposition is Disposition.ACCEPTED and self.follower is not None:
             self.follower.start(item, run)
         else:
-            self.reporter.report(item, disposition or Disposition.ACCEPTED, run)
+            self.reporter.report(item, disposition, run)
 
     def _handle_failure(self, item: CancelItem, error: Exception) -> float | None:
         # The seconds after which to send again; None if the item has its outcome.

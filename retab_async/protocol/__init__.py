@@ -3,7 +3,6 @@
 from retab_async.protocol.problems import Problem, exceeds_depth, read_problem
 from retab_async.protocol.requests import (
     CANCEL,
-    MAX_CANCEL_BYTES,
     MAX_PAGE_BYTES,
     MAX_STATUS_BYTES,
     MIB,
@@ -33,7 +32,6 @@ from retab_async.protocol.responses import (
 
 __all__ = [
     "CANCEL",
-    "MAX_CANCEL_BYTES",
     "MAX_ERROR_BYTES",
     "MAX_JSON_DEPTH",
     "MAX_LINE_BYTES",
