@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import builtins
 import gzip
 import io
 import json
@@ -10,8 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -678,41 +678,47 @@ class TestOtherTypes:
             await document_in_body(transport, given)
 
 
-@contextmanager
-def threads_that_open(folder: Path) -> Iterator[set[int]]:
-    """Collect the threads that open files in a folder, with an audit hook, which sees every open()."""
-    watcher: tuple[str, set[int]] = (str(folder), set())
-    _watchers.append(watcher)
-    try:
-        yield watcher[1]
-    finally:
-        _watchers.remove(watcher)
+@pytest.fixture
+def threads_that_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The threads that open files in the temporary folder, whichever way Python has to open one.
 
+    An audit hook would see more, but it stays for the rest of the process and makes other tests fail: while one runs,
+    no other thread can be traced for its coverage.
+    """
+    threads: set[int] = set()
 
-_watchers: list[tuple[str, set[int]]] = []
+    def watched(opener: Callable[..., Any]) -> Callable[..., Any]:
+        def open_file(file: Any, *args: Any, **kwargs: Any) -> Any:
+            if str(file).startswith(str(tmp_path)):
+                threads.add(threading.get_ident())
+            return opener(file, *args, **kwargs)
 
+        return open_file
 
-def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    for folder, threads in _watchers if event == "open" else ():
-        if str(arguments[0]).startswith(folder):
-            threads.add(threading.get_ident())
-
-
-sys.addaudithook(_watch)
+    for module in (builtins, io, os):
+        monkeypatch.setattr(module, "open", watched(module.open))
+    return threads
 
 
 class TestEventLoop:
     @pytest.mark.parametrize("open_it", [lambda path: path, lambda _: Trickle(bytes(2 * PIECE_SIZE), PIECE_SIZE)])
     async def test_no_file_is_opened_on_the_loop(
-        self, transport: Transport, open_it: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        transport: Transport,
+        open_it: Callable[[Path], Any],
+        tmp_path: Path,
+        threads_that_open: set[int],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-        (tmp_path / "a.scan").write_bytes(PDF)
-        with threads_that_open(tmp_path) as threads:
-            await document_in_body(transport, open_it(tmp_path / "a.scan"))
+        path = tmp_path / "a.scan"
+        path.write_bytes(PDF)
+        threads_that_open.clear()
 
-        assert threads
-        assert threading.get_ident() not in threads
+        await document_in_body(transport, open_it(path))
+
+        assert threads_that_open
+        assert threading.get_ident() not in threads_that_open
 
     async def test_no_file_object_is_used_on_the_loop(self, transport: Transport) -> None:
         threads = set()
