@@ -139,7 +139,9 @@ class PendingCancel:
 
     async def _cancel(self, repeat: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]) -> None:
         if self.create is not None:
-            run = await repeat(partial(self.api.send_create, self.create, DeliveryState(in_doubt=True)))
+            delivery = DeliveryState()
+            delivery.in_doubt = True
+            run = await repeat(partial(self.api.send_create, self.create, delivery))
             self.run_id = run.id
             if run.status.is_terminal:
                 return

@@ -95,8 +95,9 @@ class Process:
             self.refused += self.server.refuse(self.clock()) > 0
             await asyncio.sleep(latency * self.dice.uniform(0.3, 0.7))
             self.throttle.on_response(sent, is_success=True)
-        finally:
-            self.throttle.on_done(sent)
+        except asyncio.CancelledError:
+            self.throttle.on_lost()
+            raise
 
     async def cancel_many(self, count: int, latency: float = 0.01) -> None:
         """Send as a bulk job does."""
@@ -244,7 +245,6 @@ class TestSharing:
             second = asyncio.create_task(one.send())
             await asyncio.sleep(0.0002)
             one.throttle.on_throttled(sent, None, is_rate_limited=True)
-            one.throttle.on_done(sent)
             await asyncio.sleep(0.01)
 
             assert limit.table.closed_until > clock() + 0.05
@@ -265,7 +265,6 @@ async def refused(process: Process, retry_after: float) -> float:
     await process.throttle.wait_turn(inf, CALL)
     sent = process.throttle.on_sent()
     process.throttle.on_throttled(sent, retry_after, is_rate_limited=True)
-    process.throttle.on_done(sent)
     return sent
 
 
@@ -517,7 +516,7 @@ class TestFailures:
             await asyncio.sleep(0)
             process.throttle.limiter.on_throttled(sent, clock(), 30.0, is_rate_limited=True)
             process.throttle._is_adapting = True
-            process.throttle.on_done(sent)
+            process.throttle.on_lost()
             await asyncio.sleep(10)
 
             assert [until for until in limit.table.slots.values() if until > clock()] == []

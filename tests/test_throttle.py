@@ -281,7 +281,6 @@ class TestLearning:
         for _ in range(20):
             send(throttle)
         sent = throttle.on_sent()
-        throttle.on_done(sent)
         throttle.on_throttled(sent, 2.0, is_rate_limited=False)
         assert not throttle.queue.try_pass()
         throttle.clock.now += 2  # type: ignore[attr-defined]
@@ -323,7 +322,6 @@ class TestLearning:
         together = [throttle.on_sent() for _ in range(20)]
         throttle.clock.now += 0.05  # type: ignore[attr-defined]
         for sent in together:
-            throttle.on_done(sent)
             throttle.on_throttled(sent, None, is_rate_limited=True)
             throttle.clock.now += 0.001  # type: ignore[attr-defined]
         throttle.clock.now += 5  # type: ignore[attr-defined]
@@ -337,7 +335,6 @@ class TestLearning:
         earlier = throttle.on_sent()
         throttle.clock.now += 0.1  # type: ignore[attr-defined]
         refuse(throttle, retry_after=5)
-        throttle.on_done(earlier)
         throttle.on_response(earlier, is_success=True)
 
         assert not throttle.queue.try_pass()
@@ -355,7 +352,6 @@ class TestLearning:
         probe = throttle.on_sent()
         assert not throttle.queue.try_pass()
         clock.now += 0.1
-        throttle.on_done(probe)
         throttle.on_response(probe, is_success=True)
         clock.now += 0.1
 
@@ -395,7 +391,6 @@ class TestLearning:
         for _ in range(5000):
             throttle.clock.now += 0.001  # type: ignore[attr-defined]
             send(throttle)
-        throttle.on_done(slow)
         throttle.on_throttled(slow, 1.0, is_rate_limited=True)
 
         assert not throttle.queue.try_pass()
@@ -411,13 +406,11 @@ class TestLearning:
 
 def send(throttle: Throttle) -> None:
     sent = throttle.on_sent()
-    throttle.on_done(sent)
     throttle.on_response(sent, is_success=True)
 
 
 def refuse(throttle: Throttle, retry_after: float | None) -> None:
     sent = throttle.on_sent()
-    throttle.on_done(sent)
     throttle.on_throttled(sent, retry_after, is_rate_limited=True)
 
 
@@ -450,7 +443,6 @@ class TestStats:
         for hundredth in range(1, 101):
             sent = throttle.on_sent()
             clock.now += hundredth / 100
-            throttle.on_done(sent)
             throttle.on_response(sent, is_success=True)
         throttle.on_sent()
         refuse(throttle, retry_after=None)

@@ -261,7 +261,6 @@ class SimulatedClient:
         await asyncio.sleep(latency * dice.uniform(0.3, 0.8))
         wait = self._server.refuse(self._clock())
         await asyncio.sleep(latency * dice.uniform(0.3, 0.8))
-        throttle.on_done(sent)
         if wait:
             self.refused += 1
             retry_after = {"none": None, "whole": float(math.ceil(wait)), "exact": wait}[self._job.retry_after]

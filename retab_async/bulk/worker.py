@@ -53,11 +53,12 @@ class Worker(Generic[RunT]):
     async def run(self, item: CancelItem | None = None) -> None:
         """Cancel the items of the source until it is closed; with an item, only that one."""
         is_spare = item is not None
+        breaker, cancels = self.breaker, self.sender.cancels
         while (item := item or self._take() or await self._wait_for_item()) is not None:
-            if self.breaker.state is _CLOSED or await self._wait_for_circuit(item):
+            if breaker.state is _CLOSED or await self._wait_for_circuit(item):
                 # Inline, because another coroutine would be measurable: every id comes this way.
                 try:
-                    run = await self.sender.cancels[item.kind](item.run_id)
+                    run = await cancels[item.kind](item.run_id)
                 except SendSuppressedError:
                     continue
                 except Exception as error:  # noqa: BLE001 - the failure of one id is its outcome

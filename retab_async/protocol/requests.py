@@ -142,13 +142,11 @@ class DeliveryState:
         throttled: Responses that asked for fewer requests.
     """
 
-    __slots__ = ("in_doubt", "is_sent", "resends", "throttled")
-
-    def __init__(self, *, in_doubt: bool = False) -> None:
-        self.in_doubt: bool = in_doubt
-        self.is_sent: bool = False
-        self.resends: int = 0
-        self.throttled: int = 0
+    # Class attributes: each call makes one, and most set `is_sent` alone.
+    is_sent: bool = False
+    in_doubt: bool = False
+    resends: int = 0
+    throttled: int = 0
 
     @property
     def may_have_taken_effect(self) -> bool:

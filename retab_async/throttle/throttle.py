@@ -192,7 +192,7 @@ class Throttle:
             self._waiting[priority] -= 1
 
     def on_sent(self) -> float:
-        """Count a request, and return the time by which its outcome is to be reported."""
+        """Count a request, and return the time for `on_response`, `on_throttled` or `on_lost`, one of which follows."""
         now = self.clock()
         self.sent += 1
         self.in_flight += 1
@@ -204,16 +204,18 @@ class Throttle:
     def _on_given_sent(self, given: LocalLimiter | SharedLimiter) -> None:
         given.start()
 
-    def on_done(self, sent: float | None) -> None:
-        """Count a request as finished, answered or not; None for one that was not sent."""
-        if sent is not None:
-            self.in_flight -= 1
-            if self.given is not None:
-                self.given.finish(self.clock())
+    def on_lost(self) -> None:
+        """Record that a request ended without a response."""
+        self.in_flight -= 1
+        if self.given is not None:
+            self.given.finish(self.clock())
 
     def on_response(self, sent: float, *, is_success: bool) -> None:
         """Record a response that does not throttle."""
         now = self.clock()
+        self.in_flight -= 1
+        if self.given is not None:
+            self.given.finish(now)
         self._latencies.append(now - sent)
         if is_success:
             self.last_latency = now - sent
@@ -249,6 +251,7 @@ class Throttle:
             is_rate_limited: Whether the response is a 429, not a 503 that asks for a pause alone.
         """
         now = self.clock()
+        self.in_flight -= 1
         self.throttled += is_rate_limited
         self._latencies.append(now - sent)
         if not self._is_adapting:
@@ -259,6 +262,7 @@ class Throttle:
         self.limiter.on_throttled(sent, now, retry_after, is_rate_limited=is_rate_limited)
         if self.given is not None:
             self.given.on_throttled(now, retry_after)
+            self.given.finish(now)
         if retry_after is not None and now >= self._logged_until:
             self._logged_until = now + retry_after
             _logger.log(_log_level(retry_after), "the API asked for a pause of %.1f s", retry_after)

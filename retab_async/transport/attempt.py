@@ -95,9 +95,8 @@ class AttemptRunner:
         if not self._slots.try_acquire(is_urgent=is_cancel):
             await self._wait_for_slot(call, number)
         throttle = self._throttle.external if request.external_url else self._throttle
-        sent: float | None = None
         cause: BaseException | None = None
-        is_open = False
+        is_in_flight = is_open = False
         try:
             if not (throttle.is_unthrottled or throttle.try_pass()):
                 latest = deadline if turn_deadline is None else min(deadline, turn_deadline())
@@ -106,6 +105,7 @@ class AttemptRunner:
             if permit is not None and permit.is_at_gate:
                 permit.mark_sent()
             sent = throttle.on_sent()
+            is_in_flight = True
             seconds, left = self._timeout + request.extra_seconds, deadline - sent
             if left < seconds:
                 seconds = max(left, MIN_TIMEOUT_SECONDS)
@@ -117,16 +117,19 @@ class AttemptRunner:
             if 200 <= response.status < 300 and len(response.body) <= request.response_limit(self._max_response_bytes):
                 delivery.is_sent = False
                 throttle.on_response(sent, is_success=True)
+                is_in_flight = False
                 if _logger.isEnabledFor(logging.DEBUG):
                     _log_response(response, throttle.clock() - sent)
                 is_open = response.lines is not None
                 return response
             failure = self._record_failure(response, throttle, sent, delivery)
+            is_in_flight = False
         finally:
             # A response that is still arriving releases its slot when it is closed.
             if not is_open:
                 self._slots.release(is_urgent=is_cancel)
-            throttle.on_done(sent)
+            if is_in_flight:
+                throttle.on_lost()
             if delivery.resends:
                 _record_resends(call, number, throttle)
         raise failure from cause

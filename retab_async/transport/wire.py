@@ -282,31 +282,40 @@ class Wire(asyncio.BufferedProtocol):
             self.close()
             return
         data = self._view[:nbytes].tobytes()
-        if self._received:
-            self._cuts.append(len(self._received))
-        self._received += data
         try:
-            body = self._parse(data)
+            response = self._parse(data)
         except Exception:  # noqa: BLE001 - aiohttp's handler raises the same for the same bytes
+            self._keep(data)
             self._delegate(waiter)
             return
-        if body is None:
+        if response is None:
+            self._keep(data)
             return
-        message: Any = self._message
-        self._waiter = self._message = self._payload = None
-        self._received = b""
-        if self._cuts:
-            self._cuts = []
+        message, body = response
+        self._waiter = None
+        if self._received:
+            self._forget_received()
         if not waiter.done():
             waiter.set_result((message.code, message.headers, body))
         if message.should_close:
             self.close()
 
-    def _parse(self, data: bytes) -> bytes | None:
-        # The body once it is complete; an exception if the response is not plain.
-        received = self._received
+    def _keep(self, data: bytes) -> None:
+        if self._received:
+            self._cuts.append(len(self._received))
+        self._received += data
+
+    def _forget_received(self) -> None:
+        self._received, self._cuts = b"", []
+        self._message = self._payload = None
+
+    def _parse(self, data: bytes) -> "tuple[RawResponseMessage, bytes] | None":
+        # The response once it is complete, as most are after one read; an exception if it is not plain.
+        received = self._received + data
         message = self._message
-        if message is None:
+        if message is not None:
+            start, length = self._body_start, self._length
+        else:
             # The parser gets no byte of the body: a stream for each would cost as much as all the rest.
             start = received.find(_END_OF_HEAD) + _END_OF_HEAD_BYTES
             if start < _END_OF_HEAD_BYTES:
@@ -316,44 +325,46 @@ class Wire(asyncio.BufferedProtocol):
             # The parser takes bare line feeds too, so the head may have ended sooner, and skips blank lines after it.
             if len(messages) != 1 or received[start - _END_OF_HEAD_BYTES - 1] in _END_OF_LINE:
                 raise _NotPlainError
-            self._body_start = start
-            message = self._message = messages[0][0]
+            message = messages[0][0]
             if message.code != 200 or message.upgrade or message.compression not in _PLAIN_ENCODINGS:
                 raise _NotPlainError
-            self._length = _CHUNKED if message.chunked else int(message.headers[hdrs.CONTENT_LENGTH])
-            if self._length > _MAX_PLAIN_BYTES:
+            length = _CHUNKED if message.chunked else int(message.headers[hdrs.CONTENT_LENGTH])
+            if length > _MAX_PLAIN_BYTES:
                 raise _NotPlainError
             data = received
-        if self._length == _CHUNKED:
-            return self._parse_chunks(data)
-        missing = self._body_start + self._length - len(received)
-        if missing > 0:
+        if length == _CHUNKED:
+            body = self._parse_chunks(data, received)
+        else:
+            missing = start + length - len(received)
+            if missing < 0:
+                # The further bytes must not become the head of the next response.
+                raise _NotPlainError
+            body = None if missing else received[start:]
+        if body is None:
+            self._message, self._body_start, self._length = message, start, length
             return None
-        if missing < 0:
-            # The further bytes must not become the head of the next response.
-            raise _NotPlainError
-        body = received[self._body_start :]
-        return _inflate(body) if message.compression else body
+        return message, _inflate(body) if message.compression else body
 
     def _feed_partial_head(self, data: bytes) -> None:
         messages, _, _ = self._head_parser.feed_data(data)
         if messages:
             raise _NotPlainError
 
-    def _parse_chunks(self, data: bytes) -> bytes | None:
+    def _parse_chunks(self, data: bytes, received: bytes) -> bytes | None:
         if self._chunk_parser is None:
             self._chunk_parser = self._make_parser(with_body=True)
         messages, _, _ = self._chunk_parser.feed_data(data)
         if messages:
             ((_, self._payload),) = messages
         if not self._payload.is_eof():
-            if len(self._received) > _MAX_PLAIN_BYTES:
+            if len(received) > _MAX_PLAIN_BYTES:
                 raise _NotPlainError
             return None
-        if not self._received.endswith(_END_OF_CHUNKS):
+        if not received.endswith(_END_OF_CHUNKS):
             raise _NotPlainError
         body: bytes = self._payload.read_nowait(-1)
-        return _inflate(body) if self._message is not None and self._message.compression else body
+        self._payload = None
+        return body
 
     def _body_received(self) -> int:
         received: int = self._payload.total_bytes if self._payload else len(self._received) - self._body_start
@@ -380,8 +391,8 @@ class Wire(asyncio.BufferedProtocol):
 
     def _delegate(self, waiter: "asyncio.Future[WireResponse | None]") -> None:
         received, cuts = self._received, self._cuts
-        self._received, self._cuts = b"", []
-        self._waiter = self._message = self._payload = None
+        self._waiter = None
+        self._forget_received()
         self._transport.set_protocol(self._handler)
         self._handler.set_response_params(
             read_until_eof=True,
