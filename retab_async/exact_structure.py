@@ -46,7 +46,7 @@ def exact_structure_fn(cls: Any, converter: BaseConverter, fallback: Hook) -> Ho
         "statuses": _STATUSES,
         "read_time": datetime.fromisoformat,
     }
-    body = [line for field in fields for line in _field_lines(cls, field, names)]
+    body = _body_lines(cls, names)
     hooks = [name for name in names if name.startswith("hook_")]
     lines = [
         f"def make({', '.join(names)}):",
@@ -110,14 +110,37 @@ def _is_plain(cls: type, field: "attrs.Attribute[Any]") -> bool:
     return is_slot and field.init and field.alias == field.name and field.validator is None and not is_converted
 
 
-def _field_lines(cls: type, field: "attrs.Attribute[Any]", names: dict[str, Any]) -> list[str]:
+def _body_lines(cls: type, names: dict[str, Any]) -> list[str]:
+    fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(cls)
+    required = [field for field in fields if field.default is attrs.NOTHING]
+    optional = [field for field in fields if field.default is not attrs.NOTHING]
+    defaults = {field.name: _default(field, names) for field in optional}
+    lines = [line for field in optional for line in _optional_lines(cls, field, defaults[field.name], names)]
+    if "error" in defaults:
+        # The shortest answer to a cancel has the required fields and no error.
+        lines = [
+            f"if len(value) == {len(required) + 1} and 'error' in value and value['error'] is None:",
+            *(f"    made.{name} = {default}" for name, default in defaults.items()),
+            "else:",
+            *(f"    {line}" for line in lines),
+        ]
+    return [*(line for field in required for line in _required_lines(field, names)), *lines]
+
+
+def _default(field: "attrs.Attribute[Any]", names: dict[str, Any]) -> str:
+    make_default = getattr(field.default, "factory", None)
+    names[f"default_{field.name}"] = field.default if make_default is None else make_default
+    return f"default_{field.name}" if make_default is None else f"default_{field.name}()"
+
+
+def _required_lines(field: "attrs.Attribute[Any]", names: dict[str, Any]) -> list[str]:
     # Assigns the structured value of the field, or gives up.
     name = field.name
-    if field.default is attrs.NOTHING:
-        return [f"item = value[{name!r}]", *_item_lines(field.type, name, names), f"made.{name} = item"]
-    make_default = getattr(field.default, "factory", None)
-    names[f"default_{name}"] = field.default if make_default is None else make_default
-    default = f"default_{name}" if make_default is None else f"default_{name}()"
+    return [f"item = value[{name!r}]", *_item_lines(field.type, name, names), f"made.{name} = item"]
+
+
+def _optional_lines(cls: type, field: "attrs.Attribute[Any]", default: str, names: dict[str, Any]) -> list[str]:
+    name = field.name
     if is_extra(field):
         names["known"], names["unknown"] = known_fields(cls), unknown_fields
         return [f"made.{name} = {default} if known.issuperset(value) else unknown(value, known)"]

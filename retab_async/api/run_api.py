@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from functools import cached_property
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -244,12 +245,11 @@ class RunApi(Generic[RunT]):
             return Request("GET", path)
         return Request("GET", path, "include_output=false", MAX_STATUS_BYTES)
 
-    def _send(
-        self, request: Request, deadline: float | None = None, delivery: DeliveryState | None = None
-    ) -> Coroutine[Any, Any, Response]:
-        # A request is sent only if its response can be parsed.
+    @cached_property
+    def _send(self) -> Callable[..., Coroutine[Any, Any, Response]]:
+        # `Transport.send`; no request is sent before its response can be parsed.
         self._parser.prepare()
-        return self.transport.send(request, deadline, delivery)
+        return self.transport.send
 
 
 async def _parse(parse: Callable[..., ParsedT], response: Response, *args: str) -> ParsedT:
