@@ -115,7 +115,8 @@ def _body_lines(cls: type, names: dict[str, Any]) -> list[str]:
     required = [field for field in fields if field.default is attrs.NOTHING]
     optional = [field for field in fields if field.default is not attrs.NOTHING]
     defaults = {field.name: _default(field, names) for field in optional}
-    lines = [line for field in optional for line in _optional_lines(cls, field, defaults[field.name], names)]
+    lines = ["get = value.get"]
+    lines += [line for field in optional for line in _optional_lines(cls, field, defaults[field.name], names)]
     if "error" in defaults:
         # The shortest answer to a cancel has the required fields and no error.
         lines = [
@@ -145,16 +146,12 @@ def _optional_lines(cls: type, field: "attrs.Attribute[Any]", default: str, name
         names["known"], names["unknown"] = known_fields(cls), unknown_fields
         return [f"made.{name} = {default} if known.issuperset(value) else unknown(value, known)"]
     return [
-        # Most fields of most responses are absent, which this tells faster than a call.
-        f"if {name!r} in value:",
-        f"    item = value[{name!r}]",
-        "    if item is None:",
-        f"        made.{name} = {default}",
-        "    else:",
-        *(f"        {line}" for line in _item_lines(without_none(field.type), name, names)),
-        f"        made.{name} = item",
-        "else:",
+        f"item = get({name!r})",
+        "if item is None:",
         f"    made.{name} = {default}",
+        "else:",
+        *(f"    {line}" for line in _item_lines(without_none(field.type), name, names)),
+        f"    made.{name} = item",
     ]
 
 

@@ -521,7 +521,7 @@ class TestConnections:
             wires.discard(wire)
             wire.release()
 
-            assert not wire.is_open
+            assert not wire.is_open()
 
     async def test_connection_lost_after_the_timeout_keeps_the_timeout(self) -> None:
         async with raw_server(stall) as server, client_for(server.url, retry=ONCE, timeout=0.1) as client:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from payloads import BARE_SPLIT, KEY, SPLIT_ID
 from raw_server import Step, message, raw_server, reply, say_and_close
 
 from retab_async import APIError, AsyncRetab, ResponseError, ResponseTooLargeError, RetabError, Subdocument
-from retab_async.protocol import MAX_JSON_DEPTH, Request, exceeds_depth
+from retab_async.protocol import MAX_JSON_DEPTH, Request, Response, exceeds_depth, parse_json
 from retab_async.settings import Credential, Settings
 from retab_async.transport.response_body import MAX_INLINE_BYTES, ResponseReader
 
@@ -118,6 +119,22 @@ async def test_a_result_nested_up_to_the_limit_can_be_read_and_shown() -> None:
 
     assert extraction.output == output
     assert repr(extraction)
+
+
+@given(st.integers(MAX_JSON_DEPTH - 2, MAX_JSON_DEPTH + 2), st.integers(0, MAX_JSON_DEPTH + 2), st.randoms())
+def test_lists_and_objects_nested_in_any_order_count_as_levels(levels: int, objects: int, order: random.Random) -> None:
+    kinds = [number < objects for number in range(levels)]
+    order.shuffle(kinds)
+    starts = [b'{"":' if is_object else b"[" for is_object in kinds]
+    ends = [b"}" if is_object else b"]" for is_object in reversed(kinds)]
+    body = b"".join([*starts, b"0", *ends])
+    response = Response(Request("GET", "/v1/splits/splt_1"), 200, {}, body, 1, str)
+
+    if levels > MAX_JSON_DEPTH:
+        with pytest.raises(ResponseError, match="nested deeper than 200 levels"):
+            parse_json(response)
+    else:
+        assert parse_json(response) == json.loads(body)
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.booleans())

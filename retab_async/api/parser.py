@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 from retab_async.api.kind import KindSpec
@@ -43,24 +42,24 @@ class RunParser(Generic[RunT]):
         self._path = path
         self._run_type = run_type
         self._spec = spec
+        # Made by `prepare`. Not a cached property: with one, Python 3.11 optimises no access to an attribute.
+        self._structure: Callable[[object], RunT] | None = None
 
-    @cached_property
-    def _structure(self) -> Callable[[object], RunT]:
-        # cattrs takes a third of this package's import time, and unused kinds need no hooks.
-        try:
-            from retab_async.converter import make_structurer  # noqa: PLC0415
-        except ImportError as error:
-            msg = f"responses cannot be parsed: {error}; install the versions that retab_async requires"
-            raise ConfigurationError(msg) from error
-        return make_structurer(self._run_type)
-
-    def prepare(self) -> None:
-        """Build the hooks of the converter.
+    def prepare(self) -> Callable[[object], RunT]:
+        """Return the function that structures a run; the first call builds the hooks of the converter.
 
         Raises:
             ConfigurationError: A dependency is too old.
         """
-        self._structure  # noqa: B018 - builds the cached property
+        if self._structure is None:
+            # cattrs takes a third of this package's import time, and unused kinds need no hooks.
+            try:
+                from retab_async.converter import make_structurer  # noqa: PLC0415
+            except ImportError as error:
+                msg = f"responses cannot be parsed: {error}; install the versions that retab_async requires"
+                raise ConfigurationError(msg) from error
+            self._structure = make_structurer(self._run_type)
+        return self._structure
 
     def parse_run(self, response: Response, run_id: str) -> RunT:
         """Return a run that was read by its id, with fields that do not fit at their defaults and logged.
@@ -80,7 +79,7 @@ class RunParser(Generic[RunT]):
         if isinstance(value, dict) and value.get("id") is None:
             value = {**value, "id": run_id}
         try:
-            return self._checked(response, self._structure(value), run_id), ()
+            return self._checked(response, self.prepare()(value), run_id), ()
         except SchemaMismatchError as error:
             mismatch = error
         if not isinstance(value, dict):
@@ -98,8 +97,9 @@ class RunParser(Generic[RunT]):
         """
         value = parse_json(response)
         inner = self._spec.unwrap_cancel(value) if self._spec.cancel_envelope else value
+        structure = self._structure or self.prepare()
         try:
-            run = self._structure(inner)
+            run = structure(inner)
         except SchemaMismatchError as error:
             run = self._parse_unfit_cancel(response, inner, run_id, error)
         if run.id != run_id:
@@ -116,7 +116,7 @@ class RunParser(Generic[RunT]):
         """
         value = parse_json(response)
         try:
-            return self._structure(value)
+            return self.prepare()(value)
         except SchemaMismatchError as error:
             mismatch = error
         if not isinstance(value, dict) or not isinstance(value.get("id"), str):
@@ -171,7 +171,7 @@ class RunParser(Generic[RunT]):
     def parse_row(self, row: dict[str, Any]) -> tuple[RunT, bool] | None:
         """Return the run in a row of a raw page and whether the row is complete, or None without an id or status."""
         try:
-            return self._structure(row), "output" in row or not self._spec.has_output
+            return self.prepare()(row), "output" in row or not self._spec.has_output
         except SchemaMismatchError:
             pass
         try:
@@ -189,7 +189,7 @@ class RunParser(Generic[RunT]):
 
     def _parse_listed(self, row: Any, number: int, problems: list[str]) -> RunT | None:
         try:
-            return self._structure(row)
+            return self.prepare()(row)
         except SchemaMismatchError as error:
             mismatch = error
         if isinstance(row, dict) and isinstance(row.get("id"), str):
@@ -210,7 +210,7 @@ class RunParser(Generic[RunT]):
         return run, mismatches or (mismatch,)
 
     def _structure_leniently(self, value: dict[str, Any]) -> tuple[RunT, tuple[SchemaMismatchError, ...]]:
-        from retab_async.converter import structure_leniently  # noqa: PLC0415 - see _structure
+        from retab_async.converter import structure_leniently  # noqa: PLC0415 - see `prepare`
 
         return structure_leniently(value, self._run_type)
 

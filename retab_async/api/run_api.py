@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from functools import cached_property
 from math import inf
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -182,7 +181,7 @@ class RunApi(Generic[RunT]):
 
     async def parse_state(self, response: Response, line: bytes, run_id: str) -> RunT:
         """Return the state of a run from one line of a stream; `run_id` is for a line without an id."""
-        return await _parse(self._parser.parse_stream_state, response._replace(body=line), run_id)
+        return await _parse(self._parser.parse_stream_state, attrs.evolve(response, body=line), run_id)
 
     async def get(self, run_id: str, *, include_output: bool) -> RunT:
         """Return a run."""
@@ -245,11 +244,12 @@ class RunApi(Generic[RunT]):
             return Request("GET", path)
         return Request("GET", path, "include_output=false", MAX_STATUS_BYTES)
 
-    @cached_property
-    def _send(self) -> Callable[..., Coroutine[Any, Any, Response]]:
-        # `Transport.send`; no request is sent before its response can be parsed.
+    def _send(
+        self, request: Request, deadline: float | None = None, delivery: DeliveryState | None = None
+    ) -> Coroutine[Any, Any, Response]:
+        # A request is sent only if its response can be parsed.
         self._parser.prepare()
-        return self.transport.send
+        return self.transport.send(request, deadline, delivery)
 
 
 async def _parse(parse: Callable[..., ParsedT], response: Response, *args: str) -> ParsedT:

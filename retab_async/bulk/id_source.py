@@ -27,18 +27,18 @@ class CancelItem:
         error: The last failure.
     """
 
-    # Class attributes: most items succeed at once and never set these.
-    attempts = 0
+    # Class attributes: most items succeed at once and never use these.
     failures = 0
     congestions = 0
     deadline: float = 0.0
-    error: Exception | None = None
 
     def __init__(self, kind: str, run_id: str, value: Any = None, number: int = 0) -> None:
         self.kind = kind
         self.run_id = run_id
         self.value = value
         self.number = number
+        self.attempts = 0
+        self.error: Exception | None = None
 
 
 class IdSource(ItemSource[CancelItem]):

@@ -22,6 +22,7 @@ RunT = TypeVar("RunT", bound=Run)
 
 # Bound once: on Python 3.11 each access to a member of an enum is a slow call.
 _CLOSED, _OPEN, _GIVEN_UP = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.GIVEN_UP
+_ACCEPTED = Disposition.ACCEPTED
 # Workers beyond the limit, each of which keeps one item that failed as a probe.
 _MAX_SPARE_WORKERS = 16
 
@@ -123,7 +124,7 @@ class Worker(Generic[RunT]):
     def _accept(self, item: CancelItem, run: RunT) -> None:
         self.sender.on_success(item)
         disposition = disposition_of_run(run)
-        if disposition is Disposition.ACCEPTED and self.follower is not None:
+        if disposition is _ACCEPTED and self.follower is not None:
             self.follower.start(item, run)
         else:
             self.reporter.report(item, disposition, run)

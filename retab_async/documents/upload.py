@@ -39,7 +39,7 @@ def transfer_seconds(length: int) -> float:
 def redact_queries(response: Response) -> Response:
     """Return a response that is quoted without the queries of URLs: such a signature gives access to the file."""
     redact = response.redact
-    return response._replace(redact=lambda text: _QUERY.sub("?***", redact(text)))
+    return attrs.evolve(response, redact=lambda text: _QUERY.sub("?***", redact(text)))
 
 
 async def resolve_file_ref(transport: "Transport", file: FileRef) -> MIMEData:

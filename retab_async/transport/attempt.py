@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from math import inf
-from typing import NamedTuple
 
 import aiohttp
+import attrs
 
 from retab_async.errors import APITimeoutError, RequestError, RetabError
 from retab_async.protocol import DeliveryState, Request, Response, api_error, too_large_error
@@ -21,7 +21,8 @@ from retab_async.transport.session import ConnectionPool
 _logger = logging.getLogger("retab_async")
 
 
-class Call(NamedTuple):
+@attrs.define(eq=False, repr=False)
+class Call:
     """One call, of one attempt or several.
 
     Attributes:
@@ -90,7 +91,7 @@ class AttemptRunner:
             APIConnectionError: There was no response.
             ResponseError: The response is larger than the request allows.
         """
-        request, deadline, delivery = call
+        request, deadline, delivery = call.request, call.deadline, call.delivery
         is_cancel = request.is_cancel
         if not self._slots.try_acquire(is_urgent=is_cancel):
             await self._wait_for_slot(call, number)
@@ -101,7 +102,7 @@ class AttemptRunner:
             if not (throttle.is_unthrottled or throttle.try_pass()):
                 latest = deadline if turn_deadline is None else min(deadline, turn_deadline())
                 priority = self._priority(call, permit)
-                await self._wait_for_turn(throttle, call._replace(deadline=latest), number, priority)
+                await self._wait_for_turn(throttle, attrs.evolve(call, deadline=latest), number, priority)
             if permit is not None and permit.is_at_gate:
                 permit.mark_sent()
             sent = throttle.on_sent()
@@ -161,7 +162,7 @@ class AttemptRunner:
             raise _deadline_error(msg, call, number) from None
 
     def _connection_failed(self, call: Call, number: int, seconds: float, error: Exception) -> RetabError:
-        request, _, delivery = call
+        request, delivery = call.request, call.delivery
         delivery.in_doubt |= delivery.is_sent and not isinstance(error, aiohttp.ClientConnectorError)
         delivery.is_sent = False
         failure = self._errors.to_error(request, number, seconds, error)
@@ -200,7 +201,7 @@ def _log_response(response: Response, seconds: float, reason: str = "") -> None:
 
 
 def _record_resends(call: Call, number: int, throttle: Throttle) -> None:
-    request, _, delivery = call
+    request, delivery = call.request, call.delivery
     resends, delivery.resends = delivery.resends, 0
     throttle.resent += resends
     line = "%s %s, attempt %d: sent %d times more, uncounted: the server had closed a kept-alive connection"

@@ -98,8 +98,7 @@ class ResponseReader:
         """Return the response to attempt `number` of a request."""
         if self._may_hold_secret(request, status, body):
             body = self._credential.redact_body(body)
-        # Twice as fast as the constructor of a named tuple, which is Python code.
-        return tuple.__new__(Response, (request, status, headers, body, number, self._redact, None))
+        return Response(request, status, headers, body, number, self._redact)
 
     async def to_large_response(
         self, request: Request, status: int, headers: Mapping[str, str], body: bytes, number: int
@@ -114,9 +113,9 @@ class ResponseReader:
         return Response(request, status, headers, body, number, self._redact)
 
     def _may_hold_secret(self, request: Request, status: int, body: bytes) -> bool:
-        # What a storage service has is a document, and it was never sent the secret.
-        if request.external_url and 200 <= status < 300:
-            return False
-        # Here a secret that the server echoes is removed; most bodies hold no backslash either. `find`, because `in`
-        # raises and drops an exception before it searches bytes for bytes.
-        return _BACKSLASH in body or body.find(self._secret) >= 0
+        # A secret that the server echoes is removed; most bodies hold no backslash either. `find`, because `in` raises
+        # and drops an exception before it searches bytes for bytes.
+        if _BACKSLASH in body or body.find(self._secret) >= 0:
+            # What a storage service has is a document, and it was never sent the secret.
+            return not (request.external_url and 200 <= status < 300)
+        return False

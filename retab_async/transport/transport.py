@@ -184,8 +184,7 @@ class Transport:
     async def _send(self, request: Request, deadline: float | None, delivery: DeliveryState | None) -> Response:
         if deadline is None:
             deadline = self.deadline(request.extra_seconds)
-        # Twice as fast as the constructor of a named tuple, which is Python code.
-        call = tuple.__new__(Call, (request, deadline, delivery or DeliveryState()))
+        call = Call(request, deadline, delivery or DeliveryState())
         try:
             try:
                 return await self._attempts.run(call, 1)
@@ -308,8 +307,7 @@ class BulkTransport(Transport):
         Each send has the usual timeout. For requests without a body. Arguments and exceptions are those of
         `Transport.send`, after one attempt; without a deadline there is none. A `permit` is for the first send.
         """
-        # As in `Transport`, without the slow constructor.
-        call = tuple.__new__(Call, (request, inf if deadline is None else deadline, delivery or DeliveryState()))
+        call = Call(request, inf if deadline is None else deadline, delivery or DeliveryState())
         while True:
             permit = permit or self._limiter.try_acquire() or await self._acquire()
             is_success = False

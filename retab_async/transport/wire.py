@@ -142,6 +142,7 @@ class Wire(asyncio.BufferedProtocol):
         "_cuts",
         "_handler",
         "_head_parser",
+        "_is_last",
         "_length",
         "_loop",
         "_message",
@@ -176,6 +177,7 @@ class Wire(asyncio.BufferedProtocol):
         self._message: RawResponseMessage | None = None
         self._payload: Any = None
         self._length = self._body_start = 0
+        self._is_last = False
         self._take_over()
 
     def _take_over(self) -> None:
@@ -197,9 +199,8 @@ class Wire(asyncio.BufferedProtocol):
             auto_decompress=False,
         )
 
-    @property
     def is_open(self) -> bool:
-        """Whether the connection can take another request."""
+        """Report whether the connection can take another request."""
         return self._connection is not None and not self._transport.is_closing()
 
     @property
@@ -217,7 +218,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def take_back(self) -> bool:
         """Take over from aiohttp's handler again; False if that would not keep the connection after its response."""
-        if self._handler.should_close or not self.is_open:
+        if self._handler.should_close or not self.is_open():
             return False
         self._take_over()
         return True
@@ -291,13 +292,12 @@ class Wire(asyncio.BufferedProtocol):
         if response is None:
             self._keep(data)
             return
-        message, body = response
         self._waiter = None
         if self._received:
             self._forget_received()
         if not waiter.done():
-            waiter.set_result((message.code, message.headers, body))
-        if message.should_close:
+            waiter.set_result(response)
+        if self._is_last:
             self.close()
 
     def _keep(self, data: bytes) -> None:
@@ -309,12 +309,13 @@ class Wire(asyncio.BufferedProtocol):
         self._received, self._cuts = b"", []
         self._message = self._payload = None
 
-    def _parse(self, data: bytes) -> "tuple[RawResponseMessage, bytes] | None":
+    def _parse(self, data: bytes) -> "WireResponse | None":
         # The response once it is complete, as most are after one read; an exception if it is not plain.
         received = self._received + data
         message = self._message
         if message is not None:
             start, length = self._body_start, self._length
+            headers, compression = message.headers, message.compression
         else:
             # The parser gets no byte of the body: a stream for each would cost as much as all the rest.
             start = received.find(_END_OF_HEAD) + _END_OF_HEAD_BYTES
@@ -326,11 +327,13 @@ class Wire(asyncio.BufferedProtocol):
             if len(messages) != 1 or received[start - _END_OF_HEAD_BYTES - 1] in _END_OF_LINE:
                 raise _NotPlainError
             message = messages[0][0]
-            if message.code != 200 or message.upgrade or message.compression not in _PLAIN_ENCODINGS:
+            headers, compression = message.headers, message.compression
+            if message.code != 200 or message.upgrade or compression not in _PLAIN_ENCODINGS:
                 raise _NotPlainError
-            length = _CHUNKED if message.chunked else int(message.headers[hdrs.CONTENT_LENGTH])
+            length = _CHUNKED if message.chunked else int(headers[hdrs.CONTENT_LENGTH])
             if length > _MAX_PLAIN_BYTES:
                 raise _NotPlainError
+            self._is_last = message.should_close
             data = received
         if length == _CHUNKED:
             body = self._parse_chunks(data, received)
@@ -343,7 +346,7 @@ class Wire(asyncio.BufferedProtocol):
         if body is None:
             self._message, self._body_start, self._length = message, start, length
             return None
-        return message, _inflate(body) if message.compression else body
+        return 200, headers, _inflate(body) if compression else body
 
     def _feed_partial_head(self, data: bytes) -> None:
         messages, _, _ = self._head_parser.feed_data(data)

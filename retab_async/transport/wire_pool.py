@@ -44,7 +44,7 @@ class WirePool:
         """Return the most recently used idle wire, None if there is none."""
         while self._idle:
             wire = self._idle.pop()
-            if wire.is_open:
+            if wire.is_open():
                 return wire
             self.discard(wire)
         return None
