@@ -7,7 +7,7 @@ last run of `figures.py`.
 
 Each server and each contestant runs in processes of its own. The official client raises on the three-field response, so
 it gets the full one. Cancel: `cancel_many` relative to a pool of workers on hand-written aiohttp, by calls and by CPU
-time a call, for three and all fields, gzip and chunked, 8, 50 and 200 in flight, on the stock loop and on uvloop.
+time a call, in the scenarios of `bench_cancel.py` and with the bare protocol as the limit, on both loops.
 Throughput: ids per second, medians over rounds in shuffled order, and the median of the ratios to a pool of workers on
 `splits.cancel`. Memory: growth of the peak over that of a job of 100 ids. Limits: servers that reject more than
 REQUESTS in SECONDS; the time is from the server's first request to its last, compared with the shortest possible one.
@@ -30,7 +30,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bench_cancel import BULK, BY_HAND, Contest, Scenario, show
+from bench_cancel import BARE, BULK, BY_HAND, SCENARIOS, Contest, show
 from bench_cancel import serving as serving_answers
 from bulk_contestants import CONTESTANTS
 
@@ -43,10 +43,6 @@ REQUESTS, SECONDS = 200, 2.0
 PARTS = ["cancel", "throughput", "memory", "limits"]
 # Comparisons of FIRST with REFERENCE in each round.
 PAIRS = 3
-
-
-SCENARIOS = [Scenario(answer, 50) for answer in ("three", "full", "gzip", "chunked")]
-SCENARIOS += [Scenario("three", in_flight) for in_flight in (8, 200)]
 
 
 def present(names: tuple[str, ...]) -> list[str]:
@@ -93,7 +89,7 @@ def cancels(options: argparse.Namespace) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     with serving_answers("three", "full", "gzip", "chunked") as urls:
         for loop in ("asyncio", "uvloop"):
-            contest = Contest([BY_HAND, "splits.cancel", BULK], loop, urls, options)
+            contest = Contest([BY_HAND, "splits.cancel", BULK, BARE], loop, urls, options)
             for scenario in SCENARIOS:
                 rows = contest.measure(scenario)
                 results += rows

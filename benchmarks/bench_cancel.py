@@ -37,7 +37,7 @@ Call = Callable[[str], Awaitable[object]]
 Block = Callable[[int, int], Awaitable[object]]
 
 KEY = "sk_benchmark_0123456789"
-BY_HAND, OFFICIAL, BULK = "aiohttp by hand", "official", "cancel_many"
+BY_HAND, BARE, OFFICIAL, BULK = "aiohttp by hand", "bare protocol", "official", "cancel_many"
 CONNECTIONS = 100
 PROCESSES = 8
 
@@ -153,7 +153,7 @@ CONTESTANTS: dict[str, Callable[[str], AbstractAsyncContextManager[Call]]] = {
     BY_HAND: by_hand,
     "transport alone": transport,
     "splits.cancel": cancel,
-    "bare protocol": bare,
+    BARE: bare,
     OFFICIAL: official,
 }
 

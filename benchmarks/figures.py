@@ -29,7 +29,12 @@ GUIDES = HERE.parent / "retab_async" / "guides"
 PAGES = (HERE.parent / "README.md", GUIDES / "performance.md")
 BENCHMARKS = ("bulk", "cancel", "cluster", "documents", "import", "process", "shared", "wait")
 BY_HAND, CANCEL, BULK, OFFICIAL = "aiohttp by hand", "splits.cancel", "cancel_many", "official"
-ANSWERS = {"three": "three fields", "full": "all fields", "gzip": "all fields, gzip", "chunked": "all fields, chunked"}
+ANSWERS = {
+    "three": "three fields",
+    "full": "all fields",
+    "gzip": "three fields, gzip",
+    "chunked": "three fields, chunked",
+}
 _MARKED = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 
