@@ -111,14 +111,15 @@ def _is_plain(cls: type, field: "attrs.Attribute[Any]") -> bool:
 
 
 def _body_lines(cls: type, names: dict[str, Any]) -> list[str]:
+    # Assigns the structured value of each field, or gives up.
     fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(cls)
     required = [field for field in fields if field.default is attrs.NOTHING]
     optional = [field for field in fields if field.default is not attrs.NOTHING]
-    defaults = {field.name: _default(field, names) for field in optional}
+    defaults = {field.name: _default_expression(field, names) for field in optional}
     lines = ["get = value.get"]
     lines += [line for field in optional for line in _optional_lines(cls, field, defaults[field.name], names)]
     if "error" in defaults:
-        # The shortest answer to a cancel has the required fields and no error.
+        # The shortest answer to a cancel: the required fields, and `"error": null`.
         lines = [
             f"if len(value) == {len(required) + 1} and 'error' in value and value['error'] is None:",
             *(f"    made.{name} = {default}" for name, default in defaults.items()),
@@ -128,14 +129,13 @@ def _body_lines(cls: type, names: dict[str, Any]) -> list[str]:
     return [*(line for field in required for line in _required_lines(field, names)), *lines]
 
 
-def _default(field: "attrs.Attribute[Any]", names: dict[str, Any]) -> str:
+def _default_expression(field: "attrs.Attribute[Any]", names: dict[str, Any]) -> str:
     make_default = getattr(field.default, "factory", None)
     names[f"default_{field.name}"] = field.default if make_default is None else make_default
     return f"default_{field.name}" if make_default is None else f"default_{field.name}()"
 
 
 def _required_lines(field: "attrs.Attribute[Any]", names: dict[str, Any]) -> list[str]:
-    # Assigns the structured value of the field, or gives up.
     name = field.name
     return [f"item = value[{name!r}]", *_item_lines(field.type, name, names), f"made.{name} = item"]
 

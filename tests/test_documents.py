@@ -680,7 +680,7 @@ class TestOtherTypes:
 
 @pytest.fixture
 def threads_that_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[int]:
-    """The threads that open files in the temporary folder, whichever way Python has to open one.
+    """The threads that open files in the temporary folder with `open`, `io.open` or `os.open`.
 
     An audit hook would see more, but it stays for the rest of the process and makes other tests fail: while one runs,
     no other thread can be traced for its coverage.

@@ -80,6 +80,13 @@ def test_any_json_gives_equal_results_for_every_model(model: Any, data: st.DataO
     assert_equal_outcomes(data.draw(JSON | st.dictionaries(st.sampled_from(names), JSON)), model)
 
 
+@pytest.mark.parametrize("more", [{"error": None}, {"error": {"code": "x"}}, {"error": 5}, {"zzz": 1}, {}])
+@pytest.mark.parametrize("kind", sorted(RESOURCES))
+def test_shortest_answers_give_equal_results(kind: str, more: dict[str, Any]) -> None:
+    for name in ("status", "lifecycle"):
+        assert_equal_outcomes({"id": "run_1", name: "cancelled", **more}, RESOURCES[kind].run_type)
+
+
 def fail(value: Any, kind: Any) -> Any:
     raise AssertionError(value, kind)
 

@@ -492,6 +492,17 @@ class TestConnections:
 
             assert server.connections == 1
 
+    async def test_timeout_in_a_body_counts_its_bytes_after_a_response_in_chunks(self) -> None:
+        async with (
+            raw_server(reply_with(CHUNKED), say_and_stall(message(BODY)[:-10])) as server,
+            client_for(server.url, retry=ONCE, timeout=0.2) as client,
+        ):
+            await client.splits.cancel(SPLIT_ID)
+            with pytest.raises(APITimeoutError, match=f"only {len(BODY) - 10} bytes of the answer arrived"):
+                await client.splits.cancel(SPLIT_ID)
+
+            assert server.connections == 1
+
     async def test_delegated_connection_is_reused(self) -> None:
         zipped = reply(zlib.compress(BODY), headers={"Content-Encoding": "deflate"})
         async with raw_server(zipped, zipped, ok) as server, client_for(server.url) as client:

@@ -429,6 +429,26 @@ def learn(throttle: Throttle) -> Throttle:
     return throttle
 
 
+@pytest.mark.parametrize("end", ["response", "refusal", "429", "503", "lost"])
+def test_every_end_of_a_request_returns_its_slot_of_a_given_limit(end: str) -> None:
+    throttle = Throttle(clock := ManualClock(), RateLimit(1, per=2))
+    given = throttle.given
+    assert given is not None
+    sent = throttle.on_sent()
+    clock.now += 0.5
+    assert given.seconds_until_free(clock.now) == inf
+
+    if end == "lost":
+        throttle.on_lost()
+    elif end in {"429", "503"}:
+        throttle.on_throttled(sent, None, is_rate_limited=end == "429")
+    else:
+        throttle.on_response(sent, is_success=end == "response")
+
+    assert throttle.stats().in_flight == 0
+    assert given.seconds_until_free(clock.now) == pytest.approx(2)
+
+
 class TestStats:
     def test_failed_response_refunds_no_retry_token(self) -> None:
         throttle = Throttle(ManualClock())

@@ -1,7 +1,9 @@
 """The throttle of real calls: shared Retry-After, retry budget, and the transport of bulk jobs."""
 
 import asyncio
+import logging
 import time
+from math import inf
 from typing import Any
 
 import pytest
@@ -102,6 +104,38 @@ class TestSingleCalls:
             assert (stats.sent, stats.throttled, stats.rate, stats.in_flight) == (2, 0, None, 0)
             assert stats.retry_tokens == 496
             assert stats.latency_p50 is not None
+
+    @pytest.mark.parametrize(("status", "headers"), [(404, {}), (500, {}), (429, {}), (429, {"Retry-After": "1"})])
+    async def test_a_log_handler_that_raises_costs_no_slot_of_a_limit(
+        self, status: int, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class LogError(Exception):
+            """What the handler raises."""
+
+        def fail(record: logging.LogRecord) -> bool:
+            raise LogError(record)
+
+        logger, limit = logging.getLogger("retab_async"), RateLimit(2, per=0.05)
+        async with (
+            raw_server(reply(b"{}", status, headers), OK) as server,
+            client_for(server.url, retry=ONCE, rate_limit=limit) as client,
+        ):
+            with monkeypatch.context() as patch:
+                patch.setattr(logger, "filters", [fail])
+                patch.setattr(logger, "level", logging.DEBUG)
+                logger.manager._clear_cache()  # type: ignore[attr-defined]
+                with pytest.raises(LogError):
+                    await client.splits.cancel(SPLIT_ID)
+            logger.manager._clear_cache()  # type: ignore[attr-defined]
+            given = client.splits._api.transport._throttle.given
+
+            assert given is not None
+            assert client.stats().in_flight == 0
+            assert connections_in_use(client) == 0
+            # A request that was counted as finished twice would leave a slot too many.
+            given.start()
+            given.start()
+            assert given.seconds_until_free(time.monotonic() + 1) == inf
 
     async def test_a_call_that_waits_for_its_turn_can_be_cancelled(self) -> None:
         async with (

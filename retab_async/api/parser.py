@@ -42,15 +42,18 @@ class RunParser(Generic[RunT]):
         self._path = path
         self._run_type = run_type
         self._spec = spec
-        # Made by `prepare`. Not a cached property: with one, Python 3.11 optimises no access to an attribute.
+        # Not a cached property: an object that has one has slow attributes on Python 3.11.
         self._structure: Callable[[object], RunT] | None = None
 
-    def prepare(self) -> Callable[[object], RunT]:
-        """Return the function that structures a run; the first call builds the hooks of the converter.
+    def prepare(self) -> None:
+        """Build the hooks of the converter.
 
         Raises:
             ConfigurationError: A dependency is too old.
         """
+        self._structurer()
+
+    def _structurer(self) -> Callable[[object], RunT]:
         if self._structure is None:
             # cattrs takes a third of this package's import time, and unused kinds need no hooks.
             try:
@@ -79,7 +82,7 @@ class RunParser(Generic[RunT]):
         if isinstance(value, dict) and value.get("id") is None:
             value = {**value, "id": run_id}
         try:
-            return self._checked(response, self.prepare()(value), run_id), ()
+            return self._checked(response, self._structurer()(value), run_id), ()
         except SchemaMismatchError as error:
             mismatch = error
         if not isinstance(value, dict):
@@ -97,7 +100,8 @@ class RunParser(Generic[RunT]):
         """
         value = parse_json(response)
         inner = self._spec.unwrap_cancel(value) if self._spec.cancel_envelope else value
-        structure = self._structure or self.prepare()
+        # As `_structurer` does, without a call for each cancel.
+        structure = self._structure or self._structurer()
         try:
             run = structure(inner)
         except SchemaMismatchError as error:
@@ -116,7 +120,7 @@ class RunParser(Generic[RunT]):
         """
         value = parse_json(response)
         try:
-            return self.prepare()(value)
+            return self._structurer()(value)
         except SchemaMismatchError as error:
             mismatch = error
         if not isinstance(value, dict) or not isinstance(value.get("id"), str):
@@ -171,7 +175,7 @@ class RunParser(Generic[RunT]):
     def parse_row(self, row: dict[str, Any]) -> tuple[RunT, bool] | None:
         """Return the run in a row of a raw page and whether the row is complete, or None without an id or status."""
         try:
-            return self.prepare()(row), "output" in row or not self._spec.has_output
+            return self._structurer()(row), "output" in row or not self._spec.has_output
         except SchemaMismatchError:
             pass
         try:
@@ -189,7 +193,7 @@ class RunParser(Generic[RunT]):
 
     def _parse_listed(self, row: Any, number: int, problems: list[str]) -> RunT | None:
         try:
-            return self.prepare()(row)
+            return self._structurer()(row)
         except SchemaMismatchError as error:
             mismatch = error
         if isinstance(row, dict) and isinstance(row.get("id"), str):
@@ -210,7 +214,7 @@ class RunParser(Generic[RunT]):
         return run, mismatches or (mismatch,)
 
     def _structure_leniently(self, value: dict[str, Any]) -> tuple[RunT, tuple[SchemaMismatchError, ...]]:
-        from retab_async.converter import structure_leniently  # noqa: PLC0415 - see `prepare`
+        from retab_async.converter import structure_leniently  # noqa: PLC0415 - see `_structurer`
 
         return structure_leniently(value, self._run_type)
 

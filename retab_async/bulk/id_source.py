@@ -28,8 +28,8 @@ class CancelItem:
     """
 
     # Class attributes: most items succeed at once and never use these.
-    failures = 0
-    congestions = 0
+    failures: int = 0
+    congestions: int = 0
     deadline: float = 0.0
 
     def __init__(self, kind: str, run_id: str, value: Any = None, number: int = 0) -> None:

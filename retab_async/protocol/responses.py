@@ -48,10 +48,10 @@ class LineStream(Protocol):
         """Release the connection, whatever is still to arrive; may be called again."""
 
 
-# Not frozen, and no fields with a document in the repr: see `Request`.
+# Not frozen, and with fields that have no repr, for the reasons that `Request` gives.
 @attrs.define(eq=False, repr=False)
 class Response:
-    """HTTP response as a value.
+    """HTTP response: to change one, `attrs.evolve` it.
 
     Attributes:
         request: What it answers.
@@ -99,9 +99,10 @@ def parse_json(response: Response) -> Any:
 
 
 def _is_flat(body: bytes) -> bool:
-    # Too few brackets for the depth. An object around another one takes five bytes, which saves counting them in most.
+    # Has fewer brackets than the deepest ones. Most bodies are too short for as many objects, which take the five bytes
+    # of `{"":}` a level, so that these need not be counted.
     lists = body.count(b"[")
-    return lists + len(body) // 5 < MAX_JSON_DEPTH or lists + body.count(b"{") <= MAX_JSON_DEPTH
+    return lists + len(body) // 5 <= MAX_JSON_DEPTH or lists + body.count(b"{") <= MAX_JSON_DEPTH
 
 
 def event_data(line: bytes) -> bytes:

@@ -192,7 +192,7 @@ class Throttle:
             self._waiting[priority] -= 1
 
     def on_sent(self) -> float:
-        """Count a request, and return the time for `on_response`, `on_throttled` or `on_lost`, one of which follows."""
+        """Count a request and return when; exactly one of `on_response`, `on_throttled` and `on_lost` has to follow."""
         now = self.clock()
         self.sent += 1
         self.in_flight += 1

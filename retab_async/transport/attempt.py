@@ -21,7 +21,7 @@ from retab_async.transport.session import ConnectionPool
 _logger = logging.getLogger("retab_async")
 
 
-@attrs.define(eq=False, repr=False)
+@attrs.define(eq=False)
 class Call:
     """One call, of one attempt or several.
 
@@ -116,15 +116,16 @@ class AttemptRunner:
             cause = sanitized_cause(error)
         else:
             if 200 <= response.status < 300 and len(response.body) <= request.response_limit(self._max_response_bytes):
-                delivery.is_sent = False
+                delivery.is_sent = is_in_flight = False
                 throttle.on_response(sent, is_success=True)
-                is_in_flight = False
                 if _logger.isEnabledFor(logging.DEBUG):
                     _log_response(response, throttle.clock() - sent)
                 is_open = response.lines is not None
                 return response
-            failure = self._record_failure(response, throttle, sent, delivery)
-            is_in_flight = False
+            failure = problem = self._to_error(response)
+            # Before it is recorded: a log handler may raise meanwhile.
+            delivery.is_sent = is_in_flight = False
+            self._record_failure(response, problem, throttle, sent, delivery)
         finally:
             # A response that is still arriving releases its slot when it is closed.
             if not is_open:
@@ -170,11 +171,10 @@ class AttemptRunner:
         _logger.debug("%s %s, attempt %d: %s", request.method, request.path, number, failure.args[0])
         return failure
 
+    @staticmethod
     def _record_failure(
-        self, response: Response, throttle: Throttle, sent: float, delivery: DeliveryState
-    ) -> RequestError:
-        delivery.is_sent = False
-        failure = self._to_error(response)
+        response: Response, failure: RequestError, throttle: Throttle, sent: float, delivery: DeliveryState
+    ) -> None:
         if is_throttled(failure):
             delivery.throttled += 1
             throttle.on_throttled(sent, failure.retry_after, is_rate_limited=failure.status_code == 429)
@@ -184,7 +184,6 @@ class AttemptRunner:
         failure.in_doubt = delivery.in_doubt and response.request.method != "GET"
         if _logger.isEnabledFor(logging.DEBUG):
             _log_response(response, throttle.clock() - sent, failure.message)
-        return failure
 
     def _to_error(self, response: Response) -> RequestError:
         if 200 <= response.status < 300:

@@ -113,9 +113,9 @@ class ResponseReader:
         return Response(request, status, headers, body, number, self._redact)
 
     def _may_hold_secret(self, request: Request, status: int, body: bytes) -> bool:
-        # A secret that the server echoes is removed; most bodies hold no backslash either. `find`, because `in` raises
-        # and drops an exception before it searches bytes for bytes.
-        if _BACKSLASH in body or body.find(self._secret) >= 0:
-            # What a storage service has is a document, and it was never sent the secret.
-            return not (request.external_url and 200 <= status < 300)
-        return False
+        # What a storage service has is a document, and it was never sent the secret.
+        if request.external_url and 200 <= status < 300:
+            return False
+        # Here a secret that the server echoes is removed; most bodies hold no backslash either. `find`, because `in`
+        # raises and drops an exception before it searches bytes for bytes.
+        return _BACKSLASH in body or body.find(self._secret) >= 0

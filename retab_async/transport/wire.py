@@ -171,12 +171,14 @@ class Wire(asyncio.BufferedProtocol):
         self._loop = loop
         self._view = buffer
         self._waiter: asyncio.Future[WireResponse | None] | None = None
+        # Of a response that takes several reads: its bytes, where one read ended and the next began, and its head.
         self._received = b""
-        # Where one read ended and the next began.
         self._cuts: list[int] = []
         self._message: RawResponseMessage | None = None
+        # Of its body, once there is a message.
         self._payload: Any = None
         self._length = self._body_start = 0
+        # Whether the server closes the connection after the response.
         self._is_last = False
         self._take_over()
 
@@ -199,6 +201,7 @@ class Wire(asyncio.BufferedProtocol):
             auto_decompress=False,
         )
 
+    # A method, as a property would be measurable: every request asks.
     def is_open(self) -> bool:
         """Report whether the connection can take another request."""
         return self._connection is not None and not self._transport.is_closing()
@@ -286,26 +289,26 @@ class Wire(asyncio.BufferedProtocol):
         try:
             response = self._parse(data)
         except Exception:  # noqa: BLE001 - aiohttp's handler raises the same for the same bytes
-            self._keep(data)
+            self._keep_received(data)
             self._delegate(waiter)
             return
         if response is None:
-            self._keep(data)
+            self._keep_received(data)
             return
         self._waiter = None
         if self._received:
-            self._forget_received()
+            self._forget_response()
         if not waiter.done():
             waiter.set_result(response)
         if self._is_last:
             self.close()
 
-    def _keep(self, data: bytes) -> None:
+    def _keep_received(self, data: bytes) -> None:
         if self._received:
             self._cuts.append(len(self._received))
         self._received += data
 
-    def _forget_received(self) -> None:
+    def _forget_response(self) -> None:
         self._received, self._cuts = b"", []
         self._message = self._payload = None
 
@@ -334,6 +337,7 @@ class Wire(asyncio.BufferedProtocol):
             if length > _MAX_PLAIN_BYTES:
                 raise _NotPlainError
             self._is_last = message.should_close
+            # The parser of chunks needs the head too.
             data = received
         if length == _CHUNKED:
             body = self._parse_chunks(data, received)
@@ -395,7 +399,7 @@ class Wire(asyncio.BufferedProtocol):
     def _delegate(self, waiter: "asyncio.Future[WireResponse | None]") -> None:
         received, cuts = self._received, self._cuts
         self._waiter = None
-        self._forget_received()
+        self._forget_response()
         self._transport.set_protocol(self._handler)
         self._handler.set_response_params(
             read_until_eof=True,
