@@ -64,8 +64,9 @@ def test_upload_reads_stdin(
 @pytest.mark.subprocess
 @pytest.mark.parametrize("option", [[], ["--quiet"]], ids=["", "quiet"])
 def test_upload_on_a_terminal_shows_its_progress_unless_it_is_quiet(option: list[str], emulator: Emulator) -> None:
-    Path("large.pdf").write_bytes(b"%PDF-1.7" * 1_000_000)
-    # The server reads the body after a while: until then a part of it was sent.
+    Path("large.pdf").write_bytes(b"%PDF-1.7")
+    os.truncate("large.pdf", 64_000_000)
+    # The server reads the body after a while: until then a part of it was sent, since no socket buffers all of it.
     emulator.fail("PUT /upload/{id}", Fault.delay(1))
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"}
@@ -77,7 +78,7 @@ def test_upload_on_a_terminal_shows_its_progress_unless_it_is_quiet(option: list
 
     assert process.returncode == 0
     assert [row.split("\t")[1] for row in rows.splitlines()] == ["large.pdf", "a.pdf"]
-    assert bool(re.search(r"uploading large\.pdf: \d+ % of 8\.0 MB", shown)) is (not option)
+    assert bool(re.search(r"uploading large\.pdf: \d+ % of 64\.0 MB", shown)) is (not option)
     assert bool(shown) is (not option)
 
 

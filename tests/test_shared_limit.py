@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Any
@@ -583,6 +584,21 @@ class TestClosing:
         name = type(failure or TimeoutError()).__name__
         assert f"the store of the shared rate limit was not closed: {name}" in caplog.messages
         assert "secret" not in caplog.text
+
+    def test_aclose_waits_for_no_exchange_of_an_event_loop_that_has_ended(self) -> None:
+        limit = MemoryLimit(3, per=2, clock=time.monotonic)
+        limiter = Throttle(time.monotonic, limit, "fingerprint").given
+        assert isinstance(limiter, SharedLimiter)
+
+        async def end_before_the_exchange_begins() -> None:
+            # A task that is cancelled before its first step runs nothing that would forget it.
+            asyncio.get_running_loop().call_soon(limiter._start_exchange)
+
+        asyncio.run(end_before_the_exchange_begins())
+        assert limiter._task is not None
+        asyncio.run(asyncio.wait_for(limiter.aclose(), 60))
+
+        assert (limit.exchanges, limit.closed) == ([], 1)
 
     def test_response_after_aclose_starts_nothing(self) -> None:
         async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:

@@ -134,7 +134,8 @@ class SharedLimiter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._task is not None:
+        # The end of its event loop may have left an exchange unfinished.
+        if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
             await asyncio.wait({self._task})
         self._release_unused()
         if self._report and not self.is_alone:
