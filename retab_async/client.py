@@ -351,7 +351,9 @@ class AsyncRetab(resources.RunResources):
             elif self._cleanup.is_idle and self._closing is None and not self._throttles.is_shared:
                 await self._close(timeout)
             else:
-                self._closing = self._closing or asyncio.get_running_loop().create_task(self._close(timeout))
+                # It may have been cancelled by the end of its event loop.
+                if self._closing is None or self._closing.cancelled():
+                    self._closing = asyncio.get_running_loop().create_task(self._close(timeout))
                 await asyncio.shield(self._closing)
         return self._cleanup.unconfirmed
 

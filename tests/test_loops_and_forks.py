@@ -19,7 +19,7 @@ from payloads import BARE_SPLIT, KEY, SPLIT_ID
 from raw_server import RawServer, raw_server, raw_server_beside, reply, stall, until
 
 import retab_async
-from retab_async import AsyncRetab, ClientStateError, Split
+from retab_async import AsyncRetab, ClientStateError, FileRateLimit, Split
 from retab_async.emulator import Emulator
 from retab_async.transport import session
 
@@ -88,6 +88,27 @@ def test_open_client_in_a_second_event_loop_raises_and_can_be_closed(run: Run, s
 def until_now(come_true: Callable[[], bool]) -> None:
     """Wait for a condition that another thread fulfils."""
     asyncio.run(until(come_true))
+
+
+def test_aclose_that_the_end_of_its_loop_cut_short_can_be_repeated(run: Run, server: RawServer, tmp_path: Path) -> None:
+    closing: list[asyncio.Future[Any]] = []
+
+    async def begin_to_close(client: AsyncRetab) -> None:
+        await client.splits.cancel(SPLIT_ID)
+        closing.append(asyncio.ensure_future(client.aclose()))
+        await asyncio.sleep(0)
+
+    async def close(client: AsyncRetab) -> None:
+        assert await client.aclose() == ()
+
+    client = client_for(server.url, rate_limit=FileRateLimit(tmp_path / "retab.limit", 10, per=1))
+    with warnings.catch_warnings():
+        # The end of the loop drops the connections, with a warning.
+        warnings.simplefilter("ignore", ResourceWarning)
+        run(begin_to_close(client))
+        assert closing[0].cancelled()
+        run(close(client))
+        run(close(client))
 
 
 def test_client_for_each_event_loop_leaves_nothing_behind(run: Run, server: RawServer) -> None:
