@@ -600,6 +600,20 @@ class TestClosing:
 
         assert (limit.exchanges, limit.closed) == ([], 1)
 
+    def test_exchange_that_is_cancelled_before_it_begins_is_followed_by_another(self) -> None:
+        async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:
+            process = processes[0]
+            call = asyncio.create_task(process.send())
+            await asyncio.sleep(0)
+            assert process.limiter._task is not None
+            assert limit.exchanges == []
+            process.limiter._task.cancel()
+
+            await asyncio.wait_for(call, 10)
+            assert len(limit.exchanges) == 1
+
+        run(scenario)
+
     def test_response_after_aclose_starts_nothing(self) -> None:
         async def scenario(clock: Clock, limit: MemoryLimit, processes: list[Process]) -> None:
             process = processes[0]

@@ -107,7 +107,11 @@ class TestSingleCalls:
 
     @pytest.mark.parametrize(("status", "headers"), [(404, {}), (500, {}), (429, {}), (429, {"Retry-After": "1"})])
     async def test_a_log_handler_that_raises_costs_no_slot_of_a_limit(
-        self, status: int, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+        self,
+        status: int,
+        headers: dict[str, str],
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         class LogError(Exception):
             """What the handler raises."""
@@ -115,18 +119,15 @@ class TestSingleCalls:
         def fail(record: logging.LogRecord) -> bool:
             raise LogError(record)
 
-        logger, limit = logging.getLogger("retab_async"), RateLimit(2, per=0.05)
+        logger = logging.getLogger("retab_async")
         async with (
             raw_server(reply(b"{}", status, headers), OK) as server,
-            client_for(server.url, retry=ONCE, rate_limit=limit) as client,
+            client_for(server.url, retry=ONCE, rate_limit=RateLimit(2, per=0.05)) as client,
         ):
-            with monkeypatch.context() as patch:
+            with monkeypatch.context() as patch, caplog.at_level(logging.DEBUG, logger.name):
                 patch.setattr(logger, "filters", [fail])
-                patch.setattr(logger, "level", logging.DEBUG)
-                logger.manager._clear_cache()  # type: ignore[attr-defined]
                 with pytest.raises(LogError):
                     await client.splits.cancel(SPLIT_ID)
-            logger.manager._clear_cache()  # type: ignore[attr-defined]
             given = client.splits._api.transport._throttle.given
 
             assert given is not None

@@ -51,7 +51,8 @@ class RunParser(Generic[RunT]):
         Raises:
             ConfigurationError: A dependency is too old.
         """
-        self._structurer()
+        if self._structure is None:
+            self._structurer()
 
     def _structurer(self) -> Callable[[object], RunT]:
         if self._structure is None:
@@ -100,10 +101,8 @@ class RunParser(Generic[RunT]):
         """
         value = parse_json(response)
         inner = self._spec.unwrap_cancel(value) if self._spec.cancel_envelope else value
-        # As `_structurer` does, without a call for each cancel.
-        structure = self._structure or self._structurer()
         try:
-            run = structure(inner)
+            run = self._structurer()(inner)
         except SchemaMismatchError as error:
             run = self._parse_unfit_cancel(response, inner, run_id, error)
         if run.id != run_id:

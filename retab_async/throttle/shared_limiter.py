@@ -134,8 +134,7 @@ class SharedLimiter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        # The end of its event loop may have left an exchange unfinished.
-        if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
+        if self._task is not None and not self._task.done():
             await asyncio.wait({self._task})
         self._release_unused()
         if self._report and not self.is_alone:
@@ -166,8 +165,12 @@ class SharedLimiter:
         self._report += [(slot, -inf) for slot in self._free]
         self._free.clear()
 
+    @property
+    def _is_exchanging(self) -> bool:
+        return self._task is not None and not self._task.done()
+
     def _start_timer(self, seconds: float) -> None:
-        if self._timer is None and self._task is None and not self._is_closed:
+        if self._timer is None and not (self._is_exchanging or self._is_closed):
             self._timer = asyncio.get_running_loop().call_later(seconds, self._on_timer)
 
     def _on_timer(self) -> None:
@@ -181,21 +184,22 @@ class SharedLimiter:
             self._start_timer(_REPORT_DELAY)
 
     def _start_exchange(self) -> None:
-        if self._task is None and not self._is_closed:
+        if not (self._is_exchanging or self._is_closed):
             # In an empty context: the exchange serves all callers, and belongs to none of their traces.
             exchanges = self._exchange_while_needed()
             self._task = asyncio.get_running_loop().create_task(exchanges, name="retab_async limit", context=Context())
+            # Not at the end of the coroutine, which a task that is cancelled before its first step never comes to.
+            self._task.add_done_callback(self._on_exchanged)
 
     async def _exchange_while_needed(self) -> None:
-        try:
-            is_repeated = True
-            while is_repeated:
-                is_repeated = await self._exchange(self._capped_demand())
-        finally:
-            self._task = None
-            self._wake(max(1, len(self._free)))
-            if self._free or self._report:
-                self._start_timer(_REPORT_DELAY)
+        is_repeated = True
+        while is_repeated:
+            is_repeated = await self._exchange(self._capped_demand())
+
+    def _on_exchanged(self, _: "asyncio.Task[None]") -> None:
+        self._wake(max(1, len(self._free)))
+        if self._free or self._report:
+            self._start_timer(_REPORT_DELAY)
 
     def _capped_demand(self) -> Demand:
         if self._free or self.is_alone:

@@ -122,10 +122,10 @@ class AttemptRunner:
                     _log_response(response, throttle.clock() - sent)
                 is_open = response.lines is not None
                 return response
-            failure = problem = self._to_error(response)
+            failure = self._to_error(response)
             # Before it is recorded: a log handler may raise meanwhile.
             delivery.is_sent = is_in_flight = False
-            self._record_failure(response, problem, throttle, sent, delivery)
+            self._record_failure(response, failure, throttle, sent, delivery)
         finally:
             # A response that is still arriving releases its slot when it is closed.
             if not is_open:
